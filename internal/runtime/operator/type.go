@@ -1,0 +1,143 @@
+package operator
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/runtime/exchange"
+)
+
+// Partitioning says how an edge picks the subtask that a record goes to.
+type Partitioning int
+
+const (
+	// Forwarded records stay in the subtask of the same index.
+	Forwarded Partitioning = iota
+	// Rebalanced records are dealt out evenly.
+	Rebalanced
+	// Broadcasted records go to every subtask.
+	Broadcasted
+	// Hashed records go to the subtask that owns their key's group.
+	Hashed
+	// Customized records go where a function of the user sends them.
+	Customized
+)
+
+// String returns the name that plans and messages use.
+func (p Partitioning) String() string {
+	return [...]string{"forward", "rebalance", "broadcast", "hash", "custom"}[p]
+}
+
+// Edge is how records of one type go from one task to the next.
+type Edge struct {
+	Partitioning Partitioning
+	// Hasher is a func([]T, []uint64) error for Hashed edges, Picker a func(T, int) int for Customized ones.
+	Hasher, Picker any
+	MaxParallelism int // of the consumer, for Hashed edges
+}
+
+// Output is a pusher at the end of a chain: an exchange with the type of its records taken away.
+type Output struct {
+	exchange.Output
+	Pusher any // the same as a Pusher[T]
+}
+
+// Type builds the parts of a chain whose record type only the user's program knows.
+type Type interface {
+	// String returns the Go type of the records.
+	String() string
+	// Join returns a pusher of this type that pushes to all of the given ones.
+	Join(outs []any) any
+	// Output returns the sending side of an edge to the given channels for the producer of the given index.
+	Output(e Edge, channels []*exchange.Channel, producer int) Output
+	// Head adapts a pusher of this type to batches that come through a gate.
+	Head(first any) Head
+}
+
+// TypeOf returns the builder for records of type T.
+func TypeOf[T any]() Type { return typeOf[T]{} }
+
+type typeOf[T any] struct{}
+
+func (typeOf[T]) String() string { return reflect.TypeFor[T]().String() }
+
+func (typeOf[T]) Join(outs []any) any {
+	switch len(outs) {
+	case 0:
+		return drop[T]{}
+	case 1:
+		return outs[0]
+	}
+	tee := &Tee[T]{pointers: holdsPointers[T]()}
+	for _, o := range outs {
+		tee.outs = append(tee.outs, o.(Pusher[T]))
+	}
+	return tee
+}
+
+func (typeOf[T]) Output(e Edge, channels []*exchange.Channel, producer int) Output {
+	switch e.Partitioning {
+	case Forwarded:
+		o := exchange.NewForward[T](channels[0])
+		return Output{o, o}
+	case Rebalanced:
+		o := exchange.NewRebalance[T](channels, producer)
+		return Output{o, o}
+	case Broadcasted:
+		o := exchange.NewBroadcast[T](channels)
+		return Output{o, o}
+	case Hashed:
+		o := exchange.NewHash(channels, e.MaxParallelism, e.Hasher.(func([]T, []uint64) error))
+		return Output{o, o}
+	case Customized:
+		o := exchange.NewCustom(channels, e.Picker.(func(T, int) int))
+		return Output{o, o}
+	}
+	panic(fmt.Sprintf("operator: unknown partitioning %d", e.Partitioning))
+}
+
+func (typeOf[T]) Head(first any) Head {
+	return &head[T]{first: first.(Pusher[T]), pointers: holdsPointers[T]()}
+}
+
+type head[T any] struct {
+	first    Pusher[T]
+	pointers bool
+}
+
+func (h *head[T]) Push(m element.Any) error {
+	b := m.(*element.Batch[T])
+	recs, ts, hash := b.Recs, b.TS, b.Hash // what the chain leaves in the batch does not matter, its room does
+	err := h.first.Push(b)
+	wipe(recs, h.pointers)
+	b.Recs, b.TS, b.Hash = recs[:0], ts[:0], hash[:0]
+	return err
+}
+
+func (h *head[T]) Event(e element.Event) error { return h.first.Event(e) }
+
+// wipe clears records that hold pointers, so that a batch that waits for its next use keeps nothing alive.
+func wipe[T any](recs []T, pointers bool) {
+	if pointers {
+		clear(recs)
+	}
+}
+
+// holdsPointers reports whether a value of type T can keep something else alive.
+func holdsPointers[T any]() bool { return typeHoldsPointers(reflect.TypeFor[T]()) }
+
+func typeHoldsPointers(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Array:
+		return t.Len() > 0 && typeHoldsPointers(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if typeHoldsPointers(t.Field(i).Type) {
+				return true
+			}
+		}
+		return false
+	}
+	return t.Kind() > reflect.Complex128 // what is neither a number nor made of numbers
+}
