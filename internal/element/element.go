@@ -1,0 +1,79 @@
+// Package element holds what travels between the steps of a job: batches of records, and the events that stand between them.
+//
+//   - A Batch is boxed once when it crosses a boundary; a record never is.
+//   - An Event is a plain value. Its place between the batches of a channel is part of its meaning.
+//   - A batch has one owner. Handing it over gives it away.
+package element
+
+import (
+	"math"
+
+	"github.com/weirstream/weir/internal/job"
+)
+
+// NoTime is the event time of a record that has none. MaxTime is the watermark at the end of the data.
+const (
+	NoTime  int64 = math.MinInt64
+	MaxTime int64 = math.MaxInt64
+)
+
+// Batch is a number of records with their event times.
+type Batch[T any] struct {
+	Recs []T
+	// TS holds the event time of each record in milliseconds since 1970 UTC, or NoTime. It is as long as Recs.
+	TS []int64
+	// Hash holds the key hash of each record on a keyed edge and is empty elsewhere.
+	Hash []uint64
+	// Split is the number that the source subtask gave to the split of these records; 0 if there is no split to tell apart.
+	Split int
+}
+
+// Any is a batch of some type, as queues see it.
+type Any interface {
+	// Len returns the number of records.
+	Len() int
+}
+
+// Len returns the number of records.
+func (b *Batch[T]) Len() int { return len(b.Recs) }
+
+// Reset empties the batch for its next use. Records are cleared, so that what they point to can be freed.
+func (b *Batch[T]) Reset() {
+	clear(b.Recs)
+	b.Recs, b.TS, b.Hash, b.Split = b.Recs[:0], b.TS[:0], b.Hash[:0], 0
+}
+
+// Kind tells events apart.
+type Kind uint8
+
+const (
+	// Watermark promises that no record with an event time <= Time follows.
+	Watermark Kind = iota + 1
+	// Idle says that the channel will be quiet for a while and must not hold back event time; a Watermark ends it.
+	Idle
+	// Barrier separates what belongs to checkpoint ID from what does not.
+	Barrier
+	// CancelBarrier says that no barrier for checkpoint ID will come: it was given up.
+	CancelBarrier
+	// EndOfData says that no more records, watermarks or results will come.
+	EndOfData
+	// EndOfPartition says that nothing will come at all, not even a barrier.
+	EndOfPartition
+	// SplitEnd says that the source split with number Split is finished. It does not leave the task.
+	SplitEnd
+)
+
+// Event stands between batches.
+type Event struct {
+	Kind Kind
+	// Time is the watermark in milliseconds since 1970 UTC, or the wall clock at which a barrier's checkpoint was triggered.
+	Time  int64
+	ID    job.CheckpointID
+	Split int
+}
+
+// Message is what a channel carries: a batch, or an event if Batch is nil.
+type Message struct {
+	Batch Any
+	Event Event
+}

@@ -1,0 +1,196 @@
+// Package snapshot says what a snapshot of a job consists of: which bytes belong to which operator and subtask, and where they lie.
+//
+// Its types are values that coordinator, storage, backends and the assignment of state on restore exchange. They hold no open files
+// and do no I/O. The form of the `_metadata` file is here too (Encode, Decode), since it is these values written down.
+//
+//   - A Stream is immutable once it is in a TaskState.
+//   - A Metadata names every byte that a restore needs, with length and checksum: what is not named does not belong to the snapshot.
+package snapshot
+
+import (
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/keygroup"
+)
+
+// Scope says who owns the file of a stream, and with that when it may be deleted.
+type Scope uint8
+
+const (
+	// Exclusive files belong to one checkpoint and lie in its directory.
+	Exclusive Scope = iota
+	// Shared files may belong to several checkpoints and lie in the job's shared directory.
+	Shared
+)
+
+// Stream is a sequence of bytes that a task has written: either held here or in a file.
+type Stream struct {
+	// Inline holds the bytes themselves when Path is empty.
+	Inline []byte
+	// Path names the file that holds them. In a task's acknowledgement and in `_metadata` an Exclusive file is named relative to the
+	// checkpoint's directory; after loading a checkpoint it is a full path that the checkpoint's storage understands.
+	Path   string
+	Scope  Scope
+	Offset int64  // where in the file the stream begins, in bytes
+	Length int64  // in bytes
+	CRC    uint32 // crc32c (Castagnoli) of the stream's bytes
+}
+
+// IsEmpty reports whether the stream holds no bytes at all, so that there is nothing to open.
+func (s Stream) IsEmpty() bool { return s.Length == 0 }
+
+// Keyed is the state of the key groups of one subtask, or of those that remained after it was cut for another parallelism.
+type Keyed struct {
+	// Range holds the groups that are wanted from the stream; at the time of writing it equals Written.
+	Range keygroup.Range
+	// Written holds the groups that the stream was written with.
+	Written keygroup.Range
+	// Offsets has one entry for each group in Written: where the group begins in the stream. The group ends where the next one
+	// begins; the last ends at End.
+	Offsets []int64
+	End     int64
+	// Header holds the length of the stream's head, which describes the states and must be read before any group.
+	Header int64
+	Stream Stream
+}
+
+// Mode says how the elements of a list state are handed out on restore.
+type Mode uint8
+
+const (
+	// Split deals the elements out, each to exactly one subtask.
+	Split Mode = iota
+	// Union gives all elements to every subtask.
+	Union
+	// Broadcast gives each subtask a whole copy.
+	Broadcast
+)
+
+// List is one operator list state of one subtask.
+type List struct {
+	Name   string
+	Mode   Mode
+	Schema []byte // canonical form of the elements' schema, as written by codec.Schema
+	// Offsets has one entry for each element: where it begins in the stream. The last one ends at Stream.Length.
+	Offsets []int64
+	Stream  Stream
+}
+
+// OperatorSubtask is what one subtask of one operator has in a snapshot. A missing value (nil pointer) means that it has no state.
+type OperatorSubtask struct {
+	Keyed []Keyed // at most one when written, possibly several after a cut
+	Lists []List
+	// Finished marks a subtask that had finished before the checkpoint: its state is gone for good.
+	Finished bool
+}
+
+// IsEmpty reports whether there is nothing to restore in it.
+func (o *OperatorSubtask) IsEmpty() bool { return o == nil || len(o.Keyed) == 0 && len(o.Lists) == 0 }
+
+// Operator is one operator's part in an acknowledgement.
+type Operator struct {
+	ID    job.OperatorID
+	State *OperatorSubtask // nil: no state
+}
+
+// Task is what one subtask of a task acknowledges a checkpoint with, one entry for each operator of its chain, head first.
+type Task struct {
+	Operators []Operator
+	// FinishedOnRestore marks a task that was restored as finished: it only forwards barriers.
+	FinishedOnRestore bool
+	// OperatorsFinished marks a task whose operators have all seen the end of data.
+	OperatorsFinished bool
+}
+
+// OperatorState is one operator's part in a completed checkpoint.
+type OperatorState struct {
+	ID             job.OperatorID
+	Name           string // the user's id of the step, or its generated name; for messages and tools
+	Named          bool   // whether Name is the user's id, and so may be matched on restore
+	Parallelism    int
+	MaxParallelism int
+	// FullyFinished marks an operator all of whose subtasks had finished: it has no state and does not run again.
+	FullyFinished bool
+	// Coordinator holds the state of the operator's coordinator (the split enumerator of a source), nil if it has none.
+	Coordinator []byte
+	// Subtasks has one entry for each subtask of the parallelism, nil where it had no state.
+	Subtasks []*OperatorSubtask
+	Location string // where a source reads or a sink writes, empty for others
+}
+
+// HasState reports whether anything would be lost if no operator took this state.
+func (o *OperatorState) HasState() bool {
+	if len(o.Coordinator) > 0 {
+		return true
+	}
+	for _, s := range o.Subtasks {
+		if !s.IsEmpty() {
+			return true
+		}
+	}
+	return false
+}
+
+// Kind says what a snapshot was taken for.
+type Kind uint8
+
+const (
+	// Checkpoint is taken by the job for itself, to recover from a failure.
+	Checkpoint Kind = iota
+	// Savepoint is taken for a user, who owns it.
+	Savepoint
+)
+
+// Metadata is the content of a `_metadata` file: everything a restore needs to know.
+type Metadata struct {
+	Job        job.ID
+	JobName    string
+	Checkpoint job.CheckpointID
+	Kind       Kind
+	Epoch      int64     // epoch of the job line in which it was published
+	Triggered  time.Time // wall clock
+	Completed  time.Time // wall clock
+	Graph      string    // fingerprint of the job graph it was taken of
+	KeyHash    string    // name of the key hash, keyhash.Name when written by this version
+	GroupRule  string    // name of the group rule, keygroup.GroupRule when written by this version
+	Operators  []OperatorState
+}
+
+// Size returns the number of bytes of state that the snapshot refers to, inline ones included.
+func (m *Metadata) Size() int64 {
+	var n int64
+	m.EachStream(func(s *Stream) { n += s.Length })
+	return n
+}
+
+// EachStream calls f for every stream of the snapshot, in the order of operators and subtasks. f may change the stream.
+func (m *Metadata) EachStream(f func(*Stream)) {
+	for i := range m.Operators {
+		for _, sub := range m.Operators[i].Subtasks {
+			sub.EachStream(f)
+		}
+	}
+}
+
+// EachStream calls f for every stream of one subtask's state; it accepts a nil receiver.
+func (o *OperatorSubtask) EachStream(f func(*Stream)) {
+	if o == nil {
+		return
+	}
+	for i := range o.Keyed {
+		f(&o.Keyed[i].Stream)
+	}
+	for i := range o.Lists {
+		f(&o.Lists[i].Stream)
+	}
+}
+
+// Size returns the number of bytes of state in one task's acknowledgement.
+func (t *Task) Size() int64 {
+	var n int64
+	for _, op := range t.Operators {
+		op.State.EachStream(func(s *Stream) { n += s.Length })
+	}
+	return n
+}

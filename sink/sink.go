@@ -1,0 +1,132 @@
+// Package sink is the contract between a job and what it writes to. Implement Sink to write somewhere new, and TwoPhase to write there
+// exactly once.
+//
+// One Writer per subtask takes the records. With two phases it writes where nobody looks; at a checkpoint it hands over what is
+// pending, which becomes part of the checkpoint; once the checkpoint is complete a Committer makes it visible.
+//
+//		Write ... Write, Prepare(42), Snapshot(42)  ->  checkpoint 42 completes  ->  Commit(42)
+//
+//	  - What was prepared for a checkpoint that fails or is aborted stays pending and is committed with the next that completes.
+//	  - Commits come in ascending order of checkpoints, and can come again after a crash: committing twice must change nothing.
+//	  - A Writer is used by one goroutine, its subtask. A Committer is used by one goroutine at a time.
+package sink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Sink writes records of type T. It is a description: it opens nothing until a job runs.
+type Sink[T any] interface {
+	// Location says where it writes, as a user would write it: a folder, a topic. A job refuses to go on from a checkpoint that was
+	// taken with another location. Empty if there is nothing to compare.
+	Location() string
+	// Writer returns the writer of one subtask. restored holds the states that this subtask goes on with: none for a new start, and
+	// possibly several or none at another parallelism.
+	Writer(ctx context.Context, env WriterEnv, restored [][]byte) (Writer[T], error)
+}
+
+// WriterEnv is what a writer knows of its subtask.
+type WriterEnv struct {
+	Line        Line
+	Subtask     int
+	Parallelism int
+	Attempt     int // 1 for the first start in this process, one more after each restart
+	Logger      *slog.Logger
+	// Now returns the job's wall clock, which is virtual in tests.
+	Now func() time.Time
+}
+
+// Writer writes the records of one subtask.
+type Writer[T any] interface {
+	// Write takes records with their event times in milliseconds since 1970 UTC (the smallest int64: none). Both slices belong to
+	// the caller again when it returns.
+	Write(records []T, times []int64) error
+	// Flush hands on what it has buffered. It is called before each checkpoint, and with end set when there will be no more records.
+	Flush(end bool) error
+	// Close releases what it holds and leaves what is pending as it is. It is called once, also after an error.
+	Close() error
+}
+
+// TwoPhase is a Sink that writes exactly once. Its writers are TwoPhaseWriters.
+type TwoPhase[T any] interface {
+	Sink[T]
+	// Committer returns the one that makes what the writers prepare visible. It refuses a location that belongs to another line.
+	Committer(ctx context.Context, env CommitterEnv) (Committer, error)
+}
+
+// TwoPhaseWriter is a Writer that prepares what a Committer commits.
+type TwoPhaseWriter[T any] interface {
+	Writer[T]
+	// Prepare is called after Flush. It makes what shall become visible with this checkpoint durable, and returns it in the form
+	// that Commit takes, one element for each thing that can be committed by itself.
+	Prepare(ctx context.Context, checkpoint int64, end bool) (pending [][]byte, err error)
+	// Snapshot returns what the writer must be restored with, nil if there is nothing: what it has written and not prepared.
+	Snapshot(ctx context.Context, checkpoint int64) (state []byte, err error)
+}
+
+// Line identifies whose output it is: the job line, and the epoch that the present run has in it. A committer refuses to do anything
+// for an epoch older than one it has seen.
+type Line struct {
+	ID    string // random, the same in all runs of the line
+	Name  string // the job's name
+	Epoch int64  // one more in every start of a process
+}
+
+// CommitterEnv is what a committer knows of its job.
+type CommitterEnv struct {
+	Line   Line
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Committer makes visible what writers prepared, and puts things right before a restored job writes again.
+type Committer interface {
+	// Commit makes everything in pending visible, or nothing that was not visible before is reported as done: an unknown outcome is an
+	// error. What has been committed already is no error.
+	Commit(ctx context.Context, checkpoint int64, pending [][]byte) error
+	// CommittedAfter names what this line has committed with checkpoints later than the given one; those would appear twice if the
+	// job went on from it. It fails with ErrUnknown if the sink cannot tell. It changes nothing.
+	CommittedAfter(ctx context.Context, checkpoint int64) ([]string, error)
+	// Recover is called before the writers of a run are opened, also before a new start.
+	Recover(ctx context.Context, r Recovery) (Recovered, error)
+	// Close releases what it holds.
+	Close() error
+}
+
+// Recovery says what a run goes on from.
+type Recovery struct {
+	// Checkpoint is the one that is restored, 0 for a new start.
+	Checkpoint int64
+	// Pending holds what the checkpoint knows as prepared, in ascending order of checkpoints: it must be committed now.
+	Pending []Pending
+	// Writers holds the states of all writers in the checkpoint. What they refer to must survive Recover.
+	Writers [][]byte
+	// Withdraw allows to make invisible what was committed after Checkpoint. If it is not set, and something was, that stays
+	// and the user has accepted duplicates.
+	Withdraw bool
+	// Fresh says that the user has asked for a new start: earlier output of this line is moved aside.
+	Fresh bool
+}
+
+// Pending is what was prepared for one checkpoint.
+type Pending struct {
+	Checkpoint int64
+	Items      [][]byte
+}
+
+// Recovered is what Recover did.
+type Recovered struct {
+	// Writers replaces Recovery.Writers, in the same order and number.
+	Writers [][]byte
+	// Moved names what was withdrawn or moved aside, and where it is now.
+	Moved []string
+}
+
+// ErrUnknown is returned by CommittedAfter if a sink cannot tell what was committed.
+var ErrUnknown = errors.New("the sink cannot tell what it has committed")
+
+// ErrCannotWithdraw is returned by Recover if withdrawing was asked for and the sink is unable to, or not set to.
+var ErrCannotWithdraw = errors.New("the sink does not withdraw what it has committed")

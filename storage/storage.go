@@ -1,0 +1,71 @@
+// Package storage is the contract of a place where checkpoints can be kept. Implement FS to keep them somewhere new.
+//
+// It is small enough for a local disk, a file system on a network and an object store. Paths use slashes and are interpreted by the
+// implementation; a directory need not exist as a thing of its own.
+//
+//   - What Commit, PutIfAbsent and Swap have returned success for survives a crash of the process and of the machine.
+//   - What has not been committed is either absent or a file that nobody refers to.
+//   - All methods may be called concurrently.
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Errors that callers act on. Implementations wrap them, with the path and the operation in the text.
+var (
+	// ErrNotExist means that the file is definitely absent: not a time-out, not a permission.
+	ErrNotExist = errors.New("does not exist")
+	// ErrExist means that a file stands already where one was to be created.
+	ErrExist = errors.New("exists already")
+	// ErrChanged means that Swap found other content than the caller had read.
+	ErrChanged = errors.New("was changed by another process")
+)
+
+// FS is a place that keeps files.
+type FS interface {
+	// Create begins a new file. It fails with ErrExist rather than overwrite. The file may become visible before Commit.
+	Create(ctx context.Context, path string) (Writer, error)
+	// Open opens a file for reading. It fails with ErrNotExist only on proof that the file is absent.
+	Open(ctx context.Context, path string) (Reader, error)
+	// PutIfAbsent writes a whole file in one atomic, durable step, and fails with ErrExist if there is one: of several callers
+	// exactly one succeeds, and a reader sees all of the data or no file.
+	PutIfAbsent(ctx context.Context, path string, data []byte) error
+	// Swap replaces the content of a file in one atomic, durable step, provided that it still is old; nil old means that there must
+	// be no file. It fails with ErrChanged otherwise.
+	Swap(ctx context.Context, path string, old, new []byte) error
+	// List returns the entries directly below a directory in order of name; an absent directory has none.
+	List(ctx context.Context, dir string) ([]Entry, error)
+	// Remove deletes a file or an empty directory. An absent one is no error.
+	Remove(ctx context.Context, path string) error
+	// RemoveAll deletes a directory with all that is below it. An absent one is no error.
+	RemoveAll(ctx context.Context, dir string) error
+}
+
+// Writer writes one new file. It is used by one goroutine and ended by exactly one of Commit and Abort.
+type Writer interface {
+	io.Writer
+	// Commit makes the file durable and closes it.
+	Commit() error
+	// Abort gives the file up and removes what was written of it, as far as that is possible.
+	Abort() error
+}
+
+// Reader reads one file. ReadAt may be called concurrently.
+type Reader interface {
+	io.ReaderAt
+	io.Closer
+	// Size returns the length of the file in bytes.
+	Size() int64
+}
+
+// Entry is one file or directory in a listing.
+type Entry struct {
+	Name     string // the last part of the path
+	Dir      bool
+	Size     int64 // in bytes; 0 for a directory
+	Modified time.Time
+}
