@@ -87,12 +87,6 @@ func (s *EventTime[T]) Snapshot(context.Context, job.CheckpointID) (Capture, err
 	return &ListCapture{Lists: []ListData{{Name: seenState, Mode: snapshot.Union, Elements: [][]byte{seen}}}}, nil
 }
 
-// PrepareBarrier saves the times, since the source is captured after this step but for its state.
-func (s *EventTime[T]) PrepareBarrier(context.Context, job.CheckpointID) error {
-	s.tracker.save()
-	return nil
-}
-
 // Push assigns the times of a batch.
 func (s *EventTime[T]) Push(b *element.Batch[T]) error {
 	if s.tracker.version != s.tracker.splits.version {

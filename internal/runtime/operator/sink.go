@@ -8,7 +8,6 @@ import (
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/sink"
 )
@@ -27,12 +26,11 @@ type SinkWriter[T any] struct {
 	done    job.CheckpointID       // the latest checkpoint known to be complete
 	busy    bool                   // a commit is under way
 	ended   bool
-	records *metrics.Counter
 }
 
 // NewSinkWriter returns the end of a stream that writes to a sink.
 func NewSinkWriter[T any](env *Env, s sink.Sink[T]) *SinkWriter[T] {
-	return &SinkWriter[T]{Base: Base{env.Operator}, sink: s, env: env, records: env.Metrics.Counter(RecordsIn)}
+	return &SinkWriter[T]{Base: Base{env.Operator}, sink: s, env: env}
 }
 
 // The list states of a sink: what writers go on with, and what is prepared and not known to be committed.
@@ -70,7 +68,6 @@ func (s *SinkWriter[T]) Open(ctx context.Context) error {
 
 // Push writes a batch.
 func (s *SinkWriter[T]) Push(b *element.Batch[T]) error {
-	s.records.Add(int64(len(b.Recs)))
 	return s.writer.Write(b.Recs, b.TS)
 }
 

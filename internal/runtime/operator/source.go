@@ -9,7 +9,6 @@ import (
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/source"
 )
@@ -31,7 +30,6 @@ type SourceReader[T any] struct {
 	wakeAt   time.Time
 	pointers bool
 	noTimes  []int64
-	records  *metrics.Counter
 }
 
 // NewSourceReader returns the head of a chain that reads src.
@@ -42,7 +40,6 @@ func NewSourceReader[T any](env *Env, src source.Source[T], out Pusher[T]) *Sour
 		env:      env,
 		out:      out,
 		pointers: holdsPointers[T](),
-		records:  env.Metrics.Counter(RecordsOut),
 	}
 	s.noTimes = make([]int64, chainBatch)
 	for i := range s.noTimes {
@@ -132,7 +129,6 @@ func (s *SourceReader[T]) Poll(time.Time) (source.Status, error) {
 
 func (s *SourceReader[T]) push(in *source.Batch[T]) error {
 	n := len(in.Records)
-	s.records.Add(int64(n))
 	if in.Split != s.split {
 		s.split, s.number = in.Split, s.env.Splits.Number(in.Split)
 	}

@@ -5,36 +5,17 @@ import (
 	"reflect"
 
 	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/runtime/exchange"
 )
 
-// Partitioning says how an edge picks the subtask that a record goes to.
-type Partitioning int
-
-const (
-	// Forwarded records stay in the subtask of the same index.
-	Forwarded Partitioning = iota
-	// Rebalanced records are dealt out evenly.
-	Rebalanced
-	// Broadcasted records go to every subtask.
-	Broadcasted
-	// Hashed records go to the subtask that owns their key's group.
-	Hashed
-	// Customized records go where a function of the user sends them.
-	Customized
-)
-
-// String returns the name that plans and messages use.
-func (p Partitioning) String() string {
-	return [...]string{"forward", "rebalance", "broadcast", "hash", "custom"}[p]
-}
-
 // Edge is how records of one type go from one task to the next.
 type Edge struct {
-	Partitioning Partitioning
-	// Hasher is a func([]T, []uint64) error for Hashed edges, Picker a func(T, int) int for Customized ones.
+	Partitioning graph.Partitioning
+	// Hasher is a func([]T, []uint64) error for hash edges, Picker a func(T, int) int for custom ones.
 	Hasher, Picker any
-	MaxParallelism int // of the consumer, for Hashed edges
+	MaxParallelism int // of the consumer, for hash edges
 }
 
 // Output is a pusher at the end of a chain: an exchange with the type of its records taken away.
@@ -51,6 +32,10 @@ type Type interface {
 	Join(outs []any) any
 	// Output returns the sending side of an edge to the given channels for the producer of the given index.
 	Output(e Edge, channels []*exchange.Channel, producer int) Output
+	// Guard returns a pusher that counts the records on their way into a step and gives the step's errors its name.
+	Guard(first any, step string, subtask int, records *metrics.Counter) any
+	// Count returns a pusher that counts the records on their way out of a step.
+	Count(out any, records *metrics.Counter) any
 	// Head adapts a pusher of this type to batches that come through a gate.
 	Head(first any) Head
 }
@@ -78,23 +63,31 @@ func (typeOf[T]) Join(outs []any) any {
 
 func (typeOf[T]) Output(e Edge, channels []*exchange.Channel, producer int) Output {
 	switch e.Partitioning {
-	case Forwarded:
+	case graph.Forward:
 		o := exchange.NewForward[T](channels[0])
 		return Output{o, o}
-	case Rebalanced:
+	case graph.Rebalance:
 		o := exchange.NewRebalance[T](channels, producer)
 		return Output{o, o}
-	case Broadcasted:
+	case graph.Broadcast:
 		o := exchange.NewBroadcast[T](channels)
 		return Output{o, o}
-	case Hashed:
+	case graph.Hash:
 		o := exchange.NewHash(channels, e.MaxParallelism, e.Hasher.(func([]T, []uint64) error))
 		return Output{o, o}
-	case Customized:
+	case graph.Custom:
 		o := exchange.NewCustom(channels, e.Picker.(func(T, int) int))
 		return Output{o, o}
 	}
-	panic(fmt.Sprintf("operator: unknown partitioning %d", e.Partitioning))
+	panic(fmt.Sprintf("operator: an edge with partitioning %v cannot be run", e.Partitioning))
+}
+
+func (typeOf[T]) Guard(first any, step string, subtask int, records *metrics.Counter) any {
+	return &guard[T]{step, subtask, records, first.(Pusher[T])}
+}
+
+func (typeOf[T]) Count(out any, records *metrics.Counter) any {
+	return &counter[T]{records, out.(Pusher[T])}
 }
 
 func (typeOf[T]) Head(first any) Head {
