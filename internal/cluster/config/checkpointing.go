@@ -110,7 +110,7 @@ var NumRetained = intOption(spec[int]{
 var CheckpointStorage = enumOption(storages, spec[StorageKind]{
 	Key: "execution.checkpointing.storage", Aliases: []string{"state.checkpoint-storage"}, Built: true,
 	Doc: "`filesystem` writes files below `execution.checkpointing.dir`. `jobmanager` keeps all state inline in the " +
-		"checkpoint's metadata, in memory or, if a directory is set, there; at most 5 MiB per state stream. " +
+		"checkpoint's metadata, in memory or, if a directory is set, there; at most 5 MiB per state stream, which `checkpoint.MaxStateSize` changes. " +
 		"Unset: `filesystem` if a directory is set, else `jobmanager`.",
 })
 
@@ -163,7 +163,7 @@ var LocalBackup = boolOption(spec[bool]{
 
 var LocalBackupDirs = pathsOption(spec[[]string]{
 	Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"},
-	Doc: "Where those copies are kept.",
+	Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept.",
 })
 
 var CheckpointsAfterTasksFinish = boolOption(spec[bool]{
@@ -220,27 +220,27 @@ var FileMerging = boolOption(spec[bool]{
 
 var FileMergingAcrossCheckpoints = boolOption(spec[bool]{
 	Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
-	Doc: "Whether several checkpoints share such a file.",
+	Doc: "Whether several checkpoints share a merged file.",
 })
 
 var FileMergingMaxFileSize = sizeOption(spec[int64]{
 	Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
-	Doc: "The size at which a new file begins.",
+	Doc: "The size at which a new merged file begins.",
 })
 
 var FileMergingBlockingPool = boolOption(spec[bool]{
 	Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
-	Doc: "Whether a writer waits for a free file instead of opening another.",
+	Doc: "Whether a writer waits for a free merged file instead of opening another.",
 })
 
 var FileMergingMaxSubtasks = intOption(spec[int]{
 	Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
-	Doc: "How many subtasks share a pool of files.",
+	Doc: "How many subtasks share a pool of merged files.",
 })
 
 var FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
 	Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
-	Doc: "How much space files may take in relation to what is in use; less than 1: any.",
+	Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
 })
 
 var CheckpointHistory = intOption(spec[int]{

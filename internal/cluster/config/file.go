@@ -68,7 +68,8 @@ func (p *fileParser) flat(text string) {
 		key, value, ok := strings.Cut(line, ": ")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		if !ok || key == "" || value == "" {
-			p.fail(n, "%q is not of the form \"key: value\"", line)
+			name, _, _ := strings.Cut(line, ":")
+			p.fail(n, "%s is not followed by a colon, a space and a value", name) // the value may be a secret
 			continue
 		}
 		p.add(n, key, value, false)
@@ -105,7 +106,7 @@ func (p *fileParser) mapping(prefix string, n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if k.Kind != yaml.ScalarNode || k.Value == "" || k.Tag == "!!merge" {
-			p.fail(k.Line, "a key below %q is not a plain word", strings.TrimSuffix(prefix, "."))
+			p.fail(k.Line, "the key %s is not a plain word", prefix+"?")
 			continue
 		}
 		p.value(prefix+k.Value, k.Line, v)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -19,6 +18,8 @@ type Config struct {
 type value struct {
 	setting
 	alias  int // as in reference
+	order  int // among all settings, from the lowest layer's first
+	note   Note
 	parsed any
 }
 
@@ -60,7 +61,7 @@ type SettingError struct {
 }
 
 func (e *SettingError) Error() string {
-	return fmt.Sprintf("%s: %s (%s): %s", e.Key, strconv.Quote(e.Value), e.Origin, e.Problem)
+	return fmt.Sprintf("%s = %q, from %s: %s", e.Key, e.Value, e.Origin, e.Problem)
 }
 
 func (s setting) wrong(format string, args ...any) error {
@@ -100,6 +101,7 @@ func Load(layers ...*Layer) (*Config, []Note, error) {
 
 type loader struct {
 	cfg     *Config
+	order   int // of the last claim
 	notes   []Note
 	errs    []error
 	unread  map[*declaration]bool // options whose value is no value
@@ -112,10 +114,17 @@ func (l *loader) merge(layer *Layer) {
 	won := map[*declaration]value{}
 	for _, s := range layer.settings {
 		for _, c := range l.claims(s, layer.rank) {
+			l.order++
+			c.value.order = l.order
 			if old, ok := won[c.option]; ok {
 				c.value = l.prefer(c.option, old, c.value)
 			}
 			won[c.option] = c.value
+		}
+	}
+	for _, d := range inOrder(won) {
+		if won[d].note != "" {
+			l.notes = append(l.notes, won[d].note)
 		}
 	}
 	maps.Copy(l.cfg.values, won)
@@ -139,16 +148,15 @@ func (l *loader) claims(s setting, by rank) []claim {
 		return nil
 	}
 	if pair := oldBackendPair(s); pair != nil {
-		l.notef("%s: %s (%s) is the old form of %s: %s and %s: %s; write these",
-			s.key, s.value, s.origin, pair[0].option.key, pair[0].value.value, pair[1].option.key, pair[1].value.value)
 		return pair
 	}
 	var out []claim
 	for _, r := range found {
+		v := value{setting: s, alias: r.alias}
 		if r.alias > 0 {
-			l.notef("%s (%s) is an old name; write %s", s.key, s.origin, r.option.key)
+			v.note = notef("%s (%s) is an old name; write %s", s.key, s.origin, r.option.key)
 		}
-		out = append(out, claim{r.option, value{setting: s, alias: r.alias}})
+		out = append(out, claim{r.option, v})
 	}
 	return out
 }
@@ -181,11 +189,8 @@ func (l *loader) prefer(d *declaration, first, second value) value {
 
 // parse reads the values that won and takes out those that are wrong, so that later checks see only sound ones.
 func (l *loader) parse() {
-	for _, d := range registry {
-		v, ok := l.cfg.values[d]
-		if !ok {
-			continue
-		}
+	for _, d := range inOrder(l.cfg.values) {
+		v := l.cfg.values[d]
 		if err := v.read(d); err != nil {
 			l.fail(err)
 			l.unread[d] = true
@@ -201,6 +206,12 @@ func (l *loader) parse() {
 	}
 }
 
+// inOrder returns the options that are set, as they were written.
+func inOrder(values map[*declaration]value) []*declaration {
+	byOrder := func(a, b *declaration) int { return cmp.Compare(values[a].order, values[b].order) }
+	return slices.SortedFunc(maps.Keys(values), byOrder)
+}
+
 func (v *value) read(d *declaration) (err error) {
 	if v.list && !d.many {
 		return v.wrong("a list, but the option takes one value")
@@ -214,8 +225,10 @@ func (v *value) read(d *declaration) (err error) {
 func (l *loader) fail(err error) { l.errs = append(l.errs, err) }
 
 func (l *loader) notef(format string, args ...any) {
-	l.notes = append(l.notes, Note(fmt.Sprintf(format, args...)))
+	l.notes = append(l.notes, notef(format, args...))
 }
+
+func notef(format string, args ...any) Note { return Note(fmt.Sprintf(format, args...)) }
 
 // note adds the notes about the whole.
 func (l *loader) note() {

@@ -20,10 +20,10 @@ type reference struct {
 	alias  int // 0: the option's own key; n: its n-th old name
 }
 
-// names is the index of the registry, built when it is first needed: by then all options are declared.
+// names is the index of all options.
 var names = sync.OnceValue(func() *index {
 	x := &index{byName: map[string][]reference{}, keyOfVariable: map[string]string{}, sections: map[string]bool{}}
-	for _, d := range registry {
+	for _, d := range options() {
 		if isCodeOnly(d.key) {
 			x.byName[d.key] = []reference{{d, 0}}
 			continue
@@ -31,7 +31,7 @@ var names = sync.OnceValue(func() *index {
 		x.add(d.key, reference{d, 0})
 		x.sections[variableOf(section(d.key))+"_"] = true
 	}
-	for _, d := range registry {
+	for _, d := range options() {
 		for i, alias := range d.aliases {
 			x.add(alias, reference{d, i + 1})
 		}
@@ -67,9 +67,9 @@ func (x *index) inSection(variable string) bool {
 const seeReference = "docs/reference/config.md lists the options"
 
 // nearest returns the candidate that name was probably meant to be, or "" if none is near: one that ends in it after a dot
-// ("checkpointing.interval"), or the one with the smallest edit distance of at most a fifth of the name.
+// ("checkpointing.interval"), or the one with the smallest edit distance of at most a sixth of the name.
 func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(2, len(name)/5)+1
+	best, bestDistance := "", max(2, len(name)/6)+1
 	for _, c := range candidates {
 		if strings.HasSuffix(c, "."+name) {
 			return c
@@ -81,8 +81,8 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// editDistance returns the number of insertions, deletions and replacements of bytes between a and b, or some number of at
-// least limit if it is not below limit.
+// editDistance returns the number of insertions and deletions of bytes between a and b, or some number of at least limit if
+// it is not below limit. A replacement counts two, so that another word in the same place is not near.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit
@@ -97,7 +97,7 @@ func editDistance(a, b string, limit int) int {
 		for j := range len(b) {
 			replace := diagonal
 			if a[i] != b[j] {
-				replace++
+				replace += 2
 			}
 			diagonal = row[j+1]
 			row[j+1] = min(replace, row[j]+1, row[j+1]+1)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -49,8 +50,14 @@ type declaration struct {
 	built func(v any) (problem, fix string) // problem is "" when the value has its effect
 }
 
-// registry holds every option in the order of the declarations.
+// registry collects the options while the package's variables are made. Their order is not that of the source.
 var registry []*declaration
+
+// options returns every option, sorted by key.
+var options = sync.OnceValue(func() []*declaration {
+	slices.SortFunc(registry, func(a, b *declaration) int { return strings.Compare(a.key, b.key) })
+	return registry
+})
 
 // Key returns the option's name.
 func (o *Option[T]) Key() string { return o.key }
@@ -79,6 +86,8 @@ func declare[T any](typ string, parse func(string) (T, error), format func(T) st
 
 func (o *Option[T]) availability() string {
 	switch {
+	case o.spec.Deprecated != "":
+		return "no effect"
 	case o.spec.Built:
 		return "yes"
 	case len(o.spec.Only) > 0:

@@ -35,7 +35,8 @@ var RecoveryClaimMode = enumOption(claimModes, spec[ClaimMode]{
 		}
 		return nil
 	},
-	Doc: "Who owns that checkpoint. `NO_CLAIM`: you do, it is never deleted. `CLAIM`: the job does.",
+	Doc: "Who owns the checkpoint of `execution.state-recovery.path`. `NO_CLAIM`: you do, it is never deleted. `CLAIM`: the job does. " +
+		"`LEGACY` is refused.",
 })
 
 var RecoverFromLocal = boolOption(spec[bool]{

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -46,8 +45,8 @@ const restartPrefix = "restart-strategy."
 
 var RestartStrategy = enumOption(strategies, spec[Strategy]{
 	Key: restartPrefix + "type", Aliases: []string{"restart-strategy"}, Built: true,
-	Doc: "Whether and when a job that failed starts again from its latest checkpoint. Unset: `exponential-delay` with periodic " +
-		"checkpoints, else `none`. A failure that a replay must repeat, such as input that cannot be decoded, is never retried.",
+	Doc: "Whether and when a job that failed starts again from its latest checkpoint. `off` and `disable` mean `none`. " +
+		"Unset: `exponential-delay` with periodic checkpoints, else `none`. A failure that a replay must repeat, such as input that cannot be decoded, is never retried.",
 })
 
 var FixedDelayAttempts = intOption(spec[int]{
@@ -68,7 +67,7 @@ var FailureRateMax = intOption(spec[int]{
 var FailureRateInterval = durationOption(spec[time.Duration]{
 	Key: restartPrefix + "failure-rate.failure-rate-interval", Default: new(time.Minute), Built: true,
 	Check: atLeastDuration(time.Millisecond),
-	Doc:   "The time over which failures are counted.",
+	Doc:   "The time over which failures are counted; at least 1 ms.",
 })
 
 var FailureRateDelay = durationOption(spec[time.Duration]{
@@ -84,7 +83,7 @@ var InitialBackoff = durationOption(spec[time.Duration]{
 
 var MaxBackoff = durationOption(spec[time.Duration]{
 	Key: restartPrefix + "exponential-delay.max-backoff", Default: new(time.Minute), Built: true,
-	Doc: "The longest such time; not less than the initial one.",
+	Doc: "The longest time from a failure to the restart; not less than the initial one.",
 })
 
 var BackoffMultiplier = floatOption(spec[float64]{
@@ -95,13 +94,13 @@ var BackoffMultiplier = floatOption(spec[float64]{
 		}
 		return nil
 	},
-	Doc: "The factor from one such time to the next.",
+	Doc: "The factor by which that time grows from failure to failure.",
 })
 
 var ResetBackoffThreshold = durationOption(spec[time.Duration]{
 	Key: restartPrefix + "exponential-delay.reset-backoff-threshold", Default: new(time.Hour), Built: true,
 	Check: atLeastDuration(time.Millisecond),
-	Doc:   "After so long without a failure the count begins anew.",
+	Doc:   "After so long without a failure the time is the initial one again.",
 })
 
 var JitterFactor = floatOption(spec[float64]{
@@ -112,7 +111,7 @@ var JitterFactor = floatOption(spec[float64]{
 		}
 		return nil
 	},
-	Doc: "The part of the time by which it is randomly made longer or shorter.",
+	Doc: "The part of that time by which it is randomly made longer or shorter; 0 to 1.",
 })
 
 var AttemptsBeforeReset = intOption(spec[int]{
@@ -183,14 +182,14 @@ func (c *Config) idleRestartSettings() []Note {
 	}
 	inUse := restartPrefix + c.strategy().String() + "."
 	var notes []Note
-	for _, d := range registry {
+	for _, d := range options() {
 		v, ok := c.values[d]
 		if !ok || !strings.HasPrefix(d.key, restartPrefix) || strings.HasPrefix(d.key, inUse) {
 			continue
 		}
 		wanted := strings.Split(d.key, ".")[1]
-		notes = append(notes, Note(fmt.Sprintf("%s (%s) has no effect: the restart strategy is %s because %s is not set; set it to %s",
-			v.key, v.origin, c.strategy(), RestartStrategy.key, wanted)))
+		notes = append(notes, notef("%s (%s) has no effect: the restart strategy is %s because %s is not set; set it to %s",
+			v.key, v.origin, c.strategy(), RestartStrategy.key, wanted))
 	}
 	return notes
 }

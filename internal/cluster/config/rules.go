@@ -47,7 +47,7 @@ func (c *Config) contradictions(unread map[*declaration]bool) []error {
 	var errs []error
 	for _, r := range rules {
 		if !unread[r.a] && !unread[r.b] && r.broken(c) {
-			errs = append(errs, fmt.Errorf("%s does not go with %s: %s", c.describe(r.a), c.describe(r.b), r.why))
+			errs = append(errs, fmt.Errorf("%s, does not go with %s: %s", c.describe(r.a), c.describe(r.b), r.why))
 		}
 	}
 	return errs
@@ -56,7 +56,7 @@ func (c *Config) contradictions(unread map[*declaration]bool) []error {
 // describe writes an option as it was set: key, value and origin.
 func (c *Config) describe(d *declaration) string {
 	if v, ok := c.values[d]; ok {
-		return fmt.Sprintf("%s: %q (%s)", v.key, v.value, v.origin)
+		return fmt.Sprintf("%s = %q, from %s", v.key, v.value, v.origin)
 	}
-	return fmt.Sprintf("%s: %s (default)", d.key, d.def)
+	return fmt.Sprintf("%s = %s, the default", d.key, d.def)
 }

@@ -20,9 +20,12 @@ const backendIsNoStorage = "this says where checkpoints go, not where state live
 	"write hashmap here and set execution.checkpointing.storage to this"
 
 var backends = &enum[Backend]{
-	names:   [][]string{{"hashmap", "heap"}, {"pebble"}, {"rocksdb"}, {"forst"}},
-	hints:   map[string]string{"jobmanager": backendIsNoStorage, "filesystem": backendIsNoStorage},
-	classes: map[string]string{"memorystate": "hashmap", "fsstate": "hashmap"},
+	names: [][]string{{"hashmap", "heap"}, {"pebble"}, {"rocksdb"}, {"forst"}},
+	hints: map[string]string{"jobmanager": backendIsNoStorage, "filesystem": backendIsNoStorage},
+	classes: map[string]string{
+		"memorystate": "hashmap, and jobmanager for execution.checkpointing.storage",
+		"fsstate":     "hashmap, and filesystem for execution.checkpointing.storage",
+	},
 }
 
 func (b Backend) String() string { return backends.name(b) }
@@ -54,9 +57,11 @@ func oldBackendPair(s setting) []claim {
 	}
 	backend, storage := s, s
 	backend.value, storage.value = HeapBackend.String(), old
+	note := notef("%s: %s (%s) is the old form of %s: %s and %s: %s; write these",
+		s.key, s.value, s.origin, StateBackend.key, backend.value, CheckpointStorage.key, storage.value)
 	return []claim{
 		{StateBackend.declaration, value{setting: backend, alias: 1}},
-		{CheckpointStorage.declaration, value{setting: storage, alias: len(CheckpointStorage.aliases) + 1}},
+		{CheckpointStorage.declaration, value{setting: storage, alias: len(CheckpointStorage.aliases) + 1, note: note}},
 	}
 }
 
@@ -81,7 +86,7 @@ var LatencyTracking = boolOption(spec[bool]{
 var LatencySampleInterval = intOption(spec[int]{
 	Key:     "state.latency-track.sample-interval",
 	Aliases: []string{"state.backend.latency-track.sample-interval"}, Default: new(100), Check: atLeast(1),
-	Doc: "Of so many accesses one is measured.",
+	Doc: "Of so many accesses to keyed state one is measured.",
 })
 
 var LatencyHistorySize = intOption(spec[int]{
@@ -103,7 +108,7 @@ var SizeTracking = boolOption(spec[bool]{
 
 var SizeSampleInterval = intOption(spec[int]{
 	Key: "state.size-track.sample-interval", Default: new(100), Check: atLeast(1),
-	Doc: "Of so many accesses one is measured.",
+	Doc: "Of so many accesses to keyed state one is measured.",
 })
 
 var SizeHistorySize = intOption(spec[int]{
@@ -118,23 +123,23 @@ var Changelog = boolOption(spec[bool]{
 
 var ChangelogStorageOption = enumOption(changelogStorages, spec[ChangelogStorage]{
 	Key: "state.changelog.storage", Aliases: []string{"state.backend.changelog.storage"}, Default: new(MemoryChangelog),
-	Doc: "Where those changes are written.",
+	Doc: "Where the changelog is written.",
 })
 
 var ChangelogMaxFailures = intOption(spec[int]{
 	Key: "state.changelog.max-failures-allowed", Aliases: []string{"state.backend.changelog.max-failures-allowed"},
 	Default: new(3), Check: atLeast(0),
-	Doc: "How many materialisations in a row may fail.",
+	Doc: "How many writes of the whole state beside the changelog may fail in a row.",
 })
 
 var PeriodicMaterialization = boolOption(spec[bool]{
 	Key:     "state.changelog.periodic-materialize.enabled",
 	Aliases: []string{"state.backend.changelog.periodic-materialize.enabled"}, Default: new(true),
-	Doc: "Whether the whole state is written from time to time, so that the changes before it can go.",
+	Doc: "Whether the whole state is written from time to time, so that the changelog before it can go.",
 })
 
 var MaterializationInterval = durationOption(spec[time.Duration]{
 	Key:     "state.changelog.periodic-materialize.interval",
 	Aliases: []string{"state.backend.changelog.periodic-materialize.interval"}, Default: new(10 * time.Minute),
-	Doc: "The time between two such writes.",
+	Doc: "The time between two writes of the whole state beside the changelog.",
 })

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/bits"
 	"regexp"
@@ -241,20 +242,24 @@ func (e *enum[T]) unknown(s string) error {
 		"(an implementation of your own is a Go type that the job's program registers under a name; that is not available yet)", values)
 }
 
-// shortcut returns the name that stands for what a Java class does, or "".
+// shortcut returns what to write for a Java class, or "". The longest word in the class's name decides: FixedDelay... has a
+// "backoff" in it too.
 func (e *enum[T]) shortcut(class string) string {
-	class = strings.ToLower(class[strings.LastIndexByte(class, '.')+1:])
-	for part, name := range e.classes {
-		if strings.Contains(class, part) {
-			return name
-		}
+	words := maps.Clone(e.classes)
+	if words == nil {
+		words = map[string]string{}
 	}
 	for _, names := range e.names {
 		for _, name := range names {
-			if strings.Contains(class, strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))) {
-				return names[0]
-			}
+			words[strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))] = names[0]
 		}
 	}
-	return ""
+	class = strings.ToLower(class[strings.LastIndexByte(class, '.')+1:])
+	longest := ""
+	for word := range words {
+		if strings.Contains(class, word) && (len(word) > len(longest) || len(word) == len(longest) && word < longest) {
+			longest = word
+		}
+	}
+	return words[longest]
 }
