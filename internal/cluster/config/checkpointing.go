@@ -57,208 +57,211 @@ const (
 	maxInlineThreshold = 1 << 20
 )
 
-var CheckpointInterval = durationOption(spec[time.Duration]{
-	Key: "execution.checkpointing.interval", Built: true, Check: atLeastDuration(minCheckpointTime),
-	Doc: "Time between the starts of two periodic checkpoints; at least 10 ms. Unset: no periodic checkpoints. " +
-		"A longer `execution.checkpointing.min-pause` takes its place.",
-})
+// The options of checkpoints. What each means, and in which unit, stands in its Doc and so in the reference page.
+var (
+	CheckpointInterval = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.interval", Built: true, Check: atLeastDuration(minCheckpointTime),
+		Doc: "Time between the starts of two periodic checkpoints; at least 10 ms. Unset: no periodic checkpoints. " +
+			"A longer `execution.checkpointing.min-pause` takes its place.",
+	})
 
-var CheckpointIntervalDuringBacklog = durationOption(spec[time.Duration]{
-	Key: "execution.checkpointing.interval-during-backlog",
-	Doc: "The interval while a source works off a backlog: 0 for no checkpoints then, or not less than the interval.",
-})
+	CheckpointIntervalDuringBacklog = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.interval-during-backlog",
+		Doc: "The interval while a source works off a backlog: 0 for no checkpoints then, or not less than the interval.",
+	})
 
-var CheckpointMode = enumOption(modes, spec[Mode]{
-	Key: "execution.checkpointing.mode", Default: new(ExactlyOnce), Built: true,
-	Doc: "`EXACTLY_ONCE` aligns the inputs of a subtask at each barrier. `AT_LEAST_ONCE` does not wait, and after a restore " +
-		"some records count twice; exactly-once sinks are then at-least-once too.",
-})
+	CheckpointMode = enumOption(modes, spec[Mode]{
+		Key: "execution.checkpointing.mode", Default: new(ExactlyOnce), Built: true,
+		Doc: "`EXACTLY_ONCE` aligns the inputs of a subtask at each barrier. `AT_LEAST_ONCE` does not wait, and after a restore " +
+			"some records count twice; exactly-once sinks are then at-least-once too.",
+	})
 
-var CheckpointTimeout = durationOption(spec[time.Duration]{
-	Key: "execution.checkpointing.timeout", Default: new(10 * time.Minute), Built: true, Check: atLeastDuration(minCheckpointTime),
-	Doc: "A checkpoint that takes longer is aborted and counts as failed. At least 10 ms.",
-})
+	CheckpointTimeout = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.timeout", Default: new(10 * time.Minute), Built: true, Check: atLeastDuration(minCheckpointTime),
+		Doc: "A checkpoint that takes longer is aborted and counts as failed. At least 10 ms.",
+	})
 
-var CheckpointMinPause = durationOption(spec[time.Duration]{
-	Key: "execution.checkpointing.min-pause", Default: new(time.Duration(0)), Built: true,
-	Doc: "The least time from the completion of a checkpoint to the start of the next periodic one; more than 365 d means 365 d.",
-})
+	CheckpointMinPause = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.min-pause", Default: new(time.Duration(0)), Built: true,
+		Doc: "The least time from the completion of a checkpoint to the start of the next periodic one; more than 365 d means 365 d.",
+	})
 
-var MaxConcurrentCheckpoints = intOption(spec[int]{
-	Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Only: []int{1}, Check: atLeast(1),
-	Doc: "How many checkpoints may be under way at once.",
-})
+	MaxConcurrentCheckpoints = intOption(spec[int]{
+		Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Only: []int{1}, Check: atLeast(1),
+		Doc: "How many checkpoints may be under way at once.",
+	})
 
-var TolerableFailedCheckpoints = intOption(spec[int]{
-	Key: "execution.checkpointing.tolerable-failed-checkpoints", Default: new(0), Built: true, Check: atLeast(0),
-	Doc: "How many checkpoints in a row may fail; one more fails the job, which then restarts. 2147483647: any number.",
-})
+	TolerableFailedCheckpoints = intOption(spec[int]{
+		Key: "execution.checkpointing.tolerable-failed-checkpoints", Default: new(0), Built: true, Check: atLeast(0),
+		Doc: "How many checkpoints in a row may fail; one more fails the job, which then restarts. 2147483647: any number.",
+	})
 
-var CheckpointRetention = enumOption(retentions, spec[Retention]{
-	Key: "execution.checkpointing.externalized-checkpoint-retention", Default: new(NoExternalized), Built: true,
-	Doc: "Which checkpoints stay when the job ends by being cancelled or by failing for good: none, those of a failed job " +
-		"(`DELETE_ON_CANCELLATION`), or both (`RETAIN_ON_CANCELLATION`). A job that finishes deletes them. A killed or stopped " +
-		"process is no end: all stay, and the same command resumes.",
-})
+	CheckpointRetention = enumOption(retentions, spec[Retention]{
+		Key: "execution.checkpointing.externalized-checkpoint-retention", Default: new(NoExternalized), Built: true,
+		Doc: "Which checkpoints stay when the job ends by being cancelled or by failing for good: none, those of a failed job " +
+			"(`DELETE_ON_CANCELLATION`), or both (`RETAIN_ON_CANCELLATION`). A job that finishes deletes them. A killed or stopped " +
+			"process is no end: all stay, and the same command resumes.",
+	})
 
-var NumRetained = intOption(spec[int]{
-	Key: "execution.checkpointing.num-retained", Aliases: []string{"state.checkpoints.num-retained"},
-	Default: new(1), Built: true, Check: atLeast(1),
-	Doc: "How many completed checkpoints are kept. With 1 there is none to fall back to when it is damaged.",
-})
+	NumRetained = intOption(spec[int]{
+		Key: "execution.checkpointing.num-retained", Aliases: []string{"state.checkpoints.num-retained"},
+		Default: new(1), Built: true, Check: atLeast(1),
+		Doc: "How many completed checkpoints are kept. With 1 there is none to fall back to when it is damaged.",
+	})
 
-var CheckpointStorage = enumOption(storages, spec[StorageKind]{
-	Key: "execution.checkpointing.storage", Aliases: []string{"state.checkpoint-storage"}, Built: true,
-	Doc: "`filesystem` writes files below `execution.checkpointing.dir`. `jobmanager` keeps all state inline in the " +
-		"checkpoint's metadata, in memory or, if a directory is set, there; at most 5 MiB per state stream, which `checkpoint.MaxStateSize` changes. " +
-		"Unset: `filesystem` if a directory is set, else `jobmanager`.",
-})
+	CheckpointStorage = enumOption(storages, spec[StorageKind]{
+		Key: "execution.checkpointing.storage", Aliases: []string{"state.checkpoint-storage"}, Built: true,
+		Doc: "`filesystem` writes files below `execution.checkpointing.dir`. `jobmanager` keeps all state inline in the " +
+			"checkpoint's metadata, in memory or, if a directory is set, there; at most 5 MiB per state stream, which `checkpoint.MaxStateSize` changes. " +
+			"Unset: `filesystem` if a directory is set, else `jobmanager`.",
+	})
 
-var CheckpointDir = stringOption(spec[string]{
-	Key: "execution.checkpointing.dir", Aliases: []string{"state.checkpoints.dir", "state.backend.fs.checkpointdir"}, Built: true,
-	Check: checkLocalPath,
-	Doc:   "The directory of the checkpoints: a path or a `file:` URL. Without it nothing survives the process.",
-})
+	CheckpointDir = stringOption(spec[string]{
+		Key: "execution.checkpointing.dir", Aliases: []string{"state.checkpoints.dir", "state.backend.fs.checkpointdir"}, Built: true,
+		Check: checkLocalPath,
+		Doc:   "The directory of the checkpoints: a path or a `file:` URL. Without it nothing survives the process.",
+	})
 
-var SavepointDir = stringOption(spec[string]{
-	Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"},
-	Doc: "Where savepoints go that are triggered without a directory.",
-})
+	SavepointDir = stringOption(spec[string]{
+		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"},
+		Doc: "Where savepoints go that are triggered without a directory.",
+	})
 
-var CreateSubdir = boolOption(spec[bool]{
-	Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true),
-	Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`.",
-})
+	CreateSubdir = boolOption(spec[bool]{
+		Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true),
+		Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`.",
+	})
 
-var DataInlineThreshold = sizeOption(spec[int64]{
-	Key:     "execution.checkpointing.data-inline-threshold",
-	Aliases: []string{"state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"},
-	Default: new(int64(20 << 10)), Built: true, Check: checkInlineThreshold,
-	Doc: "A state stream of at most this size is stored in the checkpoint's metadata instead of a file of its own. At most 1 mb.",
-})
+	DataInlineThreshold = sizeOption(spec[int64]{
+		Key:     "execution.checkpointing.data-inline-threshold",
+		Aliases: []string{"state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"},
+		Default: new(int64(20 << 10)), Built: true, Check: checkInlineThreshold,
+		Doc: "A state stream of at most this size is stored in the checkpoint's metadata instead of a file of its own. At most 1 mb.",
+	})
 
-var WriteBufferSize = intOption(spec[int]{
-	Key:     "execution.checkpointing.write-buffer-size",
-	Aliases: []string{"state.storage.fs.write-buffer-size", "state.backend.fs.write-buffer-size"},
-	Default: new(4096), Built: true, Check: atLeast(0),
-	Doc: "Bytes that are collected before they are written to a file. A larger `execution.checkpointing.data-inline-threshold` " +
-		"takes its place.",
-})
+	WriteBufferSize = intOption(spec[int]{
+		Key:     "execution.checkpointing.write-buffer-size",
+		Aliases: []string{"state.storage.fs.write-buffer-size", "state.backend.fs.write-buffer-size"},
+		Default: new(4096), Built: true, Check: atLeast(0),
+		Doc: "Bytes that are collected before they are written to a file. A larger `execution.checkpointing.data-inline-threshold` " +
+			"takes its place.",
+	})
 
-var IncrementalCheckpoints = boolOption(spec[bool]{
-	Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false),
-	Doc: "Whether a checkpoint holds only what is new since the one before, if the state backend can do that.",
-})
+	IncrementalCheckpoints = boolOption(spec[bool]{
+		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false),
+		Doc: "Whether a checkpoint holds only what is new since the one before, if the state backend can do that.",
+	})
 
-var ParallelCleaning = boolOption(spec[bool]{
-	Key: "execution.checkpointing.cleaner.parallel-mode", Aliases: []string{"state.checkpoint.cleaner.parallel-mode"},
-	Default: new(true), Built: true,
-	Doc: "Whether the files of a checkpoint that goes are deleted in parallel.",
-})
+	ParallelCleaning = boolOption(spec[bool]{
+		Key: "execution.checkpointing.cleaner.parallel-mode", Aliases: []string{"state.checkpoint.cleaner.parallel-mode"},
+		Default: new(true), Built: true,
+		Doc: "Whether the files of a checkpoint that goes are deleted in parallel.",
+	})
 
-var LocalBackup = boolOption(spec[bool]{
-	Key: "execution.checkpointing.local-backup.enabled", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
-	Doc: "Whether a second copy of a subtask's state is kept on the machine that runs it.",
-})
+	LocalBackup = boolOption(spec[bool]{
+		Key: "execution.checkpointing.local-backup.enabled", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
+		Doc: "Whether a second copy of a subtask's state is kept on the machine that runs it.",
+	})
 
-var LocalBackupDirs = pathsOption(spec[[]string]{
-	Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"},
-	Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept.",
-})
+	LocalBackupDirs = pathsOption(spec[[]string]{
+		Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"},
+		Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept.",
+	})
 
-var CheckpointsAfterTasksFinish = boolOption(spec[bool]{
-	Key:     "execution.checkpointing.checkpoints-after-tasks-finish",
-	Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Only: []bool{true},
-	Doc: "Whether checkpoints go on when some subtasks have come to the end of their data.",
-})
+	CheckpointsAfterTasksFinish = boolOption(spec[bool]{
+		Key:     "execution.checkpointing.checkpoints-after-tasks-finish",
+		Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Only: []bool{true},
+		Doc: "Whether checkpoints go on when some subtasks have come to the end of their data.",
+	})
 
-var SnapshotCompression = boolOption(spec[bool]{
-	Key: "execution.checkpointing.snapshot-compression", Default: new(false),
-	Doc: "Whether the state in a checkpoint is compressed.",
-})
+	SnapshotCompression = boolOption(spec[bool]{
+		Key: "execution.checkpointing.snapshot-compression", Default: new(false),
+		Doc: "Whether the state in a checkpoint is compressed.",
+	})
 
-var Unaligned = boolOption(spec[bool]{
-	Key: "execution.checkpointing.unaligned.enabled", Aliases: []string{"execution.checkpointing.unaligned"}, Default: new(false),
-	Doc: "Whether barriers overtake records, which are then part of the checkpoint. Needs `EXACTLY_ONCE` and one concurrent checkpoint.",
-})
+	Unaligned = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.enabled", Aliases: []string{"execution.checkpointing.unaligned"}, Default: new(false),
+		Doc: "Whether barriers overtake records, which are then part of the checkpoint. Needs `EXACTLY_ONCE` and one concurrent checkpoint.",
+	})
 
-var AlignedCheckpointTimeout = durationOption(spec[time.Duration]{
-	Key:     "execution.checkpointing.aligned-checkpoint-timeout",
-	Aliases: []string{"execution.checkpointing.alignment-timeout"}, Default: new(time.Duration(0)),
-	Doc: "An unaligned checkpoint starts aligned and changes after this time; 0: it starts unaligned.",
-})
+	AlignedCheckpointTimeout = durationOption(spec[time.Duration]{
+		Key:     "execution.checkpointing.aligned-checkpoint-timeout",
+		Aliases: []string{"execution.checkpointing.alignment-timeout"}, Default: new(time.Duration(0)),
+		Doc: "An unaligned checkpoint starts aligned and changes after this time; 0: it starts unaligned.",
+	})
 
-var ForceUnaligned = boolOption(spec[bool]{
-	Key: "execution.checkpointing.unaligned.forced", Default: new(false),
-	Doc: "Whether unaligned checkpoints are taken where records may be restored to the wrong place: custom partitioners, loops.",
-})
+	ForceUnaligned = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.forced", Default: new(false),
+		Doc: "Whether unaligned checkpoints are taken where records may be restored to the wrong place: custom partitioners, loops.",
+	})
 
-var InterruptibleTimers = boolOption(spec[bool]{
-	Key: "execution.checkpointing.unaligned.interruptible-timers.enabled", Default: new(false),
-	Doc: "Whether a barrier may come between two timers of one watermark.",
-})
+	InterruptibleTimers = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.interruptible-timers.enabled", Default: new(false),
+		Doc: "Whether a barrier may come between two timers of one watermark.",
+	})
 
-var MaxSubtasksPerChannelStateFile = intOption(spec[int]{
-	Key: "execution.checkpointing.unaligned.max-subtasks-per-channel-state-file", Default: new(5), Check: atLeast(1),
-	Doc: "How many subtasks share a file for the records that barriers have overtaken.",
-})
+	MaxSubtasksPerChannelStateFile = intOption(spec[int]{
+		Key: "execution.checkpointing.unaligned.max-subtasks-per-channel-state-file", Default: new(5), Check: atLeast(1),
+		Doc: "How many subtasks share a file for the records that barriers have overtaken.",
+	})
 
-var RecoverOutputOnDownstream = boolOption(spec[bool]{
-	Key: "execution.checkpointing.unaligned.recover-output-on-downstream.enabled", Default: new(false),
-	Doc: "Whether restored output records are handed to the task that reads them.",
-})
+	RecoverOutputOnDownstream = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.recover-output-on-downstream.enabled", Default: new(false),
+		Doc: "Whether restored output records are handed to the task that reads them.",
+	})
 
-var CheckpointDuringRecovery = boolOption(spec[bool]{
-	Key: "execution.checkpointing.unaligned.during-recovery.enabled", Default: new(false),
-	Doc: "Whether checkpoints are taken while records of an unaligned one are still being restored.",
-})
+	CheckpointDuringRecovery = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.during-recovery.enabled", Default: new(false),
+		Doc: "Whether checkpoints are taken while records of an unaligned one are still being restored.",
+	})
 
-var FileMerging = boolOption(spec[bool]{
-	Key: "execution.checkpointing.file-merging.enabled", Default: new(false),
-	Doc: "Whether subtasks write their state into common files.",
-})
+	FileMerging = boolOption(spec[bool]{
+		Key: "execution.checkpointing.file-merging.enabled", Default: new(false),
+		Doc: "Whether subtasks write their state into common files.",
+	})
 
-var FileMergingAcrossCheckpoints = boolOption(spec[bool]{
-	Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
-	Doc: "Whether several checkpoints share a merged file.",
-})
+	FileMergingAcrossCheckpoints = boolOption(spec[bool]{
+		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
+		Doc: "Whether several checkpoints share a merged file.",
+	})
 
-var FileMergingMaxFileSize = sizeOption(spec[int64]{
-	Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
-	Doc: "The size at which a new merged file begins.",
-})
+	FileMergingMaxFileSize = sizeOption(spec[int64]{
+		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
+		Doc: "The size at which a new merged file begins.",
+	})
 
-var FileMergingBlockingPool = boolOption(spec[bool]{
-	Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
-	Doc: "Whether a writer waits for a free merged file instead of opening another.",
-})
+	FileMergingBlockingPool = boolOption(spec[bool]{
+		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
+		Doc: "Whether a writer waits for a free merged file instead of opening another.",
+	})
 
-var FileMergingMaxSubtasks = intOption(spec[int]{
-	Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
-	Doc: "How many subtasks share a pool of merged files.",
-})
+	FileMergingMaxSubtasks = intOption(spec[int]{
+		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
+		Doc: "How many subtasks share a pool of merged files.",
+	})
 
-var FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
-	Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
-	Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
-})
+	FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
+		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
+		Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
+	})
 
-var CheckpointHistory = intOption(spec[int]{
-	Key: "web.checkpoints.history", Default: new(10), Check: atLeast(0),
-	Doc: "How many checkpoints the statistics remember one by one.",
-})
+	CheckpointHistory = intOption(spec[int]{
+		Key: "web.checkpoints.history", Default: new(10), Check: atLeast(0),
+		Doc: "How many checkpoints the statistics remember one by one.",
+	})
 
-// MaxStateSize has no name in a file: only the program knows how much memory its state may take.
-var MaxStateSize = sizeOption(spec[int64]{
-	Key: codeOnly + "MaxStateSize", Default: new(int64(5 << 20)), Built: true,
-	Check: func(v int64) error {
-		if v < 1 || v > math.MaxInt32 {
-			return errors.New("not between 1 b and 2147483647 b")
-		}
-		return nil
-	},
-	Doc: "The largest state stream that `jobmanager` storage takes; a larger one fails the checkpoint.",
-})
+	// MaxStateSize has no name in a file: only the program knows how much memory its state may take.
+	MaxStateSize = sizeOption(spec[int64]{
+		Key: codeOnly + "MaxStateSize", Default: new(int64(5 << 20)), Built: true,
+		Check: func(v int64) error {
+			if v < 1 || v > math.MaxInt32 {
+				return errors.New("not between 1 b and 2147483647 b")
+			}
+			return nil
+		},
+		Doc: "The largest state stream that `jobmanager` storage takes; a larger one fails the checkpoint.",
+	})
+)
 
 // codeOnly begins the key of an option that only the code layer may set. The rest is the function that does.
 const codeOnly = "checkpoint."

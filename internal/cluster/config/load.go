@@ -238,7 +238,9 @@ func (l *loader) note() {
 	if len(l.strays) > 0 {
 		l.notef("these environment variables are not options and have no effect: %s", listSettings(l.strays))
 	}
-	l.notes = append(l.notes, l.cfg.idleRestartSettings()...)
+	if !l.unread[RestartStrategy.declaration] {
+		l.notes = append(l.notes, l.cfg.idleRestartSettings()...)
+	}
 }
 
 func listSettings(settings []setting) string {

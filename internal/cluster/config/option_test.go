@@ -90,6 +90,13 @@ func TestNotBuiltByDefault(t *testing.T) {
 	if problem, fix := with.built(8); problem == "" || !strings.Contains(fix, "7") {
 		t.Errorf("another value: %q, %q", problem, fix)
 	}
+	some := intOption(spec[int]{Key: "test.some", Default: new(7), Only: []int{7, 8}})
+	if problem, _ := some.built(8); problem != "" {
+		t.Errorf("a value that is built is %s", problem)
+	}
+	if problem, fix := some.built(9); problem == "" || !strings.Contains(fix, "7, 8") {
+		t.Errorf("another value: %q, %q", problem, fix)
+	}
 	if problem, _ := without.built(7); problem == "" {
 		t.Error("a value of an option without default is taken")
 	}

@@ -15,46 +15,49 @@ var claimModes = &enum[ClaimMode]{names: [][]string{{"NO_CLAIM"}, {"CLAIM"}, {"L
 
 func (m ClaimMode) String() string { return claimModes.name(m) }
 
-var RecoveryPath = stringOption(spec[string]{
-	Key: "execution.state-recovery.path", Aliases: []string{"execution.savepoint.path"}, Built: true, Check: checkLocalPath,
-	Doc: "The checkpoint to start from: its directory or its `_metadata` file. The flag `-s` sets it.",
-})
+// The options of the start from a snapshot.
+var (
+	RecoveryPath = stringOption(spec[string]{
+		Key: "execution.state-recovery.path", Aliases: []string{"execution.savepoint.path"}, Built: true, Check: checkLocalPath,
+		Doc: "The checkpoint to start from: its directory or its `_metadata` file. The flag `-s` sets it.",
+	})
 
-var IgnoreUnclaimedState = boolOption(spec[bool]{
-	Key: "execution.state-recovery.ignore-unclaimed-state", Aliases: []string{"execution.savepoint.ignore-unclaimed-state"},
-	Default: new(false),
-	Doc:     "Whether to start although the checkpoint has state of a step that the job no longer has.",
-})
+	IgnoreUnclaimedState = boolOption(spec[bool]{
+		Key: "execution.state-recovery.ignore-unclaimed-state", Aliases: []string{"execution.savepoint.ignore-unclaimed-state"},
+		Default: new(false),
+		Doc:     "Whether to start although the checkpoint has state of a step that the job no longer has.",
+	})
 
-var RecoveryClaimMode = enumOption(claimModes, spec[ClaimMode]{
-	Key: "execution.state-recovery.claim-mode", Aliases: []string{"execution.savepoint-restore-mode"},
-	Default: new(NoClaim), Only: []ClaimMode{NoClaim},
-	Check: func(m ClaimMode) error {
-		if m == Legacy {
-			return errors.New("not offered, since nobody could tell when such a snapshot may be deleted; write NO_CLAIM, which never deletes it")
-		}
-		return nil
-	},
-	Doc: "Who owns the checkpoint of `execution.state-recovery.path`. `NO_CLAIM`: you do, it is never deleted. `CLAIM`: the job does. " +
-		"`LEGACY` is refused.",
-})
+	RecoveryClaimMode = enumOption(claimModes, spec[ClaimMode]{
+		Key: "execution.state-recovery.claim-mode", Aliases: []string{"execution.savepoint-restore-mode"},
+		Default: new(NoClaim), Only: []ClaimMode{NoClaim},
+		Check: func(m ClaimMode) error {
+			if m == Legacy {
+				return errors.New("not offered, since nobody could tell when such a snapshot may be deleted; write NO_CLAIM, which never deletes it")
+			}
+			return nil
+		},
+		Doc: "Who owns the checkpoint of `execution.state-recovery.path`. `NO_CLAIM`: you do, it is never deleted. `CLAIM`: the job does. " +
+			"`LEGACY` is refused.",
+	})
 
-var RecoverFromLocal = boolOption(spec[bool]{
-	Key: "execution.state-recovery.from-local", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
-	Doc: "Whether a restart reads the copies of `execution.checkpointing.local-backup.enabled`.",
-})
+	RecoverFromLocal = boolOption(spec[bool]{
+		Key: "execution.state-recovery.from-local", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
+		Doc: "Whether a restart reads the copies of `execution.checkpointing.local-backup.enabled`.",
+	})
 
-var WithoutChannelState = longOption(spec[int64]{
-	Key:     "execution.state-recovery.without-channel-state.checkpoint-id",
-	Aliases: []string{"execution.checkpointing.recover-without-channel-state.checkpoint-id"}, Default: new(int64(-1)),
-	Doc: "When the checkpoint with this id is restored, the records in it that barriers had overtaken are dropped.",
-})
+	WithoutChannelState = longOption(spec[int64]{
+		Key:     "execution.state-recovery.without-channel-state.checkpoint-id",
+		Aliases: []string{"execution.checkpointing.recover-without-channel-state.checkpoint-id"}, Default: new(int64(-1)),
+		Doc: "When the checkpoint with this id is restored, the records in it that barriers had overtaken are dropped.",
+	})
 
-var ApproximateLocalRecovery = boolOption(spec[bool]{
-	Key:     "execution.state-recovery.approximate-local-recovery",
-	Aliases: []string{"execution.checkpointing.approximate-local-recovery"}, Default: new(false),
-	Doc: "Whether a failed task restarts alone, losing records.",
-})
+	ApproximateLocalRecovery = boolOption(spec[bool]{
+		Key:     "execution.state-recovery.approximate-local-recovery",
+		Aliases: []string{"execution.checkpointing.approximate-local-recovery"}, Default: new(false),
+		Doc: "Whether a failed task restarts alone, losing records.",
+	})
+)
 
 // Recovery says what a job starts from.
 type Recovery struct {

@@ -43,87 +43,90 @@ func (s FailoverStrategy) String() string { return failoverStrategies.name(s) }
 
 const restartPrefix = "restart-strategy."
 
-var RestartStrategy = enumOption(strategies, spec[Strategy]{
-	Key: restartPrefix + "type", Aliases: []string{"restart-strategy"}, Built: true,
-	Doc: "Whether and when a job that failed starts again from its latest checkpoint. `off` and `disable` mean `none`. " +
-		"Unset: `exponential-delay` with periodic checkpoints, else `none`. A failure that a replay must repeat, such as input that cannot be decoded, is never retried.",
-})
+// The options of the restart after a failure.
+var (
+	RestartStrategy = enumOption(strategies, spec[Strategy]{
+		Key: restartPrefix + "type", Aliases: []string{"restart-strategy"}, Built: true,
+		Doc: "Whether and when a job that failed starts again from its latest checkpoint. `off` and `disable` mean `none`. " +
+			"Unset: `exponential-delay` with periodic checkpoints, else `none`. A failure that a replay must repeat, such as input that cannot be decoded, is never retried.",
+	})
 
-var FixedDelayAttempts = intOption(spec[int]{
-	Key: restartPrefix + "fixed-delay.attempts", Default: new(1), Built: true, Check: atLeast(0),
-	Doc: "How many failures are followed by a restart. 2147483647: all.",
-})
+	FixedDelayAttempts = intOption(spec[int]{
+		Key: restartPrefix + "fixed-delay.attempts", Default: new(1), Built: true, Check: atLeast(0),
+		Doc: "How many failures are followed by a restart. 2147483647: all.",
+	})
 
-var FixedDelayDelay = durationOption(spec[time.Duration]{
-	Key: restartPrefix + "fixed-delay.delay", Default: new(time.Second), Built: true,
-	Doc: "The time from a failure to the restart.",
-})
+	FixedDelayDelay = durationOption(spec[time.Duration]{
+		Key: restartPrefix + "fixed-delay.delay", Default: new(time.Second), Built: true,
+		Doc: "The time from a failure to the restart.",
+	})
 
-var FailureRateMax = intOption(spec[int]{
-	Key: restartPrefix + "failure-rate.max-failures-per-interval", Default: new(1), Built: true, Check: atLeast(1),
-	Doc: "How many failures within the interval are followed by a restart; one more fails the job.",
-})
+	FailureRateMax = intOption(spec[int]{
+		Key: restartPrefix + "failure-rate.max-failures-per-interval", Default: new(1), Built: true, Check: atLeast(1),
+		Doc: "How many failures within the interval are followed by a restart; one more fails the job.",
+	})
 
-var FailureRateInterval = durationOption(spec[time.Duration]{
-	Key: restartPrefix + "failure-rate.failure-rate-interval", Default: new(time.Minute), Built: true,
-	Check: atLeastDuration(time.Millisecond),
-	Doc:   "The time over which failures are counted; at least 1 ms.",
-})
+	FailureRateInterval = durationOption(spec[time.Duration]{
+		Key: restartPrefix + "failure-rate.failure-rate-interval", Default: new(time.Minute), Built: true,
+		Check: atLeastDuration(time.Millisecond),
+		Doc:   "The time over which failures are counted; at least 1 ms.",
+	})
 
-var FailureRateDelay = durationOption(spec[time.Duration]{
-	Key: restartPrefix + "failure-rate.delay", Default: new(time.Second), Built: true,
-	Doc: "The time from a failure to the restart.",
-})
+	FailureRateDelay = durationOption(spec[time.Duration]{
+		Key: restartPrefix + "failure-rate.delay", Default: new(time.Second), Built: true,
+		Doc: "The time from a failure to the restart.",
+	})
 
-var InitialBackoff = durationOption(spec[time.Duration]{
-	Key: restartPrefix + "exponential-delay.initial-backoff", Default: new(time.Second), Built: true,
-	Check: atLeastDuration(time.Millisecond),
-	Doc:   "The time from the first failure to the restart.",
-})
+	InitialBackoff = durationOption(spec[time.Duration]{
+		Key: restartPrefix + "exponential-delay.initial-backoff", Default: new(time.Second), Built: true,
+		Check: atLeastDuration(time.Millisecond),
+		Doc:   "The time from the first failure to the restart.",
+	})
 
-var MaxBackoff = durationOption(spec[time.Duration]{
-	Key: restartPrefix + "exponential-delay.max-backoff", Default: new(time.Minute), Built: true,
-	Doc: "The longest time from a failure to the restart; not less than the initial one.",
-})
+	MaxBackoff = durationOption(spec[time.Duration]{
+		Key: restartPrefix + "exponential-delay.max-backoff", Default: new(time.Minute), Built: true,
+		Doc: "The longest time from a failure to the restart; not less than the initial one.",
+	})
 
-var BackoffMultiplier = floatOption(spec[float64]{
-	Key: restartPrefix + "exponential-delay.backoff-multiplier", Default: new(1.5), Built: true,
-	Check: func(v float64) error {
-		if v <= 1 {
-			return errors.New("too small; it must be more than 1")
-		}
-		return nil
-	},
-	Doc: "The factor by which that time grows from failure to failure.",
-})
+	BackoffMultiplier = floatOption(spec[float64]{
+		Key: restartPrefix + "exponential-delay.backoff-multiplier", Default: new(1.5), Built: true,
+		Check: func(v float64) error {
+			if v <= 1 {
+				return errors.New("too small; it must be more than 1")
+			}
+			return nil
+		},
+		Doc: "The factor by which that time grows from failure to failure.",
+	})
 
-var ResetBackoffThreshold = durationOption(spec[time.Duration]{
-	Key: restartPrefix + "exponential-delay.reset-backoff-threshold", Default: new(time.Hour), Built: true,
-	Check: atLeastDuration(time.Millisecond),
-	Doc:   "After so long without a failure the time is the initial one again.",
-})
+	ResetBackoffThreshold = durationOption(spec[time.Duration]{
+		Key: restartPrefix + "exponential-delay.reset-backoff-threshold", Default: new(time.Hour), Built: true,
+		Check: atLeastDuration(time.Millisecond),
+		Doc:   "After so long without a failure the time is the initial one again.",
+	})
 
-var JitterFactor = floatOption(spec[float64]{
-	Key: restartPrefix + "exponential-delay.jitter-factor", Default: new(0.1), Built: true,
-	Check: func(v float64) error {
-		if v < 0 || v > 1 {
-			return errors.New("not between 0 and 1")
-		}
-		return nil
-	},
-	Doc: "The part of that time by which it is randomly made longer or shorter; 0 to 1.",
-})
+	JitterFactor = floatOption(spec[float64]{
+		Key: restartPrefix + "exponential-delay.jitter-factor", Default: new(0.1), Built: true,
+		Check: func(v float64) error {
+			if v < 0 || v > 1 {
+				return errors.New("not between 0 and 1")
+			}
+			return nil
+		},
+		Doc: "The part of that time by which it is randomly made longer or shorter; 0 to 1.",
+	})
 
-var AttemptsBeforeReset = intOption(spec[int]{
-	Key: restartPrefix + "exponential-delay.attempts-before-reset-backoff", Default: new(math.MaxInt32), Built: true,
-	Check: atLeast(1),
-	Doc:   "How many failures without a reset are followed by a restart; one more fails the job. 2147483647: any number.",
-})
+	AttemptsBeforeReset = intOption(spec[int]{
+		Key: restartPrefix + "exponential-delay.attempts-before-reset-backoff", Default: new(math.MaxInt32), Built: true,
+		Check: atLeast(1),
+		Doc:   "How many failures without a reset are followed by a restart; one more fails the job. 2147483647: any number.",
+	})
 
-var FailoverStrategyOption = enumOption(failoverStrategies, spec[FailoverStrategy]{
-	Key: "jobmanager.execution.failover-strategy", Default: new(FailoverRegion), Built: true,
-	Doc: "What restarts when a task fails: the tasks connected with it, or all. In one process both restart all.",
-})
+	FailoverStrategyOption = enumOption(failoverStrategies, spec[FailoverStrategy]{
+		Key: "jobmanager.execution.failover-strategy", Default: new(FailoverRegion), Built: true,
+		Doc: "What restarts when a task fails: the tasks connected with it, or all. In one process both restart all.",
+	})
+)
 
 // Restart is the restart strategy with its parameters. Only those of Strategy have a meaning; the others are at what they
 // would be.
