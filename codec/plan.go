@@ -113,7 +113,7 @@ func (pr planner) add(p *plan, t reflect.Type, offset uintptr, path string) {
 	case reflect.Map:
 		p.push(op{code: opMap, offset: offset, path: path, m: newMapPlan(t, pr.plan(t.Key()), pr.plan(t.Elem()))}, -1, 1)
 	case reflect.Struct:
-		for _, f := range new(checker).fields(t, "") {
+		for _, f := range fieldsOf(t) {
 			pr.add(p, f.typ, offset+f.offset, join(path, f.goPath))
 		}
 	default:

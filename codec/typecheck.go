@@ -155,7 +155,7 @@ func (c *checker) byKind(t reflect.Type, path string) *Schema {
 	case reflect.Struct:
 		return c.structSchema(t, path)
 	}
-	c.refuse(t, path, refusals[t.Kind()])
+	c.refuse(t, path, refusal(t.Kind(), path))
 	return &Schema{}
 }
 
@@ -170,32 +170,47 @@ var scalarKinds = map[reflect.Kind]Kind{
 
 const leaveOut = "leave it out with `codec:\"-\"`"
 
-var refusals = map[reflect.Kind]string{
-	reflect.Chan:          "a channel means nothing outside its process; " + leaveOut,
-	reflect.Func:          "a function cannot be stored; " + leaveOut,
-	reflect.Interface:     "an interface does not tell which type to decode into; use a concrete type, or " + leaveOut,
-	reflect.UnsafePointer: "an address means nothing after a restore; " + leaveOut,
-	reflect.Uintptr:       "an address means nothing after a restore; use uint64, or " + leaveOut,
+// refusal says why no kind of encoding is there for a Go kind, and what to do where it was found.
+func refusal(k reflect.Kind, path string) string {
+	why := "an address means nothing after a restore; store what it leads to"
+	switch k {
+	case reflect.Chan:
+		why = "a channel means nothing outside its process; store what it carries"
+	case reflect.Func:
+		why = "a function cannot be stored; store what tells which one to call"
+	case reflect.Interface:
+		why = "an interface does not tell which type to decode into; use a concrete type"
+	}
+	if path == "" {
+		return why // there is nothing to leave it out of
+	}
+	return why + ", or " + leaveOut
 }
 
 func (c *checker) mapSchema(t reflect.Type, path string) *Schema {
-	s := &Schema{Kind: Map, Key: c.schema(t.Key(), path+"[key]"), Elem: c.schema(t.Elem(), path+"[]")}
-	if len(c.problems) == 0 && !s.Key.canBeKey() {
+	before := len(c.problems)
+	key := c.schema(t.Key(), path+"[key]")
+	if len(c.problems) == before && !key.canBeKey() {
 		c.refuse(t.Key(), path+"[key]", "a map key must be made of bools, integers, durations and strings, so that equal keys have equal bytes; "+
 			"use such a type (for a time, its UnixNano)")
 	}
-	return s
+	return &Schema{Kind: Map, Key: key, Elem: c.schema(t.Elem(), path+"[]")}
 }
 
 func (c *checker) structSchema(t reflect.Type, path string) *Schema {
-	s := &Schema{Kind: Struct, Fields: []Field{}}
-	goNames := map[string]string{}
-	for _, f := range c.fields(t, path) {
-		if other, ok := goNames[f.name]; ok {
-			c.refuse(f.typ, join(path, f.goPath), fmt.Sprintf("has the same name %s as field %s; give one of them another by a tag `codec:\"name\"`", f.name, other))
+	s := &Schema{Kind: Struct}
+	goPaths := map[string]string{}
+	for _, f := range fieldsOf(t) {
+		fieldPath := join(path, f.goPath)
+		if f.refusal != "" {
+			c.refuse(f.typ, fieldPath, f.refusal)
+			continue
 		}
-		goNames[f.name] = f.goPath
-		s.Fields = append(s.Fields, Field{f.name, c.schema(f.typ, join(path, f.goPath))})
+		if other, ok := goPaths[f.name]; ok {
+			c.refuse(f.typ, fieldPath, fmt.Sprintf("it is encoded as %s, and so is field %s; give one of them another name with `codec:\"name\"`", f.name, other))
+		}
+		goPaths[f.name] = f.goPath
+		s.Fields = append(s.Fields, Field{f.name, c.schema(f.typ, fieldPath)})
 	}
 	return s
 }
@@ -207,36 +222,49 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// field is a field that is encoded. Those of embedded structs have the offset in, and the path from, the outermost struct.
+// field is a field that is encoded, or would be but for a refusal. One of an embedded struct has the offset in, and the path from, the
+// outermost struct.
 type field struct {
-	name   string
-	goPath string
-	offset uintptr
-	typ    reflect.Type
+	name    string
+	goPath  string
+	offset  uintptr
+	typ     reflect.Type
+	refusal string
 }
 
-func (c *checker) fields(t reflect.Type, path string) []field {
+// fieldsOf returns the fields of the struct t that are not left out, in order.
+func fieldsOf(t reflect.Type) []field {
 	var out []field
 	for i := range t.NumField() {
 		sf := t.Field(i)
-		name, tagged := sf.Tag.Lookup("codec")
+		tag, tagged := sf.Tag.Lookup("codec")
+		f := field{name: sf.Name, goPath: sf.Name, offset: sf.Offset, typ: sf.Type}
 		switch {
-		case name == "-" || sf.Name == "_":
-		case tagged && !validName(name):
-			c.refuse(sf.Type, join(path, sf.Name), fmt.Sprintf("the tag `codec:%q` is no name; use letters, digits and any of _ - . /, or \"-\" to leave the field out", name))
+		case tag == "-" || sf.Name == "_":
+			continue
 		case sf.Anonymous && !tagged && isPlainStruct(sf.Type):
-			for _, f := range c.fields(sf.Type, join(path, sf.Name)) {
-				out = append(out, field{f.name, sf.Name + "." + f.goPath, sf.Offset + f.offset, f.typ})
-			}
+			out = append(out, promoted(f)...)
+			continue
 		case !sf.IsExported():
-			c.refuse(sf.Type, join(path, sf.Name), "the field is unexported; export it, or "+leaveOut)
+			f.refusal = "the field is unexported; export it, or " + leaveOut
+		case tagged && !validName(tag):
+			f.refusal = fmt.Sprintf("the tag `codec:%q` is no name; use letters, digits and any of _ - . /, or \"-\" to leave the field out", tag)
 		case tagged:
-			out = append(out, field{name, sf.Name, sf.Offset, sf.Type})
-		default:
-			out = append(out, field{sf.Name, sf.Name, sf.Offset, sf.Type})
+			f.name = tag
 		}
+		out = append(out, f)
 	}
 	return out
+}
+
+// promoted returns the fields of an embedded struct as fields of the struct around it.
+func promoted(embedded field) []field {
+	fields := fieldsOf(embedded.typ)
+	for i := range fields {
+		fields[i].goPath = join(embedded.goPath, fields[i].goPath)
+		fields[i].offset += embedded.offset
+	}
+	return fields
 }
 
 // isPlainStruct reports whether t is encoded field by field.
@@ -261,18 +289,21 @@ func marshalsItself(t reflect.Type) bool {
 }
 
 func (c *checker) binary(t reflect.Type, path string) *Schema {
+	from := embeddedMarshaler(t)
 	if !reflect.PointerTo(t).Implements(binaryType) {
-		c.refuse(t, path, "it marshals itself (MarshalBinary, perhaps of an embedded field), but only its Go name tells what the bytes mean; "+
-			"add a method CodecID() (name string, version int), or embed the type in one of your own that has it")
+		why := "it marshals itself, but only its Go name tells what the bytes mean; add a method CodecID() (name string, version int), or embed it in a type of your own that has one"
+		if from != nil {
+			why = fmt.Sprintf("the embedded field %s lends it a MarshalBinary; give that field a name, or add a method CodecID() (name string, version int) if this is its whole binary form", from.Name)
+		}
+		c.refuse(t, path, why)
 		return &Schema{}
 	}
 	id, err := codecID(t)
+	if err == nil && from != nil {
+		err = notLent(id, from)
+	}
 	if err != nil {
 		c.refuse(t, path, err.Error())
-		return &Schema{}
-	}
-	if f, ok := promoter(t, id); ok {
-		c.refuse(t, path, fmt.Sprintf("its codec id %v is that of the embedded field %s, whose methods would lose the other fields; give it methods of its own, or name the field", id, f))
 	}
 	return id
 }
@@ -294,26 +325,39 @@ func codecID(t reflect.Type) (s *Schema, err error) {
 	return &Schema{Kind: Opaque, Codec: name, Version: version}, nil
 }
 
-// promoter returns the embedded field from which the struct t seems to have its Binary methods: one with the same id. Reflection does
-// not tell a promoted method from a declared one.
-func promoter(t reflect.Type, id *Schema) (name string, ok bool) {
+// embeddedMarshaler returns the embedded field of the struct t that may be where its MarshalBinary comes from, or nil. Reflection does not
+// tell a promoted method from one declared on t.
+func embeddedMarshaler(t reflect.Type) *reflect.StructField {
 	if t.Kind() != reflect.Struct {
-		return "", false
+		return nil
 	}
 	for i := range t.NumField() {
-		f := t.Field(i)
-		inner := f.Type
-		if inner.Kind() == reflect.Pointer {
-			inner = inner.Elem()
-		}
-		if !f.Anonymous || inner.Kind() == reflect.Interface || !reflect.PointerTo(inner).Implements(binaryType) {
-			continue
-		}
-		if innerID, err := codecID(inner); err == nil && innerID.Equal(id) {
-			return f.Name, true
+		if f := t.Field(i); f.Anonymous && marshalsItself(pointedTo(f.Type)) {
+			return &f
 		}
 	}
-	return "", false
+	return nil
+}
+
+func pointedTo(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
+}
+
+// notLent returns an error if the codec id of a struct is that of its embedded field: with promoted methods the other fields would be
+// lost without a word.
+func notLent(id *Schema, from *reflect.StructField) error {
+	inner := pointedTo(from.Type)
+	if !reflect.PointerTo(inner).Implements(binaryType) {
+		return nil
+	}
+	if innerID, err := codecID(inner); err != nil || !innerID.Equal(id) {
+		return nil
+	}
+	return fmt.Errorf("it has the codec id %s/%d of the embedded field %s, whose methods do not know its other fields; give that field a name, or the type methods and an id of its own",
+		id.Codec, id.Version, from.Name)
 }
 
 // isPointerFree reports whether no part of a value of type t is a pointer to the garbage collector.
