@@ -129,20 +129,35 @@ func TestDeepestValue(t *testing.T) {
 	}
 }
 
-// Damaged bytes cannot make Decode take much memory: any that begin like a value of a given size cost no more than such a value may.
+// Damaged lengths cannot make Decode take much memory, neither one alone nor many within each other, where each claims all that is left.
 func TestDecodeAllocationIsBounded(t *testing.T) {
-	src := append(binary.AppendUvarint(nil, 1<<20), make([]byte, 1<<10)...)
-	for _, s := range samples() {
-		var before, after runtime.MemStats
-		into := s.fresh()
-		runtime.ReadMemStats(&before)
-		s.decode(src, into)
-		runtime.ReadMemStats(&after)
-		if n := after.TotalAlloc - before.TotalAlloc; n > 256<<10 {
-			t.Errorf("%s: %d bytes allocated to decode %d", s.name, n, len(src))
+	const size = 16 << 10
+	one := append(binary.AppendUvarint(nil, size/2), make([]byte, size)...)
+	var many []byte
+	for len(many) < size {
+		many = binary.AppendUvarint(many, uint64(size-len(many)))
+	}
+	for _, s := range append(samples(), sampleOf("map in map", selfMap{}), sampleOf("kids first", kidsFirst{})) {
+		for _, src := range [][]byte{one, many} {
+			var before, after runtime.MemStats
+			into := s.fresh()
+			runtime.ReadMemStats(&before)
+			s.decode(src, into)
+			runtime.ReadMemStats(&after)
+			if n := after.TotalAlloc - before.TotalAlloc; n > 100*size {
+				t.Errorf("%s: %d bytes allocated to decode %d", s.name, n, len(src))
+			}
 		}
 	}
 }
+
+type (
+	selfMap   map[bool]selfMap
+	kidsFirst struct {
+		Kids  []kidsFirst
+		Names map[int8]kidsFirst
+	}
+)
 
 // FuzzDecode feeds arbitrary bytes to the types of all samples. What is accepted must encode to the very bytes it came from.
 func FuzzDecode(f *testing.F) {

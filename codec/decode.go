@@ -132,8 +132,9 @@ func (o *op) decode(src []byte, v unsafe.Pointer, depth int) ([]byte, error) {
 	}
 }
 
-// decodeN reads n consecutive values.
-func (p *plan) decodeN(src []byte, base unsafe.Pointer, n, depth int) (_ []byte, err error) {
+// decodeN reads n consecutive values. Each may look at all of src but the least that those after it need: otherwise damaged lengths,
+// each within an element of the one before, could all claim the same bytes, and the memory for them would grow with their product.
+func (p *plan) decodeN(src []byte, base unsafe.Pointer, n, depth int) ([]byte, error) {
 	if p.fixed == 0 {
 		return src, nil
 	}
@@ -146,9 +147,12 @@ func (p *plan) decodeN(src []byte, base unsafe.Pointer, n, depth int) (_ []byte,
 		return src[size:], nil
 	}
 	for i := range n {
-		if src, err = p.decode(src, p.at(base, i), depth); err != nil {
+		own := src[:len(src)-p.least*(n-1-i)]
+		left, err := p.decode(own, p.at(base, i), depth)
+		if err != nil {
 			return nil, within(fmt.Sprintf("[%d]", i), err)
 		}
+		src = src[len(own)-len(left):]
 	}
 	return src, nil
 }

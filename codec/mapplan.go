@@ -91,7 +91,8 @@ func (s *mapScratch) sort(dst []byte, first int) {
 }
 
 func (m *mapPlan) decode(src []byte, v unsafe.Pointer, depth int) ([]byte, error) {
-	n, isNil, src, err := decodeLen(src, m.key.least+m.elem.least)
+	least := m.key.least + m.elem.least
+	n, isNil, src, err := decodeLen(src, least)
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +109,12 @@ func (m *mapPlan) decode(src []byte, v unsafe.Pointer, depth int) ([]byte, error
 	defer m.release(s)
 	var key []byte
 	for i := range n {
-		if key, src, err = m.decodeEntry(src, s, i, key, depth); err != nil {
+		own := src[:len(src)-least*(n-1-i)] // as in decodeN
+		var left []byte
+		if key, left, err = m.decodeEntry(own, s, i, key, depth); err != nil {
 			return nil, err
 		}
+		src = src[len(own)-len(left):]
 		into.SetMapIndex(s.key, s.elem)
 		s.clear()
 	}
