@@ -135,7 +135,7 @@ func TestDecodeAllocationIsBounded(t *testing.T) {
 	one := append(binary.AppendUvarint(nil, size/2), make([]byte, size)...)
 	var many []byte
 	for len(many) < size {
-		many = binary.AppendUvarint(many, uint64(size-len(many)))
+		many = binary.AppendUvarint(many, uint64(max(1, size-len(many)-8)))
 	}
 	for _, s := range append(samples(), sampleOf("map in map", selfMap{}), sampleOf("kids first", kidsFirst{})) {
 		for _, src := range [][]byte{one, many} {
