@@ -36,6 +36,11 @@ type (
 		None  int `codec:""`
 	}
 
+	partial struct {
+		A int
+		B int `codec:"-"`
+	}
+
 	sameNames struct {
 		base
 		Owner string

@@ -190,9 +190,13 @@ func refusal(k reflect.Kind, path string) string {
 func (c *checker) mapSchema(t reflect.Type, path string) *Schema {
 	before := len(c.problems)
 	key := c.schema(t.Key(), path+"[key]")
-	if len(c.problems) == before && !key.canBeKey() {
+	switch {
+	case len(c.problems) > before:
+	case !key.canBeKey():
 		c.refuse(t.Key(), path+"[key]", "a map key must be made of bools, integers, durations and strings, so that equal keys have equal bytes; "+
 			"use such a type (for a time, its UnixNano)")
+	case leavesOut(t.Key()):
+		c.refuse(t.Key(), path+"[key]", "a map key must not have fields left out, because keys that differ only there would become one; encode them, or use another key")
 	}
 	return &Schema{Kind: Map, Key: key, Elem: c.schema(t.Elem(), path+"[]")}
 }
@@ -255,6 +259,21 @@ func fieldsOf(t reflect.Type) []field {
 		out = append(out, f)
 	}
 	return out
+}
+
+// leavesOut reports whether values of t, which are made of arrays, structs and scalars, can differ without their encodings doing so.
+func leavesOut(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Array:
+		return leavesOut(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Tag.Get("codec") == "-" || f.Name != "_" && leavesOut(f.Type) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // promoted returns the fields of an embedded struct as fields of the struct around it.
