@@ -30,6 +30,7 @@ type (
 		Items []struct{ Extra any }
 		Rates map[float64]string
 		Seen  map[time.Time]bool
+		Tiny  map[[2]partial]bool
 		Total big.Rat
 		Page  *url.URL
 		Odd   int `codec:"a b"`
