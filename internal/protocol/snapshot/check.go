@@ -106,6 +106,8 @@ func (s Stream) check() error {
 	switch {
 	case s.Scope > Shared:
 		return fmt.Errorf("scope %d of a stream: unknown", s.Scope)
+	case s.Partial:
+		return fmt.Errorf("a part of a stream: only whole ones belong in a snapshot")
 	case s.Path != "" && len(s.Inline) > 0:
 		return fmt.Errorf("a stream both in file %s and inline", s.Path)
 	case s.Path == "" && (s.Length != int64(len(s.Inline)) || s.Offset != 0):
