@@ -61,8 +61,8 @@ func (d *decision) fresh() Verdict {
 	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, Fresh: true})
 	next.Sources, next.Sinks = maps.Clone(d.Sources), maps.Clone(d.Sinks)
 	text := "fresh start, as asked with --fresh"
-	if len(d.Found) > 0 {
-		text += fmt.Sprintf("; the %s in %s stay", counted(len(d.Found), "earlier checkpoint"), d.Dir)
+	if n := len(d.Found); n > 0 {
+		text += fmt.Sprintf("; earlier checkpoints stay in %s (%d)", d.Dir, n)
 	}
 	return d.start(next, true, text)
 }
@@ -114,7 +114,7 @@ func (d *decision) locationsDiffer() (Verdict, bool) {
 	why := fmt.Sprintf("job %q in %s has always read and written elsewhere than this command:\n  %s", d.Name, d.Dir, strings.Join(lines, "\n  "))
 	return d.refuse(why, []choice{
 		{"", "use the earlier locations to go on"},
-		{"-D execution.checkpointing.dir=<another directory>", "run beside it, as a job of its own"},
+		besideChoice,
 		freshChoice,
 	}), true
 }
@@ -142,11 +142,15 @@ func (d *decision) named(from Snapshot) (v Verdict, decided bool) {
 			flagS(from.Path), stamp(r.Job().Began))
 		return Verdict{}, false
 	}
-	if i := slices.IndexFunc(r.Jobs, func(j Job) bool { return j.From != nil && j.From.same(from) }); i >= 0 {
+	i := slices.IndexFunc(r.Jobs, func(j Job) bool { return j.From != nil && j.From.same(from) })
+	if i >= 0 && !(r.Owns(from) && r.IsAbandoned(from.Checkpoint)) {
 		why := fmt.Sprintf("%s was restored already on %s, and on %s the job began anew %s",
 			flagS(from.Path), stamp(r.Jobs[i].Began), stamp(r.Job().Began), r.Job().how())
-		return d.refuse(why, append([]choice{{flagS(from.Path) + " --rewind", "go back to it once more"}, {"", "leave -s out to go on from where the job is now"}},
-			freshChoice)), true
+		return d.refuse(why, []choice{
+			{flagS(from.Path) + " --rewind", "go back to it once more"},
+			{"", "leave -s out to go on from where the job is now"},
+			freshChoice,
+		}), true
 	}
 	return d.restoreNamed(from), true
 }
@@ -164,9 +168,7 @@ func (j Job) how() string {
 
 // restoreNamed goes on from a snapshot that the user has named, under a new job id.
 func (d *decision) restoreNamed(from Snapshot) Verdict {
-	r := d.Record
-	own := r != nil && r.Owns(from)
-	if own && r.IsAbandoned(from.Checkpoint) {
+	if r := d.Record; r != nil && r.Owns(from) && r.IsAbandoned(from.Checkpoint) {
 		why := fmt.Sprintf("checkpoint %d (%s) belongs to a branch that job %q has left when it went back to an earlier one: its output may have been withdrawn",
 			from.Checkpoint, from.Path, d.Name)
 		return d.refuse(why, d.choices(d.candidates()))
@@ -175,22 +177,16 @@ func (d *decision) restoreNamed(from Snapshot) Verdict {
 		return v
 	}
 	next := d.nextRecord()
-	if r != nil {
-		next.abandon(d.firstAfter(from, own), r.Reserved)
-	}
-	next.Reserved = max(next.Reserved, from.Checkpoint)
-	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, From: &from})
-	p := plan{next: next, from: from, back: true, foreign: !own, noClaim: true}
-	p.silent = r == nil && next.Line == d.NewLine // a line that has just been made up cannot have committed anything
-	return d.settle(p)
-}
-
-// firstAfter returns the first id of the line that is no ancestor of a snapshot.
-func (d *decision) firstAfter(from Snapshot, own bool) job.CheckpointID {
+	own := next.Owns(from)
 	if own {
-		return from.Checkpoint + 1
+		next.abandon(from.Checkpoint+1, next.Reserved)
+	} else {
+		next.abandon(1, next.Reserved)
 	}
-	return 1
+	next.Reserved, next.Completed = max(next.Reserved, from.Checkpoint), 0
+	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, From: &from})
+	madeUp := d.Record == nil && next.Line == d.NewLine // then no sink can have committed anything for it
+	return d.settle(plan{next: next, from: from, back: true, foreign: !own, silent: madeUp, noClaim: true})
 }
 
 // wantGood asks for a snapshot to be verified that nothing else may stand in for, and refuses if it is not good.
@@ -199,8 +195,8 @@ func (d *decision) wantGood(from Snapshot, what string) (v Verdict, wait bool) {
 	case Good:
 		return Verdict{}, false
 	case Damaged:
-		why := fmt.Sprintf("%s, %s, is corrupt: %s", what, from.Path, c.why)
-		return d.refuse(why, d.choices(without(d.candidates(), from))), true
+		why := fmt.Sprintf("%s, %s, cannot be restored: %s", what, from.Path, c.why)
+		return d.refuse(why, d.choices(d.candidates())), true
 	case Unreadable:
 		return d.unreadable(from, c.why), true
 	}
@@ -387,16 +383,16 @@ func (d *decision) nextRecord() Record {
 	return next
 }
 
-// lostEpochs is added to the newest epoch that a checkpoint names when the record itself is lost: process starts that have left no
-// checkpoint are not counted there, and an epoch must not be used twice.
-const lostEpochs = 1000
+// lostStarts is how many process starts are assumed to have left no trace when the record itself is lost: what the checkpoints that
+// are still there say of epochs and ids is not the last that was used, and neither must be used twice.
+const lostStarts = 1000
 
 // takeUp makes a new record the continuation of the line whose checkpoints are there without a record, if they name one line.
 func (d *decision) takeUp(next *Record) {
 	var lines []string
 	for _, s := range d.orphans() {
-		next.Reserved = max(next.Reserved, s.Checkpoint)
-		next.Epoch = max(next.Epoch, s.Epoch+lostEpochs)
+		next.Reserved = max(next.Reserved, s.Checkpoint+lostStarts*Block)
+		next.Epoch = max(next.Epoch, s.Epoch+lostStarts)
 		if s.Line != "" && !slices.Contains(lines, s.Line) {
 			lines = append(lines, s.Line)
 		}
@@ -463,10 +459,6 @@ func newestFirst(all []Snapshot) []Snapshot {
 		return cmp.Or(cmp.Compare(b.Checkpoint, a.Checkpoint), cmp.Compare(a.Path, b.Path))
 	})
 	return all
-}
-
-func without(all []Snapshot, s Snapshot) []Snapshot {
-	return slices.DeleteFunc(all, func(x Snapshot) bool { return x.same(s) })
 }
 
 func (d *decision) note(format string, args ...any) {

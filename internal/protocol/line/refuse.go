@@ -11,7 +11,10 @@ import (
 // choice is one way out of a refusal: flags to add to the same command, and what they do. Without flags it is something else to do.
 type choice struct{ flags, does string }
 
-var freshChoice = choice{"--fresh", "start from nothing: earlier output is moved aside, earlier checkpoints stay"}
+var (
+	freshChoice  = choice{"--fresh", "start from nothing: earlier output is moved aside, earlier checkpoints stay"}
+	besideChoice = choice{"-D execution.checkpointing.dir=<another directory>", "run it beside this one, as a job of its own with another output"}
+)
 
 // refuse is the verdict not to start: why, and what the user can do.
 func (d *decision) refuse(why string, choices []choice) Verdict {
@@ -33,22 +36,31 @@ func (d *decision) unreadable(s Snapshot, why string) Verdict {
 		s.Checkpoint, s.Path, why), []choice{{"", "run the same command again when it can be read"}})
 }
 
-// choices offers the given checkpoints, the one the job was started from, and a fresh start.
+// choices offers the given checkpoints, the one the job was started from, and a fresh start. It offers none that has just proven to
+// be damaged.
 func (d *decision) choices(good []Snapshot) []choice {
 	const most = 5
 	var all []choice
-	for _, s := range good[:min(most, len(good))] {
-		all = append(all, choice{d.flagsFor(s), fmt.Sprintf("go on from checkpoint %d", s.Checkpoint)})
-	}
-	if d.Record != nil {
-		if from := d.Record.Job().From; from != nil {
-			all = append(all, choice{d.flagsFor(*from), "go back to where this job was started from"})
+	for _, s := range good {
+		if d.checks[s.Path].outcome != Damaged && len(all) < most {
+			all = append(all, choice{d.flagsFor(s), fmt.Sprintf("go on from checkpoint %d", s.Checkpoint)})
 		}
+	}
+	if from := d.origin(); from != nil && d.checks[from.Path].outcome != Damaged {
+		all = append(all, choice{d.flagsFor(*from), "go back to where this job was started from"})
 	}
 	if len(all) == 0 {
 		all = append(all, choice{"-s <path>", "go on from a savepoint or checkpoint that you have kept elsewhere"})
 	}
 	return append(all, freshChoice)
+}
+
+// origin returns the snapshot that the present job id was started from, nil if there is none.
+func (d *decision) origin() *Snapshot {
+	if d.Record == nil {
+		return nil
+	}
+	return d.Record.Job().From
 }
 
 // flagsFor returns the flags that restore a snapshot, with --rewind if the line has been started from it before.

@@ -9,23 +9,25 @@ import (
 // sinks decides what happens to what was committed after the snapshot that is to be restored: who withdraws, or why the start stops.
 func (d *decision) sinks(p plan) (withdraw []string, v Verdict, refused bool) {
 	var blocked []SinkAnswer
+	var notes []string
 	for _, a := range d.answers {
 		switch {
 		case len(a.Committed) == 0 && (a.Unknown == "" || !p.back):
 			// Nothing would appear twice.
 		case d.withdraws(a, p):
 			withdraw = append(withdraw, a.Name)
-			d.note("sink %s withdraws what it committed after checkpoint %d: %s", a.Name, p.from.Checkpoint, listed(a.Committed))
+			notes = append(notes, fmt.Sprintf("sink %s withdraws what it committed after checkpoint %d: %s", a.Name, p.from.Checkpoint, listed(a.Committed)))
 		case d.Flags.AcceptDuplicates:
-			d.note("sink %s: duplicates accepted: %s", a.Name, a.what(p))
+			notes = append(notes, fmt.Sprintf("sink %s: duplicates accepted: %s", a.Name, a.what(p)))
 		default:
 			blocked = append(blocked, a)
 		}
 	}
-	if len(blocked) == 0 {
-		return withdraw, Verdict{}, false
+	if len(blocked) > 0 {
+		return nil, d.wouldRepeat(blocked, p), true
 	}
-	return nil, d.wouldRepeat(blocked, p), true
+	d.notes = append(d.notes, notes...)
+	return withdraw, Verdict{}, false
 }
 
 // withdraws reports whether a sink is to withdraw. --accept-duplicates alone means that all output stays as it is.
@@ -40,6 +42,9 @@ func (d *decision) withdraws(a SinkAnswer, p plan) bool {
 func (a SinkAnswer) what(p plan) string {
 	if a.Unknown != "" {
 		return "it cannot tell what it has committed: " + a.Unknown
+	}
+	if p.asks() == 0 {
+		return "it has committed " + listed(a.Committed)
 	}
 	return fmt.Sprintf("it has committed after checkpoint %d: %s", p.asks(), listed(a.Committed))
 }
@@ -67,7 +72,7 @@ func (a SinkAnswer) whyNot(p plan) string {
 	case a.Unknown != "":
 		return ""
 	case p.foreign:
-		return "; the snapshot is not of this job, so there is nothing to withdraw to"
+		return "; the snapshot was taken by another job, so withdrawing cannot put that right"
 	case a.Withdrawal == Unable:
 		return "; it cannot withdraw that"
 	}
@@ -83,6 +88,9 @@ func (d *decision) repeatChoices(blocked []SinkAnswer, p plan) []choice {
 		all = append(all, choice{"--withdraw", "make invisible what was committed after it; files are moved aside, not deleted"})
 	case slices.ContainsFunc(d.answers, func(a SinkAnswer) bool { return a.Withdrawal != Unable && len(a.Committed) > 0 && !p.foreign }):
 		all = append(all, choice{"--withdraw --accept-duplicates", "withdraw where a sink can; the rest appears twice"})
+	}
+	if p.foreign {
+		all = append(all, besideChoice)
 	}
 	return append(all, choice{"--accept-duplicates", "leave it; those results appear twice"})
 }
