@@ -208,3 +208,14 @@ func (t *text) bidExtra(size, where uint64) string {
 	at := below(where, extraPadLen-n)
 	return t.extra[at : at+n]
 }
+
+// FillKeys writes one key, drawn uniformly from 1 .. g.Keys, for each of the events first, first+1, ... into out. It is the
+// cheapest input there is, for measuring state alone.
+func (g *Generator) FillKeys(first int64, out []int64) {
+	at := g.start(first)
+	for i := range out {
+		which, _ := pair(mix64(at), 0)
+		out[i] = int64(1 + below(which, g.Keys))
+		at += perID
+	}
+}

@@ -39,3 +39,8 @@ func (r *Reader[T]) Position() int64 { return r.next }
 
 // ContinueAt makes the reader go on at a position that Position returned.
 func (r *Reader[T]) ContinueAt(position int64) { r.next = position }
+
+// Ordinal returns how many events the reader that reads this event reads before it, when there are as many readers as said.
+func Ordinal(event int64, readers int) int64 {
+	return event/block/int64(readers)*block + event%block
+}
