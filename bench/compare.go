@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"time"
+	"os"
+	"strings"
 
 	"github.com/weirstream/weir/bench/internal/measure"
 )
@@ -18,7 +19,7 @@ type comparison struct {
 	work    workload
 	settings
 	out   *json.Encoder
-	lines map[string][]runLine // by side, measured runs only
+	lines map[string][]runLine // by side
 }
 
 // settings are the command line's.
@@ -26,7 +27,6 @@ type settings struct {
 	runs        int
 	events      int64 // 0: the workload's own
 	parallelism int
-	warmUp      time.Duration
 	only        string // name of the only side to run; empty: all
 	dir         string
 	profile     string // prefix of profile files; empty: none
@@ -37,15 +37,14 @@ func compare(out io.Writer, program string, w workload, s settings) error {
 		w.events = s.events
 	}
 	c := comparison{program: program, work: w, settings: s, out: json.NewEncoder(out), lines: map[string][]runLine{}}
-	if err := c.warm(); err != nil {
-		return err
-	}
 	for run := 1; run <= c.runs; run++ {
-		if err := c.round("run", run); err != nil {
+		if err := c.round(run); err != nil {
 			return err
 		}
 	}
-	return c.out.Encode(c.summary())
+	sum := c.summary()
+	fmt.Fprint(os.Stderr, sum.text(w))
+	return c.out.Encode(sum)
 }
 
 // sides returns those that can run, the limit first.
@@ -59,17 +58,7 @@ func (c *comparison) sides() []side {
 	return can
 }
 
-// warm runs whole rounds that count for nothing until the warm-up time is over.
-func (c *comparison) warm() error {
-	for begin := time.Now(); time.Since(begin) < c.warmUp && len(c.sides()) > 0; {
-		if err := c.round("warm-up", 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *comparison) round(kind string, run int) error {
+func (c *comparison) round(run int) error {
 	var first *runLine
 	for _, s := range c.sides() {
 		line, err := spawn(order{
@@ -79,7 +68,7 @@ func (c *comparison) round(kind string, run int) error {
 		if err != nil {
 			return err
 		}
-		line.Type, line.Run = kind, run
+		line.Type, line.Run = "run", run
 		if first == nil {
 			first = &line
 		}
@@ -87,11 +76,9 @@ func (c *comparison) round(kind string, run int) error {
 			return fmt.Errorf("%s/%s: %s came to another result than %s: %s, not %s",
 				c.program, c.work.name, s.name, first.Side, line.tally(), first.tally())
 		}
-		if kind == "run" {
-			c.lines[s.name] = append(c.lines[s.name], line)
-			if err := c.out.Encode(line); err != nil {
-				return err
-			}
+		c.lines[s.name] = append(c.lines[s.name], line)
+		if err := c.out.Encode(line); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -123,11 +110,7 @@ type sideSummary struct {
 
 func (c *comparison) summary() summaryLine {
 	limit := spreads(c.lines[c.work.limit.name])
-	compared := c.work.compared
-	if compared == "" {
-		compared = eventsPerCPUSecond
-	}
-	moved := limit[compared].Relative()
+	moved := limit[c.work.comparedFigure()].Relative()
 	s := summaryLine{
 		Type: "summary", Program: c.program, Workload: c.work.name, Events: c.work.events, Runs: c.runs,
 		Limit:      sideSummary{Side: c.work.limit.name, Note: note(c.work.limit), Figures: limit},
@@ -180,4 +163,21 @@ func spreads(lines []runLine) map[string]measure.Spread {
 		all[name] = measure.SpreadOf(v)
 	}
 	return all
+}
+
+// text is the summary for people: the compared figure of each side and the bars.
+func (s *summaryLine) text(w workload) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s/%s, median [min..max] of %s:\n", s.Program, s.Workload, w.comparedFigure())
+	for _, side := range append([]sideSummary{s.Limit}, s.Engines...) {
+		f := side.Figures[w.comparedFigure()]
+		fmt.Fprintf(&b, "  %-15s %.4g [%.4g..%.4g] %s\n", side.Side, f.Median, f.Min, f.Max, side.Note)
+		for _, bar := range side.Bars {
+			fmt.Fprintf(&b, "    %s\n", bar)
+		}
+	}
+	if s.Suspect {
+		fmt.Fprintf(&b, "  suspect: the limit moved by %.0f %% between runs\n", 100*s.LimitMoved)
+	}
+	return b.String()
 }

@@ -90,7 +90,6 @@ func parse(name string, args []string) (s settings, pattern string, err error) {
 	f.IntVar(&s.runs, "runs", 5, "measured runs of each side")
 	f.Int64Var(&s.events, "events", 0, "events per run; 0: what the workload says")
 	f.IntVar(&s.parallelism, "p", 2, "parallelism")
-	f.DurationVar(&s.warmUp, "warmup", 5*time.Second, "whole rounds that do not count, until this time is over")
 	f.StringVar(&pattern, "workload", "*", "run only the workloads whose name matches this pattern")
 	f.StringVar(&s.only, "side", "", "run only this side")
 	f.StringVar(&s.dir, "dir", "", "where files go; empty: the system's temporary folder")

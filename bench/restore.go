@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"unsafe"
 )
 
@@ -47,8 +48,10 @@ func restoreTables(t *task, prepare func(path string) error) (outcome, error) {
 		if err := prepare(images[i].path); err != nil {
 			return outcome{}, err
 		}
-		tables[i] = nil // the collection that Start begins with frees it
+		tables[i] = nil
 	}
+	// A process that restores is new, so its memory is: give back what building the tables took.
+	debug.FreeOSMemory()
 	errs := make([]error, t.parallelism)
 	t.meter.Start()
 	inParallel(t.parallelism, func(index int) { tables[index], errs[index] = readImage(images[index]) })

@@ -17,7 +17,7 @@ import (
 
 // runLine is one run, as a line of output.
 type runLine struct {
-	Type     string             `json:"type"` // "run", "warm-up"
+	Type     string             `json:"type"` // "run"
 	Program  string             `json:"program"`
 	Workload string             `json:"workload"`
 	Side     string             `json:"side"`
@@ -104,10 +104,9 @@ func find(o order) (workload, side, error) {
 func perform(o order, w workload, s side, dir string) (runLine, error) {
 	t := &task{events: o.Events, parallelism: o.Parallelism, dir: dir, meter: new(measure.Meter)}
 	if !w.cold {
-		// A tenth of the work first: page faults and the runtime's own growth are not what is measured.
-		first := *t
-		first.events = max(o.Events/10, 1)
-		if _, err := s.run(&first); err != nil {
+		// The whole work once before: the first touch of a page of memory costs microseconds on a virtual machine, and depends on
+		// what other machines on the host did. The heap keeps its pages for the second time.
+		if _, err := s.run(t); err != nil {
 			return runLine{}, err
 		}
 	}

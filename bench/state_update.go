@@ -14,15 +14,16 @@ var stateUpdate = program{
 	workloads: []workload{
 		stateUpdateOf(1_000),
 		stateUpdateOf(1_000_000),
-		stateUpdateOf(10_000_000),
+		stateUpdateOf(10_000_000, bar{Figure: peakMB, AtMost: 600}),
 	},
 }
 
-func stateUpdateOf(keys int64) workload {
+func stateUpdateOf(keys int64, more ...bar) workload {
+	bars := append([]bar{{Figure: "ratio_cpu", AtLeast: 0.4, Goal: 0.7}}, more...)
 	return workload{
 		name: fmt.Sprintf("keys-%d", keys), events: 50_000_000, cold: true, // the fill warms up
 		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return updateTables(t, keys), nil }},
-		engines: stateUpdateEngines(keys, bar{Figure: "ratio_cpu", AtLeast: 0.4, Goal: 0.7}),
+		engines: stateUpdateEngines(keys, bars...),
 	}
 }
 

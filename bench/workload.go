@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/weirstream/weir/bench/internal/measure"
@@ -17,12 +18,21 @@ type program struct {
 type workload struct {
 	name   string
 	events int64 // how many a run has unless the command line says otherwise
-	// cold leaves out the short run that precedes the measured one in the same process. For work whose first time is what counts.
+	// cold leaves out the run that precedes the measured one in the same process as a warm-up. For work whose first time is what
+	// counts, or that warms up by itself.
 	cold bool
 	// compared is the figure by which the limit's own steadiness is judged; default eventsPerCPUSecond.
 	compared string
 	limit    side
 	engines  []side
+}
+
+// comparedFigure returns compared or its default.
+func (w *workload) comparedFigure() string {
+	if w.compared == "" {
+		return eventsPerCPUSecond
+	}
+	return w.compared
 }
 
 // side is one way to do the work of a workload.
@@ -37,7 +47,7 @@ type task struct {
 	events      int64
 	parallelism int
 	dir         string // an empty folder for files, removed afterwards
-	// meter runs from before the side begins until it returns. A side that prepares something calls Start when it is done with that,
+	// meter runs while the side does. A side that prepares something calls Start when it is done with that,
 	// and Stop before it verifies.
 	meter *measure.Meter
 }
@@ -88,6 +98,23 @@ func (b bar) judge(figures map[string]float64) bar {
 	}
 	b.Reached = ok && value >= b.AtLeast && value <= most
 	return b
+}
+
+// String says whether the bar was reached.
+func (b bar) String() string {
+	verdict := "missed"
+	if b.Reached {
+		verdict = "reached"
+	}
+	bound, relation := b.AtLeast, ">="
+	if b.AtMost != 0 {
+		bound, relation = b.AtMost, "<="
+	}
+	s := fmt.Sprintf("%s %.4g, bar %s %.4g %s", b.Figure, b.Value, relation, bound, verdict)
+	if b.Goal != 0 {
+		s += fmt.Sprintf(", goal %.4g", b.Goal)
+	}
+	return s
 }
 
 // Figures that every run has.
