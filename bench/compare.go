@@ -105,6 +105,9 @@ type sideSummary struct {
 	// RatioCPU and RatioWall are medians over the limit's medians, of events per CPU-second and per second.
 	RatioCPU  float64 `json:"ratio_cpu,omitempty"`
 	RatioWall float64 `json:"ratio_wall,omitempty"`
+	// PairsCPU is the spread of the ratio of each run to the limit's run just before it: steadier than the medians when the machine
+	// changes speed for a while.
+	PairsCPU *measure.Spread `json:"pairs_cpu,omitempty"`
 	Bars      []bar   `json:"bars,omitempty"`
 }
 
@@ -138,6 +141,7 @@ func (c *comparison) against(limit map[string]measure.Spread, e side) sideSummar
 	}
 	s.RatioCPU = s.Figures[eventsPerCPUSecond].Median / limit[eventsPerCPUSecond].Median
 	s.RatioWall = s.Figures[eventsPerSecond].Median / limit[eventsPerSecond].Median
+	s.PairsCPU = pairs(c.lines[e.name], c.lines[c.work.limit.name])
 	flat := map[string]float64{"ratio_cpu": s.RatioCPU, "ratio_wall": s.RatioWall}
 	for name, f := range s.Figures {
 		flat[name] = f.Median
@@ -149,6 +153,16 @@ func (c *comparison) against(limit map[string]measure.Spread, e side) sideSummar
 		s.Bars = append(s.Bars, b.judge(flat))
 	}
 	return s
+}
+
+// pairs returns the spread of the ratios of events per CPU-second, run by run.
+func pairs(engine, limit []runLine) *measure.Spread {
+	var ratios []float64
+	for i := range min(len(engine), len(limit)) {
+		ratios = append(ratios, engine[i].Figures[eventsPerCPUSecond]/limit[i].Figures[eventsPerCPUSecond])
+	}
+	s := measure.SpreadOf(ratios)
+	return &s
 }
 
 func spreads(lines []runLine) map[string]measure.Spread {
@@ -170,8 +184,16 @@ func (s *summaryLine) text(w workload) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s/%s, median [min..max] of %s:\n", s.Program, s.Workload, w.comparedFigure())
 	for _, side := range append([]sideSummary{s.Limit}, s.Engines...) {
-		f := side.Figures[w.comparedFigure()]
-		fmt.Fprintf(&b, "  %-15s %.4g [%.4g..%.4g] %s\n", side.Side, f.Median, f.Min, f.Max, side.Note)
+		f, ran := side.Figures[w.comparedFigure()]
+		if !ran {
+			fmt.Fprintf(&b, "  %-15s did not run. %s\n", side.Side, side.Note)
+			continue
+		}
+		fmt.Fprintf(&b, "  %-15s %.4g [%.4g..%.4g]\n", side.Side, f.Median, f.Min, f.Max)
+		if side.PairsCPU != nil {
+			fmt.Fprintf(&b, "    %.2f of the limit per CPU-second, run by run %.2f [%.2f..%.2f]; wall %.2f\n",
+				side.RatioCPU, side.PairsCPU.Median, side.PairsCPU.Min, side.PairsCPU.Max, side.RatioWall)
+		}
 		for _, bar := range side.Bars {
 			fmt.Fprintf(&b, "    %s\n", bar)
 		}

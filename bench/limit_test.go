@@ -220,13 +220,16 @@ func TestSummary(t *testing.T) {
 		out:      json.NewEncoder(io.Discard),
 		lines: map[string][]runLine{
 			"limit":  {line(100, 1), line(90, 1), line(112, 2)},
-			"engine": {line(60, 4), line(50, 3.5), line(40, 3)},
+			"engine": {line(60, 4), line(45, 3.5), line(50, 3)},
 		},
 	}
 	s := c.summary()
 	e := s.Engines[0]
 	if s.LimitMoved != 0.22 || !s.Suspect || e.RatioCPU != 0.5 || e.RatioWall != 0.5 {
 		t.Errorf("moved %v, suspect %v, ratios %v and %v", s.LimitMoved, s.Suspect, e.RatioCPU, e.RatioWall)
+	}
+	if p := e.PairsCPU; p.Median != 0.5 || p.Max != 0.6 {
+		t.Errorf("run by run %+v, want 0.6, 0.5 and 0.45", p)
 	}
 	if !e.Bars[0].Reached || e.Bars[1].Value != 2.5 || e.Bars[1].Reached {
 		t.Errorf("bars %+v", e.Bars)
