@@ -108,7 +108,7 @@ type sideSummary struct {
 	// PairsCPU is the spread of the ratio of each run to the limit's run just before it: steadier than the medians when the machine
 	// changes speed for a while.
 	PairsCPU *measure.Spread `json:"pairs_cpu,omitempty"`
-	Bars      []bar   `json:"bars,omitempty"`
+	Bars     []bar           `json:"bars,omitempty"`
 }
 
 func (c *comparison) summary() summaryLine {

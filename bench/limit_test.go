@@ -41,6 +41,9 @@ func TestKeyedCountLimits(t *testing.T) {
 			if got := countNarrow(taskOf(t, events, p), g).tally; got != want {
 				t.Errorf("%s, narrow, p=%d: %+v, want %+v", name, p, got, want)
 			}
+			if got := countTouching(taskOf(t, events, p), g).tally; got != want {
+				t.Errorf("%s, touching, p=%d: %+v, want %+v", name, p, got, want)
+			}
 			if got := countWide(taskOf(t, events, p), g).tally; got != want {
 				t.Errorf("%s, wide, p=%d: %+v, want %+v", name, p, got, want)
 			}
