@@ -45,7 +45,7 @@ type WriteMetadata struct {
 type NotifyComplete struct {
 	ID        job.CheckpointID
 	Timestamp time.Time        // of the trigger, wall clock
-	Subsumed  job.CheckpointID // the newest checkpoint that this one replaced, 0 if none
+	Subsumed  job.CheckpointID // the newest checkpoint that is discarded for this one, 0 if none
 	Tasks     []job.Attempt
 }
 
@@ -54,7 +54,7 @@ type NotifyComplete struct {
 type NotifyAborted struct {
 	ID        job.CheckpointID
 	Timestamp time.Time        // of the trigger, wall clock
-	Latest    job.CheckpointID // the newest complete checkpoint, 0 if none
+	Latest    job.CheckpointID // the newest complete checkpoint of this job, 0 if none
 	Tasks     []job.Attempt
 }
 

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
@@ -119,7 +120,8 @@ func (c *Coordinator) Restored(r Restoration, now time.Time) {
 	}
 }
 
-// TaskDeployed reports that a new attempt of a subtask exists. What the earlier one had reported is void.
+// TaskDeployed reports that a new attempt of a subtask exists. What the earlier one had reported is void; that it failed, or that the
+// job is not running, has been reported before.
 func (c *Coordinator) TaskDeployed(a job.Attempt) {
 	if t := c.taskOf(a.Subtask); t != nil && a.Number > t.attempt.Number {
 		*t = task{attempt: a}
@@ -140,7 +142,7 @@ func (c *Coordinator) TaskFailed(a job.Attempt, now time.Time) {
 }
 
 // TaskFinished reports that an attempt ended well, for good. A pending checkpoint that it has not acknowledged can never complete
-// and is given up at once, uncounted, instead of running into its timeout.
+// and is given up at once, uncounted, instead of running into its timeout. The attempt's own acks have been reported before.
 func (c *Coordinator) TaskFinished(a job.Attempt, now time.Time) {
 	c.taskGone(a, taskFinished, reason.CheckpointDeclinedTaskClosing, "finished", now)
 }
@@ -221,7 +223,7 @@ func (c *Coordinator) End(status EndStatus, now time.Time) {
 	if c.end != nil {
 		return
 	}
-	c.end = &status
+	c.end, c.restore = &status, false
 	c.stop(reason.CheckpointCoordinatorShutdown, now)
 	c.settle(now)
 }
@@ -243,18 +245,17 @@ func (c *Coordinator) stop(why reason.Reason, now time.Time) {
 	}
 }
 
-// settle does what waited for the checkpoint that is being published.
+// settle does what waited for the checkpoint that is being published; the end waits also for a trigger under way, which may leave a
+// location behind.
 func (c *Coordinator) settle(now time.Time) {
-	for _, p := range c.pending {
-		if p.stage == publishing {
-			return
-		}
+	if slices.ContainsFunc(c.pending, func(p *pending) bool { return p.stage == publishing }) {
+		return
 	}
 	if c.restore {
 		c.restore = false
 		c.emitRestore(now)
 	}
-	if c.end != nil && !c.ended {
+	if c.end != nil && !c.ended && c.triggering == nil {
 		c.ended = true
 		c.finishStore(*c.end)
 	}

@@ -40,7 +40,7 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 			c.abort(older, failure{why: reason.CheckpointSubsumed}, now)
 		}
 	}
-	c.emit(NotifyComplete{ID: id, Timestamp: p.triggered, Subsumed: newest(removed), Tasks: p.plan.tasks})
+	c.emit(NotifyComplete{ID: id, Timestamp: p.triggered, Subsumed: newestOwn(removed), Tasks: p.plan.tasks})
 	c.drop(removed)
 	c.settle(now)
 	c.choose(now)
@@ -78,8 +78,7 @@ func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Tim
 	c.remove(p)
 	c.stats.failed(p.stats, f, now)
 	c.emit(Failed{Request: p.request.id, Stats: p.stats.clone()})
-	latest, _ := c.store.latest()
-	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: latest.ID, Tasks: p.plan.tasks})
+	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: c.store.latestOwn(), Tasks: p.plan.tasks})
 	// While the location is being prepared there is nothing to delete yet: LocationReady does it.
 	if !keepFiles && p.stage != locating {
 		c.discard(Discard{ID: p.id})

@@ -139,10 +139,20 @@ func (s *store) end(keep bool) (kept, removed []Retained) {
 	return kept, removed
 }
 
-// newest returns the highest id, 0 if there is none.
-func newest(list []Retained) (id job.CheckpointID) {
+// latestOwn returns the newest checkpoint that this job completed and that is not damaged, 0 if there is none.
+func (s *store) latestOwn() job.CheckpointID {
+	if r, ok := s.latest(); ok && !r.Foreign {
+		return r.ID
+	}
+	return 0
+}
+
+// newestOwn returns the highest id of the job's own checkpoints, 0 if there is none.
+func newestOwn(list []Retained) (id job.CheckpointID) {
 	for _, r := range list {
-		id = max(id, r.ID)
+		if !r.Foreign {
+			id = max(id, r.ID)
+		}
 	}
 	return id
 }

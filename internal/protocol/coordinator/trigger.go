@@ -116,6 +116,7 @@ func (c *Coordinator) TriggersSent(id job.CheckpointID, now time.Time) {
 	}
 	c.triggering = nil
 	c.publishIfComplete(p, now)
+	c.settle(now)
 	c.choose(now)
 }
 
@@ -157,6 +158,7 @@ func (c *Coordinator) endTrigger(f failure, now time.Time) {
 		t.pending.stage = max(t.pending.stage, asking) // nothing is under way any more that could create the location
 		c.abort(t.pending, f, now)
 	}
+	c.settle(now)
 	c.choose(now)
 }
 
