@@ -19,7 +19,7 @@ func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadat
 	if pointer == NotAddressable {
 		return nil, fmt.Errorf("load checkpoint %s: it was kept in the memory of a process that has ended", pointer)
 	}
-	dir := snapshotDir(pointer)
+	dir := SnapshotDir(pointer)
 	name := join(dir, MetadataName)
 	data, err := readFile(ctx, fs, name)
 	if errors.Is(err, storage.ErrNotExist) {
@@ -43,8 +43,8 @@ func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadat
 	return meta, nil
 }
 
-// snapshotDir returns the directory that a pointer means.
-func snapshotDir(pointer string) string {
+// SnapshotDir returns the directory that a pointer means.
+func SnapshotDir(pointer string) string {
 	if dir, name := split(pointer); name == MetadataName {
 		return dir
 	}

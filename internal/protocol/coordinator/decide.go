@@ -114,7 +114,7 @@ func (c *Coordinator) drop(removed []Retained) {
 }
 
 func (c *Coordinator) finishStore(status EndStatus) {
-	kept, removed := c.store.end(c.cfg.Retention.keeps(status))
+	kept, removed := c.store.end(c.cfg.Retention.Keeps(status))
 	c.drop(removed)
 	c.emit(Ended{Status: status, Kept: kept})
 }

@@ -382,7 +382,7 @@ func (w *world) finish() {
 		}
 	}
 	for id := range w.own {
-		if !w.damaged[id] && !w.cfg.Retention.keeps(status) {
+		if !w.damaged[id] && !w.cfg.Retention.Keeps(status) {
 			w.fatalf("%v, %v: %d is still there", status, w.cfg.Retention, id)
 		}
 	}

@@ -45,8 +45,8 @@ func (s EndStatus) String() string {
 	return endNames[s]
 }
 
-// keeps reports whether the checkpoints outlive a job that ended so.
-func (r Retention) keeps(status EndStatus) bool {
+// Keeps reports whether the checkpoints outlive a job that ended so.
+func (r Retention) Keeps(status EndStatus) bool {
 	switch status {
 	case JobFinished:
 		return false

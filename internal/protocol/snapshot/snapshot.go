@@ -150,6 +150,7 @@ const (
 type Metadata struct {
 	Job        job.ID
 	JobName    string
+	Line       string // id of the job line that took it
 	Checkpoint job.CheckpointID
 	Kind       Kind
 	Epoch      int64     // epoch of the job line in which it was published

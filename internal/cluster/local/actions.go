@@ -1,0 +1,304 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/weirstream/weir/internal/protocol/barrier"
+	"github.com/weirstream/weir/internal/protocol/coordinator"
+	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	istorage "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/storage"
+)
+
+func (m *master) random() float64 { return rand.Float64() }
+
+// perform does what the coordinator has decided.
+func (m *master) perform() {
+	if m.coordinator == nil {
+		return
+	}
+	for {
+		actions := m.coordinator.Actions()
+		if len(actions) == 0 {
+			return
+		}
+		for _, a := range actions {
+			m.do(a)
+		}
+	}
+}
+
+func (m *master) do(a coordinator.Action) {
+	switch a := a.(type) {
+	case coordinator.AllocateID:
+		m.allocateID(a)
+	case coordinator.InitLocation:
+		m.initLocation(a)
+	case coordinator.SnapshotCoordinators:
+		m.snapshotCoordinators(a)
+	case coordinator.SendTrigger:
+		m.sendTrigger(a)
+	case coordinator.WriteMetadata:
+		m.writeMetadata(a)
+	case coordinator.NotifyComplete:
+		for _, at := range a.Tasks {
+			if t := m.current(at); t != nil {
+				t.task.CheckpointComplete(a.ID)
+			}
+		}
+	case coordinator.NotifyAborted:
+		for _, at := range a.Tasks {
+			if t := m.current(at); t != nil {
+				t.task.CheckpointAborted(a.ID, a.Latest, reason.CheckpointCoordinatorSuspend)
+			}
+		}
+	case coordinator.Discard:
+		m.discard(a)
+	case coordinator.DiscardState:
+		m.discardState(a)
+	case coordinator.ArmTimer:
+		m.timers[a.Timer] = time.AfterFunc(a.After, func() {
+			m.post(func() { m.coordinator.TimerFired(a.Timer, m.Now()) })
+		})
+	case coordinator.DisarmTimer:
+		if t := m.timers[a.Timer]; t != nil {
+			t.Stop()
+			delete(m.timers, a.Timer)
+		}
+	case coordinator.Completed:
+		m.completed(a)
+	case coordinator.Failed:
+		m.failed(a)
+	case coordinator.Refused:
+		m.refused(a)
+	case coordinator.FailJob:
+		m.fail(errors.New(a.Message), false)
+	case coordinator.Restore:
+		m.restoreFrom(a)
+	case coordinator.Ended:
+		m.endedFor(a)
+	default:
+		panic(fmt.Sprintf("local: the coordinator wants a %T done", a))
+	}
+}
+
+// allocateID hands out the next id, after it has reserved more if there is none left.
+func (m *master) allocateID(coordinator.AllocateID) {
+	if id, ok := m.ids.Take(); ok {
+		m.coordinator.IDAllocated(id, m.Now())
+		return
+	}
+	next, ids := m.record.Reserve(line.Block)
+	m.clerk.do(func() func() {
+		err := m.put(next)
+		return func() {
+			if err != nil {
+				m.coordinator.TriggerFailed(0, reason.IOException, err.Error(), m.Now())
+				return
+			}
+			m.record = next
+			m.ids.Add(ids)
+			id, _ := m.ids.Take()
+			m.coordinator.IDAllocated(id, m.Now())
+		}
+	}, m.post)
+}
+
+// put writes the record of the line, if there is one.
+func (m *master) put(r line.Record) error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Put(context.Background(), r)
+}
+
+func (m *master) initLocation(a coordinator.InitLocation) {
+	m.clerk.do(func() func() {
+		err := m.storage.InitCheckpoint(context.Background(), a.ID)
+		return func() {
+			if err != nil {
+				m.coordinator.TriggerFailed(a.ID, reason.IOException, err.Error(), m.Now())
+				return
+			}
+			m.coordinator.LocationReady(a.ID, m.Now())
+		}
+	}, m.post)
+}
+
+// snapshotCoordinators answers at once, so that no split is handed out between an enumerator's snapshot and its readers' triggers.
+func (m *master) snapshotCoordinators(a coordinator.SnapshotCoordinators) {
+	states, err := m.snapshotSources(a.Operators)
+	if err != nil {
+		m.coordinator.TriggerFailed(a.ID, reason.TriggerCheckpointFailure, err.Error(), m.Now())
+		return
+	}
+	m.coordinator.CoordinatorsSnapshotted(a.ID, states, m.Now())
+}
+
+func (m *master) sendTrigger(a coordinator.SendTrigger) {
+	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Full: a.Full}
+	for _, at := range a.Tasks {
+		t := m.current(at)
+		if t == nil {
+			m.coordinator.TriggerFailed(a.ID, reason.TaskCheckpointFailure, fmt.Sprintf("task %s does not run", at), m.Now())
+			return
+		}
+		t.task.Trigger(b)
+	}
+	m.coordinator.TriggersSent(a.ID, m.Now())
+}
+
+// writeMetadata publishes a checkpoint. The first of a job id is recorded before anything of it can be committed.
+func (m *master) writeMetadata(a coordinator.WriteMetadata) {
+	next := m.record.WithCompleted(a.ID)
+	first := m.record.Completed == 0
+	m.clerk.do(func() func() {
+		pointer, size, err := m.publish(a, next, first)
+		return func() {
+			if err != nil {
+				unknown := istorage.Classify(err) == istorage.Unknown
+				m.coordinator.MetadataFailed(a.ID, err.Error(), unknown, m.Now())
+				return
+			}
+			m.record = next
+			m.coordinator.MetadataWritten(a.ID, pointer, size, m.Now())
+		}
+	}, m.post)
+}
+
+func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bool) (pointer string, size int64, err error) {
+	if pointer, err = m.storage.PublishMetadata(context.Background(), a.ID, a.Metadata); err != nil {
+		return "", 0, err
+	}
+	if first {
+		if err := m.put(next); err != nil {
+			return "", 0, err
+		}
+	}
+	return pointer, int64(len(snapshot.Encode(a.Metadata))), nil
+}
+
+// discard deletes a checkpoint beside the master: it may take long and nobody waits for it.
+func (m *master) discard(a coordinator.Discard) {
+	go func() {
+		ctx := context.Background()
+		var err error
+		if a.Pointer == "" {
+			err = m.storage.RemoveUnfinished(ctx, a.ID)
+		} else {
+			err = m.storage.Discard(ctx, a.ID)
+		}
+		m.post(func() {
+			if err != nil && !errors.Is(err, storage.ErrNotExist) {
+				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
+			}
+			m.coordinator.CleaningDone(a.ID, m.Now())
+		})
+	}()
+}
+
+func (m *master) discardState(a coordinator.DiscardState) {
+	var files []snapshot.Stream
+	for _, op := range a.State.Operators {
+		op.State.EachStream(func(s *snapshot.Stream) {
+			if s.Path != "" {
+				files = append(files, *s)
+			}
+		})
+	}
+	go func() {
+		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
+			m.post(func() {
+				m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
+			})
+		}
+	}()
+}
+
+func (m *master) completed(a coordinator.Completed) {
+	s := a.Stats
+	m.progress.completed(s)
+	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
+	if m.stopping.on && a.Request == m.stopping.request {
+		m.stopping.id = s.ID
+		m.stopIfCommitted()
+	}
+}
+
+func (m *master) failed(a coordinator.Failed) {
+	s := a.Stats
+	m.progress.failed(s)
+	m.logger.Warn(fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
+	if m.stopping.on && a.Request == m.stopping.request {
+		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
+	}
+}
+
+func (m *master) refused(a coordinator.Refused) {
+	level := slog.LevelWarn
+	if a.Kind == coordinator.Periodic && a.Reason == reason.MinimumTimeBetweenCheckpoints {
+		level = slog.LevelDebug // it will be tried again when the pause has passed
+	}
+	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", a.Cause)
+	if m.stopping.on && a.Request == m.stopping.request {
+		m.stopped(fmt.Errorf("%s: %s", a.Reason, a.Cause))
+	}
+}
+
+// restoreFrom restarts the tasks.
+func (m *master) restoreFrom(a coordinator.Restore) {
+	if m.state != waiting {
+		return
+	}
+	if !a.Found {
+		if len(a.Damaged) > 0 {
+			m.fail(permanent(fmt.Errorf("there is no checkpoint left to restart from: %v are damaged", a.Damaged)), true)
+			return
+		}
+		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
+		m.deploy(nil, recovery{}, func() {})
+		return
+	}
+	m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
+	m.state = deploying
+	m.clerk.do(func() func() {
+		meta, err := m.loadForRestart(a.From)
+		return func() {
+			if m.state != deploying {
+				return
+			}
+			if err != nil {
+				m.fail(err, istorage.Classify(err) != istorage.Unknown)
+				return
+			}
+			m.deploy(meta, recovery{}, func() {})
+		}
+	}, m.post)
+}
+
+// loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
+func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, error) {
+	return retry(context.Background(), func() (*snapshot.Metadata, error) {
+		ctx := context.Background()
+		meta, err := m.loadRetained(ctx, from)
+		if err == nil {
+			err = m.storage.Verify(ctx, meta)
+		}
+		return meta, err
+	})
+}
+
+func (m *master) loadRetained(ctx context.Context, from coordinator.Retained) (*snapshot.Metadata, error) {
+	if from.Foreign {
+		return istorage.Load(ctx, m.FS, from.Pointer)
+	}
+	return m.storage.LoadCheckpoint(ctx, from.ID)
+}
+

@@ -1,0 +1,192 @@
+package local
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/assign"
+	"github.com/weirstream/weir/internal/protocol/barrier"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/internal/runtime/task"
+	"github.com/weirstream/weir/sink"
+)
+
+// deploy lets the sinks recover and starts all tasks from a checkpoint, nil for none. ready is called before the first task runs.
+func (m *master) deploy(meta *snapshot.Metadata, r recovery, ready func()) {
+	m.state = deploying
+	m.clerk.do(func() func() {
+		moved, err := m.recoverSinks(meta, r)
+		return func() {
+			for _, name := range moved {
+				m.logger.Warn("output was moved", "file", name)
+			}
+			switch {
+			case m.state != deploying: // the job was stopped meanwhile
+			case err != nil:
+				m.failStart(fmt.Errorf("recover the sinks: %w", err), ready)
+			default:
+				if err := m.assignAndStart(meta, ready); err != nil {
+					m.failStart(err, ready)
+				}
+			}
+		}
+	}, m.post)
+}
+
+// failStart fails an attempt none of whose tasks runs.
+func (m *master) failStart(err error, ready func()) {
+	if m.coordinator == nil {
+		ready()
+	}
+	m.fail(err, false)
+}
+
+func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) ([]string, error) {
+	ctx := context.Background()
+	if err := m.sinks.open(ctx, &m.Options, m.line); err != nil {
+		return nil, err
+	}
+	return m.sinks.recover(ctx, meta, r, m.openStream)
+}
+
+func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
+	return m.storage.OpenStream(ctx, s)
+}
+
+// assignAndStart deals the state out and starts the tasks.
+func (m *master) assignAndStart(meta *snapshot.Metadata, ready func()) error {
+	var a *assign.Assignment
+	if meta != nil {
+		var err error
+		a, err = assign.Assign(meta, assignJob(m.Plan), assign.Options{Failover: m.attempt > 0})
+		if err != nil {
+			return permanent(err)
+		}
+		for i, v := range a.Vertices {
+			m.Plan.Vertices[i].MaxParallelism = v.MaxParallelism
+		}
+	}
+	ready()
+	m.attempt++
+	restored := newRestored(meta, a)
+	if err := m.startSources(restored); err != nil {
+		return err
+	}
+	tasks, err := program.Deploy(m.deployment(restored))
+	if err != nil {
+		return permanent(err)
+	}
+	m.startTasks(tasks)
+	return nil
+}
+
+// permanent marks an error that the next attempt would meet again.
+func permanent(err error) error { return permanentError{err} }
+
+type permanentError struct{ error }
+
+func (permanentError) Permanent() bool { return true }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// restored finds what a checkpoint holds for an operator.
+type restored struct {
+	id        job.CheckpointID
+	operators map[job.OperatorID]assign.RestoredOperator
+	finished  map[job.VertexID]bool
+}
+
+func newRestored(meta *snapshot.Metadata, a *assign.Assignment) restored {
+	r := restored{operators: map[job.OperatorID]assign.RestoredOperator{}, finished: map[job.VertexID]bool{}}
+	if meta == nil {
+		return r
+	}
+	r.id = meta.Checkpoint
+	for _, v := range a.Vertices {
+		r.finished[v.ID] = v.Finished
+		for _, op := range v.Operators {
+			r.operators[op.ID] = op
+		}
+	}
+	return r
+}
+
+func (r restored) state(op job.OperatorID, subtask int) *snapshot.OperatorSubtask {
+	if o, ok := r.operators[op]; ok {
+		return o.Subtasks[subtask]
+	}
+	return nil
+}
+
+func assignJob(p *graph.Plan) assign.Job {
+	var j assign.Job
+	for _, v := range p.Vertices {
+		av := assign.Vertex{
+			ID: v.ID(), Name: v.Name(), Parallelism: v.Parallelism, MaxParallelism: v.MaxParallelism, MaxExplicit: v.ExplicitMax,
+		}
+		for _, n := range v.Nodes {
+			op := assign.Operator{ID: n.ID(), Name: n.Name, Named: n.Named}
+			for _, name := range n.Former {
+				op.FormerIDs = append(op.FormerIDs, job.OperatorIDOf(name))
+			}
+			av.Operators = append(av.Operators, op)
+		}
+		for _, in := range v.Inputs {
+			av.Inputs = append(av.Inputs, assign.Edge{From: in.FromVertex.ID(), AllToAll: in.Partitioning != graph.Forward})
+		}
+		j.Vertices = append(j.Vertices, av)
+	}
+	return j
+}
+
+func (m *master) deployment(r restored) *program.Deployment {
+	mode := barrier.ExactlyOnce
+	if m.checkpoints.Mode == config.AtLeastOnce {
+		mode = barrier.AtLeastOnce
+	}
+	return &program.Deployment{
+		Plan:         m.Plan,
+		Attempt:      m.attempt,
+		Mode:         mode,
+		Master:       reports{m},
+		Logger:       m.logger,
+		Now:          m.Now,
+		Line:         m.line,
+		Streams:      func(id job.CheckpointID) operator.Streams { return streams{m.storage, id} },
+		OpenStream:   m.openStream,
+		Checkpointed: m.checkpoints.Interval > 0,
+		Restored:     r.id,
+		State:        r.state,
+		Finished:     func(v *graph.Vertex) bool { return r.finished[v.ID()] },
+		Committer: func(op job.OperatorID) sink.Committer {
+			if c, ok := m.sinks.committers[op]; ok {
+				return c
+			}
+			return nil
+		},
+		Metrics: m.progress.scope,
+	}
+}
+
+// startTasks gives every task its goroutine.
+func (m *master) startTasks(tasks []*task.Task) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.stopTask = cancel
+	m.tasks = map[job.Subtask]*running{}
+	m.alive, m.starting = len(tasks), len(tasks)
+	i := 0
+	for _, v := range m.Plan.Vertices {
+		for range v.Parallelism {
+			t := tasks[i]
+			i++
+			m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, vertex: v}
+			m.coordinator.TaskDeployed(t.Attempt)
+			go t.Run(ctx)
+		}
+	}
+}

@@ -1,0 +1,428 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/keygroup"
+	"github.com/weirstream/weir/internal/keyhash"
+	"github.com/weirstream/weir/internal/protocol/coordinator"
+	"github.com/weirstream/weir/internal/protocol/failover"
+	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/task"
+	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/linefile"
+	"github.com/weirstream/weir/sink"
+)
+
+// master runs one job from its start to its end. All fields but queue and progress belong to its goroutine.
+type master struct {
+	Options
+	checkpoints config.Checkpointing
+	queue       queue
+	progress    *progress
+	logger      *slog.Logger
+
+	id      job.ID
+	line    sink.Line
+	record  line.Record
+	file    *linefile.File
+	ids     line.IDs
+	storage storage.Storage
+	sinks   sinks
+	clerk   *clerk
+	noClaim bool
+
+	coordinator *coordinator.Coordinator
+	strategy    *failover.Strategy
+	timers      map[coordinator.Timer]*time.Timer
+
+	// Of the present attempt.
+	attempt  int
+	tasks    map[job.Subtask]*running
+	alive    int // tasks that have not ended
+	starting int // tasks that do not run yet
+	sources  map[job.OperatorID]*enumerator
+	stopTask context.CancelFunc
+	// afterStop is what follows once all tasks have ended, while they are being stopped.
+	afterStop func()
+
+	state    state
+	cause    error // why the job failed or is restarting
+	delay    time.Duration
+	stopping stopping
+	result   Result
+	ended    bool
+}
+
+// running is a task of the present attempt.
+type running struct {
+	task    *task.Task
+	attempt job.Attempt
+	vertex  *graph.Vertex
+	ended   bool
+	done    job.CheckpointID // everything that follows from this checkpoint is done
+}
+
+// state is what a job is doing.
+type state int
+
+const (
+	deploying  state = iota // tasks are being restored and opened
+	inFlight                // all tasks run, or have finished
+	cancelling              // tasks are being stopped; what then follows is in next
+	waiting                 // for the delay before a restart
+	over
+)
+
+// stopping says how far a stop with a checkpoint has come.
+type stopping struct {
+	on      bool
+	request coordinator.RequestID
+	id      job.CheckpointID // complete; its commits are awaited
+}
+
+func newMaster(s *start, b *beginning) *master {
+	m := &master{
+		Options:     s.Options,
+		checkpoints: s.checkpoints,
+		queue:       newQueue(),
+		progress:    newProgress(s.Plan),
+		logger:      s.Logger,
+		id:          b.job,
+		line:        b.line,
+		record:      b.record,
+		file:        s.file,
+		storage:     b.storage,
+		sinks:       s.sinks,
+		clerk:       newClerk(),
+		noClaim:     b.noClaim,
+		strategy:    failover.New(strategyOf(s.Config.Restart())),
+		timers:      map[coordinator.Timer]*time.Timer{},
+	}
+	m.ids.Add(b.ids)
+	m.post(func() { m.beginRun(b) })
+	return m
+}
+
+// newCoordinator returns the coordinator for the plan, whose max parallelism is known by now.
+func (m *master) newCoordinator() *coordinator.Coordinator {
+	c := m.checkpoints
+	return coordinator.New(coordinator.Config{
+		Interval:          c.Interval,
+		Timeout:           c.Timeout,
+		MinPause:          c.MinPause,
+		MaxConcurrent:     c.MaxConcurrent,
+		TolerableFailures: c.Tolerable,
+		NumRetained:       c.NumRetained,
+		Retention:         coordinator.Retention(c.Retention),
+	}, coordinatorJob(m.Plan, snapshot.Metadata{
+		Job:       m.id,
+		JobName:   m.Name,
+		Line:      m.line.ID,
+		Epoch:     m.line.Epoch,
+		Graph:     m.Plan.Fingerprint(),
+		KeyHash:   keyhash.Name,
+		GroupRule: keygroup.GroupRule,
+	}))
+}
+
+// coordinatorJob describes a plan to the coordinator.
+func coordinatorJob(p *graph.Plan, header snapshot.Metadata) coordinator.Job {
+	j := coordinator.Job{Header: header}
+	for _, v := range p.Vertices {
+		cv := coordinator.Vertex{ID: v.ID(), Name: v.Name(), Parallelism: v.Parallelism}
+		for _, in := range v.Inputs {
+			cv.Inputs = append(cv.Inputs, coordinator.Input{From: in.FromVertex.Index, AllToAll: in.Partitioning != graph.Forward})
+		}
+		for _, n := range v.Nodes {
+			cv.Operators = append(cv.Operators, coordinator.Operator{
+				ID: n.ID(), Name: n.Name, Named: n.Named, MaxParallelism: v.MaxParallelism, Location: n.Location,
+				HasCoordinator: n.Kind == graph.Source,
+			})
+		}
+		j.Vertices = append(j.Vertices, cv)
+	}
+	return j
+}
+
+// run handles what happens until the job has ended.
+func (m *master) run(ctx context.Context) (Result, error) {
+	defer m.clerk.close()
+	stop := ctx.Done()
+	for !m.ended {
+		select {
+		case <-m.queue.ready:
+			for _, f := range m.queue.take() {
+				f()
+				m.perform()
+			}
+		case <-stop:
+			stop = nil
+			m.suspend(context.Cause(ctx))
+			m.perform()
+		}
+	}
+	if err := m.sinks.close(); err != nil {
+		m.logger.Warn("close the sinks", "error", err)
+	}
+	m.result.Job = m.id
+	if m.result.Status == Failed {
+		return m.result, m.cause
+	}
+	return m.result, nil
+}
+
+// post adds something that has happened. Any goroutine may call it.
+func (m *master) post(f func()) { m.queue.add(f) }
+
+// queue holds what has happened and was not handled yet. It is unbounded, since those who add must not wait.
+type queue struct {
+	ready chan struct{}
+	mu    *sync.Mutex // guards items
+	items *[]func()
+}
+
+func newQueue() queue {
+	return queue{ready: make(chan struct{}, 1), mu: &sync.Mutex{}, items: new([]func())}
+}
+
+func (q *queue) add(f func()) {
+	q.mu.Lock()
+	*q.items = append(*q.items, f)
+	q.mu.Unlock()
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) take() []func() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	items := *q.items
+	*q.items = nil
+	return items
+}
+
+// beginRun restores what the start has found and deploys the tasks.
+func (m *master) beginRun(b *beginning) {
+	m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
+	m.logger.Info(survival(m.checkpoints, m.storage))
+	m.deploy(b.restore, b.recovery, func() {
+		m.coordinator = m.newCoordinator()
+		m.coordinator.Restored(restoration(b), m.Now())
+	})
+}
+
+func attrsToArgs(attrs []slog.Attr) (args []any) {
+	for _, a := range attrs {
+		args = append(args, a)
+	}
+	return args
+}
+
+func restoration(b *beginning) coordinator.Restoration {
+	r := coordinator.Restoration{LastID: b.ids.From - 1}
+	for _, s := range b.retained {
+		_, damaged := b.record.DamageOf(s.Checkpoint)
+		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
+	}
+	if b.restore != nil {
+		r.From = b.restore.Checkpoint
+		if b.noClaim {
+			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true})
+		}
+	}
+	return r
+}
+
+// fail ends the present attempt because of an error, and then restarts the job or gives it up.
+func (m *master) fail(err error, permanent bool) {
+	if m.state == over || m.state == cancelling || m.state == waiting {
+		return // a failure of an attempt that is being stopped says nothing new
+	}
+	m.cause = err
+	m.coordinatorStopped()
+	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), rand.Float64())
+	if m.stopping.on {
+		m.logger.Error("the job failed while it was stopping", "error", err)
+		m.stopAll(func() { m.finish(Suspended) })
+		return
+	}
+	if !restart {
+		m.logger.Error("the job has failed", "error", err)
+		m.stopAll(func() { m.finish(Failed) })
+		return
+	}
+	m.logger.Warn("the job restarts", "delay", delay, "restarts", m.strategy.Restarts(), "error", err)
+	m.progress.restarted(m.strategy.Restarts(), err)
+	m.delay = delay
+	m.stopAll(m.awaitRestart)
+}
+
+func (m *master) coordinatorStopped() {
+	if m.coordinator != nil {
+		m.coordinator.JobNotRunning(m.Now())
+	}
+}
+
+// stopAll cancels the tasks and does what follows once all have ended.
+func (m *master) stopAll(then func()) {
+	m.state = cancelling
+	if m.stopTask != nil {
+		m.stopTask()
+	}
+	m.whenStopped(then)
+}
+
+// whenStopped calls then when no task is left.
+func (m *master) whenStopped(then func()) {
+	if m.alive > 0 {
+		m.afterStop = then
+		return
+	}
+	m.afterStop = nil
+	m.closeSources()
+	then()
+}
+
+func (m *master) awaitRestart() {
+	if m.stopping.on {
+		m.finish(Suspended)
+		return
+	}
+	m.state = waiting
+	time.AfterFunc(m.delay, func() { m.post(m.restart) })
+}
+
+// restart asks for the newest checkpoint; the answer is the action Restore.
+func (m *master) restart() {
+	if m.state != waiting {
+		return
+	}
+	m.coordinator.RestoreLatest(m.Now())
+}
+
+// suspend stops the job with a checkpoint, so that the same command goes on from there.
+func (m *master) suspend(cause error) {
+	if m.state == over || m.stopping.on || m.result.Status != "" {
+		return
+	}
+	m.stopping.on = true
+	m.logger.Info("stopping", "cause", cause)
+	switch {
+	case m.state == waiting:
+		m.finish(Suspended)
+	case m.state == inFlight && m.checkpoints.Interval > 0:
+		request, err := m.coordinator.Request(coordinator.Configured, m.Now())
+		if err != nil {
+			m.logger.Error("stop without a checkpoint", "error", err)
+			m.stopAll(func() { m.finish(Suspended) })
+			return
+		}
+		m.stopping.request = request
+	case m.state == cancelling: // what follows looks at stopping
+	default:
+		m.coordinatorStopped()
+		m.stopAll(func() { m.finish(Suspended) })
+	}
+}
+
+// stopped ends a stop whose checkpoint has come to an end.
+func (m *master) stopped(err error) {
+	if err != nil {
+		m.logger.Error("the checkpoint to stop with failed: the job goes on from the one before", "error", err)
+	}
+	m.coordinatorStopped()
+	m.stopAll(func() { m.finish(Suspended) })
+}
+
+// cancel ends the job for good.
+func (m *master) cancel() { m.end(Canceled) }
+
+// abort ends the job at once.
+func (m *master) abort() { m.end(Aborted) }
+
+func (m *master) end(s Status) {
+	if m.state == over || m.result.Status != "" {
+		return
+	}
+	m.result.Status = s
+	m.coordinatorStopped()
+	m.stopAll(func() { m.finish(s) })
+}
+
+// finish settles what remains once no task runs.
+func (m *master) finish(s Status) {
+	m.state = over
+	m.result.Status = s
+	status := map[Status]coordinator.EndStatus{
+		Finished: coordinator.JobFinished, Canceled: coordinator.JobCanceled, Failed: coordinator.JobFailed,
+		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
+	}[s]
+	if m.coordinator == nil {
+		m.ended = true
+		return
+	}
+	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
+	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
+}
+
+// writeEnd remembers how the job ended, before any checkpoint is deleted. An aborted run is remembered like a crash: not at all.
+func (m *master) writeEnd(s Status, kept bool, then func()) {
+	if m.file == nil || s == Aborted {
+		then()
+		return
+	}
+	record := m.record.Ended(endOf(s, m.Now(), kept, m.cause, m.latest()))
+	m.clerk.do(func() func() {
+		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		return func() {
+			if err != nil {
+				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)
+				m.cause = errors.Join(m.cause, err)
+				m.result.Status, m.ended = Failed, true
+				return
+			}
+			m.record = record
+			then()
+		}
+	}, m.post)
+}
+
+// latest returns the newest complete checkpoint of this job, 0 if there is none.
+func (m *master) latest() (id job.CheckpointID) {
+	for _, r := range m.coordinator.Retained() {
+		if !r.Foreign && !r.Damaged {
+			id = max(id, r.ID)
+		}
+	}
+	return id
+}
+
+// endedFor handles the coordinator's last word.
+func (m *master) endedFor(e coordinator.Ended) {
+	m.ended = true
+	if m.storage.Survives() {
+		for _, r := range e.Kept {
+			if !r.Damaged {
+				m.result.Checkpoint = r.Pointer
+			}
+		}
+	}
+	if m.result.Status == Suspended && m.result.Checkpoint == "" && m.checkpoints.Interval > 0 && !m.storage.Survives() {
+		m.result.Text = "there is no checkpoint directory: the next run begins again"
+	}
+}
+
+func (m *master) String() string { return fmt.Sprintf("job %q (%s)", m.Name, m.id) }

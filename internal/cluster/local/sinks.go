@@ -1,0 +1,231 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"sync"
+
+	"github.com/weirstream/weir/internal/exitcode"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/sink"
+)
+
+// sinks holds the committers of a job's two-phase sinks.
+type sinks struct {
+	nodes      []*graph.Node
+	committers map[job.OperatorID]sink.Committer
+}
+
+func stepOf(n *graph.Node) *program.Step { return n.Payload.(*program.Step) }
+
+// open opens the committers, once.
+func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
+	if s.committers != nil {
+		return nil
+	}
+	s.committers = map[job.OperatorID]sink.Committer{}
+	for _, v := range o.Plan.Vertices {
+		for _, n := range v.Nodes {
+			newCommitter := stepOf(n).Committer
+			if newCommitter == nil {
+				continue
+			}
+			c, err := newCommitter(ctx, sink.CommitterEnv{Line: l, Logger: o.Logger.With("step", n.Name), Now: o.Now})
+			if err != nil {
+				return refuse(exitcode.Refused, "sink %q: %v", n.Name, err)
+			}
+			s.nodes = append(s.nodes, n)
+			s.committers[n.ID()] = &serial{committer: c}
+		}
+	}
+	return nil
+}
+
+func (s *sinks) close() error {
+	var errs []error
+	for _, n := range s.nodes {
+		errs = append(errs, s.committers[n.ID()].Close())
+	}
+	s.nodes, s.committers = nil, nil
+	return errors.Join(errs...)
+}
+
+// ask asks every sink what it has committed after a checkpoint.
+func (s *sinks) ask(ctx context.Context, st *start, v line.Verdict) ([]line.SinkAnswer, error) {
+	l := sink.Line{ID: v.Record.Line, Name: v.Record.Name, Epoch: v.Record.Epoch}
+	if err := s.open(ctx, &st.Options, l); err != nil {
+		return nil, err
+	}
+	var answers []line.SinkAnswer
+	for _, n := range s.nodes {
+		c := s.committers[n.ID()]
+		committed, err := retry(ctx, func() ([]string, error) {
+			names, err := c.CommittedAfter(ctx, int64(v.After))
+			if errors.Is(err, sink.ErrUnknown) {
+				return nil, nil // asked for below
+			}
+			return names, err
+		})
+		if err != nil {
+			return nil, refuse(exitcode.Refused, "sink %q: find out what was committed after checkpoint %d: %v", n.Name, v.After, err)
+		}
+		a := line.SinkAnswer{Name: n.Name, Committed: committed}
+		if _, err := c.CommittedAfter(ctx, int64(v.After)); errors.Is(err, sink.ErrUnknown) {
+			a.Unknown = err.Error()
+		}
+		if w, ok := c.(*serial).committer.(sink.Withdrawer); ok {
+			a.Withdrawal = line.OnRequest
+			if w.Withdraws() {
+				a.Withdrawal = line.Automatic
+			}
+		}
+		answers = append(answers, a)
+	}
+	return answers, nil
+}
+
+// recover lets every sink commit what the restored checkpoint knows as prepared, withdraw and sweep, before any writer is opened. It
+// replaces the writers' states in meta by those that the sinks return. meta is nil for a new start.
+func (s *sinks) recover(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener) (moved []string, err error) {
+	for _, n := range s.nodes {
+		m, err := s.recoverOne(ctx, n, meta, r, open)
+		if err != nil {
+			return moved, fmt.Errorf("sink %q: %w", n.Name, err)
+		}
+		moved = append(moved, m...)
+	}
+	return moved, nil
+}
+
+type streamOpener func(context.Context, snapshot.Stream) (operator.StreamReader, error)
+
+func (s *sinks) recoverOne(ctx context.Context, n *graph.Node, meta *snapshot.Metadata, r recovery, open streamOpener) ([]string, error) {
+	recovery := sink.Recovery{Fresh: r.fresh, Withdraw: slices.Contains(r.withdraw, n.Name)}
+	var state *snapshot.OperatorState
+	if meta != nil {
+		recovery.Checkpoint = int64(meta.Checkpoint)
+		state = stateOf(meta, n)
+	}
+	var err error
+	if state != nil {
+		if recovery.Writers, err = elements(ctx, state, operator.WriterState, open); err != nil {
+			return nil, err
+		}
+		pending, err := elements(ctx, state, operator.PendingState, open)
+		if err != nil {
+			return nil, err
+		}
+		if recovery.Pending, err = operator.DecodePending(pending); err != nil {
+			return nil, err
+		}
+	}
+	done, err := s.committers[n.ID()].Recover(ctx, recovery)
+	if err != nil {
+		return nil, err
+	}
+	if len(done.Writers) != len(recovery.Writers) {
+		return nil, fmt.Errorf("recovery returned %d writer states for %d", len(done.Writers), len(recovery.Writers))
+	}
+	if state != nil {
+		replaceState(state, done.Writers)
+	}
+	return done.Moved, nil
+}
+
+// stateOf returns what a snapshot holds for a node, under its present id or an earlier one.
+func stateOf(meta *snapshot.Metadata, n *graph.Node) *snapshot.OperatorState {
+	ids := []job.OperatorID{n.ID()}
+	for _, name := range n.Former {
+		ids = append(ids, job.OperatorIDOf(name))
+	}
+	for _, id := range ids {
+		for i := range meta.Operators {
+			if meta.Operators[i].ID == id {
+				return &meta.Operators[i]
+			}
+		}
+	}
+	return nil
+}
+
+// elements returns the elements of one list state of all subtasks.
+func elements(ctx context.Context, state *snapshot.OperatorState, name string, open streamOpener) (all [][]byte, err error) {
+	for _, sub := range state.Subtasks {
+		if sub == nil {
+			continue
+		}
+		for _, l := range sub.Lists {
+			if l.Name != name {
+				continue
+			}
+			es, err := operator.ReadElements(ctx, open, l)
+			if err != nil {
+				return nil, fmt.Errorf("read state %q: %w", name, err)
+			}
+			all = append(all, es...)
+		}
+	}
+	return all, nil
+}
+
+// replaceState leaves the given writers' states as the only state of a sink.
+func replaceState(state *snapshot.OperatorState, writers [][]byte) {
+	for _, sub := range state.Subtasks {
+		if sub != nil {
+			sub.Lists = nil
+		}
+	}
+	if len(writers) == 0 || len(state.Subtasks) == 0 {
+		return
+	}
+	if state.Subtasks[0] == nil {
+		state.Subtasks[0] = &snapshot.OperatorSubtask{}
+	}
+	l := snapshot.List{Name: operator.WriterState, Mode: snapshot.Split}
+	for _, w := range writers {
+		l.Offsets = append(l.Offsets, int64(len(l.Stream.Inline)))
+		l.Stream.Inline = append(l.Stream.Inline, w...)
+	}
+	l.Stream.Length = int64(len(l.Stream.Inline))
+	l.Stream.CRC = crc32.Checksum(l.Stream.Inline, crc32.MakeTable(crc32.Castagnoli))
+	state.Subtasks[0].Finished = false
+	state.Subtasks[0].Lists = []snapshot.List{l}
+}
+
+// serial lets one goroutine at a time use a committer, since each subtask of a sink commits what it has prepared.
+type serial struct {
+	mu        sync.Mutex // held across the committer's I/O, which is what it is for
+	committer sink.Committer
+}
+
+func (s *serial) Commit(ctx context.Context, checkpoint int64, pending [][]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committer.Commit(ctx, checkpoint, pending)
+}
+
+func (s *serial) CommittedAfter(ctx context.Context, checkpoint int64) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committer.CommittedAfter(ctx, checkpoint)
+}
+
+func (s *serial) Recover(ctx context.Context, r sink.Recovery) (sink.Recovered, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committer.Recover(ctx, r)
+}
+
+func (s *serial) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committer.Close()
+}

@@ -1,0 +1,100 @@
+package local
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/source"
+)
+
+// enumerator is a source's enumerator with the readers that wait for it.
+type enumerator struct {
+	source.Enumerator
+	node    *graph.Node
+	vertex  *graph.Vertex
+	waiting map[int]job.Attempt // by subtask
+}
+
+// startSources starts the enumerators of all sources that have not finished.
+func (m *master) startSources(r restored) error {
+	m.sources = map[job.OperatorID]*enumerator{}
+	for _, v := range m.Plan.Vertices {
+		n := v.Nodes[0]
+		if n.Kind != graph.Source || r.finished[v.ID()] {
+			continue
+		}
+		id := n.ID()
+		e, err := stepOf(n).Enumerator(context.Background(), source.EnumeratorEnv{
+			Parallelism: v.Parallelism,
+			Logger:      m.logger.With("step", n.Name),
+			Changed:     func() { m.post(func() { m.changed(id) }) },
+		}, r.operators[id].Coordinator)
+		if err != nil {
+			return fmt.Errorf("source %q: %w", n.Name, err)
+		}
+		m.sources[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}}
+	}
+	return nil
+}
+
+func (m *master) closeSources() {
+	for _, e := range m.sources {
+		if err := e.Close(); err != nil {
+			m.logger.Warn("close the enumerator", "step", e.node.Name, "error", err)
+		}
+	}
+	m.sources = nil
+}
+
+// requestSplit answers a reader that has asked for a split.
+func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
+	t, e := m.current(a), m.sources[id]
+	if t == nil || e == nil {
+		return
+	}
+	split, what, err := e.Next(a.Subtask.Index)
+	switch {
+	case err != nil:
+		m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
+	case what == source.Wait:
+		e.waiting[a.Subtask.Index] = a
+	case what == source.NoMore:
+		t.task.Post(func() error { t.task.Source.NoMoreSplits(); return nil })
+	default:
+		t.task.Post(func() error { return t.task.Source.AddSplits([]source.Split{split}) })
+	}
+}
+
+// changed asks again for those who wait.
+func (m *master) changed(id job.OperatorID) {
+	e := m.sources[id]
+	if e == nil {
+		return
+	}
+	waiting := e.waiting
+	e.waiting = map[int]job.Attempt{}
+	for i := range e.vertex.Parallelism {
+		if a, ok := waiting[i]; ok {
+			m.requestSplit(a, id)
+		}
+	}
+}
+
+// snapshotSources returns the state of the enumerators of the given operators.
+func (m *master) snapshotSources(ids []job.OperatorID) (map[job.OperatorID][]byte, error) {
+	states := map[job.OperatorID][]byte{}
+	for _, id := range ids {
+		e := m.sources[id]
+		if e == nil {
+			continue // it had finished
+		}
+		state, err := e.Snapshot()
+		if err != nil {
+			return nil, fmt.Errorf("source %q: %w", e.node.Name, err)
+		}
+		states[id] = state
+	}
+	return states, nil
+}

@@ -1,0 +1,312 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/exitcode"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/linefile"
+	"github.com/weirstream/weir/sink"
+)
+
+// start finds out how a job begins.
+type start struct {
+	Options
+	checkpoints config.Checkpointing
+	lock        *linefile.Lock
+	file        *linefile.File // nil if nothing is remembered
+	situation   line.Situation
+	loaded      map[string]*snapshot.Metadata // by path
+	sinks       sinks
+}
+
+// beginning is how a job begins.
+type beginning struct {
+	finished bool
+	text     string
+	job      job.ID
+	line     sink.Line
+	record   line.Record
+	ids      line.Range
+	storage  storage.Storage
+	restore  *snapshot.Metadata // nil for a new start
+	path     string             // of restore
+	noClaim  bool
+	retained []line.Snapshot
+	recovery recovery
+}
+
+// recovery is what the sinks are told before a run.
+type recovery struct {
+	fresh    bool
+	withdraw []string // names of sinks
+}
+
+func (s *start) release() {
+	if s.lock != nil {
+		if err := s.lock.Release(); err != nil {
+			s.Logger.Warn("release the lock of the job", "error", err)
+		}
+	}
+}
+
+// begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
+func (s *start) begin(ctx context.Context) (*beginning, error) {
+	s.loaded = map[string]*snapshot.Metadata{}
+	if err := s.remember(ctx); err != nil {
+		return nil, err
+	}
+	verdict, err := s.decide(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range verdict.Notes {
+		s.Logger.Warn(note)
+	}
+	if verdict.Do == line.Refuse {
+		return nil, &StartError{verdict.Code, verdict.Text}
+	}
+	b := &beginning{
+		finished: verdict.Do == line.AlreadyFinished,
+		text:     verdict.Text,
+		record:   verdict.Record,
+		ids:      verdict.IDs,
+		noClaim:  verdict.NoClaim,
+		retained: verdict.Retained,
+		recovery: recovery{verdict.Fresh, verdict.Withdraw},
+	}
+	if b.finished {
+		return b, nil
+	}
+	b.job = b.record.Job().ID
+	b.line = sink.Line{ID: b.record.Line, Name: b.record.Name, Epoch: b.record.Epoch}
+	if verdict.Do == line.Resume {
+		b.path = verdict.Restore.Path
+		if b.restore, err = s.load(ctx, b.path); err != nil {
+			return nil, err
+		}
+	}
+	if b.storage, err = s.newStorage(b.job); err != nil {
+		return nil, refuse(exitcode.Usage, "%v", err)
+	}
+	if err := s.firstWrites(ctx, b); err != nil {
+		return nil, err
+	}
+	s.Logger.Info(b.text)
+	return b, nil
+}
+
+// firstWrites proves that the place for checkpoints can be written to, and takes the line over.
+func (s *start) firstWrites(ctx context.Context, b *beginning) error {
+	if s.file == nil {
+		return nil
+	}
+	if err := b.storage.InitJob(ctx); err != nil {
+		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
+	}
+	if err := s.file.Put(ctx, b.record); err != nil {
+		return refuse(exitcode.Refused, "%v", err)
+	}
+	return nil
+}
+
+// remember takes the lock of the line and reads its record.
+func (s *start) remember(ctx context.Context) (err error) {
+	s.situation = line.Situation{
+		Name:    s.Name,
+		Dir:     s.checkpoints.Dir,
+		Now:     s.Now(),
+		NewLine: linefile.NewID(),
+		NewJob:  job.NewID(),
+		Flags: line.Flags{
+			Fresh: s.Flags.Fresh, Rewind: s.Flags.Rewind, Withdraw: s.Flags.Withdraw, AcceptDuplicates: s.Flags.AcceptDuplicates,
+		},
+	}
+	s.situation.Sources, s.situation.Sinks = locations(s.Plan)
+	if s.checkpoints.Dir == "" {
+		return s.nameFrom(ctx)
+	}
+	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err != nil {
+		var held *linefile.HeldError
+		if errors.As(err, &held) {
+			return refuse(exitcode.Held, "%v", err)
+		}
+		return refuse(exitcode.Refused, "%v", err)
+	}
+	if s.file, err = retry(ctx, func() (*linefile.File, error) {
+		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
+	}); err != nil {
+		return refuse(exitcode.Refused, "%v", err)
+	}
+	s.situation.Record = s.file.Record()
+	if damage := s.file.Damage(); damage != nil {
+		s.situation.RecordDamage = damage.Error()
+	}
+	if s.situation.Found, err = retry(ctx, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return s.nameFrom(ctx)
+}
+
+// look reads who has taken a checkpoint.
+func (s *start) look(ctx context.Context, path string) (line.Found, error) {
+	m, err := s.load(ctx, path)
+	if err != nil {
+		return line.Found{}, err
+	}
+	return line.Found{Snapshot: named(path, m), JobName: m.JobName}, nil
+}
+
+func named(path string, m *snapshot.Metadata) line.Snapshot {
+	return line.Snapshot{Path: path, Job: m.Job, Checkpoint: m.Checkpoint, Line: m.Line, Epoch: m.Epoch}
+}
+
+// nameFrom reads what the user has named with -s.
+func (s *start) nameFrom(ctx context.Context) error {
+	path := s.Config.Recovery().Path
+	if path == "" {
+		return nil
+	}
+	dir := storage.SnapshotDir(path)
+	m, err := s.load(ctx, dir)
+	if err != nil {
+		s.situation.Learn(dir, outcomeOf(err), err.Error())
+		s.situation.Flags.From = &line.Snapshot{Path: dir}
+		return nil
+	}
+	from := named(dir, m)
+	s.situation.Flags.From = &from
+	return nil
+}
+
+// decide asks what to do until it is clear.
+func (s *start) decide(ctx context.Context) (line.Verdict, error) {
+	for {
+		v := line.Decide(&s.situation)
+		switch v.Do {
+		case line.Verify:
+			outcome, why := s.verify(ctx, v.Path)
+			s.situation.Learn(v.Path, outcome, why)
+		case line.Ask:
+			answers, err := s.sinks.ask(ctx, s, v)
+			if err != nil {
+				return v, err
+			}
+			s.situation.Answered(answers)
+		default:
+			return v, nil
+		}
+	}
+}
+
+// verify reads a checkpoint through.
+func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) {
+	_, err := retry(ctx, func() (struct{}, error) {
+		m, err := s.load(ctx, path)
+		if err == nil {
+			err = storage.Verify(ctx, s.FS, m)
+		}
+		return struct{}{}, err
+	})
+	if err == nil {
+		return line.Good, ""
+	}
+	return outcomeOf(err), err.Error()
+}
+
+func (s *start) load(ctx context.Context, path string) (*snapshot.Metadata, error) {
+	if m := s.loaded[path]; m != nil {
+		return m, nil
+	}
+	m, err := storage.Load(ctx, s.FS, path)
+	if err == nil {
+		s.loaded[path] = m
+	}
+	return m, err
+}
+
+// outcomeOf tells proof of damage from a failure that proves nothing.
+func outcomeOf(err error) line.Outcome {
+	switch storage.Classify(err) {
+	case storage.Absent, storage.Corrupt:
+		return line.Damaged
+	}
+	return line.Unreadable
+}
+
+// pauses are waited between attempts at something that may yet succeed.
+var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}
+
+// retry tries again what has failed without proof that it must.
+func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	for _, pause := range pauses {
+		v, err := f()
+		if err == nil || storage.Classify(err) != storage.Unknown {
+			return v, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return v, err
+		}
+	}
+	return f()
+}
+
+// newStorage returns the place for the checkpoints of this run.
+func (s *start) newStorage(id job.ID) (storage.Storage, error) {
+	c := s.checkpoints
+	if c.Storage == config.FilesystemStorage {
+		return storage.NewFiles(storage.FilesOptions{FS: s.FS, Dir: c.Dir, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer})
+	}
+	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir})
+}
+
+// guarantees says what each sink of a plan gives, and why not more.
+func guarantees(p *graph.Plan, c config.Checkpointing) []slog.Attr {
+	var attrs []slog.Attr
+	for _, v := range p.Vertices {
+		for _, n := range v.Nodes {
+			if n.Kind == graph.Sink {
+				attrs = append(attrs, slog.String(n.Name, guarantee(n, c)))
+			}
+		}
+	}
+	return attrs
+}
+
+func guarantee(n *graph.Node, c config.Checkpointing) string {
+	switch {
+	case stepOf(n).Committer == nil:
+		return "at-least-once: the sink does not commit"
+	case c.Interval == 0:
+		return "at-least-once: no checkpoints"
+	case c.Mode == config.AtLeastOnce:
+		return "at-least-once: checkpoints in AT_LEAST_ONCE mode"
+	}
+	return "exactly-once"
+}
+
+// survival says what remains of the checkpoints, and what does not.
+func survival(c config.Checkpointing, st storage.Storage) string {
+	switch {
+	case c.Interval == 0:
+		return "no checkpoints: a failure begins again from nothing"
+	case !st.Survives():
+		return fmt.Sprintf("checkpoints every %v in memory: nothing survives this process", c.Interval)
+	case c.Retention == config.NoExternalized:
+		return fmt.Sprintf("checkpoints every %v in %s: deleted when the job fails for good or is cancelled", c.Interval, st)
+	}
+	return fmt.Sprintf("checkpoints every %v in %s", c.Interval, st)
+}
+
