@@ -4,6 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
+)
+
+var (
+	_ source.Source[string] = (*Files[string])(nil)
+	_ source.Checker        = (*Files[string])(nil)
+	_ sink.TwoPhase[string] = (*Files[string])(nil)
+	_ sink.Checker          = (*Files[string])(nil)
+	_ sink.Withdrawer       = (*Files[string])(nil)
+	_ sink.RecoveryChecker  = (*committer)(nil)
 )
 
 // Files are the files of one format at one place, with records of type T. It is a source.Source[T] and a sink.TwoPhase[T].

@@ -177,6 +177,7 @@ type journalFile struct {
 	disk Disk
 	dir  string
 	file DiskFile    // open for appending; nil: not claimed
+	torn bool        // an append has failed: the file may end in half a line
 	mine fs.FileInfo // of the file that this process has put there
 }
 
@@ -219,7 +220,7 @@ func (j *journalFile) rewrite() error {
 	if err := j.close(); err != nil {
 		return diskError("close", path, err)
 	}
-	j.file = f
+	j.file, j.torn = f, false
 	if j.mine, err = j.disk.Stat(path); err != nil {
 		return diskError("look at", path, err)
 	}
@@ -231,7 +232,14 @@ func (j *journalFile) append(lines []byte) error {
 	if err := j.check(); err != nil {
 		return err
 	}
-	return diskError("write", filepath.Join(j.dir, journalName), writeDurably(j.file, lines))
+	if j.torn {
+		if err := j.rewrite(); err != nil {
+			return err
+		}
+	}
+	err := writeDurably(j.file, lines)
+	j.torn = err != nil
+	return diskError("write", filepath.Join(j.dir, journalName), err)
 }
 
 // check fails if another run has taken the folder over.
