@@ -22,8 +22,8 @@ const journalName = ".weir-journal"
 
 const (
 	journalMagic = "weir-file-sink 1"
-	// journalCommits is how many commits a journal keeps when it is rewritten. They serve only to notice that somebody took a committed
-	// file away; a file that is there is found by its name.
+	// journalCommits is how many commits, and copies, a journal keeps when it is rewritten. Commits serve only to notice that somebody
+	// took a committed file away, since one that is there is found by its name; copies serve only checkpoints that are still retained.
 	journalCommits = 10000
 )
 
@@ -32,6 +32,14 @@ type journal struct {
 	line    sink.Line
 	commits []string // names of files committed here, also of those about to be; in order
 	moves   []move   // begun and not known to be done
+	copies  []copied // files that Recover has gone on with under another name
+}
+
+// copied says that the first bytes of a file in progress are also in another. A checkpoint that is older than the copy may still refer
+// to the original when that is gone.
+type copied struct {
+	from, to string // hidden names
+	size     int64
 }
 
 // move is the intent to move files aside, into a folder below the output folder.
@@ -52,10 +60,17 @@ func (j *journal) encode() []byte {
 	for _, name := range j.commits[max(0, len(j.commits)-journalCommits):] {
 		b = appendLine(b, "commit", name)
 	}
+	for _, c := range j.copies[max(0, len(j.copies)-journalCommits):] {
+		b = c.appendTo(b)
+	}
 	for _, m := range j.moves {
 		b = m.appendTo(b)
 	}
 	return b
+}
+
+func (c copied) appendTo(b []byte) []byte {
+	return appendLine(b, "copy", c.from, c.to, strconv.FormatInt(c.size, 10))
 }
 
 func (m move) appendTo(b []byte) []byte {
@@ -126,6 +141,12 @@ func (j *journal) parse(number int, text string) bool {
 		j.moving(into, name)
 	case "moved":
 		j.moved(rest)
+	case "copy":
+		var c copied
+		if _, err := fmt.Sscan(rest, &c.from, &c.to, &c.size); err != nil {
+			return false
+		}
+		j.copies = append(j.copies, c)
 	default:
 		return false
 	}
@@ -159,6 +180,10 @@ func (j *journal) moving(into, name string) {
 		return
 	}
 	j.moves = append(j.moves, move{into, []string{name}})
+}
+
+func (j *journal) isMoving(name string) bool {
+	return slices.ContainsFunc(j.moves, func(m move) bool { return slices.Contains(m.names, name) })
 }
 
 // moved ends a move: its files are no longer where they were committed.

@@ -148,12 +148,14 @@ func (l listing) committedAfter(checkpoint int64) []string {
 	return names
 }
 
-// takenAway returns files that this line has committed after a checkpoint, and that are neither there nor still hidden.
+// takenAway returns files that this line has committed after a checkpoint and that are not there: nor still hidden, nor on their way
+// into a folder, which a kill has interrupted and Recover goes on with.
 func (c *committer) takenAway(l listing, checkpoint int64) []string {
 	var gone []string
 	for _, name := range c.journal.commits {
 		n, ok := parsePart(name)
-		if ok && n.checkpoint > checkpoint && !l.names[name] && !l.names[n.inProgress().hidden()] && !slices.Contains(gone, name) {
+		there := l.names[name] || l.names[n.inProgress().hidden()] || c.journal.isMoving(name)
+		if ok && n.checkpoint > checkpoint && !there && !slices.Contains(gone, name) {
 			gone = append(gone, name)
 		}
 	}
@@ -231,7 +233,7 @@ func (c *committer) findUnfinished(l listing, state []byte) (*unfinished, error)
 		return nil, err
 	}
 	u := &unfinished{part: p}
-	if u.from, err = c.findBytes(l, p.name); err != nil {
+	if u.from, err = c.findBytes(l, p.name, p.size); err != nil {
 		return nil, err
 	}
 	size, err := c.size(u.from)
@@ -245,7 +247,26 @@ func (c *committer) findUnfinished(l listing, state []byte) (*unfinished, error)
 	return u, nil
 }
 
-func (c *committer) findBytes(l listing, name partName) (string, error) {
+// findBytes returns where the first bytes of a file are that was in progress.
+func (c *committer) findBytes(l listing, name partName, size int64) (string, error) {
+	from, err := c.findFile(l, name)
+	if err != nil || from != "" {
+		return from, err
+	}
+	for _, copied := range c.journal.copies {
+		to, ok := parsePart(copied.to)
+		if !ok || copied.from != name.hidden() || copied.size < size || copied.to == copied.from {
+			continue
+		}
+		if from, err := c.findBytes(l, to, size); err == nil {
+			return from, nil
+		}
+	}
+	return "", fmt.Errorf("%s was in progress at the checkpoint and is gone: start from another checkpoint", c.path(name.hidden()))
+}
+
+// findFile returns the present name of a file that was in progress: the same, committed, or moved aside; "" if it is none of these.
+func (c *committer) findFile(l listing, name partName) (string, error) {
 	if l.names[name.hidden()] {
 		return name.hidden(), nil
 	}
@@ -254,20 +275,17 @@ func (c *committer) findBytes(l listing, name partName) (string, error) {
 			return n.committed(), nil
 		}
 	}
-	from, err := c.findAside(func(other string) bool {
+	return c.findAside(func(other string) bool {
 		n, ok := parsePart(other)
 		return ok && n.inProgress() == name
 	})
-	if err == nil && from == "" {
-		err = fmt.Errorf("%s was in progress at the checkpoint and is gone: start from another checkpoint", c.path(name.hidden()))
-	}
-	return from, err
 }
 
 // goOn gives each unfinished file to its writer again: as it is, or as a copy of its first bytes.
 func (c *committer) goOn(writers []*unfinished) ([][]byte, error) {
 	states := make([][]byte, len(writers))
-	copied := false
+	var copies []copied
+	var lines []byte
 	for i, u := range writers {
 		if u == nil {
 			continue
@@ -278,14 +296,19 @@ func (c *committer) goOn(writers []*unfinished) ([][]byte, error) {
 			if err := c.copyHead(u.from, p); err != nil {
 				return nil, err
 			}
-			copied = true
+			made := copied{u.name.hidden(), p.name.hidden(), p.size}
+			copies, lines = append(copies, made), made.appendTo(lines)
 		}
 		states[i] = p.encode()
 	}
-	if !copied {
+	if copies == nil {
 		return states, nil
 	}
-	return states, diskError("make durable", c.dir, c.disk.SyncDir(c.dir))
+	if err := c.disk.SyncDir(c.dir); err != nil {
+		return nil, diskError("make durable", c.dir, err)
+	}
+	c.journal.copies = append(c.journal.copies, copies...)
+	return states, c.journal.append(lines)
 }
 
 // copyName returns a name for the copy of a file. The number is random, because an old checkpoint may refer to a copy of this run

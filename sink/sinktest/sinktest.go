@@ -165,6 +165,7 @@ func (j *job[T]) restart() {
 		j.failed(w.Close())
 	}
 	if j.recover() != nil {
+		j.mend(nil)
 		j.start()
 	}
 }
