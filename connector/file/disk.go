@@ -22,6 +22,8 @@ type Disk interface {
 	Open(name string) (io.ReadCloser, error)
 	// Stat describes a file, with fs.ErrNotExist only on proof that it is absent.
 	Stat(name string) (fs.FileInfo, error)
+	// SameFile reports whether two results of Stat describe one file, whatever its name was.
+	SameFile(a, b fs.FileInfo) bool
 	// ReadDir lists a folder in order of name.
 	ReadDir(dir string) ([]fs.DirEntry, error)
 	// Rename gives a file another name in one step, and replaces what has that name.
@@ -65,6 +67,8 @@ func (osDisk) Stat(name string) (fs.FileInfo, error)     { return os.Lstat(name)
 func (osDisk) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
 func (osDisk) Rename(from, to string) error              { return os.Rename(from, to) }
 func (osDisk) Remove(name string) error                  { return os.Remove(name) }
+
+func (osDisk) SameFile(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
 
 func (d osDisk) MkdirAll(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {

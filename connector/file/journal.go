@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -274,7 +273,7 @@ func (j *journalFile) check() error {
 	if err != nil {
 		return diskError("look at", path, err)
 	}
-	if j.file != nil && os.SameFile(now, j.mine) {
+	if j.file != nil && j.disk.SameFile(now, j.mine) {
 		return nil
 	}
 	return fmt.Errorf("output folder %s: a newer run has taken it over from epoch %d of job %q", j.dir, j.line.Epoch, j.line.Name)

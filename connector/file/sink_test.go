@@ -1,11 +1,7 @@
 package file
 
 import (
-	"bufio"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,35 +14,23 @@ type row struct {
 	Text   string
 }
 
-// committedLines reads a folder as its readers are told to: the lines of all files below it without a component that begins with "."
-// or "_". Each file must begin with the header.
-func committedLines(dir, header string) ([]string, error) {
-	var lines []string
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || path == dir {
-			return err
+// rowsOf reads committed files. Each must begin with the header.
+func rowsOf(files map[string]string) ([]row, error) {
+	var rows []row
+	for name, content := range files {
+		lines := strings.Split(content, "\n")
+		if lines[0] != "number,text" || lines[len(lines)-1] != "" {
+			return nil, fmt.Errorf("%s: no header, or no line end: %q", name, content)
 		}
-		if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "_") {
-			if e.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
+		for _, line := range lines[1 : len(lines)-1] {
+			var r row
+			number, text, _ := strings.Cut(line, ",")
+			fmt.Sscan(number, &r.Number)
+			r.Text = text
+			rows = append(rows, r)
 		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		s := bufio.NewScanner(f)
-		if !s.Scan() || s.Text() != header {
-			return fmt.Errorf("%s begins with %q and not the header", path, s.Text())
-		}
-		for s.Scan() {
-			lines = append(lines, s.Text())
-		}
-		return s.Err()
-	})
-	return lines, err
+	}
+	return rows, nil
 }
 
 func suite(runs int, roll Rolling) sinktest.Suite[row] {
@@ -55,22 +39,12 @@ func suite(runs int, roll Rolling) sinktest.Suite[row] {
 		Withdraws: true,
 		Record:    func(i int) row { return row{i, fmt.Sprint("row ", i)} },
 		World: func(t *testing.T) sinktest.World[row] {
-			dir := filepath.Join(t.TempDir(), "out")
-			disk := newBreakingDisk()
+			disk := newMemDisk()
 			return sinktest.World[row]{
-				Sink:  func() sink.TwoPhase[row] { return CSV[row](dir, Roll(roll), Withdraw(true), On(disk)) },
-				Break: disk.breakAfter,
-				Mend:  disk.mend,
-				Committed: func() ([]row, error) {
-					lines, err := committedLines(dir, "number,text")
-					rows := make([]row, len(lines))
-					for i, line := range lines {
-						number, text, _ := strings.Cut(line, ",")
-						fmt.Sscan(number, &rows[i].Number)
-						rows[i].Text = text
-					}
-					return rows, err
-				},
+				Sink:      func() sink.TwoPhase[row] { return CSV[row]("/out", Roll(roll), Withdraw(true), On(disk)) },
+				Break:     disk.breakAfter,
+				Mend:      disk.mend,
+				Committed: func() ([]row, error) { return rowsOf(disk.committed("/out")) },
 			}
 		},
 	}
