@@ -28,6 +28,12 @@ type Sink[T any] interface {
 	Writer(ctx context.Context, env WriterEnv, restored [][]byte) (Writer[T], error)
 }
 
+// Checker is a Sink that can tell what is wrong with its description before a job runs: an option, a record type.
+type Checker interface {
+	// CheckSink returns all mistakes, joined. It does no I/O.
+	CheckSink() error
+}
+
 // WriterEnv is what a writer knows of its subtask.
 type WriterEnv struct {
 	Line        Line
@@ -96,6 +102,20 @@ type Committer interface {
 	Close() error
 }
 
+// RecoveryChecker is a Committer that can tell in advance whether Recover would find what it needs. All sinks of a job are asked before
+// any of them is changed.
+type RecoveryChecker interface {
+	// Check returns why Recover would fail, as far as that can be known. It changes nothing.
+	Check(ctx context.Context, r Recovery) error
+}
+
+// Withdrawer is a TwoPhase whose user may have allowed in advance that a job takes back what it has committed, so that nobody need be
+// asked when it must.
+type Withdrawer interface {
+	// Withdraws returns the setting.
+	Withdraws() bool
+}
+
 // Recovery says what a run goes on from.
 type Recovery struct {
 	// Checkpoint is the one that is restored, 0 for a new start.
@@ -104,8 +124,8 @@ type Recovery struct {
 	Pending []Pending
 	// Writers holds the states of all writers in the checkpoint. What they refer to must survive Recover.
 	Writers [][]byte
-	// Withdraw allows to make invisible what was committed after Checkpoint. If it is not set, and something was, that stays
-	// and the user has accepted duplicates.
+	// Withdraw allows to make invisible what was committed after Checkpoint, because the sink is set to (see Withdrawer) or because the
+	// user has just said so. If it is not set, and something was, that stays and the user has accepted duplicates.
 	Withdraw bool
 	// Fresh says that the user has asked for a new start: earlier output of this line is moved aside.
 	Fresh bool
@@ -128,5 +148,5 @@ type Recovered struct {
 // ErrUnknown is returned by CommittedAfter if a sink cannot tell what was committed.
 var ErrUnknown = errors.New("the sink cannot tell what it has committed")
 
-// ErrCannotWithdraw is returned by Recover if withdrawing was asked for and the sink is unable to, or not set to.
+// ErrCannotWithdraw is returned by Recover, and by Check, if withdrawing was asked for and the sink is unable to.
 var ErrCannotWithdraw = errors.New("the sink does not withdraw what it has committed")

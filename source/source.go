@@ -28,6 +28,12 @@ type Source[T any] interface {
 	Reader(ctx context.Context, env ReaderEnv) (Reader[T], error)
 }
 
+// Checker is a Source that can tell what is wrong with its description before a job runs: an option, a record type.
+type Checker interface {
+	// CheckSource returns all mistakes, joined. It does no I/O.
+	CheckSource() error
+}
+
 // Split is a part of what there is to read.
 type Split struct {
 	ID   string // unique within the source and the same in every run

@@ -1,0 +1,296 @@
+package file
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weirstream/weir/sink"
+)
+
+// journalName is the hidden file in an output folder that says whose it is and what was done to it. docs/formats/file-sink.md describes
+// its lines.
+const journalName = ".weir-journal"
+
+const (
+	journalMagic = "weir-file-sink 1"
+	// journalCommits is how many commits, and copies, a journal keeps when it is rewritten. Commits serve only to notice that somebody
+	// took a committed file away, since one that is there is found by its name; copies serve only checkpoints that are still retained.
+	journalCommits = 10000
+)
+
+// journal is the content of the journal file: whose the folder is, and what a kill may have left half done.
+type journal struct {
+	line    sink.Line
+	commits []string // names of files committed here, also of those about to be; in order
+	moves   []move   // begun and not known to be done
+	copies  []copied // files that Recover has gone on with under another name
+}
+
+// copied says that the first bytes of a file in progress are also in another. A checkpoint that is older than the copy may still refer
+// to the original when that is gone.
+type copied struct {
+	from, to string // hidden names
+	size     int64
+}
+
+// move is the intent to move files aside, into a folder below the output folder.
+type move struct {
+	into  string
+	names []string
+}
+
+func (j *journal) committed(name string) { j.commits = append(j.commits, name) }
+
+// forget drops commits of names for which gone is true.
+func (j *journal) forget(gone func(name string) bool) { j.commits = slices.DeleteFunc(j.commits, gone) }
+
+func (j *journal) encode() []byte {
+	b := appendLine(nil, journalMagic)
+	b = appendLine(b, "line", strconv.Quote(j.line.ID), strconv.Quote(j.line.Name))
+	b = appendLine(b, "epoch", strconv.FormatInt(j.line.Epoch, 10))
+	for _, name := range j.commits[max(0, len(j.commits)-journalCommits):] {
+		b = appendLine(b, "commit", name)
+	}
+	for _, c := range j.copies[max(0, len(j.copies)-journalCommits):] {
+		b = c.appendTo(b)
+	}
+	for _, m := range j.moves {
+		b = m.appendTo(b)
+	}
+	return b
+}
+
+func (c copied) appendTo(b []byte) []byte {
+	return appendLine(b, "copy", c.from, c.to, strconv.FormatInt(c.size, 10))
+}
+
+func (m move) appendTo(b []byte) []byte {
+	for _, name := range m.names {
+		b = appendLine(b, "move", m.into, name)
+	}
+	return b
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendLine appends words with a checksum behind them.
+func appendLine(b []byte, words ...string) []byte {
+	text := strings.Join(words, " ")
+	return fmt.Appendf(b, "%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
+}
+
+// parseLine returns the text of a line if its checksum is right.
+func parseLine(line string) (string, bool) {
+	i := strings.LastIndexByte(line, ' ')
+	if i < 0 {
+		return "", false
+	}
+	sum, err := strconv.ParseUint(line[i+1:], 16, 32)
+	return line[:i], err == nil && len(line)-i == 9 && crc32.Checksum([]byte(line[:i]), castagnoli) == uint32(sum)
+}
+
+var errJournal = errors.New("the journal of the output folder is damaged")
+
+// decodeJournal reads a journal. What a kill has cut off at the end was not yet relied upon and is left out.
+func decodeJournal(data []byte) (*journal, error) {
+	j := &journal{}
+	for number := 1; len(data) > 0; number++ {
+		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		text, ok := parseLine(string(line))
+		if number > 3 && len(rest) == 0 && (!whole || !ok) {
+			return j, nil
+		}
+		if !ok || !j.parse(number, text) {
+			return nil, fmt.Errorf("%w: line %d: %q", errJournal, number, line)
+		}
+		data = rest
+	}
+	if j.line.Epoch == 0 {
+		return nil, fmt.Errorf("%w: it is cut short", errJournal)
+	}
+	return j, nil
+}
+
+// parse takes in one line. The first three say whose the folder is.
+func (j *journal) parse(number int, text string) bool {
+	verb, rest, _ := strings.Cut(text, " ")
+	switch {
+	case number == 1:
+		return text == journalMagic
+	case number == 2:
+		return verb == "line" && j.parseLine(rest)
+	case number == 3:
+		var err error
+		j.line.Epoch, err = strconv.ParseInt(rest, 10, 64)
+		return verb == "epoch" && err == nil && j.line.Epoch > 0
+	}
+	switch verb {
+	case "commit":
+		j.committed(rest)
+	case "move":
+		into, name, _ := strings.Cut(rest, " ")
+		j.moving(into, name)
+	case "moved":
+		j.moved(rest)
+	case "copy":
+		var c copied
+		if _, err := fmt.Sscan(rest, &c.from, &c.to, &c.size); err != nil {
+			return false
+		}
+		j.copies = append(j.copies, c)
+	default:
+		return false
+	}
+	return validNames(strings.Fields(rest))
+}
+
+func (j *journal) parseLine(rest string) bool {
+	id, err := strconv.QuotedPrefix(rest)
+	if err != nil || len(rest) < len(id)+1 {
+		return false
+	}
+	var errs [2]error
+	j.line.ID, errs[0] = strconv.Unquote(id)
+	j.line.Name, errs[1] = strconv.Unquote(rest[len(id)+1:])
+	return errs == [2]error{}
+}
+
+// validNames keeps a damaged journal from leading out of the output folder.
+func validNames(names []string) bool {
+	for _, name := range names {
+		if name != filepath.Base(name) || name == "." || name == ".." {
+			return false
+		}
+	}
+	return len(names) > 0
+}
+
+func (j *journal) moving(into, name string) {
+	if n := len(j.moves); n > 0 && j.moves[n-1].into == into {
+		j.moves[n-1].names = append(j.moves[n-1].names, name)
+		return
+	}
+	j.moves = append(j.moves, move{into, []string{name}})
+}
+
+func (j *journal) isMoving(name string) bool {
+	return slices.ContainsFunc(j.moves, func(m move) bool { return slices.Contains(m.names, name) })
+}
+
+// moved ends a move: its files are no longer where they were committed.
+func (j *journal) moved(into string) {
+	for _, m := range j.moves {
+		if m.into == into {
+			j.forget(func(name string) bool { return slices.Contains(m.names, name) })
+		}
+	}
+	j.moves = slices.DeleteFunc(j.moves, func(m move) bool { return m.into == into })
+}
+
+// journalFile keeps a journal on a disk.
+type journalFile struct {
+	journal
+	disk Disk
+	dir  string
+	file DiskFile    // open for appending; nil: not claimed
+	torn bool        // an append has failed: the file may end in half a line
+	mine fs.FileInfo // of the file that this process has put there
+}
+
+// readJournal returns the journal of a folder, nil if there is none.
+func readJournal(disk Disk, dir string) (*journal, error) {
+	path := filepath.Join(dir, journalName)
+	f, err := disk.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, diskError("read", path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, diskError("read", path, err)
+	}
+	return decodeJournal(data)
+}
+
+// rewrite replaces the journal file by one with the present content, in one durable step. It is also how a run takes the folder
+// over: the one before finds that the file is not its own any more.
+func (j *journalFile) rewrite() error {
+	path := filepath.Join(j.dir, journalName)
+	temporary := path + ".new"
+	if err := j.disk.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskError("remove", temporary, err)
+	}
+	f, err := j.disk.Create(temporary)
+	if err != nil {
+		return diskError("create", temporary, err)
+	}
+	if err := writeDurably(f, j.encode()); err != nil {
+		return errors.Join(diskError("write", temporary, err), f.Close())
+	}
+	if err := j.disk.Rename(temporary, path); err != nil {
+		return errors.Join(diskError("rename", temporary, err), f.Close())
+	}
+	if err := j.close(); err != nil {
+		return diskError("close", path, err)
+	}
+	j.file, j.torn = f, false
+	if j.mine, err = j.disk.Stat(path); err != nil {
+		return diskError("look at", path, err)
+	}
+	return diskError("make durable", j.dir, j.disk.SyncDir(j.dir))
+}
+
+// append adds lines durably, unless another run has taken the folder over.
+func (j *journalFile) append(lines []byte) error {
+	if err := j.check(); err != nil {
+		return err
+	}
+	if j.torn {
+		if err := j.rewrite(); err != nil {
+			return err
+		}
+	}
+	err := writeDurably(j.file, lines)
+	j.torn = err != nil
+	return diskError("write", filepath.Join(j.dir, journalName), err)
+}
+
+// check fails if another run has taken the folder over.
+func (j *journalFile) check() error {
+	path := filepath.Join(j.dir, journalName)
+	now, err := j.disk.Stat(path)
+	if err != nil {
+		return diskError("look at", path, err)
+	}
+	if j.file != nil && j.disk.SameFile(now, j.mine) {
+		return nil
+	}
+	return fmt.Errorf("output folder %s: a newer run has taken it over from epoch %d of job %q", j.dir, j.line.Epoch, j.line.Name)
+}
+
+func (j *journalFile) close() error {
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}
+
+func writeDurably(f DiskFile, data []byte) error {
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
+}

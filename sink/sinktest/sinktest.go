@@ -1,0 +1,319 @@
+// Package sinktest answers whether a sink that claims to write exactly once does.
+//
+// Run plays a job in front of the sink: it writes numbered records, takes checkpoints of which some are aborted, commits, is killed
+// between any two calls and, if the sink's world can be broken, in the middle of them, goes on from its last checkpoint or an older one
+// at another parallelism, and at the end reads what is visible. Each number must be there once. Everything is drawn from a seed, which
+// a failure names.
+package sinktest
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/sink"
+)
+
+// World is a place outside of the job that a sink writes to. It is used by one goroutine.
+type World[T comparable] struct {
+	// Sink returns the sink as a new process would describe it.
+	Sink func() sink.TwoPhase[T]
+	// Committed returns the records that anybody who reads the place finds.
+	Committed func() ([]T, error)
+	// Break makes the n-th operation of the sink from now on fail, and all later ones: what a kill leaves. Mend ends that, when the
+	// next process starts. Both are nil if the world cannot be broken.
+	Break func(n int)
+	Mend  func()
+}
+
+// Suite describes the sink under test.
+type Suite[T comparable] struct {
+	// World makes a new, empty place.
+	World func(t *testing.T) World[T]
+	// Record returns record number i. Different numbers give different records.
+	Record func(i int) T
+	// Withdraws says that the sink can withdraw.
+	Withdraws bool
+	// Runs is the number of random jobs; 0 means 200.
+	Runs int
+}
+
+// Run tests the sink.
+func Run[T comparable](t *testing.T, s Suite[T]) {
+	if s.Runs == 0 {
+		s.Runs = 200
+	}
+	t.Run("random jobs", s.randomJobs)
+	t.Run("committing twice changes nothing", s.commitTwice)
+	t.Run("an aborted checkpoint is committed with the next", s.commitAfterAbort)
+	t.Run("what no checkpoint knows is never visible", s.sweep)
+	t.Run("another line is refused", s.anotherLine)
+	t.Run("an older run is refused", s.olderRun)
+	t.Run("a new start leaves nothing visible", s.fresh)
+	if s.Withdraws {
+		t.Run("going back withdraws", s.withdraw)
+		t.Run("going back can leave duplicates", s.acceptDuplicates)
+	}
+}
+
+func (s Suite[T]) randomJobs(t *testing.T) {
+	for seed := range uint64(s.Runs) {
+		j := s.newJob(t, seed)
+		j.play()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// now is the wall clock of all jobs: virtual, and standing still.
+func now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+// job is a job in front of the sink, at some moment.
+type job[T comparable] struct {
+	t     *testing.T
+	suite Suite[T]
+	world World[T]
+	rng   *rand.Rand
+
+	line       sink.Line
+	attempt    int
+	checkpoint int64 // the last id that was given to one
+
+	// of the running process
+	committer sink.Committer
+	writers   []sink.TwoPhaseWriter[T]
+	position  int            // number of the next record
+	pending   []sink.Pending // prepared and not committed
+	broken    bool           // the world is to fail
+
+	retained []checkpoint // completed, in order
+	log      []string     // what happened, for a failure
+}
+
+// checkpoint is what a restore goes on from.
+type checkpoint struct {
+	id       int64
+	position int
+	pending  []sink.Pending
+	writers  [][]byte
+}
+
+func (s Suite[T]) newJob(t *testing.T, seed uint64) *job[T] {
+	return &job[T]{
+		t: t, suite: s, world: s.World(t), rng: rand.New(rand.NewPCG(seed, 1)),
+		line: sink.Line{ID: "0123456789abcdef", Name: "sinktest"},
+	}
+}
+
+// play runs a job to its end and compares what it committed.
+func (j *job[T]) play() {
+	const records = 60
+	j.start()
+	for j.position < records || !j.end() {
+		if j.t.Failed() {
+			return
+		}
+		switch n := j.rng.IntN(20); {
+		case n < 10:
+			j.write(min(1+j.rng.IntN(4), records-j.position))
+		case n < 16:
+			j.takeCheckpoint(j.rng.IntN(5) > 0, j.rng.IntN(4) > 0, false)
+		case n < 18:
+			j.kill()
+		case n == 18:
+			j.restart()
+		case j.world.Break != nil && !j.broken:
+			j.broken = true
+			j.world.Break(1 + j.rng.IntN(25))
+		}
+	}
+	j.want(records)
+}
+
+// start starts a new process.
+func (j *job[T]) start() {
+	for {
+		j.line.Epoch++
+		j.attempt = 0
+		j.note("process %d", j.line.Epoch)
+		var err error
+		j.committer, err = j.world.Sink().Committer(context.Background(), sink.CommitterEnv{Line: j.line, Logger: slog.New(slog.DiscardHandler), Now: now})
+		if err == nil && j.recover() == nil {
+			return
+		}
+		j.mend(err)
+	}
+}
+
+// kill ends the process without a word. Half of the time it is a polite process that closes what it has.
+func (j *job[T]) kill() {
+	j.note("kill")
+	if j.rng.IntN(2) == 0 {
+		j.close()
+	}
+	j.mend(nil)
+	j.start()
+}
+
+// restart goes on from the last checkpoint in the same process.
+func (j *job[T]) restart() {
+	j.note("restart")
+	for _, w := range j.writers {
+		j.failed(w.Close())
+	}
+	if j.recover() != nil {
+		j.mend(nil)
+		j.start()
+	}
+}
+
+// recover goes on from a retained checkpoint. An error was noted by failed.
+func (j *job[T]) recover() error {
+	j.attempt++
+	last := j.choose()
+	r := sink.Recovery{Checkpoint: last.id, Pending: last.pending, Writers: last.writers}
+	after, err := j.committer.CommittedAfter(context.Background(), last.id)
+	if j.failed(err) {
+		return err
+	}
+	r.Withdraw = len(after) > 0
+	if j.failed(j.check(r)) {
+		return errBroken
+	}
+	done, err := j.committer.Recover(context.Background(), r)
+	if j.failed(err) {
+		return err
+	}
+	if len(done.Writers) != len(r.Writers) {
+		j.t.Errorf("Recover returned %d states of writers for %d", len(done.Writers), len(r.Writers))
+	}
+	j.note("recovered checkpoint %d at record %d, withdrew %d", last.id, last.position, len(done.Moved))
+	j.position, j.pending = last.position, nil
+	j.subset(last.position)
+	return j.open(done.Writers)
+}
+
+func (j *job[T]) check(r sink.Recovery) error {
+	if c, ok := j.committer.(sink.RecoveryChecker); ok {
+		return c.Check(context.Background(), r)
+	}
+	return nil
+}
+
+// choose returns the checkpoint to go on from, and forgets those after it: mostly the newest, sometimes an older one as if the newer
+// ones were damaged.
+func (j *job[T]) choose() checkpoint {
+	if len(j.retained) == 0 {
+		return checkpoint{}
+	}
+	back := 0
+	if j.suite.Withdraws && j.rng.IntN(4) == 0 {
+		back = j.rng.IntN(min(3, len(j.retained)))
+	}
+	j.retained = j.retained[:len(j.retained)-back]
+	return j.retained[len(j.retained)-1]
+}
+
+// open opens the writers at a random parallelism and deals the states out to them.
+func (j *job[T]) open(states [][]byte) error {
+	parallelism := 1 + j.rng.IntN(3)
+	dealt := make([][][]byte, parallelism)
+	for i, state := range states {
+		dealt[i%parallelism] = append(dealt[i%parallelism], state)
+	}
+	j.writers = nil
+	s := j.world.Sink()
+	for i := range parallelism {
+		w, err := s.Writer(context.Background(), sink.WriterEnv{
+			Line: j.line, Subtask: i, Parallelism: parallelism, Attempt: j.attempt, Logger: slog.New(slog.DiscardHandler), Now: now,
+		}, dealt[i])
+		if j.failed(err) {
+			return err
+		}
+		two, ok := w.(sink.TwoPhaseWriter[T])
+		if !ok {
+			j.t.Fatalf("the writer %T of a sink with two phases is no TwoPhaseWriter", w)
+		}
+		j.writers = append(j.writers, two)
+	}
+	return nil
+}
+
+func (j *job[T]) write(n int) {
+	for ; n > 0; n-- {
+		w := j.writers[j.rng.IntN(len(j.writers))]
+		if j.failed(w.Write([]T{j.suite.Record(j.position)}, []int64{0})) {
+			j.kill()
+			return
+		}
+		j.position++
+	}
+}
+
+// takeCheckpoint takes one, which may be aborted, or not be committed because its commit is missed. It returns false if it did not come
+// to its end.
+func (j *job[T]) takeCheckpoint(complete, commit, end bool) bool {
+	j.checkpoint++
+	j.note("checkpoint %d at record %d, complete %v, commit %v, end %v", j.checkpoint, j.position, complete, commit, end)
+	c := checkpoint{id: j.checkpoint, position: j.position}
+	items := sink.Pending{Checkpoint: c.id}
+	for _, w := range j.writers {
+		pending, state, err := snapshot(w, c.id, end)
+		if j.failed(err) {
+			j.kill()
+			return false
+		}
+		items.Items = append(items.Items, pending...)
+		c.writers = append(c.writers, state)
+	}
+	j.pending = append(j.pending, items)
+	if !complete {
+		return false
+	}
+	c.pending = append(c.pending, j.pending...)
+	j.retained = append(j.retained, c)
+	return commit && j.commit()
+}
+
+func snapshot[T any](w sink.TwoPhaseWriter[T], id int64, end bool) (pending [][]byte, state []byte, err error) {
+	if err := w.Flush(end); err != nil {
+		return nil, nil, err
+	}
+	if pending, err = w.Prepare(context.Background(), id, end); err != nil {
+		return nil, nil, err
+	}
+	state, err = w.Snapshot(context.Background(), id)
+	return pending, state, err
+}
+
+// commit commits all that is pending.
+func (j *job[T]) commit() bool {
+	for _, p := range j.pending {
+		if j.failed(j.committer.Commit(context.Background(), p.Checkpoint, p.Items)) {
+			j.kill()
+			return false
+		}
+	}
+	j.pending = nil
+	return true
+}
+
+// end takes the final checkpoint, and reports whether it is complete and committed.
+func (j *job[T]) end() bool {
+	position := j.position
+	if !j.takeCheckpoint(true, true, true) || j.position != position {
+		return false
+	}
+	j.mend(nil)
+	return true
+}
+
+func (j *job[T]) close() {
+	for _, w := range j.writers {
+		j.failed(w.Close())
+	}
+	j.failed(j.committer.Close())
+}
