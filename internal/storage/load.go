@@ -51,8 +51,10 @@ func findMetadata(ctx context.Context, fs storage.FS, pointer string) (name stri
 		}
 		return name, data, err
 	}
-	if data, fileErr := readFile(ctx, fs, pointer); fileErr == nil {
-		return pointer, data, nil
+	if pointer != name {
+		if data, fileErr := readFile(ctx, fs, pointer); fileErr == nil {
+			return pointer, data, nil
+		}
 	}
 	return name, nil, explainAbsent(ctx, fs, dir, pointer, err)
 }

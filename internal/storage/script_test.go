@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -56,11 +58,21 @@ func runScript(t *testing.T, name string) {
 	if *update {
 		err = os.WriteFile(name, got.Bytes(), 0o644)
 	} else if got.String() != string(want) {
-		err = fmt.Errorf("%s: the outcomes differ (rewrite with -update and look at the difference):\n%s", name, got.String())
+		err = fmt.Errorf("%s: %s (rewrite with -update and look at the difference)", name, firstDifference(got.String(), string(want)))
 	}
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d:\n got %s\nwant %s", i+1, g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
 // script is the world that the commands of one script act on.
@@ -88,14 +100,19 @@ var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-
 var metadataSum = regexp.MustCompile(`(_metadata: checksum) [0-9a-f]{8}, should be [0-9a-f]{8}`)
 
 func (s *script) printf(format string, args ...any) {
-	line := uuid.ReplaceAllStringFunc(fmt.Sprintf(format, args...), func(name string) string {
+	fmt.Fprintln(&s.out, s.mask(fmt.Sprintf(format, args...)))
+}
+
+// mask replaces what differs from run to run.
+func (s *script) mask(text string) string {
+	text = uuid.ReplaceAllStringFunc(text, func(name string) string {
 		if s.names[name] == "" {
 			s.names[name] = fmt.Sprintf("<%d>", len(s.names)+1)
 		}
 		return s.names[name]
 	})
-	line = metadataSum.ReplaceAllString(line, "$1 X, should be Y")
-	fmt.Fprintln(&s.out, strings.ReplaceAll(line, scriptJob.String(), "JOB"))
+	text = metadataSum.ReplaceAllString(text, "$1 X, should be Y")
+	return strings.ReplaceAll(text, scriptJob.String(), "JOB")
 }
 
 func (s *script) run(words []string) string {
@@ -292,9 +309,12 @@ func (s *script) removeUnfinished(ctx context.Context, words []string) error {
 	return s.storage.RemoveUnfinished(ctx, s.id(words[0]))
 }
 
-// fault OP PATTERN ERROR [late] [times=N]
+// fault OP PATTERN|NAME ERROR [late] [times=N]: for a pattern, or a stream's file.
 func (s *script) fault(_ context.Context, words []string) error {
 	f := fs.Fault{Op: fs.Op(words[0]), Path: words[1]}
+	if stream, ok := s.streams[words[1]]; ok {
+		_, f.Path = split(stream.Path)
+	}
 	switch words[2] {
 	case "ENOSPC":
 		f.Err = syscall.ENOSPC
@@ -356,8 +376,12 @@ func (s *script) copy(ctx context.Context, words []string) error {
 
 // ls shows all files.
 func (s *script) ls(context.Context, []string) error {
+	shown := map[string]bool{} // in the order of what is shown, for that of random names differs
 	for _, name := range s.disk.Files() {
-		s.printf("/%s", name)
+		shown["/"+s.mask(name)] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		s.printf("%s", name)
 	}
 	return nil
 }
