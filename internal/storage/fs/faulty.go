@@ -54,7 +54,7 @@ type Faulty struct {
 		sync.Mutex
 		call func(line string)
 	}
-	mu      struct {
+	mu struct {
 		sync.Mutex
 		faults []*Fault
 	}
