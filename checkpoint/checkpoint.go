@@ -1,0 +1,109 @@
+// Package checkpoint holds the settings of a job's checkpoints that its program makes:
+//
+//	j.Checkpoint(checkpoint.Every(10*time.Second), checkpoint.Dir("/var/lib/pricing"), checkpoint.Retain(3))
+//
+// They are defaults of the job. What the operator sets wins: an environment variable such as
+// WEIR_EXECUTION_CHECKPOINTING_INTERVAL, or -D execution.checkpointing.interval=30s. What the site's config.yaml sets does
+// not. A value that cannot be is reported when the job starts, together with all other mistakes in the configuration.
+package checkpoint
+
+import (
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+)
+
+// Option is one setting, made by the functions of this package. Of two that set the same the later wins.
+type Option func(*config.Layer)
+
+// put makes the option that sets o; by is the function whose name stands in messages.
+func put[T any](o *config.Option[T], v T, by string) Option {
+	return func(l *config.Layer) { config.Put(l, o, v, origin(by)) }
+}
+
+func origin(by string) string { return "code (checkpoint." + by + ")" }
+
+// Every takes a checkpoint in each interval; at least 10 ms. Without it a job takes none.
+func Every(interval time.Duration) Option {
+	return put(config.CheckpointInterval, interval, "Every")
+}
+
+// Dir writes the checkpoints below a directory, a path or a file: URL. Without it they stay in memory, and nothing survives
+// the process.
+func Dir(path string) Option {
+	return put(config.CheckpointDir, path, "Dir")
+}
+
+// Retain keeps the last n completed checkpoints, at least 1. With the default of 1 there is nothing to fall back to when that
+// one is damaged.
+func Retain(n int) Option {
+	return put(config.NumRetained, n, "Retain")
+}
+
+// Timeout aborts a checkpoint that takes longer; at least 10 ms. The default is 10 minutes. Such a checkpoint counts as
+// failed.
+func Timeout(d time.Duration) Option {
+	return put(config.CheckpointTimeout, d, "Timeout")
+}
+
+// MinPause keeps at least this time between the completion of a checkpoint and the start of the next periodic one.
+func MinPause(d time.Duration) Option {
+	return put(config.CheckpointMinPause, d, "MinPause")
+}
+
+// AtLeastOnce lets a step go on with its other inputs while it waits for a checkpoint's barrier on one. After a restore some
+// records then count twice, and exactly-once sinks are at-least-once too.
+func AtLeastOnce() Option {
+	return put(config.CheckpointMode, config.AtLeastOnce, "AtLeastOnce")
+}
+
+// ExactlyOnce is the default. It undoes AtLeastOnce, and the site's choice of it.
+func ExactlyOnce() Option {
+	return put(config.CheckpointMode, config.ExactlyOnce, "ExactlyOnce")
+}
+
+// TolerateFailures lets n checkpoints in a row fail; one more fails the job, which then restarts. The default is 0.
+// math.MaxInt32 means any number.
+func TolerateFailures(n int) Option {
+	return put(config.TolerableFailedCheckpoints, n, "TolerateFailures")
+}
+
+// KeepOnFailure keeps the checkpoints of a job that fails for good. The default deletes them. Those of a process that is
+// killed or stopped are kept in any case.
+func KeepOnFailure() Option {
+	return put(config.CheckpointRetention, config.DeleteOnCancellation, "KeepOnFailure")
+}
+
+// KeepOnCancel keeps the checkpoints of a job that is cancelled or fails for good. The default deletes them. Those of a
+// process that is killed or stopped are kept in any case, those of a job that finishes are never.
+func KeepOnCancel() Option {
+	return put(config.CheckpointRetention, config.RetainOnCancellation, "KeepOnCancel")
+}
+
+// StorageKind says where checkpoints go.
+type StorageKind uint8
+
+const (
+	// JobManager keeps all state inline in the checkpoint's metadata: in memory or, if a directory is set, there. A state
+	// stream may have at most 5 MiB; see MaxStateSize.
+	JobManager = StorageKind(config.JobManagerStorage)
+
+	// Filesystem writes files below Dir. It is the default when there is one.
+	Filesystem = StorageKind(config.FilesystemStorage)
+)
+
+// Storage chooses where checkpoints go.
+func Storage(kind StorageKind) Option {
+	return put(config.CheckpointStorage, config.StorageKind(kind), "Storage")
+}
+
+// MaxStateSize raises or lowers the 5 MiB that a state stream may have with JobManager storage; at most 2 GiB less one byte.
+// Each such stream is held in memory. Only the program can set it.
+func MaxStateSize(bytes int64) Option {
+	return put(config.MaxStateSize, bytes, "MaxStateSize")
+}
+
+// Set sets any option by its key, as a line in config.yaml would; docs/reference/config.md lists them.
+func Set(key, value string) Option {
+	return func(l *config.Layer) { l.Set(key, value, origin("Set")) }
+}

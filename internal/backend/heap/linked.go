@@ -1,0 +1,4 @@
+package heap
+
+// linked is the table of a map or list column.
+type linked interface{}

@@ -1,0 +1,291 @@
+package heap
+
+import (
+	"math/bits"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+const (
+	pageBytes = 4096
+	// busy marks a page that someone is copying.
+	busy = ^uint32(0)
+)
+
+// clock counts the captures of a store. Only the subtask's goroutine touches it.
+type clock struct {
+	now    uint32   // the epoch: 1 + the number of captures so far
+	active *Capture // the newest capture, while it may still read
+}
+
+// copying reports whether pages must be kept for a capture before they are changed.
+func (c *clock) copying() bool {
+	if c.active == nil {
+		return false
+	}
+	if c.active.over.Load() {
+		c.active = nil
+		return false
+	}
+	return true
+}
+
+// Page is the head of a page of rows.
+//
+// Before the first change in an epoch the subtask claims the page: it moves claimed to busy, copies the page aside and moves claimed to the
+// epoch. A capture's writer claims pages in the same way to read them. Whoever comes second finds the epoch there and knows that the page
+// as it was is saved (the writer) or was written out (the subtask). While a page is busy the other side waits, for the time it takes to
+// copy it.
+type Page struct {
+	wrote   uint32        // the epoch in which the page was last owned; only the subtask's goroutine
+	claimed atomic.Uint32 // the epoch in which it was last claimed, or busy
+	saved   *image        // the page as it was when epoch claimed began; only while holding it busy
+}
+
+// lock makes the page busy and returns the epoch in which it was claimed before. It returns ok = false, without locking, if the page was
+// claimed in an epoch after last.
+func (p *Page) lock(last uint32) (before uint32, ok bool) {
+	for spin := 1; ; spin++ {
+		before = p.claimed.Load()
+		if before != busy {
+			if before > last {
+				return before, false
+			}
+			if p.claimed.CompareAndSwap(before, busy) {
+				return before, true
+			}
+		}
+		if spin&63 == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+func (p *Page) unlock(epoch uint32) { p.claimed.Store(epoch) }
+
+// shape is what all rows of one kind have in common, in all key groups.
+type shape struct {
+	size  uintptr      // of a row, in bytes
+	shift uint8        // log2 of the rows in a page
+	words int          // of the bitmap of live rows in a page
+	typ   reflect.Type // of a row if it holds pointers, else nil
+	arena *arena
+	clock *clock
+	pool  pool
+}
+
+func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
+	sh := &shape{size: row.Size(), arena: a, clock: c}
+	sh.shift = uint8(bits.Len(uint(max(pageBytes/max(sh.size, 1), 1))) - 1)
+	sh.words = (1<<sh.shift + 63) / 64
+	if !pointerFree {
+		sh.typ = row
+	}
+	sh.pool.sh = sh
+	return sh
+}
+
+// perPage returns the number of rows in a page.
+func (sh *shape) perPage() int { return 1 << sh.shift }
+
+// block returns room for n pages of zeroed rows.
+func (sh *shape) block(pages int) unsafe.Pointer {
+	n := pages << sh.shift
+	if sh.typ != nil {
+		return reflect.MakeSlice(reflect.SliceOf(sh.typ), n, n).UnsafePointer()
+	}
+	return sh.arena.alloc(n * int(sh.size))
+}
+
+// move copies n rows, with the write barriers that the collector needs if they hold pointers.
+func (sh *shape) move(dst, src unsafe.Pointer, n int) {
+	if sh.typ == nil {
+		copy(unsafe.Slice((*byte)(dst), n*int(sh.size)), unsafe.Slice((*byte)(src), n*int(sh.size)))
+		return
+	}
+	t := reflect.ArrayOf(n, sh.typ)
+	reflect.NewAt(t, dst).Elem().Set(reflect.NewAt(t, src).Elem())
+}
+
+// image is a copy of a page.
+type image struct {
+	base unsafe.Pointer
+	live []uint64
+}
+
+// pool keeps the images that are not in use, so that a capture finds memory that is mapped already. It never holds more than the largest
+// capture needed.
+type pool struct {
+	sh   *shape
+	free []*image // only the subtask's goroutine
+	mu   struct {
+		sync.Mutex
+		back []*image // given back by writers
+	}
+}
+
+// get returns an image with arbitrary content.
+func (p *pool) get() *image {
+	if len(p.free) == 0 {
+		p.refill()
+	}
+	last := len(p.free) - 1
+	img := p.free[last]
+	p.free = p.free[:last]
+	return img
+}
+
+func (p *pool) refill() {
+	p.mu.Lock()
+	p.free, p.mu.back = p.mu.back, p.free
+	p.mu.Unlock()
+	if len(p.free) > 0 {
+		return
+	}
+	const n = 64
+	base, images := p.sh.block(n), make([]image, n)
+	live := make([]uint64, n*p.sh.words)
+	for i := range images {
+		images[i] = image{unsafe.Add(base, uintptr(i)<<p.sh.shift*p.sh.size), live[i*p.sh.words : (i+1)*p.sh.words]}
+		p.free = append(p.free, &images[i])
+	}
+}
+
+// put takes back images from any goroutine.
+func (p *pool) put(images ...*image) {
+	p.mu.Lock()
+	p.mu.back = append(p.mu.back, images...)
+	p.mu.Unlock()
+}
+
+// slab is a run of pages. Slab 0 is one page, each later one as large as all before it together.
+type slab struct {
+	base  unsafe.Pointer
+	pages []Page
+	live  []uint64 // shape.words for each page, one bit for each row in use
+	first uint32   // its first row
+}
+
+// rows holds rows of one shape, of one key group. A row never moves. A row that is not in use is zero.
+type rows struct {
+	sh    *shape
+	slabs []slab   // only ever appended to
+	next  uint32   // the first row that was never in use
+	bound uint32   // next at the time of the newest capture: no capture reads a page that begins at or after it
+	count int      // rows in use
+	free  []uint32 // rows that can be used again
+}
+
+// at returns the address of a row.
+func (r *rows) at(id uint32) unsafe.Pointer {
+	s := &r.slabs[bits.Len32(id>>r.sh.shift)]
+	return unsafe.Add(s.base, uintptr(id-s.first)*r.sh.size)
+}
+
+// place returns the slab of a row and the number of its page there.
+func (r *rows) place(id uint32) (s *slab, page int) {
+	s = &r.slabs[bits.Len32(id>>r.sh.shift)]
+	return s, int(id-s.first) >> r.sh.shift
+}
+
+func (r *rows) page(id uint32) *Page {
+	s, k := r.place(id)
+	return &s.pages[k]
+}
+
+// own allows the page of a row to be changed until the next capture begins.
+func (r *rows) own(id uint32) {
+	s, k := r.place(id)
+	p := &s.pages[k]
+	if p.wrote == r.sh.clock.now {
+		return
+	}
+	if r.sh.clock.copying() && id>>r.sh.shift<<r.sh.shift < r.bound {
+		r.save(s, k)
+	}
+	p.wrote = r.sh.clock.now
+}
+
+// save keeps the page for the active capture, if its writer was not there before.
+func (r *rows) save(s *slab, k int) {
+	p := &s.pages[k]
+	before, _ := p.lock(r.sh.clock.now)
+	if before != r.sh.clock.now {
+		if p.saved == nil {
+			p.saved = r.sh.pool.get()
+		}
+		r.sh.move(p.saved.base, r.sh.pageOf(s, k), r.sh.perPage())
+		copy(p.saved.live, r.sh.liveOf(s, k))
+	}
+	p.unlock(r.sh.clock.now)
+}
+
+func (sh *shape) pageOf(s *slab, k int) unsafe.Pointer {
+	return unsafe.Add(s.base, uintptr(k)<<sh.shift*sh.size)
+}
+
+func (sh *shape) liveOf(s *slab, k int) []uint64 { return s.live[k*sh.words : (k+1)*sh.words] }
+
+// insert returns a zeroed row whose page is owned.
+func (r *rows) insert() uint32 {
+	var id uint32
+	if n := len(r.free); n > 0 {
+		id, r.free = r.free[n-1], r.free[:n-1]
+	} else {
+		id = r.next
+		r.reserve(int(id) + 1)
+		r.next++
+	}
+	r.own(id)
+	r.setLive(id, true)
+	r.count++
+	return id
+}
+
+// remove zeroes a row and takes it out of use.
+func (r *rows) remove(id uint32) {
+	r.own(id)
+	r.setLive(id, false)
+	r.zero(id)
+	r.count--
+	r.free = append(r.free, id)
+}
+
+func (r *rows) zero(id uint32) {
+	if r.sh.typ != nil {
+		reflect.NewAt(r.sh.typ, r.at(id)).Elem().SetZero()
+		return
+	}
+	clear(unsafe.Slice((*byte)(r.at(id)), r.sh.size))
+}
+
+func (r *rows) setLive(id uint32, on bool) {
+	s, k := r.place(id)
+	i := (id - s.first) & (1<<r.sh.shift - 1)
+	word := &s.live[k*r.sh.words+int(i>>6)]
+	if on {
+		*word |= 1 << (i & 63)
+	} else {
+		*word &^= 1 << (i & 63)
+	}
+}
+
+// reserve makes room for rows 0 to n-1.
+func (r *rows) reserve(n int) {
+	for n > 0 && bits.Len32(uint32(n-1)>>r.sh.shift) >= len(r.slabs) {
+		pages, first := 1, uint32(0)
+		if k := len(r.slabs); k > 0 {
+			pages = 1 << (k - 1)
+			first = uint32(pages) << r.sh.shift
+		}
+		s := slab{base: r.sh.block(pages), pages: make([]Page, pages), live: make([]uint64, pages*r.sh.words), first: first}
+		for i := range s.pages {
+			s.pages[i].wrote = r.sh.clock.now
+			s.pages[i].claimed.Store(r.sh.clock.now)
+		}
+		r.slabs = append(r.slabs, s)
+	}
+}

@@ -1,0 +1,224 @@
+package heap
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"unsafe"
+
+	"github.com/weirstream/weir/internal/keygroup"
+)
+
+// core is what does not depend on the type of the key.
+type core struct {
+	layout   *Layout
+	groups   keygroup.Range
+	arena    *arena
+	clock    clock
+	cur      Cursor
+	shape    *shape
+	rowsOf   func(group uint32) *rows
+	hashOf   func(rowID) uint64
+	doubtful []rowID // rows that may have no state left
+	scratch  []byte
+	timers   [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
+}
+
+// Store holds the state of one operator for the key groups of one subtask.
+type Store[K comparable] struct {
+	core
+	maxParallelism uint64
+	first          uint32 // key group of tables[0]
+	tables         []table[K]
+	hash           func(K) uint64
+}
+
+// table holds the rows of one key group.
+type table[K comparable] struct {
+	index index
+	rows  rows
+}
+
+// NewStore makes a store for the key groups of a subtask and attaches the handles of the layout, which it takes over. hash must be the
+// function by which records were sent to this subtask: it places restored keys.
+func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int, hash func(K) uint64) (*Store[K], error) {
+	switch {
+	case l.key != reflect.TypeFor[K]():
+		return nil, fmt.Errorf("key type %v: the layout is for %v", reflect.TypeFor[K](), l.key)
+	case l.done:
+		return nil, fmt.Errorf("the layout has a store already")
+	case groups.First < 0 || groups.Last >= maxParallelism:
+		return nil, fmt.Errorf("key groups %v do not lie in 0..%d", groups, maxParallelism-1)
+	}
+	l.finish()
+	s := &Store[K]{
+		core:           core{layout: l, groups: groups, arena: newArena(), clock: clock{now: 1}},
+		maxParallelism: uint64(maxParallelism),
+		first:          uint32(groups.First),
+		tables:         make([]table[K], groups.Len()),
+		hash:           hash,
+	}
+	s.shape = newShape(l.row, l.pointerFree, s.arena, &s.clock)
+	for i := range s.tables {
+		s.tables[i] = table[K]{index: newIndex(s.arena), rows: rows{sh: s.shape}}
+	}
+	s.rowsOf = func(group uint32) *rows { return &s.tables[group].rows }
+	s.hashOf = func(r rowID) uint64 { return hash(*(*K)(s.tables[r.group].rows.at(r.id))) }
+	s.attach()
+	return s, nil
+}
+
+func (s *core) attach() {
+	s.cur = Cursor{Shared: true, core: s}
+	for _, c := range s.layout.columns {
+		if c.entries != nil {
+			c.linked = c.entries(s, c)
+		}
+		if c.kind == KindTimer && s.timers[c.domain] == nil {
+			s.timers[c.domain] = newTimerQueue(s)
+		}
+		c.attach(s)
+	}
+}
+
+// Resolve finds the rows of a batch's keys, and makes those that are not there. hashes holds the keys' hashes, refs receives the rows; all
+// are of one length. It takes two passes, first over the index, then over the rows, so that the cache misses of different keys overlap.
+func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
+	hashes, refs = hashes[:len(keys)], refs[:len(keys)]
+	for j, h := range hashes {
+		g := s.groupOf(h)
+		refs[j].group = g
+		refs[j].id = s.tables[g].index.candidate(uint32(h))
+	}
+	for j := range refs {
+		r := &refs[j]
+		t := &s.tables[r.group]
+		if r.id != 0 {
+			sl, k := t.rows.place(r.id - 1)
+			row := unsafe.Add(sl.base, uintptr(r.id-1-sl.first)*s.shape.size)
+			if *(*K)(row) == keys[j] {
+				r.id--
+				r.row, r.page = row, &sl.pages[k]
+				continue
+			}
+		}
+		r.id = s.findOrInsert(keys[j], hashes[j], r.group)
+		r.row, r.page = t.rows.at(r.id), t.rows.page(r.id)
+	}
+}
+
+// groupOf returns the table of a hash. The rule is keygroup.Of's.
+func (s *Store[K]) groupOf(hash uint64) uint32 {
+	return uint32((hash>>32)*s.maxParallelism>>32) - s.first
+}
+
+func (s *Store[K]) findOrInsert(key K, hash uint64, group uint32) uint32 {
+	t := &s.tables[group]
+	if id, ok := t.find(key, uint32(hash)); ok {
+		return id
+	}
+	id := t.rows.insert()
+	*(*K)(t.rows.at(id)) = s.cloned(key)
+	t.index.add(uint32(hash), id)
+	s.doubtful = append(s.doubtful, rowID{group, id})
+	return id
+}
+
+func (t *table[K]) find(key K, tag uint32) (id uint32, ok bool) {
+	for i := int(tag >> t.index.shift); t.index.slots[i] != 0; i++ {
+		e := t.index.slots[i]
+		if uint32(e>>32) == tag && *(*K)(t.rows.at(uint32(e) - 1)) == key {
+			return uint32(e) - 1, true
+		}
+	}
+	return 0, false
+}
+
+// cloned returns the key with strings of its own: those of a record may be small parts of large buffers.
+func (s *Store[K]) cloned(key K) K {
+	if len(s.layout.keyStrings) == 0 {
+		return key
+	}
+	k := key
+	for _, off := range s.layout.keyStrings {
+		p := (*string)(unsafe.Add(unsafe.Pointer(&k), off))
+		*p = strings.Clone(*p)
+	}
+	return k
+}
+
+// Seek points all handles at a row.
+func (s *Store[K]) Seek(r Ref) {
+	s.cur.Row, s.cur.ref = r.row, r
+	s.cur.Shared = r.page.wrote != s.clock.now
+}
+
+// Leave points the handles nowhere: using one panics until the next Seek.
+func (s *Store[K]) Leave() {
+	s.cur.Row, s.cur.Shared = nil, true
+}
+
+// EndBatch frees the rows without state among those that the batch has found for the first time, cleared or fired. All Refs become invalid.
+func (s *Store[K]) EndBatch() {
+	s.Leave()
+	for _, r := range s.doubtful {
+		t := &s.tables[r.group]
+		if !t.rows.isLive(r.id) || !s.layout.isZero(t.rows.at(r.id)) {
+			continue
+		}
+		t.index.remove(uint32(s.hashOf(r)), r.id)
+		t.rows.remove(r.id)
+	}
+	s.doubtful = s.doubtful[:0]
+}
+
+func (r *rows) isLive(id uint32) bool {
+	s, k := r.place(id)
+	i := (id - s.first) & (1<<r.sh.shift - 1)
+	return s.live[k*r.sh.words+int(i>>6)]&(1<<(i&63)) != 0
+}
+
+// isZero reports whether a row holds no state.
+func (l *Layout) isZero(row unsafe.Pointer) bool {
+	for _, z := range l.zeroes {
+		if !zeroBytes(unsafe.Add(row, z.off), z.size) {
+			return false
+		}
+	}
+	return true
+}
+
+func zeroBytes(p unsafe.Pointer, n uintptr) bool {
+	for ; n >= 8; n -= 8 {
+		if *(*[8]byte)(p) != ([8]byte{}) {
+			return false
+		}
+		p = unsafe.Add(p, 8)
+	}
+	for _, b := range unsafe.Slice((*byte)(p), n) {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Len returns the number of keys that have a row.
+func (s *Store[K]) Len() int {
+	n := 0
+	for i := range s.tables {
+		n += s.tables[i].rows.count
+	}
+	return n
+}
+
+// Close frees the memory outside the Go heap, or leaves that to the last capture that still reads it. Neither the store nor its handles
+// may be used afterwards. It is idempotent.
+func (s *Store[K]) Close() {
+	if s.tables == nil {
+		return
+	}
+	s.Leave()
+	s.tables = nil
+	s.arena.drop()
+}

@@ -1,0 +1,254 @@
+package heap
+
+import (
+	"bytes"
+	"math"
+	"reflect"
+	"unsafe"
+)
+
+// timerCell is what a row holds for a timer: its deadline, and where the row is filed. Both are in milliseconds with the sign bit flipped,
+// so that zero, which stands for the smallest time, means none.
+//
+// A row is filed at most once in force. A deadline that moves later leaves it where it is: the place comes up first, and then the row is filed
+// again. A deadline that moves earlier files it again at once, and the old place no longer matches filed when it comes up. What was left
+// behind by a freed row matches its successor's filed at most by chance, and then does no harm: a timer fires only at its deadline.
+type timerCell struct {
+	deadline int64
+	filed    int64 // the exact time if it waits in due, else the start of its bucket in the wheel; not part of a snapshot
+}
+
+// deadlineBytes is the part of a timerCell that is state.
+const deadlineBytes = 8
+
+const none = 0
+
+func stored(at int64) int64   { return max(at, math.MinInt64+1) ^ math.MinInt64 }
+func loaded(cell int64) int64 { return cell ^ math.MinInt64 }
+
+// timerQueue knows which timers of one domain come next.
+type timerQueue struct {
+	core  *core
+	wheel wheel
+	due   []dueTimer // a binary heap of what lies in opened buckets
+}
+
+type dueTimer struct {
+	at   int64
+	hash uint64 // of the key
+	entry
+}
+
+func newTimerQueue(c *core) *timerQueue { return &timerQueue{core: c, wheel: newWheel()} }
+
+func (q *timerQueue) cellOf(e entry) *timerCell {
+	return (*timerCell)(unsafe.Add(q.core.rowsOf(e.row.group).at(e.row.id), q.core.layout.timers[e.timer].off))
+}
+
+// file files an entry for a time and notes it in the cell, whose page must be owned.
+func (q *timerQueue) file(cell *timerCell, at int64, e entry) {
+	if b := bucketOf(at); b > q.wheel.cur {
+		cell.filed = stored(b << bucketShift)
+		q.wheel.file(b, e)
+		return
+	}
+	cell.filed = stored(at)
+	q.push(dueTimer{at, q.core.hashOf(e.row), e})
+}
+
+// filedBy reports whether a cell is filed such that it will be looked at by the given time.
+func (q *timerQueue) filedBy(cell *timerCell, at int64) bool {
+	if cell.filed == none {
+		return false
+	}
+	if b := bucketOf(at); b > q.wheel.cur {
+		at = b << bucketShift
+	}
+	return loaded(cell.filed) <= at
+}
+
+// open looks at an entry whose bucket has come up.
+func (q *timerQueue) open(e entry) {
+	cell := q.cellOf(e)
+	if cell.filed != stored(q.wheel.cur<<bucketShift) {
+		return
+	}
+	q.core.rowsOf(e.row.group).own(e.row.id)
+	cell.filed = none
+	if cell.deadline != none {
+		q.file(cell, loaded(cell.deadline), e)
+	}
+}
+
+// fire calls f for every timer due by upTo, in order of time, hash of the key, key, and number. A timer is cleared before f is called.
+func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
+	q.wheel.advance(bucketOf(upTo), q.open)
+	for len(q.due) > 0 && q.due[0].at <= upTo {
+		d := q.pop()
+		cell := q.cellOf(d.entry)
+		if cell.filed != stored(d.at) {
+			continue
+		}
+		q.core.rowsOf(d.row.group).own(d.row.id)
+		cell.filed = none
+		if cell.deadline != stored(d.at) {
+			if cell.deadline != none {
+				q.file(cell, loaded(cell.deadline), d.entry)
+			}
+			continue
+		}
+		cell.deadline = none
+		q.core.doubtful = append(q.core.doubtful, d.row)
+		if err := f(d.entry, loaded(stored(d.at))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next returns a time before which no timer is due.
+func (q *timerQueue) next() (at int64, ok bool) {
+	if len(q.due) > 0 {
+		return q.due[0].at, true
+	}
+	b, ok := q.wheel.next()
+	return b << bucketShift, ok
+}
+
+func (q *timerQueue) less(a, b *dueTimer) bool {
+	switch {
+	case a.at != b.at:
+		return a.at < b.at
+	case a.hash != b.hash:
+		return a.hash < b.hash
+	case a.row != b.row:
+		return bytes.Compare(q.key(a.row), q.key(b.row)) < 0
+	}
+	return a.timer < b.timer
+}
+
+func (q *timerQueue) key(r rowID) []byte {
+	return q.core.layout.keyCodec.Append(nil, q.core.rowsOf(r.group).at(r.id))
+}
+
+func (q *timerQueue) push(d dueTimer) {
+	q.due = append(q.due, d)
+	i := len(q.due) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !q.less(&q.due[i], &q.due[up]) {
+			return
+		}
+		q.due[i], q.due[up] = q.due[up], q.due[i]
+		i = up
+	}
+}
+
+func (q *timerQueue) pop() dueTimer {
+	top, last := q.due[0], len(q.due)-1
+	q.due[0] = q.due[last]
+	q.due = q.due[:last]
+	for i := 0; ; {
+		least := i
+		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
+			if q.less(&q.due[child], &q.due[least]) {
+				least = child
+			}
+		}
+		if least == i {
+			return top
+		}
+		q.due[i], q.due[least] = q.due[least], q.due[i]
+		i = least
+	}
+}
+
+// TimerColumn is a timer of the row under the cursor.
+type TimerColumn struct {
+	cur    *Cursor
+	off    uintptr
+	number uint32
+	name   string
+	queue  *timerQueue
+}
+
+// Timer declares a timer. The first option of its tag is its domain, event if there is none.
+func (d *Declaration) Timer() *TimerColumn {
+	name, options := d.name("timer", "state")
+	domain := EventTime
+	switch {
+	case len(options) > 1 || len(options) == 1 && options[0] != "event" && options[0] != "processing":
+		d.fail("timer %q: unknown option %q; use `timer:\"name,event\"` or `timer:\"name,processing\"`", name, options[len(options)-1])
+	case len(options) == 1 && options[0] == "processing":
+		domain = ProcessingTime
+	}
+	t := &TimerColumn{name: name}
+	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell]()}
+	col.attach = func(s *core) {
+		t.cur, t.off, t.number, t.queue = &s.cur, col.off, uint32(col.number), s.timers[domain]
+	}
+	d.add(col)
+	return t
+}
+
+// Name returns the timer's name.
+func (t *TimerColumn) Name() string { return t.name }
+
+func (t *TimerColumn) cell() *timerCell { return (*timerCell)(t.cur.cell(t.off)) }
+
+// Set sets the deadline in milliseconds since 1970, in place of an earlier one.
+func (t *TimerColumn) Set(at int64) {
+	t.cur.Own()
+	cell := t.cell()
+	cell.deadline = stored(at)
+	if !t.queue.filedBy(cell, at) {
+		t.queue.file(cell, at, entry{rowID{t.cur.ref.group, t.cur.ref.id}, t.number})
+	}
+}
+
+// Clear takes the deadline back.
+func (t *TimerColumn) Clear() {
+	t.cur.Own()
+	t.cell().deadline = none
+	t.cur.Cleared()
+}
+
+// Deadline returns the deadline in milliseconds since 1970, if there is one.
+func (t *TimerColumn) Deadline() (at int64, ok bool) {
+	t.cur.At()
+	d := t.cell().deadline
+	return loaded(d), d != none
+}
+
+// FireEvent advances event time to the watermark and calls fire for every event-time timer that is due, in order of time and, at equal
+// times, of the hashes of their keys, whatever the order in which they were set. timer is the number to give to [Layout.Timer]. A timer is
+// cleared before its call; one that is set during it fires too if it is due. The first error ends it; the timers after it stay due.
+func (s *Store[K]) FireEvent(watermark int64, fire func(r Ref, key K, timer int, at int64) error) error {
+	return s.fire(EventTime, watermark, fire)
+}
+
+// FireProcessing does for processing time what FireEvent does for event time.
+func (s *Store[K]) FireProcessing(now int64, fire func(r Ref, key K, timer int, at int64) error) error {
+	return s.fire(ProcessingTime, now, fire)
+}
+
+func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int, at int64) error) error {
+	q := s.core.timers[d]
+	if q == nil {
+		return nil
+	}
+	return q.fire(upTo, func(e entry, at int64) error {
+		rows := &s.tables[e.row.group].rows
+		row := rows.at(e.row.id)
+		return fire(Ref{row, rows.page(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
+	})
+}
+
+// NextProcessing returns the time in milliseconds at which FireProcessing should be called again. It may be too early, never too late. ok is
+// false if there is no processing-time timer.
+func (s *Store[K]) NextProcessing() (at int64, ok bool) {
+	if q := s.core.timers[ProcessingTime]; q != nil {
+		return q.next()
+	}
+	return 0, false
+}

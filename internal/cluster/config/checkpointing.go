@@ -1,0 +1,350 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Mode says what a record's effect on the state is worth after a restore.
+type Mode uint8
+
+const (
+	ExactlyOnce Mode = iota // inputs are aligned at barriers
+	AtLeastOnce             // inputs go on during a checkpoint; records may be counted twice after a restore
+)
+
+var modes = &enum[Mode]{names: [][]string{{"EXACTLY_ONCE"}, {"AT_LEAST_ONCE"}}}
+
+func (m Mode) String() string { return modes.name(m) }
+
+// Retention says which checkpoints are deleted when a job ends. FINISHED always deletes; the loss of a process never does.
+type Retention uint8
+
+const (
+	NoExternalized       Retention = iota // deleted when the job is cancelled or fails for good
+	DeleteOnCancellation                  // deleted when the job is cancelled, kept when it fails
+	RetainOnCancellation                  // kept in both cases
+)
+
+var retentions = &enum[Retention]{names: [][]string{
+	{"NO_EXTERNALIZED_CHECKPOINTS"}, {"DELETE_ON_CANCELLATION"}, {"RETAIN_ON_CANCELLATION"}}}
+
+func (r Retention) String() string { return retentions.name(r) }
+
+// StorageKind says where checkpoints go.
+type StorageKind uint8
+
+const (
+	JobManagerStorage StorageKind = iota // inline in _metadata: in memory, or below Dir if that is set
+	FilesystemStorage                    // files below Dir
+)
+
+var storages = &enum[StorageKind]{
+	names:   [][]string{{"jobmanager"}, {"filesystem"}},
+	classes: map[string]string{"memory": "jobmanager", "fsstate": "filesystem"},
+}
+
+func (k StorageKind) String() string { return storages.name(k) }
+
+// The bounds that Flink has too.
+const (
+	minCheckpointTime  = 10 * time.Millisecond
+	maxMinPause        = 365 * 24 * time.Hour
+	maxInlineThreshold = 1 << 20
+)
+
+// The options of checkpoints. What each means, and in which unit, stands in its Doc and so in the reference page.
+var (
+	CheckpointInterval = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.interval", Built: true, Check: atLeastDuration(minCheckpointTime),
+		Doc: "Time between the starts of two periodic checkpoints; at least 10 ms. Unset: no periodic checkpoints. " +
+			"A longer `execution.checkpointing.min-pause` takes its place.",
+	})
+
+	CheckpointIntervalDuringBacklog = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.interval-during-backlog",
+		Doc: "The interval while a source works off a backlog: 0 for no checkpoints then, or not less than the interval.",
+	})
+
+	CheckpointMode = enumOption(modes, spec[Mode]{
+		Key: "execution.checkpointing.mode", Default: new(ExactlyOnce), Built: true,
+		Doc: "`EXACTLY_ONCE` aligns the inputs of a subtask at each barrier. `AT_LEAST_ONCE` does not wait, and after a restore " +
+			"some records count twice; exactly-once sinks are then at-least-once too.",
+	})
+
+	CheckpointTimeout = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.timeout", Default: new(10 * time.Minute), Built: true, Check: atLeastDuration(minCheckpointTime),
+		Doc: "A checkpoint that takes longer is aborted and counts as failed. At least 10 ms.",
+	})
+
+	CheckpointMinPause = durationOption(spec[time.Duration]{
+		Key: "execution.checkpointing.min-pause", Default: new(time.Duration(0)), Built: true,
+		Doc: "The least time from the completion of a checkpoint to the start of the next periodic one; more than 365 d means 365 d.",
+	})
+
+	MaxConcurrentCheckpoints = intOption(spec[int]{
+		Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Only: []int{1}, Check: atLeast(1),
+		Doc: "How many checkpoints may be under way at once.",
+	})
+
+	TolerableFailedCheckpoints = intOption(spec[int]{
+		Key: "execution.checkpointing.tolerable-failed-checkpoints", Default: new(0), Built: true, Check: atLeast(0),
+		Doc: "How many checkpoints in a row may fail; one more fails the job, which then restarts. 2147483647: any number.",
+	})
+
+	CheckpointRetention = enumOption(retentions, spec[Retention]{
+		Key: "execution.checkpointing.externalized-checkpoint-retention", Default: new(NoExternalized), Built: true,
+		Doc: "Which checkpoints stay when the job ends by being cancelled or by failing for good: none, those of a failed job " +
+			"(`DELETE_ON_CANCELLATION`), or both (`RETAIN_ON_CANCELLATION`). A job that finishes deletes them. A killed or stopped " +
+			"process is no end: all stay, and the same command resumes.",
+	})
+
+	NumRetained = intOption(spec[int]{
+		Key: "execution.checkpointing.num-retained", Aliases: []string{"state.checkpoints.num-retained"},
+		Default: new(1), Built: true, Check: atLeast(1),
+		Doc: "How many completed checkpoints are kept. With 1 there is none to fall back to when it is damaged.",
+	})
+
+	CheckpointStorage = enumOption(storages, spec[StorageKind]{
+		Key: "execution.checkpointing.storage", Aliases: []string{"state.checkpoint-storage"}, Built: true,
+		Doc: "`filesystem` writes files below `execution.checkpointing.dir`. `jobmanager` keeps all state inline in the " +
+			"checkpoint's metadata, in memory or, if a directory is set, there; at most 5 MiB per state stream, which `checkpoint.MaxStateSize` changes. " +
+			"Unset: `filesystem` if a directory is set, else `jobmanager`.",
+	})
+
+	CheckpointDir = stringOption(spec[string]{
+		Key: "execution.checkpointing.dir", Aliases: []string{"state.checkpoints.dir", "state.backend.fs.checkpointdir"}, Built: true,
+		Check: checkLocalPath,
+		Doc:   "The directory of the checkpoints: a path or a `file:` URL. Without it nothing survives the process.",
+	})
+
+	SavepointDir = stringOption(spec[string]{
+		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"},
+		Doc: "Where savepoints go that are triggered without a directory.",
+	})
+
+	CreateSubdir = boolOption(spec[bool]{
+		Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true),
+		Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`.",
+	})
+
+	DataInlineThreshold = sizeOption(spec[int64]{
+		Key:     "execution.checkpointing.data-inline-threshold",
+		Aliases: []string{"state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"},
+		Default: new(int64(20 << 10)), Built: true, Check: checkInlineThreshold,
+		Doc: "A state stream of at most this size is stored in the checkpoint's metadata instead of a file of its own. At most 1 mb.",
+	})
+
+	WriteBufferSize = intOption(spec[int]{
+		Key:     "execution.checkpointing.write-buffer-size",
+		Aliases: []string{"state.storage.fs.write-buffer-size", "state.backend.fs.write-buffer-size"},
+		Default: new(4096), Built: true, Check: atLeast(0),
+		Doc: "Bytes that are collected before they are written to a file. A larger `execution.checkpointing.data-inline-threshold` " +
+			"takes its place.",
+	})
+
+	IncrementalCheckpoints = boolOption(spec[bool]{
+		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false),
+		Doc: "Whether a checkpoint holds only what is new since the one before, if the state backend can do that.",
+	})
+
+	ParallelCleaning = boolOption(spec[bool]{
+		Key: "execution.checkpointing.cleaner.parallel-mode", Aliases: []string{"state.checkpoint.cleaner.parallel-mode"},
+		Default: new(true), Built: true,
+		Doc: "Whether the files of a checkpoint that goes are deleted in parallel.",
+	})
+
+	LocalBackup = boolOption(spec[bool]{
+		Key: "execution.checkpointing.local-backup.enabled", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
+		Doc: "Whether a second copy of a subtask's state is kept on the machine that runs it.",
+	})
+
+	LocalBackupDirs = pathsOption(spec[[]string]{
+		Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"},
+		Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept.",
+	})
+
+	CheckpointsAfterTasksFinish = boolOption(spec[bool]{
+		Key:     "execution.checkpointing.checkpoints-after-tasks-finish",
+		Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Only: []bool{true},
+		Doc: "Whether checkpoints go on when some subtasks have come to the end of their data.",
+	})
+
+	SnapshotCompression = boolOption(spec[bool]{
+		Key: "execution.checkpointing.snapshot-compression", Default: new(false),
+		Doc: "Whether the state in a checkpoint is compressed.",
+	})
+
+	Unaligned = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.enabled", Aliases: []string{"execution.checkpointing.unaligned"}, Default: new(false),
+		Doc: "Whether barriers overtake records, which are then part of the checkpoint. Needs `EXACTLY_ONCE` and one concurrent checkpoint.",
+	})
+
+	AlignedCheckpointTimeout = durationOption(spec[time.Duration]{
+		Key:     "execution.checkpointing.aligned-checkpoint-timeout",
+		Aliases: []string{"execution.checkpointing.alignment-timeout"}, Default: new(time.Duration(0)),
+		Doc: "An unaligned checkpoint starts aligned and changes after this time; 0: it starts unaligned.",
+	})
+
+	ForceUnaligned = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.forced", Default: new(false),
+		Doc: "Whether unaligned checkpoints are taken where records may be restored to the wrong place: custom partitioners, loops.",
+	})
+
+	InterruptibleTimers = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.interruptible-timers.enabled", Default: new(false),
+		Doc: "Whether a barrier may come between two timers of one watermark.",
+	})
+
+	MaxSubtasksPerChannelStateFile = intOption(spec[int]{
+		Key: "execution.checkpointing.unaligned.max-subtasks-per-channel-state-file", Default: new(5), Check: atLeast(1),
+		Doc: "How many subtasks share a file for the records that barriers have overtaken.",
+	})
+
+	RecoverOutputOnDownstream = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.recover-output-on-downstream.enabled", Default: new(false),
+		Doc: "Whether restored output records are handed to the task that reads them.",
+	})
+
+	CheckpointDuringRecovery = boolOption(spec[bool]{
+		Key: "execution.checkpointing.unaligned.during-recovery.enabled", Default: new(false),
+		Doc: "Whether checkpoints are taken while records of an unaligned one are still being restored.",
+	})
+
+	FileMerging = boolOption(spec[bool]{
+		Key: "execution.checkpointing.file-merging.enabled", Default: new(false),
+		Doc: "Whether subtasks write their state into common files.",
+	})
+
+	FileMergingAcrossCheckpoints = boolOption(spec[bool]{
+		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
+		Doc: "Whether several checkpoints share a merged file.",
+	})
+
+	FileMergingMaxFileSize = sizeOption(spec[int64]{
+		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
+		Doc: "The size at which a new merged file begins.",
+	})
+
+	FileMergingBlockingPool = boolOption(spec[bool]{
+		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
+		Doc: "Whether a writer waits for a free merged file instead of opening another.",
+	})
+
+	FileMergingMaxSubtasks = intOption(spec[int]{
+		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
+		Doc: "How many subtasks share a pool of merged files.",
+	})
+
+	FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
+		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
+		Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
+	})
+
+	CheckpointHistory = intOption(spec[int]{
+		Key: "web.checkpoints.history", Default: new(10), Check: atLeast(0),
+		Doc: "How many checkpoints the statistics remember one by one.",
+	})
+
+	// MaxStateSize has no name in a file: only the program knows how much memory its state may take.
+	MaxStateSize = sizeOption(spec[int64]{
+		Key: codeOnly + "MaxStateSize", Default: new(int64(5 << 20)), Built: true,
+		Check: func(v int64) error {
+			if v < 1 || v > math.MaxInt32 {
+				return errors.New("not between 1 b and 2147483647 b")
+			}
+			return nil
+		},
+		Doc: "The largest state stream that `jobmanager` storage takes; a larger one fails the checkpoint.",
+	})
+)
+
+// codeOnly begins the key of an option that only the code layer may set. The rest is the function that does.
+const codeOnly = "checkpoint."
+
+func isCodeOnly(key string) bool { return strings.HasPrefix(key, codeOnly) }
+
+func checkInlineThreshold(v int64) error {
+	if v > maxInlineThreshold {
+		return errors.New("too large; the most is 1 mb, larger state belongs in files")
+	}
+	return nil
+}
+
+// scheme finds the file system in a URL. A single letter is a drive.
+var scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+-]+):/`)
+
+// checkLocalPath refuses the URLs of file systems that are not built: "s3://bucket" must not become a directory called "s3:".
+func checkLocalPath(dir string) error {
+	m := scheme.FindStringSubmatch(dir)
+	if m != nil && !strings.EqualFold(m[1], "file") {
+		return fmt.Errorf("the file system %s is not available yet; write a local path", m[1])
+	}
+	if strings.HasPrefix(dir, "file:") && !strings.HasPrefix(localPath(dir), "/") {
+		return errors.New("a URL without an absolute path; write file:///path or a plain path")
+	}
+	return nil
+}
+
+// localPath turns a checked directory into a path.
+func localPath(dir string) string {
+	m := scheme.FindStringSubmatch(dir)
+	if m == nil {
+		return dir
+	}
+	path := dir[len(m[1])+len(":"):]
+	return strings.TrimPrefix(path, "//")
+}
+
+// Checkpointing is what the coordinator, the tasks and the checkpoint storage need to know.
+type Checkpointing struct {
+	Interval time.Duration // 0: no periodic checkpoints; else at least 10 ms
+	MinPause time.Duration // from a completion to the next periodic start; at most 365 days
+	Timeout  time.Duration // at least 10 ms
+	Mode     Mode
+
+	MaxConcurrent int // at least 1
+	Tolerable     int // failures in a row that do not fail the job; math.MaxInt32: any number
+
+	NumRetained      int // at least 1
+	Retention        Retention
+	ParallelCleaning bool
+
+	Storage         StorageKind
+	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
+	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
+	WriteBuffer     int    // bytes; at least InlineThreshold
+	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
+}
+
+// Checkpointing returns the settings of the checkpoints.
+func (c *Config) Checkpointing() Checkpointing {
+	inline := int(Get(c, DataInlineThreshold))
+	return Checkpointing{
+		Interval:         Get(c, CheckpointInterval),
+		MinPause:         min(Get(c, CheckpointMinPause), maxMinPause),
+		Timeout:          Get(c, CheckpointTimeout),
+		Mode:             Get(c, CheckpointMode),
+		MaxConcurrent:    Get(c, MaxConcurrentCheckpoints),
+		Tolerable:        Get(c, TolerableFailedCheckpoints),
+		NumRetained:      Get(c, NumRetained),
+		Retention:        Get(c, CheckpointRetention),
+		ParallelCleaning: Get(c, ParallelCleaning),
+		Storage:          c.storage(),
+		Dir:              localPath(Get(c, CheckpointDir)),
+		InlineThreshold:  inline,
+		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
+		MaxStateSize:     int(Get(c, MaxStateSize)),
+	}
+}
+
+func (c *Config) storage() StorageKind {
+	if !IsSet(c, CheckpointStorage) && IsSet(c, CheckpointDir) {
+		return FilesystemStorage
+	}
+	return Get(c, CheckpointStorage)
+}

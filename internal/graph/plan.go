@@ -1,0 +1,180 @@
+package graph
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/keygroup"
+)
+
+// Defaults holds what is used where a node says nothing.
+type Defaults struct {
+	Parallelism    int
+	MaxParallelism int // 0: derived from the parallelism
+	// NoChaining keeps every node in a task of its own, for measurements and to look at a job step by step.
+	NoChaining bool
+}
+
+// Plan checks the graph and returns how it is run. The error joins everything that is wrong with it.
+func (g *Graph) Plan(d Defaults) (*Plan, error) {
+	if err := errors.Join(g.check(d)...); err != nil {
+		return nil, err
+	}
+	g.assignIDs()
+	p := &Plan{byNode: map[*Node]*Vertex{}}
+	for _, n := range g.Nodes {
+		p.place(n, d)
+	}
+	for _, v := range p.Vertices {
+		head := v.Nodes[0]
+		for i := range head.Inputs {
+			e := &head.Inputs[i]
+			from := p.byNode[e.From]
+			if e.Partitioning == Unset {
+				e.Partitioning = Rebalance
+				if from.Parallelism == v.Parallelism {
+					e.Partitioning = Forward
+				}
+			}
+			v.Inputs = append(v.Inputs, Input{*e, from})
+		}
+	}
+	return p, nil
+}
+
+// place appends a node to the chain it reads from, if it may, and else begins a new vertex with it.
+func (p *Plan) place(n *Node, d Defaults) {
+	parallelism := cmp.Or(n.Parallelism, d.Parallelism)
+	maxParallelism := cmp.Or(n.MaxParallelism, d.MaxParallelism, keygroup.DefaultMax(parallelism))
+	if v := p.chainFor(n, parallelism); v != nil && !d.NoChaining {
+		v.Nodes = append(v.Nodes, n)
+		p.byNode[n] = v
+		if n.MaxParallelism != 0 {
+			v.MaxParallelism, v.ExplicitMax = n.MaxParallelism, true
+		}
+		return
+	}
+	v := &Vertex{
+		Index:          len(p.Vertices),
+		Nodes:          []*Node{n},
+		Parallelism:    parallelism,
+		MaxParallelism: maxParallelism,
+		ExplicitMax:    n.MaxParallelism != 0 || d.MaxParallelism != 0,
+	}
+	p.Vertices = append(p.Vertices, v)
+	p.byNode[n] = v
+}
+
+// chainFor returns the vertex whose task may run the node too: that of its only input, if every record stays in its subtask.
+func (p *Plan) chainFor(n *Node, parallelism int) *Vertex {
+	if len(n.Inputs) != 1 {
+		return nil
+	}
+	e := n.Inputs[0]
+	v := p.byNode[e.From]
+	if e.Partitioning != Unset && e.Partitioning != Forward || v.Parallelism != parallelism {
+		return nil
+	}
+	return v
+}
+
+// assignIDs gives every node its operator id. A node without a name gets the id of a path that begins at the nearest named node
+// upstream and says, for each step from there, which operation it is and the how-manieth of its kind at that place.
+func (g *Graph) assignIDs() {
+	paths := map[*Node]string{}
+	used := map[string]int{}
+	for _, n := range g.Nodes {
+		if n.Named {
+			paths[n] = n.Name
+			n.id = job.OperatorIDOf(n.Name)
+			continue
+		}
+		var from []string
+		for _, e := range n.Inputs {
+			from = append(from, fmt.Sprintf("%s.%d", paths[e.From], e.Slot))
+		}
+		path := strings.Join(from, "+") + " > " + n.Name
+		used[path]++
+		paths[n] = fmt.Sprintf("%s#%d", path, used[path])
+		n.id = job.OperatorIDOf("\x00" + paths[n]) // no user's id begins with a zero byte
+	}
+}
+
+// check returns everything that is wrong with the graph.
+func (g *Graph) check(d Defaults) (errs []error) {
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(g.Nodes) == 0 {
+		fail("the job has no steps: begin with a source")
+	}
+	names, consumed := map[string]bool{}, map[*Node]bool{}
+	for _, n := range g.Nodes {
+		if n.Named {
+			for _, name := range append([]string{n.Name}, n.Former...) {
+				switch {
+				case name == "":
+					fail("a %s has an empty id: its state is found by it, so it needs one", n.Kind)
+				case strings.ContainsRune(name, 0):
+					fail("id %q contains a zero byte", name)
+				case names[name]:
+					fail("two steps have the id %q: an id must be unique within the job", name)
+				}
+				names[name] = true
+			}
+		}
+		parallelism := cmp.Or(n.Parallelism, d.Parallelism)
+		maxP := cmp.Or(n.MaxParallelism, d.MaxParallelism, keygroup.DefaultMax(max(parallelism, 1)))
+		if err := keygroup.Validate(parallelism, maxP); err != nil {
+			fail("step %q: %w", n.Name, err)
+		}
+		for _, e := range n.Inputs {
+			consumed[e.From] = true
+			if from := cmp.Or(e.From.Parallelism, d.Parallelism); e.Partitioning == Forward && from != parallelism {
+				fail("step %q: Forward needs the same parallelism on both sides, but %q has %d and %q has %d: use Rebalance", n.Name, e.From.Name, from, n.Name, parallelism)
+			}
+		}
+	}
+	sinks := false
+	for _, n := range g.Nodes {
+		sinks = sinks || n.Kind == Sink
+		if n.Kind != Sink && !consumed[n] {
+			fail("nothing reads what %q produces: end it with To", n.Name)
+		}
+	}
+	if !sinks && len(g.Nodes) > 0 {
+		fail("the job has no sink: end a stream with To")
+	}
+	return errs
+}
+
+// String returns the name that messages use.
+func (k Kind) String() string { return [...]string{"step", "source", "sink"}[k] }
+
+// Fingerprint returns a short text that two plans share if they run the same nodes in the same tasks, whatever the parallelism.
+func (p *Plan) Fingerprint() string {
+	h := sha256.New()
+	for _, v := range p.Vertices {
+		for _, n := range v.Nodes {
+			fmt.Fprintf(h, "%s %d", n.id, n.Kind)
+			for _, e := range n.Inputs {
+				fmt.Fprintf(h, " %s.%d:%s", e.From.id, e.Slot, e.Partitioning)
+			}
+			fmt.Fprintln(h)
+		}
+		fmt.Fprintln(h, "--")
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// Name returns the names of the chain's nodes, as in "lines -> flat map -> words".
+func (v *Vertex) Name() string {
+	names := make([]string, len(v.Nodes))
+	for i, n := range v.Nodes {
+		names[i] = n.Name
+	}
+	return strings.Join(names, " -> ")
+}

@@ -1,0 +1,249 @@
+package exchange
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/keygroup"
+)
+
+// Output is the sending side of one edge in one subtask, as its task sees it. It is used by the subtask's goroutine alone.
+type Output interface {
+	// Event sends what is pending and then the event, to every channel.
+	Event(e element.Event) error
+	// Ready reports whether every channel has room. If one has not, the subtask is woken when it has.
+	Ready() bool
+	// Flush sends what is pending.
+	Flush()
+	// FlushIdle sends what is pending to consumers that have nothing to do and have waited for long enough.
+	FlushIdle(now time.Time)
+}
+
+// patience is how long records may wait for company although their consumer has nothing to do, while their producer goes on working.
+// It bounds the delay behind a step that rarely emits; a producer that parks sends at once.
+const patience = 100 * time.Microsecond
+
+const (
+	maxBatch      = 1024      // records
+	maxBatchBytes = 128 << 10 // of records, not counting what they point to
+)
+
+// BatchSize returns the number of records of type T that a batch holds between tasks: 1024, or fewer if they are large.
+func BatchSize[T any]() int {
+	var t T
+	return min(maxBatch, max(16, maxBatchBytes/max(1, int(unsafe.Sizeof(t)))))
+}
+
+// sender collects the records for one channel.
+type sender[T any] struct {
+	ch    *Channel
+	cur   *element.Batch[T]
+	since time.Time // when FlushIdle first saw the records of cur
+}
+
+// base is what all outputs have in common.
+type base[T any] struct {
+	senders []sender[T]
+	size    int
+	keyed   bool
+}
+
+func newBase[T any](channels []*Channel, keyed bool) base[T] {
+	b := base[T]{size: BatchSize[T](), keyed: keyed}
+	for _, ch := range channels {
+		b.senders = append(b.senders, sender[T]{ch: ch, cur: newBatch[T](b.size, keyed)})
+	}
+	return b
+}
+
+func newBatch[T any](size int, keyed bool) *element.Batch[T] {
+	b := &element.Batch[T]{Recs: make([]T, 0, size), TS: make([]int64, 0, size)}
+	if keyed {
+		b.Hash = make([]uint64, 0, size)
+	}
+	return b
+}
+
+func (o *base[T]) Event(e element.Event) error {
+	for i := range o.senders {
+		o.send(&o.senders[i])
+		o.senders[i].ch.send(element.Message{Event: e})
+	}
+	return nil
+}
+
+func (o *base[T]) Ready() bool {
+	for i := range o.senders {
+		if !o.senders[i].ch.ready() {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *base[T]) Flush() {
+	for i := range o.senders {
+		o.send(&o.senders[i])
+	}
+}
+
+func (o *base[T]) FlushIdle(now time.Time) {
+	for i := range o.senders {
+		s := &o.senders[i]
+		switch {
+		case len(s.cur.Recs) == 0:
+		case s.since.IsZero():
+			s.since = now
+		case now.Sub(s.since) >= patience && s.ch.starved():
+			o.send(s)
+		}
+	}
+}
+
+// send hands the sender's batch over, if it holds anything, and provides the next one.
+func (o *base[T]) send(s *sender[T]) {
+	if len(s.cur.Recs) == 0 {
+		return
+	}
+	free := s.ch.send(element.Message{Batch: s.cur})
+	s.since = time.Time{}
+	if next, ok := free.(*element.Batch[T]); ok {
+		s.cur = next
+		return
+	}
+	s.cur = newBatch[T](o.size, o.keyed)
+}
+
+// add copies records to a sender's batch, and sends as often as it is full.
+func (o *base[T]) add(s *sender[T], recs []T, ts []int64) {
+	for len(recs) > 0 {
+		n := min(len(recs), o.size-len(s.cur.Recs))
+		s.cur.Recs = append(s.cur.Recs, recs[:n]...)
+		s.cur.TS = append(s.cur.TS, ts[:n]...)
+		if len(s.cur.Recs) >= o.size {
+			o.send(s)
+		}
+		recs, ts = recs[n:], ts[n:]
+	}
+}
+
+// Forward sends all records to one channel.
+type Forward[T any] struct{ base[T] }
+
+// NewForward returns an output with one channel.
+func NewForward[T any](ch *Channel) *Forward[T] {
+	return &Forward[T]{newBase[T]([]*Channel{ch}, false)}
+}
+
+// Push sends the records of a batch; the batch is the caller's again afterwards.
+func (o *Forward[T]) Push(b *element.Batch[T]) error {
+	o.add(&o.senders[0], b.Recs, b.TS)
+	return nil
+}
+
+// Broadcast sends all records to every channel.
+type Broadcast[T any] struct{ base[T] }
+
+// NewBroadcast returns an output that sends to all channels.
+func NewBroadcast[T any](channels []*Channel) *Broadcast[T] {
+	return &Broadcast[T]{newBase[T](channels, false)}
+}
+
+// Push sends the records of a batch; the batch is the caller's again afterwards.
+func (o *Broadcast[T]) Push(b *element.Batch[T]) error {
+	for i := range o.senders {
+		o.add(&o.senders[i], b.Recs, b.TS)
+	}
+	return nil
+}
+
+// Rebalance deals records out evenly, in runs: each batch is cut into one run for each channel.
+type Rebalance[T any] struct {
+	base[T]
+	next int // the channel that gets the next run
+}
+
+// NewRebalance returns an output that deals to all channels. Different producers should begin at different channels.
+func NewRebalance[T any](channels []*Channel, first int) *Rebalance[T] {
+	return &Rebalance[T]{base: newBase[T](channels, false), next: first % len(channels)}
+}
+
+// Push sends the records of a batch; the batch is the caller's again afterwards.
+func (o *Rebalance[T]) Push(b *element.Batch[T]) error {
+	recs, ts, p := b.Recs, b.TS, len(o.senders)
+	run := (len(recs) + p - 1) / p
+	for len(recs) > 0 {
+		n := min(run, len(recs))
+		o.add(&o.senders[o.next], recs[:n], ts[:n])
+		recs, ts = recs[n:], ts[n:]
+		if o.next++; o.next == p {
+			o.next = 0
+		}
+	}
+	return nil
+}
+
+// Custom sends each record to the channel that a function of the user picks.
+type Custom[T any] struct {
+	base[T]
+	pick func(record T, channels int) int
+}
+
+// NewCustom returns an output with a partitioner. pick returns a channel in 0 .. channels-1; another result is an error of the job.
+func NewCustom[T any](channels []*Channel, pick func(record T, channels int) int) *Custom[T] {
+	return &Custom[T]{base: newBase[T](channels, false), pick: pick}
+}
+
+// Push sends the records of a batch; the batch is the caller's again afterwards.
+func (o *Custom[T]) Push(b *element.Batch[T]) error {
+	for i := range b.Recs {
+		n := o.pick(b.Recs[i], len(o.senders))
+		if n < 0 || n >= len(o.senders) {
+			return &PartitionError{Picked: n, Channels: len(o.senders)}
+		}
+		o.add(&o.senders[n], b.Recs[i:i+1], b.TS[i:i+1])
+	}
+	return nil
+}
+
+// Hash sends each record to the subtask that owns the key group of its key.
+type Hash[T any] struct {
+	base[T]
+	hash   func(recs []T, hashes []uint64) error
+	hashes []uint64
+	maxP   uint64
+	target []uint16 // channel by key group
+}
+
+// NewHash returns an output for a keyed edge. hash writes the key hash of each record; it is called once for each batch.
+func NewHash[T any](channels []*Channel, maxParallelism int, hash func(recs []T, hashes []uint64) error) *Hash[T] {
+	o := &Hash[T]{base: newBase[T](channels, true), hash: hash, maxP: uint64(maxParallelism)}
+	for g := range maxParallelism {
+		o.target = append(o.target, uint16(keygroup.SubtaskOf(g, len(channels), maxParallelism)))
+	}
+	return o
+}
+
+// Push sends the records of a batch; the batch is the caller's again afterwards.
+func (o *Hash[T]) Push(b *element.Batch[T]) error {
+	if cap(o.hashes) < len(b.Recs) {
+		o.hashes = make([]uint64, len(b.Recs))
+	}
+	hashes := o.hashes[:len(b.Recs)]
+	if err := o.hash(b.Recs, hashes); err != nil {
+		return err
+	}
+	ts, maxP, target := b.TS[:len(b.Recs)], o.maxP, o.target
+	for i, h := range hashes {
+		s := &o.senders[target[h>>32*maxP>>32]]
+		c := s.cur
+		c.Recs = append(c.Recs, b.Recs[i])
+		c.TS = append(c.TS, ts[i])
+		c.Hash = append(c.Hash, h)
+		if len(c.Recs) >= o.size {
+			o.send(s)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+// Package operator says what a step of a job is at run time, and holds the built-in steps that keep no state.
+//
+// A subtask runs a chain: a tree of steps that call each other directly, batch by batch, through Pusher. At its leaves are outputs to
+// other tasks, or nothing. All of it runs on the subtask's goroutine, one Step at a time, so a step needs no lock.
+//
+//		Open (tail first) -> Push, Event ... -> [PrepareBarrier (head first) -> barrier is sent -> Snapshot (tail first)] ... -> Finish (head first) -> Close
+//
+//	  - Push may change the batch it is given; the batch belongs to the caller again when Push returns.
+//	  - Work that blocks (uploads, commits) runs beside the subtask, by Env.Go, and reports back through its mailbox.
+//	  - No step reads the clock, takes a lock or allocates for a record.
+package operator
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
+)
+
+// Pusher takes batches and events in order. It is the only thing between two steps of a chain: one call for each batch.
+type Pusher[T any] interface {
+	Push(b *element.Batch[T]) error
+	Event(e element.Event) error
+}
+
+// Operator is a step that has a part in the life of its subtask: state, timers, resources. Embed Base for what a step has no use for.
+type Operator interface {
+	// ID is what the step's state is found by.
+	ID() job.OperatorID
+	// Open acquires resources and restores state. It may block.
+	Open(ctx context.Context) error
+	// PrepareBarrier is called before the barrier is sent on: the last moment to emit something that belongs before it.
+	PrepareBarrier(ctx context.Context, id job.CheckpointID) error
+	// Snapshot captures the state at this moment, in a time that does not grow with the state. nil means that there is none.
+	Snapshot(ctx context.Context, id job.CheckpointID) (Capture, error)
+	// CheckpointComplete tells that the checkpoint exists, and thereby all earlier ones that this subtask took part in.
+	CheckpointComplete(id job.CheckpointID) error
+	// CheckpointAborted tells that the checkpoint will never exist. What was prepared for it stays pending.
+	CheckpointAborted(id job.CheckpointID) error
+	// Finish is called after the last record, and after the last watermark: what is held back must be emitted now.
+	Finish(ctx context.Context) error
+	// Busy reports whether work beside the subtask has not been reported yet, so that it must not close.
+	Busy() bool
+	// Close releases what Open acquired. It is called once, also after an error.
+	Close() error
+}
+
+// Capture is the state of an operator at one moment. It is used by a goroutine beside the subtask.
+type Capture interface {
+	// Write writes the state to streams of the checkpoint and says where it is.
+	Write(ctx context.Context, streams Streams) (*snapshot.OperatorSubtask, error)
+	// Release gives up what the capture holds. It is called once, whether Write was called or not, and may be called by any goroutine.
+	Release()
+}
+
+// Streams makes the streams of one checkpoint in one subtask.
+type Streams interface {
+	// NewStream begins a stream. The caller ends it by Finish or Abort.
+	NewStream(ctx context.Context, scope snapshot.Scope) (Stream, error)
+}
+
+// Stream is a state stream that is being written.
+type Stream interface {
+	io.Writer
+	Finish() (snapshot.Stream, error)
+	Abort() error
+}
+
+// Ticker is an Operator that acts at certain times of the wall clock.
+type Ticker interface {
+	// NextTick returns when Tick is to be called next.
+	NextTick() (at time.Time, ok bool)
+	// Tick does what is due at now.
+	Tick(now time.Time) error
+}
+
+// Env is what a step knows of the subtask it runs in. It is made by the subtask and shared by its steps, but for OperatorID, Name,
+// Restored and Metrics, which are each operator's own.
+type Env struct {
+	Operator       job.OperatorID
+	Name           string
+	Subtask        int
+	Parallelism    int
+	MaxParallelism int
+	Attempt        int
+	Logger         *slog.Logger
+	Metrics        *metrics.Scope
+	// Now returns the job's wall clock.
+	Now func() time.Time
+	// Restored is the state the operator goes on with; nil if there is none.
+	Restored *snapshot.OperatorSubtask
+	// IsRestored tells a new start from one that goes on from a checkpoint, with or without state for this operator.
+	IsRestored bool
+	// OpenStream opens a stream of Restored.
+	OpenStream func(ctx context.Context, s snapshot.Stream) (StreamReader, error)
+	// Go runs work beside the subtask. What work returns is run on the subtask's goroutine, as a mail, unless the subtask has ended.
+	Go func(work func(ctx context.Context) (mail func() error))
+	// Mail runs a function on the subtask's goroutine, before its next batch. Any goroutine may call it.
+	Mail func(func() error)
+	// Wake makes a parked subtask look for work. Any goroutine may call it.
+	Wake func()
+	// Splits numbers the source splits that the chain reads.
+	Splits *Splits
+	// RequestSplit asks the source's enumerator for a split on behalf of this operator.
+	RequestSplit func()
+	// Line and Durable say whose output it is, and whether there are checkpoints to wait for before it is committed.
+	Line         sink.Line
+	Checkpointed bool
+	// Committer makes what sinks prepare visible; nil for operators that are no two-phase sinks.
+	Committer sink.Committer
+}
+
+// StreamReader reads a state stream. It has been verified, or verifies while it is read.
+type StreamReader interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Base does nothing at every moment of an operator's life. Operators embed it.
+type Base struct{ OperatorID job.OperatorID }
+
+// ID returns the operator's id.
+func (b *Base) ID() job.OperatorID { return b.OperatorID }
+
+// Open does nothing.
+func (*Base) Open(context.Context) error { return nil }
+
+// PrepareBarrier does nothing.
+func (*Base) PrepareBarrier(context.Context, job.CheckpointID) error { return nil }
+
+// Snapshot says that there is no state.
+func (*Base) Snapshot(context.Context, job.CheckpointID) (Capture, error) { return nil, nil }
+
+// CheckpointComplete does nothing.
+func (*Base) CheckpointComplete(job.CheckpointID) error { return nil }
+
+// CheckpointAborted does nothing.
+func (*Base) CheckpointAborted(job.CheckpointID) error { return nil }
+
+// Finish does nothing.
+func (*Base) Finish(context.Context) error { return nil }
+
+// Busy reports that nothing is under way.
+func (*Base) Busy() bool { return false }
+
+// Close does nothing.
+func (*Base) Close() error { return nil }
+
+// Source is the head of a chain that has no inputs.
+type Source interface {
+	Operator
+	// Poll reads one batch and pushes it down the chain.
+	Poll(now time.Time) (source.Status, error)
+	// WakeAt returns the time at which Poll should be called although nobody called Wake; zero if there is none.
+	WakeAt() time.Time
+	// AddSplits and NoMoreSplits bring the enumerator's answer to RequestSplit.
+	AddSplits(splits []source.Split) error
+	NoMoreSplits()
+}
+
+// Head is the first step of a chain behind a gate, with the type of its records taken away.
+type Head interface {
+	// Push pushes a batch that came through the gate, and empties it for its way back.
+	Push(b element.Any) error
+	Event(e element.Event) error
+}

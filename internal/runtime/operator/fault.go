@@ -1,0 +1,98 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/metrics"
+)
+
+// StepError is an error that a step of the user's program returned, or a panic in it.
+type StepError struct {
+	Step    string
+	Subtask int
+	Key     string // of the record or timer, if the step is keyed
+	Err     error
+	Stack   []byte // of a panic
+}
+
+// Error says where it happened and what; the stack of a panic follows on lines of its own.
+func (e *StepError) Error() string {
+	key := ""
+	if e.Key != "" {
+		key = ", key " + e.Key
+	}
+	text := fmt.Sprintf("step %q, subtask %d%s: %v", e.Step, e.Subtask, key, e.Err)
+	if len(e.Stack) > 0 {
+		text += "\n" + string(e.Stack)
+	}
+	return text
+}
+
+// Unwrap returns the error itself.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// PanicError returns the error for a recovered panic. Call it from the deferred function, so that the stack is that of the panic.
+func PanicError(step string, subtask int, recovered any) error {
+	err, ok := recovered.(error)
+	if !ok {
+		err = fmt.Errorf("%v", recovered)
+	}
+	return &StepError{Step: step, Subtask: subtask, Err: fmt.Errorf("panic: %w", err), Stack: debug.Stack()}
+}
+
+// InStep says in which step an error happened, unless that is known already.
+func InStep(step string, subtask int, err error) error {
+	var known *StepError
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return &StepError{Step: step, Subtask: subtask, Err: err}
+}
+
+// guard stands before a step. It counts its records and gives its errors and panics its name.
+type guard[T any] struct {
+	step    string
+	subtask int
+	records *metrics.Counter
+	next    Pusher[T]
+}
+
+func (g *guard[T]) Push(b *element.Batch[T]) (err error) {
+	defer g.rescue(&err)
+	g.records.Add(int64(len(b.Recs)))
+	return g.name(g.next.Push(b))
+}
+
+func (g *guard[T]) Event(e element.Event) (err error) {
+	defer g.rescue(&err)
+	return g.name(g.next.Event(e))
+}
+
+func (g *guard[T]) name(err error) error {
+	if err == nil {
+		return nil
+	}
+	return InStep(g.step, g.subtask, err)
+}
+
+func (g *guard[T]) rescue(err *error) {
+	if r := recover(); r != nil {
+		*err = PanicError(g.step, g.subtask, r)
+	}
+}
+
+// counter stands behind a step and counts what it sends.
+type counter[T any] struct {
+	records *metrics.Counter
+	next    Pusher[T]
+}
+
+func (c *counter[T]) Push(b *element.Batch[T]) error {
+	c.records.Add(int64(len(b.Recs)))
+	return c.next.Push(b)
+}
+
+func (c *counter[T]) Event(e element.Event) error { return c.next.Event(e) }

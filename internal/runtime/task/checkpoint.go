@@ -1,0 +1,209 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/barrier"
+	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+)
+
+// Trigger begins a checkpoint in a task that no barrier will reach: a source, or a task all of whose inputs have finished. It is
+// called by any goroutine, like the other messages of the master below.
+func (t *Task) Trigger(b barrier.Barrier) {
+	t.Post(func() error {
+		t.handler.Trigger(b, t.Now())
+		return t.act()
+	})
+}
+
+// CheckpointComplete tells that a checkpoint exists.
+func (t *Task) CheckpointComplete(id job.CheckpointID) {
+	t.Post(func() error { return t.completed(id) })
+}
+
+// CheckpointAborted tells that a checkpoint was given up. latest is the newest that is complete, in case the task has missed it.
+func (t *Task) CheckpointAborted(id, latest job.CheckpointID, why reason.Reason) {
+	t.Post(func() error {
+		if err := t.completed(latest); err != nil {
+			return err
+		}
+		return t.aborted(id, why)
+	})
+}
+
+// act performs what the barrier handler has decided.
+func (t *Task) act() error {
+	for _, a := range t.handler.Actions() {
+		switch a.Kind {
+		case barrier.Block:
+			t.Gate.Block(a.Channel)
+		case barrier.Unblock:
+			t.Gate.Unblock(a.Channel)
+		case barrier.Snapshot:
+			if err := t.begin(a.Barrier, a.Alignment); err != nil {
+				return err
+			}
+		case barrier.Aborted:
+			t.ledger.Handled(a.Barrier.ID)
+			t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
+			t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
+		}
+	}
+	return nil
+}
+
+// begin takes the snapshot that a barrier asks for, unless it is known to be in vain.
+func (t *Task) begin(b barrier.Barrier, align barrier.Alignment) error {
+	switch t.ledger.Begin(b.ID) {
+	case barrier.Stale:
+		return nil
+	case barrier.GivenUp:
+		t.sendAll(element.Event{Kind: element.CancelBarrier, ID: b.ID})
+		return nil
+	}
+	return t.snapshot(b, Metrics{StartDelay: align.StartDelay(b), Alignment: align.Duration()})
+}
+
+// snapshot sends the barrier on, captures the state of the operators and has it written beside the task.
+func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
+	if !t.Finished {
+		for _, op := range t.Operators {
+			if err := op.PrepareBarrier(t.ctx, b.ID); err != nil {
+				return fmt.Errorf("checkpoint %d: %w", b.ID, err)
+			}
+		}
+	}
+	t.sendAll(element.Event{Kind: element.Barrier, ID: b.ID, Time: b.Timestamp.UnixMilli()})
+	if t.ended && t.final == 0 {
+		t.final = b.ID
+	}
+	if t.Finished {
+		t.Master.Acknowledge(t.Attempt, b.ID, &snapshot.Task{FinishedOnRestore: true, OperatorsFinished: true}, m)
+		return nil
+	}
+	began := time.Now()
+	captures, err := t.capture(b.ID)
+	if err != nil {
+		return fmt.Errorf("checkpoint %d: %w", b.ID, err)
+	}
+	m.Sync = time.Since(began)
+	t.write(b.ID, captures, m)
+	return nil
+}
+
+// capture captures the operators' states, the last one's first.
+func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
+	captures := make([]operator.Capture, len(t.Operators))
+	for i := len(t.Operators) - 1; i >= 0; i-- {
+		c, err := t.Operators[i].Snapshot(t.ctx, id)
+		if err != nil {
+			release(captures)
+			return nil, err
+		}
+		captures[i] = c
+	}
+	return captures, nil
+}
+
+func release(captures []operator.Capture) {
+	for _, c := range captures {
+		if c != nil {
+			c.Release()
+		}
+	}
+}
+
+// write writes the captures and acknowledges the checkpoint, or declines it.
+func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	t.running[id] = cancel
+	ended := t.ended
+	t.snapping.Go(func() {
+		defer cancel()
+		defer release(captures)
+		began := time.Now()
+		state, err := t.writeAll(ctx, id, captures)
+		m.Async = time.Since(began)
+		t.Post(func() error { delete(t.running, id); return nil })
+		switch {
+		case ctx.Err() != nil: // aborted, or the task has ended: nobody waits for it
+		case err != nil:
+			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
+		default:
+			state.OperatorsFinished = ended
+			m.Bytes = state.Size()
+			t.Master.Acknowledge(t.Attempt, id, state, m)
+		}
+	})
+}
+
+func (t *Task) writeAll(ctx context.Context, id job.CheckpointID, captures []operator.Capture) (state *snapshot.Task, err error) {
+	defer t.rescue(&err)
+	streams := t.Streams(id)
+	state = &snapshot.Task{}
+	for i, c := range captures {
+		op := snapshot.Operator{ID: t.Operators[i].ID()}
+		if c != nil {
+			if op.State, err = c.Write(ctx, streams); err != nil {
+				return nil, err
+			}
+		}
+		state.Operators = append(state.Operators, op)
+	}
+	return state, nil
+}
+
+// completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.
+func (t *Task) completed(id job.CheckpointID) error {
+	if id <= t.complete {
+		return nil
+	}
+	t.complete = id
+	var first error
+	if !t.Finished {
+		for i := len(t.Operators) - 1; i >= 0; i-- {
+			if err := t.Operators[i].CheckpointComplete(id); err != nil && first == nil {
+				first = fmt.Errorf("checkpoint %d is complete: %w", id, err)
+			}
+		}
+	}
+	t.confirming = append(t.confirming, id)
+	t.confirm()
+	return first
+}
+
+// confirm reports complete checkpoints as done once nothing that follows from them is under way.
+func (t *Task) confirm() {
+	if len(t.confirming) == 0 || t.busy() {
+		return
+	}
+	t.Master.Completed(t.Attempt, t.confirming[len(t.confirming)-1])
+	t.confirming = t.confirming[:0]
+}
+
+func (t *Task) aborted(id job.CheckpointID, why reason.Reason) error {
+	if t.ledger.Abort(id) {
+		t.handler.Abort(id, why)
+		if err := t.act(); err != nil {
+			return err
+		}
+	} else if cancel := t.running[id]; cancel != nil {
+		cancel()
+	}
+	if t.Finished {
+		return nil
+	}
+	for i := len(t.Operators) - 1; i >= 0; i-- {
+		if err := t.Operators[i].CheckpointAborted(id); err != nil {
+			return fmt.Errorf("checkpoint %d was given up: %w", id, err)
+		}
+	}
+	return nil
+}

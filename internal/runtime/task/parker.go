@@ -1,0 +1,36 @@
+package task
+
+import "time"
+
+// Parker lets the goroutine of a task sleep until someone wakes it. A wake that comes before the sleep is not lost.
+type Parker struct{ token chan struct{} }
+
+// NewParker returns a parker that nobody has woken.
+func NewParker() *Parker { return &Parker{make(chan struct{}, 1)} }
+
+// Wake ends the current sleep or the next one. Any goroutine may call it.
+func (p *Parker) Wake() {
+	select {
+	case p.token <- struct{}{}:
+	default: // there is a wake already that nobody has used
+	}
+}
+
+// sleep returns when somebody calls Wake, when the time has come, or when done is closed. A zero time never comes.
+func (p *Parker) sleep(until time.Time, now time.Time, done <-chan struct{}) {
+	var alarm <-chan time.Time
+	if !until.IsZero() {
+		wait := until.Sub(now)
+		if wait <= 0 {
+			return
+		}
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		alarm = t.C
+	}
+	select {
+	case <-p.token:
+	case <-alarm:
+	case <-done:
+	}
+}

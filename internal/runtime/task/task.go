@@ -1,0 +1,444 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/barrier"
+	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/exchange"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/source"
+)
+
+// Master is what a task reports to. Its methods return at once and may be called by any goroutine.
+type Master interface {
+	// Running says that the operators are open and records may flow.
+	Running(a job.Attempt)
+	// Acknowledge brings the task's part of a checkpoint.
+	Acknowledge(a job.Attempt, id job.CheckpointID, state *snapshot.Task, m Metrics)
+	// Decline says that the task will not bring its part.
+	Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error)
+	// Completed says that everything that follows from a complete checkpoint has been done here, commits included.
+	Completed(a job.Attempt, id job.CheckpointID)
+	// EndOfData says that the operators have seen all data.
+	EndOfData(a job.Attempt)
+	// Ended says that the task will do nothing more: err is nil if it finished.
+	Ended(a job.Attempt, err error)
+	// RequestSplit asks the enumerator of a source for a split.
+	RequestSplit(a job.Attempt, source job.OperatorID)
+}
+
+// Metrics says how one checkpoint went in one subtask.
+type Metrics struct {
+	StartDelay time.Duration // from the trigger to the first barrier
+	Alignment  time.Duration // from the first barrier to the last
+	Sync       time.Duration // capturing the state, in a step
+	Async      time.Duration // writing it, beside the task
+	Bytes      int64         // that the snapshot holds
+}
+
+// Config is what a task is made of.
+type Config struct {
+	Attempt job.Attempt
+	Name    string // for messages
+	Logger  *slog.Logger
+	Mode    barrier.Mode
+	Master  Master
+	Now     func() time.Time
+	Parker  *Parker
+
+	// Gate and Head are set for a task with inputs, Source for one without.
+	Gate   *exchange.Gate
+	Head   operator.Head
+	Source operator.Source
+	// Operators of the chain, each before those it pushes to. Source is the first of them.
+	Operators []operator.Operator
+	Outputs   []operator.Output
+
+	// Streams opens the place where the task's part of a checkpoint goes.
+	Streams func(id job.CheckpointID) operator.Streams
+	// Checkpointed tells whether the task must wait for a checkpoint before it may finish.
+	Checkpointed bool
+	// Finished is set for a task that had finished before the checkpoint it is restored from: it only takes part in checkpoints.
+	Finished bool
+	// Restored is the checkpoint the task was restored from, 0 if none.
+	Restored job.CheckpointID
+}
+
+// Task is one subtask. Make it with New, give its operators the Env that it offers, then set the rest by Start.
+type Task struct {
+	Config
+	mailbox mailbox
+	beside  sync.WaitGroup
+	ctx     context.Context // of the work beside the task
+	cancel  context.CancelFunc
+
+	handler  *barrier.Handler
+	ledger   barrier.Ledger
+	valve    *exchange.Valve
+	tickers  []operator.Ticker
+	parkers  []beforePark
+	running  map[job.CheckpointID]context.CancelFunc // snapshots that are being written
+	snapping sync.WaitGroup
+
+	open       int  // channels that have not ended
+	withData   int  // channels that have not delivered their end of data
+	ended      bool // the operators have seen the end of data
+	final      job.CheckpointID
+	complete   job.CheckpointID // the latest that the task knows to be complete
+	confirming []job.CheckpointID
+	closed     bool // closing: nothing more is to be done
+}
+
+// beforePark is an operator that has something to do before its task parks.
+type beforePark interface{ BeforePark(now time.Time) error }
+
+// New returns a task with a mailbox and nothing else, so that its operators can be made with what it offers. Start completes it.
+func New(parker *Parker) *Task {
+	t := &Task{running: map[job.CheckpointID]context.CancelFunc{}}
+	t.Parker = parker
+	t.mailbox.wake = parker.Wake
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+// Start completes the task. Call it before anything else but Post and Go.
+func (t *Task) Start(c Config) {
+	c.Parker = t.Parker
+	t.Config = c
+	channels := 0
+	if c.Gate != nil {
+		channels = c.Gate.Channels()
+	}
+	t.handler = barrier.New(c.Mode, channels)
+	t.valve = exchange.NewValve(channels)
+	t.open, t.withData = channels, channels
+	t.complete = c.Restored
+	for _, op := range c.Operators {
+		if ticker, ok := op.(operator.Ticker); ok {
+			t.tickers = append(t.tickers, ticker)
+		}
+		if p, ok := op.(beforePark); ok {
+			t.parkers = append(t.parkers, p)
+		}
+	}
+}
+
+// Post runs a function in one of the task's next steps. Any goroutine may call it.
+func (t *Task) Post(mail func() error) { t.mailbox.post(mail) }
+
+// Go runs work on a goroutine of its own and its result as a mail.
+func (t *Task) Go(work func(context.Context) func() error) {
+	t.beside.Go(func() {
+		if mail := work(t.ctx); mail != nil {
+			t.Post(mail)
+		}
+	})
+}
+
+// Run opens the operators, steps the task until it ends or ctx is cancelled, closes the operators and reports how it ended.
+func (t *Task) Run(ctx context.Context) {
+	err := t.run(ctx)
+	t.cancel() // before waiting: work beside the task must not outlive it
+	t.snapping.Wait()
+	t.beside.Wait()
+	if closeErr := t.close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		t.sendAll(element.Event{Kind: element.EndOfPartition})
+	}
+	t.Master.Ended(t.Attempt, err)
+}
+
+func (t *Task) run(ctx context.Context) error {
+	if err := t.openAll(ctx); err != nil {
+		return err
+	}
+	t.Master.Running(t.Attempt)
+	if t.Finished {
+		t.sendAll(element.Event{Kind: element.Watermark, Time: element.MaxTime})
+		t.reachEnd()
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		wait, err := t.Step()
+		switch {
+		case err != nil:
+			return err
+		case wait.Done:
+			return nil
+		case wait.Park:
+			t.Parker.sleep(wait.Until, t.Now(), ctx.Done())
+		}
+	}
+}
+
+// openAll opens the operators, the last one first, so that each finds open what it pushes to.
+func (t *Task) openAll(ctx context.Context) (err error) {
+	defer t.rescue(&err)
+	if t.Finished {
+		return nil
+	}
+	for i := len(t.Operators) - 1; i >= 0; i-- {
+		if err := t.Operators[i].Open(ctx); err != nil {
+			return fmt.Errorf("open: %w", err)
+		}
+	}
+	return nil
+}
+
+// Wait says what a task waits for after a step.
+type Wait struct {
+	Done  bool      // it has ended
+	Park  bool      // there is nothing to do until it is woken,
+	Until time.Time // or until then, if that is not zero
+}
+
+// Step does one unit of work.
+func (t *Task) Step() (w Wait, err error) {
+	defer t.rescue(&err)
+	if err := t.readMail(); err != nil {
+		return w, err
+	}
+	t.confirm()
+	if t.mayFinish() {
+		return Wait{Done: true}, nil
+	}
+	now := t.Now()
+	if !t.ready() {
+		t.flush()
+		return Wait{Park: true}, nil // a consumer wakes it; ticks wait too, since they may emit
+	}
+	next, err := t.tick(now)
+	if err != nil {
+		return w, err
+	}
+	worked, until, err := t.input(now)
+	if err != nil {
+		return w, err
+	}
+	if worked {
+		for _, o := range t.Outputs {
+			o.FlushIdle(now)
+		}
+		return w, nil
+	}
+	if err := t.beforePark(now); err != nil {
+		return w, err
+	}
+	return Wait{Park: true, Until: earlier(until, next)}, nil
+}
+
+func (t *Task) readMail() error {
+	for _, mail := range t.mailbox.take() {
+		if err := mail(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Task) ready() bool {
+	for _, o := range t.Outputs {
+		if !o.Ready() {
+			return false
+		}
+	}
+	return true
+}
+
+// tick runs the timers that are due and returns when the next one is.
+func (t *Task) tick(now time.Time) (next time.Time, err error) {
+	if t.ended {
+		return next, nil
+	}
+	for _, op := range t.tickers {
+		at, ok := op.NextTick()
+		if ok && !at.After(now) {
+			if err := op.Tick(now); err != nil {
+				return next, err
+			}
+			at, ok = op.NextTick()
+		}
+		if ok {
+			next = earlier(next, at)
+		}
+	}
+	return next, nil
+}
+
+// earlier returns the earlier of two times, of which a zero one means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// input takes one batch or event, and reports whether there was one or else when there may be.
+func (t *Task) input(now time.Time) (worked bool, until time.Time, err error) {
+	if t.Gate != nil {
+		ch, m, ok := t.Gate.Poll()
+		if !ok {
+			return false, until, nil
+		}
+		return true, until, t.handle(ch, m, now)
+	}
+	if t.ended {
+		return false, until, nil
+	}
+	status, err := t.Source.Poll(now)
+	if err != nil {
+		return true, until, err
+	}
+	switch status {
+	case source.End:
+		return true, until, t.endOfSource()
+	case source.Idle:
+		return false, t.Source.WakeAt(), nil
+	}
+	return true, until, nil
+}
+
+// endOfSource makes a source task end as if its input had.
+func (t *Task) endOfSource() error {
+	if err := t.Operators[0].(interface{ Event(element.Event) error }).Event(element.Event{Kind: element.Watermark, Time: element.MaxTime}); err != nil {
+		return err
+	}
+	return t.endOfData()
+}
+
+func (t *Task) handle(ch int, m element.Message, now time.Time) error {
+	if m.Batch != nil {
+		err := t.Head.Push(m.Batch)
+		t.Gate.Recycle(ch, m.Batch)
+		return err
+	}
+	e := m.Event
+	switch e.Kind {
+	case element.Watermark:
+		return t.forward(t.valve.Watermark(ch, e.Time))
+	case element.Idle:
+		return t.forward(t.valve.Idle(ch))
+	case element.Barrier:
+		t.handler.Barrier(ch, barrier.Barrier{ID: e.ID, Timestamp: time.UnixMilli(e.Time)}, now)
+		return t.act()
+	case element.CancelBarrier:
+		t.handler.Cancel(ch, e.ID)
+		return t.act()
+	case element.EndOfData:
+		if t.withData--; t.withData == 0 {
+			return t.endOfData()
+		}
+	case element.EndOfPartition:
+		t.open--
+		t.handler.EndOfPartition(ch, now)
+		return t.act()
+	}
+	return nil
+}
+
+// forward passes a merged watermark to the chain. After the end of the data there is none to pass on.
+func (t *Task) forward(e element.Event, ok bool) error {
+	if !ok || t.ended || t.Finished {
+		return nil
+	}
+	return t.Head.Event(e)
+}
+
+// endOfData lets the operators emit what they held back.
+func (t *Task) endOfData() error {
+	if t.ended {
+		return nil
+	}
+	for _, op := range t.Operators {
+		if err := op.Finish(t.ctx); err != nil {
+			return fmt.Errorf("finish: %w", err)
+		}
+	}
+	t.reachEnd()
+	return nil
+}
+
+func (t *Task) reachEnd() {
+	t.ended = true
+	t.sendAll(element.Event{Kind: element.EndOfData})
+	t.Master.EndOfData(t.Attempt)
+}
+
+func (t *Task) sendAll(e element.Event) {
+	for _, o := range t.Outputs {
+		if err := o.Event(e); err != nil {
+			panic(fmt.Sprintf("task: send %v: %v", e, err)) // an exchange never refuses an event
+		}
+	}
+}
+
+// mayFinish reports whether all is done: the data has ended, the final checkpoint is complete and what it commits is committed.
+func (t *Task) mayFinish() bool {
+	if !t.ended {
+		return false
+	}
+	if t.Checkpointed && (t.final == 0 || t.complete < t.final) {
+		return false
+	}
+	return !t.busy()
+}
+
+func (t *Task) busy() bool {
+	for _, op := range t.Operators {
+		if op.Busy() {
+			return true
+		}
+	}
+	return false
+}
+
+// beforePark sends everything on that might otherwise wait for company.
+func (t *Task) beforePark(now time.Time) error {
+	if !t.ended {
+		for _, op := range t.parkers {
+			if err := op.BeforePark(now); err != nil {
+				return err
+			}
+		}
+	}
+	t.flush()
+	return nil
+}
+
+func (t *Task) flush() {
+	for _, o := range t.Outputs {
+		o.Flush()
+	}
+}
+
+func (t *Task) close() (err error) {
+	defer t.rescue(&err)
+	if t.Finished {
+		return nil
+	}
+	for i := len(t.Operators) - 1; i >= 0; i-- {
+		if closeErr := t.Operators[i].Close(); closeErr != nil && err == nil {
+			err = fmt.Errorf("close: %w", closeErr)
+		}
+	}
+	return err
+}
+
+// rescue turns a panic into an error, so that one subtask's bug fails the job and not the process.
+func (t *Task) rescue(err *error) {
+	if r := recover(); r != nil {
+		*err = operator.PanicError(t.Name, t.Attempt.Subtask.Index, r)
+	}
+}

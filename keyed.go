@@ -1,0 +1,82 @@
+package weir
+
+import (
+	"fmt"
+
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/keyhash"
+	"github.com/weirstream/weir/internal/runtime/program"
+)
+
+// Keyed is a stream whose records are sorted by a key: all records of one key reach the same subtask of the next step, in order, and find
+// there the state of their key.
+type Keyed[K comparable, T any] struct {
+	in  Stream[T]
+	key func(T) K
+}
+
+// KV is a key with a value.
+type KV[K, V any] struct {
+	Key   K `csv:"key" json:"key"`
+	Value V `csv:"value" json:"value"`
+}
+
+// Self returns its argument: the key of records that are their own.
+func Self[T any](t T) T { return t }
+
+// KeyBy sorts the records of a stream by a key: a boolean, number or string, or an array or struct of these. The function must return the
+// same key for the same record every time.
+func KeyBy[K comparable, T any](in Stream[T], key func(T) K) Keyed[K, T] {
+	hasher, err := batchHasher(key)
+	if err != nil {
+		in.job.fail("KeyBy: %w", err)
+	}
+	return Keyed[K, T]{in: in.with(graph.Hash, program.EdgePayload{Hasher: hasher}), key: key}
+}
+
+// batchHasher returns a function that hashes the keys of a batch. For the most common key types the hash is inlined in its loop, since a
+// call for each record costs more than the hash.
+func batchHasher[K comparable, T any](key func(T) K) (func(recs []T, hashes []uint64) error, error) {
+	hash, valid, err := keyhash.Of[K]()
+	if err != nil {
+		return nil, err
+	}
+	switch key := any(key).(type) {
+	case func(T) string:
+		return func(recs []T, hashes []uint64) error {
+			for i := range recs {
+				hashes[i] = keyhash.String(key(recs[i]))
+			}
+			return nil
+		}, nil
+	case func(T) int64:
+		return hashInts(key), nil
+	case func(T) uint64:
+		return hashInts(key), nil
+	case func(T) int:
+		return hashInts(key), nil
+	case func(T) int32:
+		return hashInts(key), nil
+	case func(T) uint32:
+		return hashInts(key), nil
+	}
+	return func(recs []T, hashes []uint64) error {
+		for i := range recs {
+			k := key(recs[i])
+			if valid != nil && !valid(&k) {
+				return Permanent(fmt.Errorf("key %v of record %+v holds a NaN, which equals no key", k, recs[i]))
+			}
+			hashes[i] = hash(&k)
+		}
+		return nil
+	}, nil
+}
+
+func hashInts[K int64 | uint64 | int | int32 | uint32, T any](key func(T) K) func([]T, []uint64) error {
+	return func(recs []T, hashes []uint64) error {
+		for i := range recs {
+			hashes[i] = keyhash.Uint64(uint64(key(recs[i])))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,18 @@
+// Package state holds the state of processors: what a program remembers from one record to the next.
+//
+// State is declared as fields of a processor's struct. On a keyed stream each key has its own: the runtime points all fields at the key of the
+// present record before it calls On or OnTimer. On a plain stream, a [List] belongs to the subtask.
+//
+//	type Sessions struct {
+//		Clicks state.Value[int]       `state:"clicks"`
+//		Pages  state.Map[string, int] `state:"pages"`
+//		Idle   state.Timer            `timer:"idle,event"`
+//	}
+//
+// The tag names the state in checkpoints; without one it is the field's name in lower case. A state that was renamed is another state.
+//
+//   - All state is part of every checkpoint and is restored from it, at any parallelism.
+//   - A state that holds its zero value takes up nothing: a key is forgotten when all its states are zero, empty or cleared.
+//   - Handles are used by the processor they are fields of, within On and OnTimer, and must not be copied or kept by others. Use outside
+//     panics.
+package state
