@@ -68,6 +68,12 @@ func To[T any](in Stream[T], id string, s sink.Sink[T], options ...Option) {
 		step.Committer = func(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
 			return two.Committer(ctx, env)
 		}
+		step.Withdrawer, _ = s.(sink.Withdrawer)
+	}
+	if c, ok := s.(sink.Checker); ok {
+		if err := c.CheckSink(); err != nil {
+			in.job.fail("sink %q: %w", id, err)
+		}
 	}
 	addNode(in.job, graph.Node{Kind: graph.Sink, Name: id, Named: true, Location: s.Location(), Inputs: in.edges}, step, options)
 }

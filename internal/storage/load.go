@@ -19,22 +19,19 @@ func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadat
 	if pointer == NotAddressable {
 		return nil, fmt.Errorf("load checkpoint %s: it was kept in the memory of a process that has ended", pointer)
 	}
-	dir := SnapshotDir(pointer)
-	name := join(dir, MetadataName)
-	data, err := readFile(ctx, fs, name)
-	if errors.Is(err, storage.ErrNotExist) {
-		return nil, explainAbsent(ctx, fs, dir, pointer, err)
-	}
+	name, data, err := findMetadata(ctx, fs, pointer)
 	if err != nil {
-		return nil, fmt.Errorf("load checkpoint: %w", err)
+		return nil, err
 	}
 	meta, err := snapshot.Decode(data)
 	if errors.Is(err, snapshot.ErrDamaged) {
-		return nil, fmt.Errorf("load checkpoint: %w", &CorruptError{File: name, Why: err.Error()})
+		why := strings.TrimPrefix(err.Error(), snapshot.ErrDamaged.Error()+": ")
+		return nil, fmt.Errorf("load checkpoint: %w", &CorruptError{File: name, Why: why})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %s: %w", name, err)
 	}
+	dir, _ := split(name)
 	meta.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {
 			s.Path = resolve(dir, *s)
@@ -43,8 +40,27 @@ func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadat
 	return meta, nil
 }
 
-// SnapshotDir returns the directory that a pointer means.
-func SnapshotDir(pointer string) string {
+// findMetadata reads the metadata file that a pointer means, which may have been given another name.
+func findMetadata(ctx context.Context, fs storage.FS, pointer string) (name string, data []byte, err error) {
+	dir := snapshotDir(pointer)
+	name = join(dir, MetadataName)
+	data, err = readFile(ctx, fs, name)
+	if !errors.Is(err, storage.ErrNotExist) {
+		if err != nil {
+			err = fmt.Errorf("load checkpoint: %w", err)
+		}
+		return name, data, err
+	}
+	if pointer != name {
+		if data, fileErr := readFile(ctx, fs, pointer); fileErr == nil {
+			return pointer, data, nil
+		}
+	}
+	return name, nil, explainAbsent(ctx, fs, dir, pointer, err)
+}
+
+// snapshotDir returns the directory that a pointer means.
+func snapshotDir(pointer string) string {
 	if dir, name := split(pointer); name == MetadataName {
 		return dir
 	}
@@ -69,7 +85,10 @@ func explainAbsent(ctx context.Context, fs storage.FS, dir, pointer string, abse
 	if len(inside) > 0 {
 		return &absentError{fmt.Sprintf("load checkpoint: %s is not a checkpoint but holds some: name one of %s", dir, strings.Join(inside, ", "))}
 	}
-	return &absentError{fmt.Sprintf("load checkpoint: directory %s has no %s: the checkpoint was not completed or is being deleted", dir, MetadataName)}
+	if _, name := split(dir); strings.HasPrefix(name, chkPrefix) {
+		return &absentError{fmt.Sprintf("load checkpoint: directory %s has no %s: the checkpoint was not completed, or is being deleted", dir, MetadataName)}
+	}
+	return &absentError{fmt.Sprintf("load checkpoint: directory %s is not a checkpoint or savepoint: it has no %s", dir, MetadataName)}
 }
 
 // absentError is a storage.ErrNotExist whose text speaks of checkpoints instead of files.

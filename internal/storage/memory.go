@@ -46,6 +46,16 @@ func (m *memory) PublishMetadata(ctx context.Context, id job.CheckpointID, meta 
 	return pointer, err
 }
 
+func (m *memory) List(ctx context.Context) ([]Found, error) {
+	found, err := m.layout.List(ctx)
+	for i := range found {
+		if !m.survives {
+			found[i].Path = NotAddressable
+		}
+	}
+	return found, err
+}
+
 func (m *memory) Survives() bool { return m.survives }
 
 func (m *memory) String() string {

@@ -13,9 +13,9 @@ import (
 
 // StreamReader reads any part of one stream. ReadAt may be called concurrently; Close ends it.
 //
-// It does not verify: a restore that reads a part of a stream cannot. Verify reads everything once before a snapshot is trusted,
-// with all cores; after that a restore reads what it needs, at the speed of the page cache. ReadStream is the way to read and verify
-// in one pass.
+// It does not verify: a restore that reads a part of a stream cannot. Verify reads everything once before a snapshot is trusted, with all
+// cores (5 GB/s on two); after that a restore reads what it needs, into buffers that it reuses, from the page cache. ReadStream reads
+// and verifies in one pass, at the price of memory for the whole stream.
 type StreamReader struct {
 	name   string
 	offset int64
@@ -96,11 +96,26 @@ func ReadStream(ctx context.Context, fs storage.FS, s snapshot.Stream) ([]byte, 
 		return nil, err
 	}
 	data := make([]byte, s.Length)
-	err = readAt(r.file, s.Path, data, s.Offset)
+	crc, err := readSummed(r.file, s, data)
 	if err == nil {
-		err = checkSum(s, crc32.Checksum(data, castagnoli))
+		err = checkSum(s, crc)
 	}
-	return data, errors.Join(err, r.Close())
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// readSummed fills data and sums it up while it is in the cache.
+func readSummed(f storage.Reader, s snapshot.Stream, data []byte) (crc uint32, err error) {
+	for off := 0; off < len(data); off += verifyChunk {
+		part := data[off:min(off+verifyChunk, len(data))]
+		if err := readAt(f, s.Path, part, s.Offset+int64(off)); err != nil {
+			return 0, err
+		}
+		crc = crc32.Update(crc, castagnoli, part)
+	}
+	return crc, nil
 }
 
 // readAt fills p. A file that ends early has become shorter than it was when it was opened.

@@ -24,8 +24,8 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("a state of at least %d bytes is larger than the %d bytes that checkpoints in memory hold for each; "+
-		"keep checkpoints in files (execution.checkpointing.dir), or raise the limit in code", e.Size, e.Limit)
+	return fmt.Sprintf("a state of at least %d bytes is larger than the %d bytes that checkpoints in memory accept; "+
+		"set a checkpoint directory with filesystem storage, or raise the limit in code", e.Size, e.Limit)
 }
 
 // StreamWriter writes one stream of state. It is used by one goroutine and ended by Finish or Abort; Abort after the end does nothing.
@@ -104,9 +104,9 @@ func (w *StreamWriter) keep(p []byte) error {
 	return nil
 }
 
-// flush writes out the buffer. The file is made even if there is nothing in it: the caller has more.
+// flush writes out the buffer. The file is made even if the buffer is empty: the caller has more.
 func (w *StreamWriter) flush() error {
-	if err := w.create(); err != nil {
+	if err := w.create(); err != nil || len(w.buf) == 0 {
 		return err
 	}
 	err := w.writeFile(w.buf)

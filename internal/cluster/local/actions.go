@@ -182,7 +182,8 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 			return "", 0, err
 		}
 	}
-	return pointer, int64(len(snapshot.Encode(a.Metadata))), nil
+	encoded, err := snapshot.Encode(a.Metadata)
+	return pointer, int64(len(encoded)), err
 }
 
 // discard deletes a checkpoint beside the master: it may take long and nobody waits for it.
@@ -301,4 +302,3 @@ func (m *master) loadRetained(ctx context.Context, from coordinator.Retained) (*
 	}
 	return m.storage.LoadCheckpoint(ctx, from.ID)
 }
-

@@ -81,63 +81,78 @@ func (s *sinks) ask(ctx context.Context, st *start, v line.Verdict) ([]line.Sink
 		if _, err := c.CommittedAfter(ctx, int64(v.After)); errors.Is(err, sink.ErrUnknown) {
 			a.Unknown = err.Error()
 		}
-		if w, ok := c.(*serial).committer.(sink.Withdrawer); ok {
-			a.Withdrawal = line.OnRequest
-			if w.Withdraws() {
-				a.Withdrawal = line.Automatic
-			}
-		}
+		a.Withdrawal = withdrawal(n)
 		answers = append(answers, a)
 	}
 	return answers, nil
 }
 
-// recover lets every sink commit what the restored checkpoint knows as prepared, withdraw and sweep, before any writer is opened. It
-// replaces the writers' states in meta by those that the sinks return. meta is nil for a new start.
+func withdrawal(n *graph.Node) line.Withdrawal {
+	switch w := stepOf(n).Withdrawer; {
+	case w == nil:
+		return line.Unable
+	case w.Withdraws():
+		return line.Automatic
+	}
+	return line.OnRequest
+}
+
+// recover lets every sink commit what the restored checkpoint knows as prepared, withdraw and sweep, before any writer is opened. All are
+// asked whether they can before the first one does. It replaces the writers' states in meta by those that the sinks return. meta is nil
+// for a new start.
 func (s *sinks) recover(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener) (moved []string, err error) {
-	for _, n := range s.nodes {
-		m, err := s.recoverOne(ctx, n, meta, r, open)
+	plans := make([]sinkRecovery, len(s.nodes))
+	for i, n := range s.nodes {
+		if plans[i], err = s.planRecovery(ctx, n, meta, r, open); err != nil {
+			return nil, fmt.Errorf("sink %q: %w", n.Name, err)
+		}
+	}
+	for i, n := range s.nodes {
+		done, err := s.committers[n.ID()].Recover(ctx, plans[i].what)
+		moved = append(moved, done.Moved...)
 		if err != nil {
 			return moved, fmt.Errorf("sink %q: %w", n.Name, err)
 		}
-		moved = append(moved, m...)
+		if want := len(plans[i].what.Writers); len(done.Writers) != want {
+			return moved, fmt.Errorf("sink %q: recovery returned %d writer states for %d", n.Name, len(done.Writers), want)
+		}
+		if plans[i].state != nil {
+			replaceState(plans[i].state, done.Writers)
+		}
 	}
 	return moved, nil
 }
 
+// sinkRecovery is what one sink is told to recover, and the state that this comes from, nil if there is none.
+type sinkRecovery struct {
+	what  sink.Recovery
+	state *snapshot.OperatorState
+}
+
 type streamOpener func(context.Context, snapshot.Stream) (operator.StreamReader, error)
 
-func (s *sinks) recoverOne(ctx context.Context, n *graph.Node, meta *snapshot.Metadata, r recovery, open streamOpener) ([]string, error) {
-	recovery := sink.Recovery{Fresh: r.fresh, Withdraw: slices.Contains(r.withdraw, n.Name)}
-	var state *snapshot.OperatorState
+func (s *sinks) planRecovery(ctx context.Context, n *graph.Node, meta *snapshot.Metadata, r recovery, open streamOpener) (p sinkRecovery, err error) {
+	p.what = sink.Recovery{Fresh: r.fresh, Withdraw: slices.Contains(r.withdraw, n.Name)}
 	if meta != nil {
-		recovery.Checkpoint = int64(meta.Checkpoint)
-		state = stateOf(meta, n)
+		p.what.Checkpoint = int64(meta.Checkpoint)
+		p.state = stateOf(meta, n)
 	}
-	var err error
-	if state != nil {
-		if recovery.Writers, err = elements(ctx, state, operator.WriterState, open); err != nil {
-			return nil, err
+	if p.state != nil {
+		if p.what.Writers, err = elements(ctx, p.state, operator.WriterState, open); err != nil {
+			return p, err
 		}
-		pending, err := elements(ctx, state, operator.PendingState, open)
+		pending, err := elements(ctx, p.state, operator.PendingState, open)
 		if err != nil {
-			return nil, err
+			return p, err
 		}
-		if recovery.Pending, err = operator.DecodePending(pending); err != nil {
-			return nil, err
+		if p.what.Pending, err = operator.DecodePending(pending); err != nil {
+			return p, err
 		}
 	}
-	done, err := s.committers[n.ID()].Recover(ctx, recovery)
-	if err != nil {
-		return nil, err
+	if c, ok := s.committers[n.ID()].(*serial).committer.(sink.RecoveryChecker); ok {
+		return p, c.Check(ctx, p.what)
 	}
-	if len(done.Writers) != len(recovery.Writers) {
-		return nil, fmt.Errorf("recovery returned %d writer states for %d", len(done.Writers), len(recovery.Writers))
-	}
-	if state != nil {
-		replaceState(state, done.Writers)
-	}
-	return done.Moved, nil
+	return p, nil
 }
 
 // stateOf returns what a snapshot holds for a node, under its present id or an earlier one.

@@ -309,4 +309,3 @@ func survival(c config.Checkpointing, st storage.Storage) string {
 	}
 	return fmt.Sprintf("checkpoints every %v in %s", c.Interval, st)
 }
-

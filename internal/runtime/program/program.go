@@ -26,6 +26,8 @@ type Step struct {
 	Enumerator func(ctx context.Context, env source.EnumeratorEnv, restored []byte) (source.Enumerator, error)
 	// Committer opens the committer of a sink with two phases; nil for others.
 	Committer func(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error)
+	// Withdrawer is the sink, if its committer can make invisible again what it has committed.
+	Withdrawer sink.Withdrawer
 }
 
 // EdgePayload is what an edge is at run time, beyond its partitioning.

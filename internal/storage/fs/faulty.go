@@ -50,8 +50,11 @@ type Fault struct {
 // Faulty lets operations of another file system fail. Without faults it changes nothing. It may be used concurrently.
 type Faulty struct {
 	inner   storage.FS
-	observe func(line string)
-	mu      struct {
+	observe struct {
+		sync.Mutex
+		call func(line string)
+	}
+	mu struct {
 		sync.Mutex
 		faults []*Fault
 	}
@@ -60,12 +63,11 @@ type Faulty struct {
 var _ storage.FS = (*Faulty)(nil)
 
 // NewFaulty returns a file system that stands before inner. Each operation is told to observe, if that is not nil, as a line of operation,
-// path, what it was about and how it ended. Calls of observe do not overlap if calls of the file system do not.
+// path, what it was about and how it ended. One call of observe at a time is made.
 func NewFaulty(inner storage.FS, observe func(line string)) *Faulty {
-	if observe == nil {
-		observe = func(string) {}
-	}
-	return &Faulty{inner: inner, observe: observe}
+	f := &Faulty{inner: inner}
+	f.observe.call = observe
+	return f
 }
 
 // Inject adds a fault. When several match a call, the one added first decides.
@@ -142,6 +144,9 @@ func (f *Faulty) do(op Op, file, about string, run func() error) error {
 }
 
 func (f *Faulty) report(op Op, file, about string, hit *Fault, err error) {
+	if f.observe.call == nil {
+		return
+	}
 	line := string(op) + " " + file
 	if about != "" {
 		line += " (" + about + ")"
@@ -154,7 +159,9 @@ func (f *Faulty) report(op Op, file, about string, hit *Fault, err error) {
 	case err != nil:
 		line += ": " + err.Error()
 	}
-	f.observe(line)
+	f.observe.Lock()
+	defer f.observe.Unlock()
+	f.observe.call(line)
 }
 
 func size(n int) string { return fmt.Sprintf("%d bytes", n) }
