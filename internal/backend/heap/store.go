@@ -3,7 +3,6 @@ package heap
 import (
 	"fmt"
 	"reflect"
-	"strings"
 	"unsafe"
 
 	"github.com/weirstream/weir/internal/keygroup"
@@ -118,7 +117,8 @@ func (s *Store[K]) findOrInsert(key K, hash uint64, group uint32) uint32 {
 		return id
 	}
 	id := t.rows.insert()
-	*(*K)(t.rows.at(id)) = s.cloned(key)
+	*(*K)(t.rows.at(id)) = key
+	cloneStrings(t.rows.at(id), s.layout.keyStrings)
 	t.index.add(uint32(hash), id)
 	s.doubtful = append(s.doubtful, rowID{group, id})
 	return id
@@ -132,19 +132,6 @@ func (t *table[K]) find(key K, tag uint32) (id uint32, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// cloned returns the key with strings of its own: those of a record may be small parts of large buffers.
-func (s *Store[K]) cloned(key K) K {
-	if len(s.layout.keyStrings) == 0 {
-		return key
-	}
-	k := key
-	for _, off := range s.layout.keyStrings {
-		p := (*string)(unsafe.Add(unsafe.Pointer(&k), off))
-		*p = strings.Clone(*p)
-	}
-	return k
 }
 
 // Seek points all handles at a row.
