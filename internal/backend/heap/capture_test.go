@@ -211,8 +211,6 @@ func TestCaptureIsTheStateOfItsMoment(t *testing.T) {
 // sameState restores a snapshot on three subtasks and compares it with the dumps of all keys.
 func sameState(t *testing.T, want map[string]string, k snapshot.Keyed, b []byte) {
 	t.Helper()
-	empty := "0falsefalse"
-	_ = empty
 	keysLeft := 0
 	for subtask := range 3 {
 		var p everything

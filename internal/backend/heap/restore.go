@@ -254,12 +254,12 @@ func (in *restorer[K]) scatter(row unsafe.Pointer, n, size int, from int64) erro
 	if err := readFull(in.r, src, from); err != nil {
 		return err
 	}
-	for range n {
+	for i := range n {
+		to := unsafe.Add(row, uintptr(i)*in.s.shape.size)
 		for _, p := range in.s.layout.packed {
-			copy(unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size), src)
+			copy(unsafe.Slice((*byte)(unsafe.Add(to, p.off)), p.size), src)
 			src = src[p.size:]
 		}
-		row = unsafe.Add(row, in.s.shape.size)
 	}
 	return nil
 }
@@ -277,8 +277,9 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 	t := &s.tables[group]
 	t.rows.next += uint32(n)
 	t.rows.count += n
-	for row := t.rows.at(id); n > 0; n-- {
-		key := *(*K)(row)
+	base := t.rows.at(id)
+	for i := range n {
+		key := *(*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
 		h := s.hash(key)
 		if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
 			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, key, g+int(s.first))
@@ -291,7 +292,6 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 		t.rows.setLive(id, true)
 		t.index.add(uint32(h), id)
 		id++
-		row = unsafe.Add(row, s.shape.size)
 	}
 	return nil
 }

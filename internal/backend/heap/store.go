@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -176,14 +177,15 @@ func (l *Layout) isZero(row unsafe.Pointer) bool {
 }
 
 func zeroBytes(p unsafe.Pointer, n uintptr) bool {
-	for ; n >= 8; n -= 8 {
-		if *(*[8]byte)(p) != ([8]byte{}) {
+	b := unsafe.Slice((*byte)(p), n)
+	for len(b) >= 8 {
+		if binary.NativeEndian.Uint64(b) != 0 {
 			return false
 		}
-		p = unsafe.Add(p, 8)
+		b = b[8:]
 	}
-	for _, b := range unsafe.Slice((*byte)(p), n) {
-		if b != 0 {
+	for _, x := range b {
+		if x != 0 {
 			return false
 		}
 	}
