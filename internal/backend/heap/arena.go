@@ -64,13 +64,3 @@ func (a *arena) drop() {
 		unmapMemory(b)
 	}
 }
-
-// bytes returns how much is mapped.
-func (a *arena) bytes() (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, b := range a.mapped {
-		n += len(b)
-	}
-	return n
-}

@@ -145,13 +145,18 @@ func (p *pool) refill() {
 	if len(p.free) > 0 {
 		return
 	}
-	const n = 64
-	base, images := p.sh.block(n), make([]image, n)
-	live := make([]uint64, n*p.sh.words)
+	p.free = append(p.free, newImages(p.sh, 64)...)
+}
+
+// newImages allocates images together. They are zero.
+func newImages(sh *shape, n int) []*image {
+	base, live := sh.block(n), make([]uint64, n*sh.words)
+	images, all := make([]image, n), make([]*image, n)
 	for i := range images {
-		images[i] = image{unsafe.Add(base, uintptr(i)<<p.sh.shift*p.sh.size), live[i*p.sh.words : (i+1)*p.sh.words]}
-		p.free = append(p.free, &images[i])
+		images[i] = image{unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live[i*sh.words : (i+1)*sh.words]}
+		all[i] = &images[i]
 	}
+	return all
 }
 
 // put takes back images from any goroutine.

@@ -1,9 +1,9 @@
 package heap
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
-	"strings"
 	"unsafe"
 
 	"github.com/weirstream/weir/internal/keygroup"
@@ -118,7 +118,8 @@ func (s *Store[K]) findOrInsert(key K, hash uint64, group uint32) uint32 {
 		return id
 	}
 	id := t.rows.insert()
-	*(*K)(t.rows.at(id)) = s.cloned(key)
+	*(*K)(t.rows.at(id)) = key
+	cloneStrings(t.rows.at(id), s.layout.keyStrings)
 	t.index.add(uint32(hash), id)
 	s.doubtful = append(s.doubtful, rowID{group, id})
 	return id
@@ -132,19 +133,6 @@ func (t *table[K]) find(key K, tag uint32) (id uint32, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// cloned returns the key with strings of its own: those of a record may be small parts of large buffers.
-func (s *Store[K]) cloned(key K) K {
-	if len(s.layout.keyStrings) == 0 {
-		return key
-	}
-	k := key
-	for _, off := range s.layout.keyStrings {
-		p := (*string)(unsafe.Add(unsafe.Pointer(&k), off))
-		*p = strings.Clone(*p)
-	}
-	return k
 }
 
 // Seek points all handles at a row.
@@ -189,14 +177,15 @@ func (l *Layout) isZero(row unsafe.Pointer) bool {
 }
 
 func zeroBytes(p unsafe.Pointer, n uintptr) bool {
-	for ; n >= 8; n -= 8 {
-		if *(*[8]byte)(p) != ([8]byte{}) {
+	b := unsafe.Slice((*byte)(p), n)
+	for len(b) >= 8 {
+		if binary.NativeEndian.Uint64(b) != 0 {
 			return false
 		}
-		p = unsafe.Add(p, 8)
+		b = b[8:]
 	}
-	for _, b := range unsafe.Slice((*byte)(p), n) {
-		if b != 0 {
+	for _, x := range b {
+		if x != 0 {
 			return false
 		}
 	}

@@ -23,6 +23,9 @@ const deadlineBytes = 8
 
 const none = 0
 
+// mostColumns keeps the number of a row's timers within a byte of the snapshot.
+const mostColumns = 100
+
 func stored(at int64) int64   { return max(at, math.MinInt64+1) ^ math.MinInt64 }
 func loaded(cell int64) int64 { return cell ^ math.MinInt64 }
 
@@ -181,6 +184,9 @@ func (d *Declaration) Timer() *TimerColumn {
 		d.fail("timer %q: unknown option %q; use `timer:\"name,event\"` or `timer:\"name,processing\"`", name, options[len(options)-1])
 	case len(options) == 1 && options[0] == "processing":
 		domain = ProcessingTime
+	}
+	if d.layout != nil && len(d.layout.columns) > mostColumns {
+		d.fail("timer %q: more than %d states", name, mostColumns)
 	}
 	t := &TimerColumn{name: name}
 	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell]()}

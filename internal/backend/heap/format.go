@@ -1,0 +1,277 @@
+package heap
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"math/bits"
+	"strings"
+	"unsafe"
+
+	"github.com/weirstream/weir/codec"
+)
+
+// The form of a keyed stream: see docs/formats/keyed.md.
+const (
+	magic   = "weirkeys"
+	version = 1
+)
+
+// ErrCorrupt is wrapped by errors of Restore about bytes that Write does not write.
+var ErrCorrupt = errors.New("corrupt keyed state")
+
+func appendCount(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
+
+func appendBytes[B string | []byte](dst []byte, b B) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+// appendHead appends the description of key and columns.
+func (l *Layout) appendHead(dst []byte) []byte {
+	dst = append(append(dst, magic...), version)
+	dst = appendBytes(dst, l.keyCodec.Schema().AppendTo(nil))
+	dst = appendCount(dst, len(l.columns))
+	for _, c := range l.columns {
+		dst = append(appendBytes(dst, c.name), byte(c.kind), byte(c.domain))
+		if c.kind == KindMap {
+			dst = appendBytes(dst, c.user.Schema().AppendTo(nil))
+		}
+		if c.kind != KindTimer {
+			dst = appendBytes(dst, c.codec.Schema().AppendTo(nil))
+		}
+	}
+	return dst
+}
+
+// head is the description of key and columns in a snapshot.
+type head struct {
+	key     *codec.Schema
+	columns []headColumn
+}
+
+type headColumn struct {
+	name       string
+	kind       Kind
+	domain     Domain
+	user, elem *codec.Schema
+}
+
+// String returns the column as in a list of states: map "pages" from string to int64.
+func (c *headColumn) String() string {
+	switch c.kind {
+	case KindTimer:
+		return fmt.Sprintf("%v-time timer %q", c.domain, c.name)
+	case KindMap:
+		return fmt.Sprintf("map %q from %v to %v", c.name, c.user, c.elem)
+	}
+	return fmt.Sprintf("%v %q of %v", c.kind, c.name, c.elem)
+}
+
+// describe returns the column as a snapshot describes it.
+func (c *column) describe() *headColumn {
+	h := &headColumn{name: c.name, kind: c.kind, domain: c.domain}
+	if c.user != nil {
+		h.user = c.user.Schema()
+	}
+	if c.codec != nil {
+		h.elem = c.codec.Schema()
+	}
+	return h
+}
+
+func listed(columns []*headColumn) string {
+	if len(columns) == 0 {
+		return "no state"
+	}
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// parseHead is the reverse of appendHead.
+func parseHead(src []byte) (*head, error) {
+	if len(src) <= len(magic) || string(src[:len(magic)]) != magic {
+		return nil, fmt.Errorf("%w: it does not begin with %q", ErrCorrupt, magic)
+	}
+	if v := src[len(magic)]; v != version {
+		return nil, fmt.Errorf("keyed state of format version %d: this program reads version %d", v, version)
+	}
+	r := reader{src: src[len(magic)+1:]}
+	h := &head{key: r.schema()}
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		h.columns = append(h.columns, r.column())
+	}
+	if r.err == nil && len(r.src) > 0 {
+		r.fail("%d bytes follow the head", len(r.src))
+	}
+	return h, r.err
+}
+
+// reader reads a head. After the first error everything it returns is empty.
+type reader struct {
+	src []byte
+	err error
+}
+
+func (r *reader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: "+format, append([]any{ErrCorrupt}, args...)...)
+	}
+	r.src = nil
+}
+
+func (r *reader) uvarint() uint64 {
+	x, n := binary.Uvarint(r.src)
+	if n <= 0 {
+		r.fail("the head is cut short")
+		return 0
+	}
+	r.src = r.src[n:]
+	return x
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.src)) {
+		r.fail("the head is cut short")
+		return nil
+	}
+	b := r.src[:n]
+	r.src = r.src[n:]
+	return b
+}
+
+func (r *reader) schema() *codec.Schema {
+	b := r.bytes(r.uvarint())
+	if r.err != nil {
+		return nil
+	}
+	s, err := codec.ParseSchema(b)
+	if err != nil {
+		r.fail("%w", err)
+	}
+	return s
+}
+
+func (r *reader) column() headColumn {
+	c := headColumn{name: string(r.bytes(r.uvarint()))}
+	if b := r.bytes(2); r.err == nil {
+		c.kind, c.domain = Kind(b[0]), Domain(b[1])
+	}
+	isTimer := c.kind == KindTimer
+	switch {
+	case r.err != nil:
+		return c
+	case c.kind < KindValue || c.kind > KindTimer:
+		r.fail("state %q is a %v", c.name, c.kind)
+	case isTimer != (c.domain == EventTime || c.domain == ProcessingTime) || !isTimer && c.domain != 0:
+		r.fail("%v %q has time domain %d", c.kind, c.name, uint8(c.domain))
+	}
+	if c.kind == KindMap {
+		c.user = r.schema()
+	}
+	if !isTimer {
+		c.elem = r.schema()
+	}
+	return c
+}
+
+// appendRow appends key and columns of a row, and its timers last.
+func (l *Layout) appendRow(dst []byte, row unsafe.Pointer, tables []frozen) []byte {
+	dst = l.keyCodec.Append(dst, row)
+	next := 0
+	for _, c := range l.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			dst = c.linked.encode(dst, cell, &tables[next])
+			next++
+		case c.encoded != nil:
+			dst = c.encoded.append(dst, *(*string)(cell))
+		case c.kind == KindValue:
+			dst = c.codec.Append(dst, cell)
+		}
+	}
+	if len(l.timers) > 0 {
+		dst = l.appendTimers(dst, row)
+	}
+	return dst
+}
+
+func (e *Encoded) append(dst []byte, b string) []byte {
+	if b == "" {
+		b = e.zero
+	}
+	return append(dst, b...)
+}
+
+// appendTimers appends the number of deadlines and for each one column, domain and time.
+func (l *Layout) appendTimers(dst []byte, row unsafe.Pointer) []byte {
+	at, n := len(dst), 0
+	dst = append(dst, 0) // no more than mostColumns
+	for i, c := range l.columns {
+		if c.kind != KindTimer {
+			continue
+		}
+		if d := (*timerCell)(unsafe.Add(row, c.off)).deadline; d != none {
+			dst = append(appendCount(dst, i), byte(c.domain))
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(loaded(d)))
+			n++
+		}
+	}
+	dst[at] = byte(n)
+	return dst
+}
+
+// liveRows returns the numbers of the rows in use.
+func liveRows(live []uint64) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, word := range live {
+			for ; word != 0; word &= word - 1 {
+				if !yield(i<<6 + bits.TrailingZeros64(word)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pack appends the packed parts of the rows in use and returns their number.
+func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
+	parts := w.c.layout.packed
+	whole := len(parts) == 1 && parts[0].size == sh.size
+	for i := 0; i < sh.perPage(); {
+		if whole {
+			run := liveRun(live, i)
+			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(base, uintptr(i)*sh.size)), uintptr(run)*sh.size)...)
+			n, i = n+run, i+run
+		} else if isLive(live, i) {
+			row := unsafe.Add(base, uintptr(i)*sh.size)
+			for _, p := range parts {
+				w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
+			}
+			n++
+		}
+		for i++; i < sh.perPage() && !isLive(live, i); {
+			i++
+		}
+	}
+	return n
+}
+
+func isLive(live []uint64, i int) bool { return live[i>>6]&(1<<(i&63)) != 0 }
+
+// liveRun returns the number of rows in use from i on without a gap.
+func liveRun(live []uint64, i int) int {
+	from := i
+	for i>>6 < len(live) {
+		gap := bits.TrailingZeros64(^(live[i>>6] >> (i & 63)))
+		if gap < 64-i&63 {
+			return i + gap - from
+		}
+		i = (i>>6 + 1) << 6
+	}
+	return i - from
+}

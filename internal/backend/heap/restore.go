@@ -1,0 +1,381 @@
+package heap
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"unsafe"
+
+	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/keygroup"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+)
+
+// Restore adds the key groups that the store and k.Range have in common from a stream that Write has written. It is called before the
+// first batch, once for each stream. Every state in the stream must be in the layout under the same name, kind and type; the error names
+// all that are not. After an error the store must be closed.
+func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error {
+	in := restorer[K]{s: s, k: k, r: r}
+	if err := in.restore(); err != nil {
+		return fmt.Errorf("restore keyed state of groups %v: %w", k.Range, err)
+	}
+	return nil
+}
+
+type restorer[K comparable] struct {
+	s       *Store[K]
+	k       snapshot.Keyed
+	r       io.ReaderAt
+	columns []*column // of the layout, in the order of the stream
+	timers  bool      // whether the stream has timers
+	packed  bool      // whether the stream has the layout's packed form
+	buf     []byte
+}
+
+func (in *restorer[K]) restore() error {
+	if err := in.checkHandle(); err != nil {
+		return err
+	}
+	src, err := readAll(in.r, 0, in.k.Header)
+	if err != nil {
+		return err
+	}
+	h, err := parseHead(src)
+	if err != nil {
+		return err
+	}
+	if err := in.match(h); err != nil {
+		return err
+	}
+	wanted := in.k.Range.Intersect(in.s.groups)
+	for g := wanted.First; g <= wanted.Last; g++ {
+		if err := in.group(g); err != nil {
+			return fmt.Errorf("group %d: %w", g, err)
+		}
+	}
+	return nil
+}
+
+// checkHandle makes sure that the handle makes sense by itself.
+func (in *restorer[K]) checkHandle() error {
+	k := &in.k
+	switch n := k.Range.Intersect(k.Written).Len(); {
+	case len(k.Offsets) != k.Written.Len():
+		return fmt.Errorf("%w: %d offsets for groups %v", ErrCorrupt, len(k.Offsets), k.Written)
+	case n != k.Range.Len():
+		return fmt.Errorf("%w: groups %v are wanted of a stream of groups %v", ErrCorrupt, k.Range, k.Written)
+	case k.Header < 0:
+		return fmt.Errorf("%w: a head of %d bytes", ErrCorrupt, k.Header)
+	}
+	last := k.Header
+	for _, off := range append(k.Offsets[:len(k.Offsets):len(k.Offsets)], k.End) {
+		if off < last {
+			return fmt.Errorf("%w: offset %d comes after offset %d", ErrCorrupt, off, last)
+		}
+		last = off
+	}
+	return nil
+}
+
+// match finds the layout's column for each of the stream's and joins all mistakes.
+func (in *restorer[K]) match(h *head) error {
+	l := in.s.layout
+	if err := codec.Compare(h.key, l.keyCodec.Schema()); err != nil {
+		return fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", h.key, l.keyCodec.Schema(), err)
+	}
+	var errs []error
+	var theirs, ours []*headColumn
+	missing, seen := false, map[string]bool{}
+	for i := range h.columns {
+		old := &h.columns[i]
+		theirs = append(theirs, old)
+		c := l.column(old.name)
+		switch {
+		case seen[old.name]:
+			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
+		case c == nil:
+			missing = true
+		default:
+			if err := c.accepts(old); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		seen[old.name] = true
+		in.columns = append(in.columns, c)
+		in.timers = in.timers || old.kind == KindTimer
+	}
+	if missing {
+		for _, c := range l.columns {
+			ours = append(ours, c.describe())
+		}
+		errs = append(errs, fmt.Errorf("the snapshot holds states that the program does not: it has %s; the program has %s", listed(theirs), listed(ours)))
+	}
+	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
+	for i := range in.columns {
+		in.packed = in.packed && in.columns[i] == l.columns[i]
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Layout) column(name string) *column {
+	for _, c := range l.columns {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// accepts returns why values of a column of a snapshot cannot be read into this one.
+func (c *column) accepts(old *headColumn) error {
+	now := c.describe()
+	if c.kind != old.kind || c.domain != old.domain {
+		return fmt.Errorf("state %q (field %s): it was a %v, is now a %v", c.name, c.field, old, now)
+	}
+	if c.user != nil {
+		if err := codec.Compare(old.user, now.user); err != nil {
+			return fmt.Errorf("state %q (field %s), keys of the map: %w", c.name, c.field, err)
+		}
+	}
+	if c.codec != nil {
+		if err := codec.Compare(old.elem, now.elem); err != nil {
+			return fmt.Errorf("state %q (field %s): %w", c.name, c.field, err)
+		}
+	}
+	return nil
+}
+
+// readAll reads a part of a stream without trusting its length: memory grows with what is really there.
+func readAll(r io.ReaderAt, from, to int64) ([]byte, error) {
+	src, err := io.ReadAll(io.NewSectionReader(r, from, to-from))
+	if err == nil && int64(len(src)) < to-from {
+		err = fmt.Errorf("%w: it ends at byte %d of %d", ErrCorrupt, from+int64(len(src)), to)
+	}
+	return src, err
+}
+
+func (in *restorer[K]) group(g int) error {
+	i := g - in.k.Written.First
+	from, to := in.k.Offsets[i], in.k.End
+	if i+1 < len(in.k.Offsets) {
+		to = in.k.Offsets[i+1]
+	}
+	if from == to {
+		return nil
+	}
+	group := uint32(g) - in.s.first
+	if in.s.tables[group].rows.next > 0 {
+		return errors.New("it was restored before")
+	}
+	n, from, err := in.rowCount(from, to)
+	if err != nil {
+		return err
+	}
+	in.s.tables[group].index.presize(n)
+	if in.packed {
+		return in.packedRows(group, n, from, to)
+	}
+	return in.codedRows(group, n, from, to)
+}
+
+// rowCount reads the number of rows of a group and returns where they begin.
+func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
+	var b [binary.MaxVarintLen64]byte
+	src := b[:min(to-from, int64(len(b)))]
+	if err := readFull(in.r, src, from); err != nil {
+		return 0, 0, err
+	}
+	if err := readFull(in.r, make([]byte, 1), to-1); err != nil { // so that the length can be relied on
+		return 0, 0, err
+	}
+	x, size := binary.Uvarint(src)
+	rows = from + int64(size)
+	if size <= 0 || x > max(uint64(to-rows), 1) || x >= 1<<32-1 { // only an empty key with empty states takes no bytes
+		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
+	}
+	return int(x), rows, nil
+}
+
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: it ends at byte %d of %d", ErrCorrupt, off+int64(n), off+int64(len(p)))
+	}
+	return err
+}
+
+// packedRows reads rows that are written as they lie in memory.
+func (in *restorer[K]) packedRows(group uint32, n int, from, to int64) error {
+	sh, parts := in.s.shape, in.s.layout.packed
+	size := uintptr(0)
+	for _, p := range parts {
+		size += p.size
+	}
+	if int64(n)*int64(size) != to-from {
+		return fmt.Errorf("%w: %d rows of %d bytes in %d bytes", ErrCorrupt, n, size, to-from)
+	}
+	t := &in.s.tables[group]
+	t.rows.reserve(n)
+	whole := size == sh.size && len(parts) == 1
+	for id := uint32(0); int(id) < n; {
+		run, row := t.rows.run(id, n)
+		run = min(run, max(1, readBytes/int(size+1)))
+		var err error
+		if whole {
+			err = readFull(in.r, unsafe.Slice((*byte)(row), uintptr(run)*size), from)
+		} else {
+			err = in.scatter(row, run, int(size), from)
+		}
+		if err != nil {
+			return err
+		}
+		from += int64(run) * int64(size)
+		if err := in.adopt(group, id, run); err != nil {
+			return err
+		}
+		id += uint32(run)
+	}
+	return nil
+}
+
+// readBytes is small enough that rows are still in cache when their keys are indexed.
+const readBytes = 256 << 10
+
+// scatter reads n packed rows and puts their parts where they belong.
+func (in *restorer[K]) scatter(row unsafe.Pointer, n, size int, from int64) error {
+	if cap(in.buf) < n*size {
+		in.buf = make([]byte, n*size)
+	}
+	src := in.buf[:n*size]
+	if err := readFull(in.r, src, from); err != nil {
+		return err
+	}
+	for i := range n {
+		to := unsafe.Add(row, uintptr(i)*in.s.shape.size)
+		for _, p := range in.s.layout.packed {
+			copy(unsafe.Slice((*byte)(unsafe.Add(to, p.off)), p.size), src)
+			src = src[p.size:]
+		}
+	}
+	return nil
+}
+
+// run returns the address of a row and how many rows up to n lie behind it in its slab.
+func (r *rows) run(id uint32, n int) (int, unsafe.Pointer) {
+	s, _ := r.place(id)
+	end := min(int(s.first)+len(s.pages)<<r.sh.shift, n)
+	return end - int(id), r.at(id)
+}
+
+// adopt takes the next n rows into use, whose keys are in place.
+func (in *restorer[K]) adopt(group, id uint32, n int) error {
+	s := in.s
+	t := &s.tables[group]
+	t.rows.next += uint32(n)
+	t.rows.count += n
+	base := t.rows.at(id)
+	for i := range n {
+		key := *(*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
+		h := s.hash(key)
+		if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
+			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, key, g+int(s.first))
+		}
+		if t.index.candidate(uint32(h)) != 0 {
+			if _, twice := t.find(key, uint32(h)); twice {
+				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, key)
+			}
+		}
+		t.rows.setLive(id, true)
+		t.index.add(uint32(h), id)
+		id++
+	}
+	return nil
+}
+
+// codedRows decodes row by row.
+func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
+	src, err := readAll(in.r, from, to)
+	if err != nil {
+		return err
+	}
+	r := &in.s.tables[group].rows
+	for range n {
+		id := r.next
+		r.reserve(int(id) + 1)
+		if src, err = in.s.layout.keyCodec.Decode(src, r.at(id)); err != nil {
+			return fmt.Errorf("key of row %d: %w", id, err)
+		}
+		if err = in.adopt(group, id, 1); err != nil {
+			return err
+		}
+		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
+			return fmt.Errorf("row %d: %w", id, err)
+		}
+	}
+	if len(src) > 0 {
+		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+	}
+	return nil
+}
+
+// row reads the states of a row.
+func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
+	for _, c := range in.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			src, err = c.linked.decode(src, cell, id)
+		case c.encoded != nil:
+			src, err = c.encoded.decode(src, (*string)(cell))
+		case c.kind == KindValue:
+			src, err = c.codec.Decode(src, cell)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("state %q: %w", c.name, err)
+		}
+	}
+	if in.timers {
+		return in.rowTimers(src, id, row)
+	}
+	return src, nil
+}
+
+func (e *Encoded) decode(src []byte, cell *string) (rest []byte, err error) {
+	p := part{codec: e.codec, encoded: true}
+	rest, err = p.decode(src, unsafe.Pointer(cell))
+	if *cell == e.zero {
+		*cell = ""
+	}
+	return rest, err
+}
+
+// rowTimers reads the deadlines of a row and files them.
+func (in *restorer[K]) rowTimers(src []byte, id rowID, row unsafe.Pointer) ([]byte, error) {
+	n, size := binary.Uvarint(src)
+	if size <= 0 {
+		return nil, fmt.Errorf("%w: the number of its timers", ErrCorrupt)
+	}
+	src = src[size:]
+	for ; n > 0; n-- {
+		i, size := binary.Uvarint(src)
+		if size <= 0 || len(src) < size+9 || i >= uint64(len(in.columns)) {
+			return nil, fmt.Errorf("%w: a timer", ErrCorrupt)
+		}
+		c, domain, at := in.columns[i], Domain(src[size]), int64(binary.LittleEndian.Uint64(src[size+1:]))
+		src = src[size+9:]
+		if c.kind != KindTimer || c.domain != domain {
+			return nil, fmt.Errorf("%w: a timer named %q", ErrCorrupt, c.name)
+		}
+		cell := (*timerCell)(unsafe.Add(row, c.off))
+		if cell.deadline != none {
+			return nil, fmt.Errorf("%w: timer %q has two deadlines", ErrCorrupt, c.name)
+		}
+		cell.deadline = stored(at)
+		in.s.core.timers[domain].file(cell, loaded(cell.deadline), entry{id, uint32(c.number)})
+	}
+	return src, nil
+}

@@ -1,0 +1,39 @@
+package state
+
+import (
+	"iter"
+
+	"github.com/weirstream/weir/internal/backend/heap"
+)
+
+// Map holds a map from K to V for each key of the stream. Each entry is read and written on its own, so that a large map costs no more than
+// a small one.
+//
+// K can be made of numbers, strings and bools; V is anything that package codec can encode, and is kept encoded if it holds slices, maps or
+// pointers.
+type Map[K comparable, V any] struct{ column *heap.MapColumn[K, V] }
+
+// Get returns the value under k; ok is false, and the value zero, if there is none.
+func (m *Map[K, V]) Get(k K) (v V, ok bool) { return m.column.Get(k) }
+
+// Put sets the value under k.
+func (m *Map[K, V]) Put(k K, v V) { m.column.Put(k, v) }
+
+// Delete removes k, if it is there.
+func (m *Map[K, V]) Delete(k K) { m.column.Delete(k) }
+
+// Has reports whether there is a value under k.
+func (m *Map[K, V]) Has(k K) bool { return m.column.Has(k) }
+
+// All returns all entries in the order in which their keys were put first, which a restore keeps. The map may be changed during the loop: an
+// entry that is deleted before its turn is left out, and one that is added may be.
+func (m *Map[K, V]) All() iter.Seq2[K, V] { return m.column.Each }
+
+// Len returns the number of entries.
+func (m *Map[K, V]) Len() int { return m.column.Len() }
+
+// Clear removes all entries.
+func (m *Map[K, V]) Clear() { m.column.Clear() }
+
+// DeclareState is for the runtime.
+func (m *Map[K, V]) DeclareState(d *heap.Declaration) { m.column = heap.DeclareMap[K, V](d) }
