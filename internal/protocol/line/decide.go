@@ -320,11 +320,15 @@ func (d *decision) withoutCheckpoint() Verdict {
 // fromOriginAgain restores the snapshot that the job id was started from: it has no checkpoint of its own yet.
 func (d *decision) fromOriginAgain(from Snapshot) Verdict {
 	d.notes = nil // that the snapshot was restored before is no news, as nothing came after it
+	if named := d.Flags.From; named != nil {
+		from = *named // the same snapshot, and the user knows where it is now
+	}
 	if v, wait := d.wantGood(from, "the snapshot this job was started from"); wait {
 		return v
 	}
 	next := d.nextRecord()
-	next.abandon(d.Record.Job().First, d.Record.Reserved)
+	next.abandon(next.Job().First, next.Reserved)
+	next.Jobs[len(next.Jobs)-1].From = &from
 	return d.settle(plan{next: next, from: from, back: true, foreign: !d.Record.Owns(from), noClaim: true})
 }
 
@@ -372,12 +376,13 @@ func (d *decision) nextRecord() Record {
 	if d.Record != nil {
 		next := d.Record.clone()
 		next.Epoch++
+		next.Run = d.NewRun
 		next.End = nil
 		next.addLocations(d.Sources, d.Sinks)
 		d.markDamaged(&next)
 		return next
 	}
-	next := Record{Line: d.NewLine, Name: d.Name, Epoch: 1}
+	next := Record{Line: d.NewLine, Name: d.Name, Epoch: 1, Run: d.NewRun}
 	next.addLocations(d.Sources, d.Sinks)
 	d.takeUp(&next)
 	return next

@@ -18,7 +18,7 @@ import (
 func full() Record {
 	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 10, minute, 0, 0, time.UTC) }
 	return Record{
-		Line: "5f0c1d2e3b4a59687786a5b4c3d2e1f0", Name: "flights", Epoch: 7,
+		Line: "5f0c1d2e3b4a59687786a5b4c3d2e1f0", Name: "flights", Epoch: 7, Run: "00112233445566778899aabbccddeeff",
 		Jobs: []Job{
 			{ID: job.ID{1, 2, 3}, Began: at(0), First: 1},
 			{ID: job.ID{4, 5, 6}, Began: at(1), First: 201, Fresh: true},
@@ -109,7 +109,8 @@ func TestValidate(t *testing.T) {
 		change func(*Record)
 		want   string
 	}{
-		{"no line", func(r *Record) { r.Line = "" }, "both must be set"},
+		{"no line", func(r *Record) { r.Line = "" }, "all must be set"},
+		{"no run", func(r *Record) { r.Run = "" }, "all must be set"},
 		{"no epoch", func(r *Record) { r.Epoch = 0 }, "the first is 1"},
 		{"no job", func(r *Record) { r.Jobs = nil }, "no job id"},
 		{"negative", func(r *Record) { r.Completed = -1 }, "below 0"},
@@ -195,7 +196,7 @@ func TestRecordIsAValue(t *testing.T) {
 	r.Reserve(3)
 	r.WithCompleted(450)
 	r.Ended(End{State: Canceled})
-	s := Situation{Name: "flights", Record: &r, Sinks: map[string]string{"new": "out/new"}, Found: []Found{
+	s := Situation{Name: "flights", NewRun: "r", Record: &r, Sinks: map[string]string{"new": "out/new"}, Found: []Found{
 		{Snapshot: Snapshot{Path: "a", Job: r.Job().ID, Checkpoint: 402}}, {Snapshot: Snapshot{Path: "b", Job: r.Job().ID, Checkpoint: 401}}}}
 	s.Learn("a", Damaged, "length")
 	s.Learn("b", Good, "")
@@ -215,7 +216,7 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
-	small, err := Encode(Record{Line: "l", Name: "n", Epoch: 1, Jobs: []Job{{}}})
+	small, err := Encode(Record{Line: "l", Name: "n", Epoch: 1, Run: "r", Jobs: []Job{{}}})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -28,7 +28,7 @@ const (
 	lockSuffix   = ".lock"
 )
 
-// NewID returns a random name for a line, 32 hexadecimal digits.
+// NewID returns a random name for a line or a run, 32 hexadecimal digits.
 func NewID() string {
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
@@ -127,7 +127,7 @@ func (f *File) retry(ctx context.Context, data []byte) error {
 		return err
 	}
 	if bytes.Equal(now, data) {
-		return nil
+		return nil // nobody else writes the same: a record names its run
 	}
 	if f.tried == nil || !bytes.Equal(now, f.tried) {
 		return fmt.Errorf("%s: %w", f.path, ErrTaken)
