@@ -16,7 +16,7 @@ type Job struct {
 	name     string
 	graph    graph.Graph
 	args     *Args
-	settings config.Layer // the job's own, made in code
+	settings *config.Layer // the job's own, made in code
 	logger   *slog.Logger
 	errs     []error
 }
@@ -39,7 +39,7 @@ func (j *Job) Logger(l *slog.Logger) { j.logger = l }
 // it.
 func (j *Job) Checkpoint(options ...checkpoint.Option) {
 	for _, o := range options {
-		o(&j.settings)
+		o(j.settings)
 	}
 }
 

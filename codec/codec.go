@@ -112,3 +112,34 @@ func (c *Compiled) Immutable() bool { return c.immutable }
 
 // Schema describes the encoding. It is shared and must not be changed.
 func (c *Compiled) Schema() *Schema { return c.schema }
+
+// isPointerFree reports whether no part of a value of type t is a pointer to the garbage collector.
+func isPointerFree(t reflect.Type) bool {
+	return holdsOnly(t, func(t reflect.Type) bool { return t.Kind() <= reflect.Complex128 })
+}
+
+// isImmutable reports whether a shallow copy of a value of type t can never change.
+func isImmutable(t reflect.Type) bool {
+	return holdsOnly(t, func(t reflect.Type) bool {
+		return t.Kind() <= reflect.Complex128 || t.Kind() == reflect.String || t == timeType
+	})
+}
+
+// holdsOnly reports whether leaf holds for t, or t is an array or struct of which this is true.
+func holdsOnly(t reflect.Type, leaf func(reflect.Type) bool) bool {
+	if leaf(t) {
+		return true
+	}
+	switch t.Kind() {
+	case reflect.Array:
+		return t.Len() == 0 || holdsOnly(t.Elem(), leaf)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !holdsOnly(t.Field(i).Type, leaf) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}

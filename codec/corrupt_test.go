@@ -36,7 +36,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"time", sampleOf("", aTime), bytes.Repeat([]byte{255}, 12), "nanoseconds are more than a second"},
 		{"nesting", sampleOf("", chain{}), bytes.Repeat([]byte{1}, MaxDepth+1), "decode field ....Next.Next"},
 		{"opaque length", sampleOf("", even{}), []byte{9}, "its length is damaged"},
-		{"opaque refuses", sampleOf("", struct{ N even }{}), []byte{1, 'x'}, "decode field N: UnmarshalBinary: "},
+		{"opaque refuses", sampleOf("", struct{ N even }{}), []byte{1, 'x'}, "decode field N: UnmarshalBinary: \"x\" is no even number: corrupt value"},
 		{"opaque panics", sampleOf("", even{}), []byte{1, 'p'}, "UnmarshalBinary panics on these bytes: p"},
 	}
 	for _, c := range cases {
@@ -176,7 +176,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		read := src[:len(src)-len(rest)]
-		if again := s.encode(v); s.name != "opaque" && !bytes.Equal(again, read) {
+		if again := s.encode(v); !bytes.Equal(again, read) {
 			t.Fatalf("%s: %x decodes, but encodes as %x", s.name, read, again)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,10 +31,16 @@ type (
 		Items []struct{ Extra any }
 		Rates map[float64]string
 		Seen  map[time.Time]bool
+		Tiny  map[[2]partial]bool
 		Total big.Rat
 		Page  *url.URL
 		Odd   int `codec:"a b"`
 		None  int `codec:""`
+	}
+
+	partial struct {
+		A int
+		B int `codec:"-"`
 	}
 
 	sameNames struct {
@@ -105,7 +112,8 @@ func TestRefusals(t *testing.T) {
 		reflect.TypeFor[badName](),
 		reflect.TypeFor[negative](),
 		reflect.TypeFor[wide](),
-		deep(maxSchemaDepth),
+		deep(reflect.TypeFor[int](), maxSchemaDepth),
+		reflect.StructOf([]reflect.StructField{{Name: strings.Repeat("A", 256), Type: reflect.TypeFor[int]()}}),
 	} {
 		c, err := Of(typ)
 		if err == nil {
@@ -132,22 +140,30 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// deep returns a pointer to a pointer ... to an int, in so many levels more than the int.
-func deep(levels int) reflect.Type {
-	t := reflect.TypeFor[int]()
+// deep returns a pointer to a pointer ... to t, in so many levels more than t has.
+func deep(t reflect.Type, levels int) reflect.Type {
 	for range levels {
 		t = reflect.PointerTo(t)
 	}
 	return t
 }
 
-// One level less is allowed, and works.
+// Whatever has a codec has a schema that can be read back, up to the very limits. The forest has a level for its slice and one for the
+// reference to itself.
 func TestDeepestType(t *testing.T) {
-	c, err := Of(deep(maxSchemaDepth - 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ParseSchema(c.Schema().AppendTo(nil)); err != nil {
-		t.Error(err)
+	for typ, deepest := range map[reflect.Type]int{
+		reflect.TypeFor[int]():    maxSchemaDepth - 1,
+		reflect.TypeFor[forest](): maxSchemaDepth - 2,
+	} {
+		c, err := Of(deep(typ, deepest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseSchema(c.Schema().AppendTo(nil)); err != nil {
+			t.Errorf("%v: %v", c.Type(), err)
+		}
+		if _, err := Of(deep(typ, deepest+1)); err == nil {
+			t.Errorf("%d levels around %v have a codec", deepest+1, typ)
+		}
 	}
 }

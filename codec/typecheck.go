@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -9,27 +8,9 @@ import (
 	"unicode"
 )
 
-// Binary is implemented by types (with the pointer as receiver where that is needed) that bring a binary form of their own. They are
-// encoded with MarshalBinary, and their schema names the form by CodecID instead of describing it.
-//
-// CodecID is called on a zero value and must return constants: a name that identifies the form for as long as snapshots of it exist,
-// and a version from 0 up that changes whenever UnmarshalBinary stops understanding what MarshalBinary used to write. Equal values
-// should marshal to equal bytes.
-//
-// A type that marshals itself but has no CodecID is refused, because only its Go name would tell what the bytes mean. Where the
-// type is foreign, embed it in one of your own and add the method.
-type Binary interface {
-	encoding.BinaryMarshaler
-	encoding.BinaryUnmarshaler
-	CodecID() (name string, version int)
-}
-
 var (
-	timeType        = reflect.TypeFor[time.Time]()
-	durationType    = reflect.TypeFor[time.Duration]()
-	binaryType      = reflect.TypeFor[Binary]()
-	marshalerType   = reflect.TypeFor[encoding.BinaryMarshaler]()
-	unmarshalerType = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+	timeType     = reflect.TypeFor[time.Time]()
+	durationType = reflect.TypeFor[time.Duration]()
 )
 
 // TypeError says why a Go type has no codec.
@@ -103,9 +84,6 @@ func (c *checker) refuse(t reflect.Type, path, why string) {
 
 // schema returns the schema of t, which is found at path. It is of no use once a problem was added.
 func (c *checker) schema(t reflect.Type, path string) *Schema {
-	if up := c.levelsUp(t); up > 0 {
-		return &Schema{Kind: Ref, Up: up}
-	}
 	if c.full {
 		return &Schema{}
 	}
@@ -114,6 +92,9 @@ func (c *checker) schema(t reflect.Type, path string) *Schema {
 		c.refuse(t, path, fmt.Sprintf("the whole type has more than %d parts or %d levels; split it, or give a part of it a binary form of its own (codec.Binary)",
 			maxSchemaNodes, maxSchemaDepth))
 		return &Schema{}
+	}
+	if up := c.levelsUp(t); up > 0 {
+		return &Schema{Kind: Ref, Up: up}
 	}
 	c.within = append(c.within, t)
 	defer func() { c.within = c.within[:len(c.within)-1] }()
@@ -190,9 +171,13 @@ func refusal(k reflect.Kind, path string) string {
 func (c *checker) mapSchema(t reflect.Type, path string) *Schema {
 	before := len(c.problems)
 	key := c.schema(t.Key(), path+"[key]")
-	if len(c.problems) == before && !key.canBeKey() {
+	switch {
+	case len(c.problems) > before:
+	case !key.canBeKey():
 		c.refuse(t.Key(), path+"[key]", "a map key must be made of bools, integers, durations and strings, so that equal keys have equal bytes; "+
 			"use such a type (for a time, its UnixNano)")
+	case leavesOut(t.Key()):
+		c.refuse(t.Key(), path+"[key]", "a map key must not have fields left out, because keys that differ only there would become one; encode them, or use another key")
 	}
 	return &Schema{Kind: Map, Key: key, Elem: c.schema(t.Elem(), path+"[]")}
 }
@@ -248,13 +233,30 @@ func fieldsOf(t reflect.Type) []field {
 		case !sf.IsExported():
 			f.refusal = "the field is unexported; export it, or " + leaveOut
 		case tagged && !validName(tag):
-			f.refusal = fmt.Sprintf("the tag `codec:%q` is no name; use letters, digits and any of _ - . /, or \"-\" to leave the field out", tag)
+			f.refusal = fmt.Sprintf("the tag `codec:%q` is no name; use up to %d bytes of letters, digits and any of _ - . /, or \"-\" to leave the field out", tag, maxNameBytes)
+		case !tagged && !validName(sf.Name):
+			f.refusal = fmt.Sprintf("the name is longer than %d bytes; give it another with `codec:\"name\"`", maxNameBytes)
 		case tagged:
 			f.name = tag
 		}
 		out = append(out, f)
 	}
 	return out
+}
+
+// leavesOut reports whether values of t, which are made of arrays, structs and scalars, can differ without their encodings doing so.
+func leavesOut(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Array:
+		return leavesOut(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Tag.Get("codec") == "-" || f.Name != "_" && leavesOut(f.Type) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // promoted returns the fields of an embedded struct as fields of the struct around it.
@@ -280,113 +282,4 @@ func validName(name string) bool {
 		}
 	}
 	return name != "" && len(name) <= maxNameBytes
-}
-
-// marshalsItself reports whether the methods of t turn it into bytes and back, with an id or without.
-func marshalsItself(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return t.Kind() != reflect.Interface && p.Implements(marshalerType) && p.Implements(unmarshalerType)
-}
-
-func (c *checker) binary(t reflect.Type, path string) *Schema {
-	from := embeddedMarshaler(t)
-	if !reflect.PointerTo(t).Implements(binaryType) {
-		why := "it marshals itself, but only its Go name tells what the bytes mean; add a method CodecID() (name string, version int), or embed it in a type of your own that has one"
-		if from != nil {
-			why = fmt.Sprintf("the embedded field %s lends it a MarshalBinary; give that field a name, or add a method CodecID() (name string, version int) if this is its whole binary form", from.Name)
-		}
-		c.refuse(t, path, why)
-		return &Schema{}
-	}
-	id, err := codecID(t)
-	if err == nil && from != nil {
-		err = notLent(id, from)
-	}
-	if err != nil {
-		c.refuse(t, path, err.Error())
-	}
-	return id
-}
-
-// codecID returns the schema of a type that implements Binary.
-func codecID(t reflect.Type) (s *Schema, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("CodecID panics on a zero value (%v); it must return constants", r)
-		}
-	}()
-	name, version := reflect.New(t).Interface().(Binary).CodecID()
-	if !validName(name) {
-		return nil, fmt.Errorf("its codec name %q is no name; use letters, digits and any of _ - . /", name)
-	}
-	if version < 0 {
-		return nil, fmt.Errorf("its codec version %d is negative", version)
-	}
-	return &Schema{Kind: Opaque, Codec: name, Version: version}, nil
-}
-
-// embeddedMarshaler returns the embedded field of the struct t that may be where its MarshalBinary comes from, or nil. Reflection does not
-// tell a promoted method from one declared on t.
-func embeddedMarshaler(t reflect.Type) *reflect.StructField {
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	for i := range t.NumField() {
-		if f := t.Field(i); f.Anonymous && marshalsItself(pointedTo(f.Type)) {
-			return &f
-		}
-	}
-	return nil
-}
-
-func pointedTo(t reflect.Type) reflect.Type {
-	if t.Kind() == reflect.Pointer {
-		return t.Elem()
-	}
-	return t
-}
-
-// notLent returns an error if the codec id of a struct is that of its embedded field: with promoted methods the other fields would be
-// lost without a word.
-func notLent(id *Schema, from *reflect.StructField) error {
-	inner := pointedTo(from.Type)
-	if !reflect.PointerTo(inner).Implements(binaryType) {
-		return nil
-	}
-	if innerID, err := codecID(inner); err != nil || !innerID.Equal(id) {
-		return nil
-	}
-	return fmt.Errorf("it has the codec id %s/%d of the embedded field %s, whose methods do not know its other fields; give that field a name, or the type methods and an id of its own",
-		id.Codec, id.Version, from.Name)
-}
-
-// isPointerFree reports whether no part of a value of type t is a pointer to the garbage collector.
-func isPointerFree(t reflect.Type) bool {
-	return holdsOnly(t, func(t reflect.Type) bool { return t.Kind() <= reflect.Complex128 })
-}
-
-// isImmutable reports whether a shallow copy of a value of type t can never change.
-func isImmutable(t reflect.Type) bool {
-	return holdsOnly(t, func(t reflect.Type) bool {
-		return t.Kind() <= reflect.Complex128 || t.Kind() == reflect.String || t == timeType
-	})
-}
-
-// holdsOnly reports whether leaf holds for t, or t is an array or struct of which this is true.
-func holdsOnly(t reflect.Type, leaf func(reflect.Type) bool) bool {
-	if leaf(t) {
-		return true
-	}
-	switch t.Kind() {
-	case reflect.Array:
-		return t.Len() == 0 || holdsOnly(t.Elem(), leaf)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if !holdsOnly(t.Field(i).Type, leaf) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -100,8 +101,12 @@ func (e *even) UnmarshalBinary(b []byte) error {
 	if b[0] == 'p' {
 		panic("p")
 	}
-	_, err := fmt.Sscan(string(b), &e.n)
-	return err
+	n, err := strconv.Atoi(string(b))
+	if err != nil || n%2 != 0 || strconv.Itoa(n) != string(b) {
+		return fmt.Errorf("%q is no even number", b)
+	}
+	e.n = n
+	return nil
 }
 
 var (

@@ -1,11 +1,16 @@
-// Package storage is the contract of a place where checkpoints can be kept. Implement FS to keep them somewhere new.
+// Package storage is the contract of a place where checkpoints can be kept. Implement FS to keep them somewhere new, and run
+// storagetest against it.
 //
 // It is small enough for a local disk, a file system on a network and an object store. Paths use slashes and are interpreted by the
 // implementation; a directory need not exist as a thing of its own.
 //
-//   - What Commit, PutIfAbsent and Swap have returned success for survives a crash of the process and of the machine.
+//   - What Commit, PutIfAbsent, Swap and Remove have returned success for survives a crash of the process and of the machine.
 //   - What has not been committed is either absent or a file that nobody refers to.
-//   - All methods may be called concurrently.
+//   - A failed operation may have taken effect all the same (the reply to a network request can be lost). Only ErrNotExist, ErrExist
+//     and ErrChanged say something about what is stored, and an implementation returns them only on proof.
+//   - Errors of the operating system and of context are wrapped, so that errors.Is finds them (no space, permission, deadline).
+//   - Names that begin with ".weir-" belong to implementations: List does not show them and callers do not use them.
+//   - All methods may be called concurrently, also by several processes.
 package storage
 
 import (
@@ -27,28 +32,32 @@ var (
 
 // FS is a place that keeps files.
 type FS interface {
-	// Create begins a new file. It fails with ErrExist rather than overwrite. The file may become visible before Commit.
+	// MakeDir makes sure that a directory exists, and those above it. A place without directories of its own does nothing.
+	MakeDir(ctx context.Context, dir string) error
+	// Create begins a new file and the directories above it. It fails with ErrExist rather than overwrite. The file may become visible
+	// before Commit. The context covers the writer too: once it is cancelled, Write and Commit fail.
 	Create(ctx context.Context, path string) (Writer, error)
-	// Open opens a file for reading. It fails with ErrNotExist only on proof that the file is absent.
+	// Open opens a file for reading. It fails with ErrNotExist only on proof that the file is absent. The context covers the reader too.
 	Open(ctx context.Context, path string) (Reader, error)
 	// PutIfAbsent writes a whole file in one atomic, durable step, and fails with ErrExist if there is one: of several callers
-	// exactly one succeeds, and a reader sees all of the data or no file.
+	// exactly one succeeds, and a reader sees all of the data or no file. It makes the directories above.
 	PutIfAbsent(ctx context.Context, path string, data []byte) error
 	// Swap replaces the content of a file in one atomic, durable step, provided that it still is old; nil old means that there must
-	// be no file. It fails with ErrChanged otherwise.
+	// be no file. It fails with ErrChanged otherwise. It excludes other calls of Swap, not a Remove or a Writer of the same path.
 	Swap(ctx context.Context, path string, old, new []byte) error
 	// List returns the entries directly below a directory in order of name; an absent directory has none.
 	List(ctx context.Context, dir string) ([]Entry, error)
-	// Remove deletes a file or an empty directory. An absent one is no error.
-	Remove(ctx context.Context, path string) error
-	// RemoveAll deletes a directory with all that is below it. An absent one is no error.
+	// Remove deletes files or empty directories, and returns when they are gone for good. An absent one is no error. It goes on after
+	// a failure, in no particular order, and returns one of the errors.
+	Remove(ctx context.Context, paths ...string) error
+	// RemoveAll deletes a directory with all that is below it. An absent one is no error. It is not atomic.
 	RemoveAll(ctx context.Context, dir string) error
 }
 
 // Writer writes one new file. It is used by one goroutine and ended by exactly one of Commit and Abort.
 type Writer interface {
 	io.Writer
-	// Commit makes the file durable and closes it.
+	// Commit makes the file durable and closes it. If it fails, the writer has ended too and removes the file as far as it can.
 	Commit() error
 	// Abort gives the file up and removes what was written of it, as far as that is possible.
 	Abort() error

@@ -19,7 +19,11 @@ const (
 )
 
 // Ledger remembers which checkpoints a task has handled and which the coordinator gave up before they reached it. The zero value is
-// that of a new task. The driver asks Begin for each Snapshot action, and reports to it what else decides an id.
+// that of a new task. The driver
+//
+//   - asks Begin before it performs a Snapshot action;
+//   - calls Handled for an Aborted action;
+//   - when the coordinator gave a checkpoint up, calls Handler.Abort, performs the actions, and then calls Abort.
 type Ledger struct {
 	last      job.CheckpointID   // the highest id handled
 	aborted   []job.CheckpointID // sorted, each above last

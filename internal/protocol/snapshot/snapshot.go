@@ -35,6 +35,9 @@ type Stream struct {
 	Offset int64  // where in the file the stream begins, in bytes
 	Length int64  // in bytes
 	CRC    uint32 // crc32c (Castagnoli) of the stream's bytes
+	// Partial marks what is left of a stream after it was cut on restore: the checksum is that of the whole one, so the part cannot be
+	// checked by itself. A snapshot holds no such streams.
+	Partial bool
 }
 
 // IsEmpty reports whether the stream holds no bytes at all, so that there is nothing to open.
@@ -72,7 +75,8 @@ type List struct {
 	Name   string
 	Mode   Mode
 	Schema []byte // canonical form of the elements' schema, as written by codec.Schema
-	// Offsets has one entry for each element: where it begins in the stream. The last one ends at Stream.Length.
+	// Offsets has one entry for each element, from the first that is wanted on: where it begins in the stream. The last one ends at
+	// Stream.Length.
 	Offsets []int64
 	Stream  Stream
 }
@@ -80,7 +84,7 @@ type List struct {
 // OperatorSubtask is what one subtask of one operator has in a snapshot. A missing value (nil pointer) means that it has no state.
 type OperatorSubtask struct {
 	Keyed []Keyed // at most one when written, possibly several after a cut
-	Lists []List
+	Lists []List  // one of each name when written, possibly several after a restore, whose elements follow one another
 	// Finished marks a subtask that had finished before the checkpoint: its state is gone for good.
 	Finished bool
 }

@@ -39,7 +39,7 @@ func NewSourceReader[T any](env *Env, src source.Source[T], out Pusher[T]) *Sour
 		src:      src,
 		env:      env,
 		out:      out,
-		pointers: holdsPointers[T](),
+		pointers: HoldsPointers[T](),
 	}
 	s.noTimes = make([]int64, chainBatch)
 	for i := range s.noTimes {

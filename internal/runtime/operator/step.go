@@ -36,7 +36,7 @@ type mapped[U any] struct {
 }
 
 func newMapped[U any](next Pusher[U]) mapped[U] {
-	return mapped[U]{next: next, pointers: holdsPointers[U]()}
+	return mapped[U]{next: next, pointers: HoldsPointers[U]()}
 }
 
 // room returns an empty slice for the next batch.
@@ -165,7 +165,7 @@ type FlatMap[T, U any] struct {
 
 // NewFlatMap returns a step that sends what f(r) yields for each record r.
 func NewFlatMap[T, U any](f func(T) iter.Seq[U], out Pusher[U]) *FlatMap[T, U] {
-	return &FlatMap[T, U]{f: f, out: out, pointers: holdsPointers[U]()}
+	return &FlatMap[T, U]{f: f, out: out, pointers: HoldsPointers[U]()}
 }
 
 // Push maps a batch. Results carry the event time of the record they were made from.

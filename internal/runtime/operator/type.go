@@ -54,7 +54,7 @@ func (typeOf[T]) Join(outs []any) any {
 	case 1:
 		return outs[0]
 	}
-	tee := &Tee[T]{pointers: holdsPointers[T]()}
+	tee := &Tee[T]{pointers: HoldsPointers[T]()}
 	for _, o := range outs {
 		tee.outs = append(tee.outs, o.(Pusher[T]))
 	}
@@ -91,7 +91,7 @@ func (typeOf[T]) Count(out any, records *metrics.Counter) any {
 }
 
 func (typeOf[T]) Head(first any) Head {
-	return &head[T]{first: first.(Pusher[T]), pointers: holdsPointers[T]()}
+	return &head[T]{first: first.(Pusher[T]), pointers: HoldsPointers[T]()}
 }
 
 type head[T any] struct {
@@ -117,8 +117,8 @@ func wipe[T any](recs []T, pointers bool) {
 	}
 }
 
-// holdsPointers reports whether a value of type T can keep something else alive.
-func holdsPointers[T any]() bool { return typeHoldsPointers(reflect.TypeFor[T]()) }
+// HoldsPointers reports whether a value of type T can keep something else alive.
+func HoldsPointers[T any]() bool { return typeHoldsPointers(reflect.TypeFor[T]()) }
 
 func typeHoldsPointers(t reflect.Type) bool {
 	switch t.Kind() {

@@ -1,0 +1,335 @@
+package coordinator
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/reason"
+)
+
+// Coordinator decides about the checkpoints of one job. It is used by one goroutine. Make one with New.
+type Coordinator struct {
+	cfg      Config
+	job      Job
+	requests RequestID // the last one given
+	vertices map[job.VertexID]int
+	tasks    [][]task // by vertex and subtask
+	running  bool     // the job runs: between JobRunning and JobNotRunning
+	restore  bool     // RestoreLatest waits for the checkpoint that is being published
+	end      *EndStatus
+	ended    bool
+
+	lastID     job.CheckpointID // the highest id ever handed out
+	queue      queue
+	triggering *trigger // the one trigger under way, nil if none
+	pending    []*pending
+	cleaning   int // checkpoints being deleted
+	forceFull  bool
+	store      store
+	failures   failures
+	expired    []job.CheckpointID // the last ids that ran into their timeout, at most maxExpired
+	stats      statistics
+
+	lastCompletion time.Time // zero before the first
+	periodic       schedule
+
+	actions, drained []Action
+}
+
+// task is what is known of one subtask.
+type task struct {
+	attempt   job.Attempt
+	status    taskStatus
+	endOfData bool
+}
+
+type taskStatus uint8
+
+const (
+	notRunning taskStatus = iota
+	taskRunning
+	taskFinished
+)
+
+// schedule is the periodic timer.
+type schedule struct {
+	timer Timer     // the current one; zero if none is armed
+	next  time.Time // when it fires
+	n     int64     // counts timers
+}
+
+// New returns the coordinator of a job that does not run yet. For a job that goes on, call Restored next. It panics if the config is
+// not valid or a vertex reads from one that does not come before it.
+func New(cfg Config, j Job) *Coordinator {
+	if err := cfg.Validate(); err != nil {
+		panic(fmt.Sprintf("coordinator: %v", err))
+	}
+	c := &Coordinator{cfg: cfg, job: j, vertices: map[job.VertexID]int{}}
+	for i, v := range j.Vertices {
+		for _, in := range v.Inputs {
+			if in.From < 0 || in.From >= i {
+				panic(fmt.Sprintf("coordinator: vertex %d (%s) reads from %d: not in topological order", i, v.Name, in.From))
+			}
+		}
+		c.vertices[v.ID] = i
+		tasks := make([]task, v.Parallelism)
+		for s := range tasks {
+			tasks[s].attempt.Subtask = job.Subtask{Vertex: v.ID, Index: s}
+		}
+		c.tasks = append(c.tasks, tasks)
+	}
+	c.store.capacity = cfg.NumRetained
+	c.failures.tolerable = cfg.TolerableFailures
+	return c
+}
+
+// Actions returns what is to be done since the last call, in order. The slice is valid until the next call of Actions; the driver may
+// call the other methods while it goes through it.
+func (c *Coordinator) Actions() []Action {
+	out := c.actions
+	clear(c.drained)
+	c.actions, c.drained = c.drained[:0], out
+	return out
+}
+
+func (c *Coordinator) emit(a Action) { c.actions = append(c.actions, a) }
+
+// Restoration is what a job finds of its past when it starts.
+type Restoration struct {
+	// Retained are the checkpoints that were kept, oldest first.
+	Retained []Retained
+	// From is the one the job starts from, 0 if it starts empty. It is in Retained.
+	From job.CheckpointID
+	// LastID is the highest checkpoint id that was ever handed out within the job id.
+	LastID job.CheckpointID
+}
+
+// Restored tells, once and before JobRunning, what the job found when it started. If the checkpoint it starts from belongs to someone
+// else, checkpoints are full until one has completed.
+func (c *Coordinator) Restored(r Restoration, now time.Time) {
+	c.lastID = max(c.lastID, r.LastID)
+	for _, kept := range r.Retained {
+		c.lastID = max(c.lastID, kept.ID)
+		c.store.list = append(c.store.list, kept)
+		if kept.ID == r.From {
+			c.forceFull = kept.Foreign
+			c.stats.restored(kept, now)
+		}
+	}
+}
+
+// TaskDeployed reports that a new attempt of a subtask exists. What the earlier one had reported is void; that it failed, or that the
+// job is not running, has been reported before.
+func (c *Coordinator) TaskDeployed(a job.Attempt) {
+	if t := c.taskOf(a.Subtask); t != nil && a.Number > t.attempt.Number {
+		*t = task{attempt: a}
+	}
+}
+
+// TaskRunning reports that an attempt runs and can take part in checkpoints. It implies TaskDeployed.
+func (c *Coordinator) TaskRunning(a job.Attempt) {
+	c.TaskDeployed(a)
+	if t := c.current(a); t != nil && t.status != taskFinished {
+		t.status = taskRunning
+	}
+}
+
+// TaskFailed reports that an attempt failed or was cancelled. A pending checkpoint that it has not acknowledged is given up.
+func (c *Coordinator) TaskFailed(a job.Attempt, now time.Time) {
+	c.taskGone(a, notRunning, reason.TaskFailure, "failed", now)
+}
+
+// TaskFinished reports that an attempt ended well, for good. A pending checkpoint that it has not acknowledged can never complete
+// and is given up at once, uncounted, instead of running into its timeout. The attempt's own acks have been reported before.
+func (c *Coordinator) TaskFinished(a job.Attempt, now time.Time) {
+	c.taskGone(a, taskFinished, reason.CheckpointDeclinedTaskClosing, "finished", now)
+}
+
+func (c *Coordinator) taskGone(a job.Attempt, status taskStatus, why reason.Reason, verb string, now time.Time) {
+	t := c.current(a)
+	if t == nil {
+		return
+	}
+	t.status = status
+	for _, p := range c.pendingNow() {
+		if p.awaits(a) {
+			c.abort(p, failure{why: why, cause: fmt.Sprintf("task %s %s before it acknowledged", c.nameOf(a), verb), attempt: a}, now)
+		}
+	}
+	c.choose(now)
+}
+
+// EndOfData reports that all operators of an attempt have seen the end of the data, or that it was restored as finished. When the last task of the job reports it, a
+// checkpoint is requested at once, so that the job need not wait for the next interval to end.
+func (c *Coordinator) EndOfData(a job.Attempt, now time.Time) {
+	t := c.current(a)
+	if t == nil || t.endOfData || c.end != nil {
+		return
+	}
+	t.endOfData = true
+	if c.running && c.allAtEnd() {
+		c.submit(Configured, now)
+	}
+}
+
+func (c *Coordinator) allAtEnd() bool {
+	for _, tasks := range c.tasks {
+		for i := range tasks {
+			if !tasks[i].endOfData && tasks[i].status != taskFinished {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// JobRunning reports that the job runs and all its tasks that have not finished do. It starts the periodic checkpoints: the first comes
+// after a delay between the minimum pause and the interval, for which random is a random number from 0 to 1.
+func (c *Coordinator) JobRunning(now time.Time, random float64) {
+	if c.end != nil {
+		return
+	}
+	c.stop(reason.CheckpointCoordinatorSuspend, now)
+	c.running = true
+	if c.cfg.Interval > 0 {
+		pause := c.cfg.minPause()
+		c.armPeriodic(pause+time.Duration(random*float64(c.cfg.baseInterval()-pause)), now)
+	}
+	if c.allAtEnd() {
+		c.submit(Configured, now)
+	}
+}
+
+// JobNotRunning reports that the job left its running state, to restart or to end. Requests and pending checkpoints are given up; one
+// whose metadata is being written is not, since it may already be complete.
+func (c *Coordinator) JobNotRunning(now time.Time) { c.stop(reason.CheckpointCoordinatorSuspend, now) }
+
+// RestoreLatest asks which checkpoint to restart the tasks from. The answer is the action Restore. It is held back while the
+// metadata of a checkpoint is being written: whether that one counts must be known before anyone restores another.
+func (c *Coordinator) RestoreLatest(now time.Time) {
+	c.stop(reason.JobFailoverRegion, now)
+	c.restore = true
+	c.settle(now)
+}
+
+// Damaged marks a checkpoint that failed its verification: it is not counted as retained, never restored and never deleted.
+func (c *Coordinator) Damaged(id job.CheckpointID) { c.store.markDamaged(id) }
+
+// End reports how the job ended, after its tasks have stopped. What was pending is given up, Discard is emitted for what the
+// retention says, and Ended at last. Everything later is ignored, except state that arrives late: it is discarded.
+func (c *Coordinator) End(status EndStatus, now time.Time) {
+	if c.end != nil {
+		return
+	}
+	c.end, c.restore = &status, false
+	c.stop(reason.CheckpointCoordinatorShutdown, now)
+	c.settle(now)
+}
+
+// stop ends the periodic checkpoints and gives up all that has not come to be published.
+func (c *Coordinator) stop(why reason.Reason, now time.Time) {
+	c.running = false
+	c.disarmPeriodic()
+	for _, r := range c.queue.takeAll() {
+		c.refuse(r, failure{why: why})
+	}
+	if t := c.triggering; t != nil && t.stopped == reason.None {
+		t.stopped = why
+	}
+	for _, p := range c.pendingNow() {
+		if p.stage != publishing {
+			c.abort(p, failure{why: why}, now)
+		}
+	}
+}
+
+// settle does what waited for the checkpoint that is being published; the end waits also for a trigger under way, which may leave a
+// location behind.
+func (c *Coordinator) settle(now time.Time) {
+	if slices.ContainsFunc(c.pending, func(p *pending) bool { return p.stage == publishing }) {
+		return
+	}
+	if c.restore {
+		c.restore = false
+		c.emitRestore(now)
+	}
+	if c.end != nil && !c.ended && c.triggering == nil {
+		c.ended = true
+		c.finishStore(*c.end)
+	}
+}
+
+func (c *Coordinator) emitRestore(now time.Time) {
+	if latest, ok := c.store.latest(); ok {
+		c.stats.restored(latest, now)
+		c.emit(Restore{Found: true, From: latest})
+		return
+	}
+	c.emit(Restore{Damaged: c.store.damaged()})
+}
+
+// TimerFired reports that the time of an armed timer has come.
+func (c *Coordinator) TimerFired(t Timer, now time.Time) {
+	switch t.Kind {
+	case PeriodicTimer:
+		c.periodicFired(t, now)
+	case ExpiryTimer:
+		c.expire(job.CheckpointID(t.N), now)
+	}
+}
+
+// periodicFired keeps to a grid of times, so that the interval does not drift, and arms the next timer before it asks for a checkpoint.
+func (c *Coordinator) periodicFired(t Timer, now time.Time) {
+	if t != c.periodic.timer {
+		return
+	}
+	c.periodic.timer = Timer{}
+	next := c.periodic.next.Add(c.cfg.baseInterval())
+	c.armPeriodic(max(0, next.Sub(now)), now)
+	c.periodic.next = next
+	c.submit(Periodic, now)
+}
+
+func (c *Coordinator) armPeriodic(after time.Duration, now time.Time) {
+	c.disarmPeriodic()
+	c.periodic.n++
+	c.periodic.timer = Timer{Kind: PeriodicTimer, N: c.periodic.n}
+	c.periodic.next = now.Add(after)
+	c.emit(ArmTimer{Timer: c.periodic.timer, After: after})
+}
+
+func (c *Coordinator) disarmPeriodic() {
+	if c.periodic.timer != (Timer{}) {
+		c.emit(DisarmTimer{Timer: c.periodic.timer})
+		c.periodic.timer = Timer{}
+	}
+}
+
+// taskOf returns the subtask, nil if the job has none such.
+func (c *Coordinator) taskOf(s job.Subtask) *task {
+	v, ok := c.vertices[s.Vertex]
+	if !ok || s.Index < 0 || s.Index >= len(c.tasks[v]) {
+		return nil
+	}
+	return &c.tasks[v][s.Index]
+}
+
+// current returns the subtask of an attempt, nil if the attempt is not its current one.
+func (c *Coordinator) current(a job.Attempt) *task {
+	if t := c.taskOf(a.Subtask); t != nil && t.attempt == a {
+		return t
+	}
+	return nil
+}
+
+// nameOf names a task as people know it, as in "routes (2/4)".
+func (c *Coordinator) nameOf(a job.Attempt) string {
+	v, ok := c.vertices[a.Subtask.Vertex]
+	if !ok {
+		return a.String()
+	}
+	vertex := c.job.Vertices[v]
+	return fmt.Sprintf("%s (%d/%d)", vertex.Name, a.Subtask.Index+1, vertex.Parallelism)
+}

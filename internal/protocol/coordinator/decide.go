@@ -1,0 +1,120 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/reason"
+)
+
+// maxExpired bounds the expired checkpoints that are remembered, to say of a late ack why it came too late.
+const maxExpired = 16
+
+// publishIfComplete asks for the metadata once nothing is missing. The timeout ends here: a checkpoint that may already be visible
+// cannot be given up.
+func (c *Coordinator) publishIfComplete(p *pending, now time.Time) {
+	if p.done || p.stage != collecting || p.left > 0 {
+		return
+	}
+	p.stage = publishing
+	c.emit(DisarmTimer{Timer: p.expiry()})
+	c.emit(WriteMetadata{ID: p.id, Metadata: c.metadata(p, now)})
+}
+
+// MetadataWritten answers WriteMetadata: the checkpoint exists. The pointer is what a restore is given to find it, and metadataBytes
+// the size of the `_metadata` file.
+func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metadataBytes int64, now time.Time) {
+	p := c.find(id)
+	if p == nil || p.stage != publishing {
+		return
+	}
+	c.remove(p)
+	removed := c.store.add(Retained{ID: id, Pointer: pointer})
+	c.forceFull = false
+	c.failures.success(id)
+	c.lastCompletion = now
+	c.stats.completed(p.stats, pointer, metadataBytes, now)
+	c.emit(Completed{Request: p.request.id, Stats: p.stats.clone()})
+	for _, older := range c.pendingNow() {
+		if older.id < id {
+			c.abort(older, failure{why: reason.CheckpointSubsumed}, now)
+		}
+	}
+	c.emit(NotifyComplete{ID: id, Timestamp: p.triggered, Subsumed: newestOwn(removed), Tasks: p.plan.tasks})
+	c.drop(removed)
+	c.settle(now)
+	c.choose(now)
+}
+
+// MetadataFailed answers WriteMetadata: it could not be done. If it is unknown whether the metadata can be seen after all, the
+// checkpoint is given up like any other but nothing of it is deleted.
+func (c *Coordinator) MetadataFailed(id job.CheckpointID, cause string, unknown bool, now time.Time) {
+	p := c.find(id)
+	if p == nil || p.stage != publishing {
+		return
+	}
+	c.giveUp(p, failure{why: reason.FinalizeCheckpointFailure, cause: cause}, unknown, now)
+	c.settle(now)
+	c.choose(now)
+}
+
+func (c *Coordinator) expire(id job.CheckpointID, now time.Time) {
+	p := c.find(id)
+	if p == nil || p.stage == publishing {
+		return
+	}
+	c.abort(p, failure{why: reason.CheckpointExpired}, now)
+	if len(c.expired) == maxExpired {
+		c.expired = c.expired[1:]
+	}
+	c.expired = append(c.expired, id)
+	c.choose(now)
+}
+
+// abort gives a pending checkpoint up and discards what there is of it.
+func (c *Coordinator) abort(p *pending, f failure, now time.Time) { c.giveUp(p, f, false, now) }
+
+func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Time) {
+	c.remove(p)
+	c.stats.failed(p.stats, f, now)
+	c.emit(Failed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: c.store.latestOwn(), Tasks: p.plan.tasks})
+	// While the location is being prepared there is nothing to delete yet: LocationReady does it.
+	if !keepFiles && p.stage != locating {
+		c.discard(Discard{ID: p.id})
+	}
+	c.countFailure(p.id, p.request.kind, f)
+}
+
+func (c *Coordinator) countFailure(id job.CheckpointID, kind RequestKind, f failure) {
+	if c.failures.failure(id, kind, f) && c.running { // else it is failing or has ended already
+		c.emit(FailJob{Message: tooManyFailures(f), Attempt: f.attempt})
+	}
+}
+
+func (c *Coordinator) discard(d Discard) {
+	c.cleaning++
+	c.emit(d)
+}
+
+// CleaningDone answers Discard, whether it succeeded or not.
+func (c *Coordinator) CleaningDone(_ job.CheckpointID, now time.Time) {
+	c.cleaning--
+	c.choose(now)
+}
+
+// drop discards complete checkpoints, except those that belong to someone else.
+func (c *Coordinator) drop(removed []Retained) {
+	for _, r := range removed {
+		if !r.Foreign {
+			c.stats.discarded(r.ID)
+			c.discard(Discard{ID: r.ID, Pointer: r.Pointer})
+		}
+	}
+}
+
+func (c *Coordinator) finishStore(status EndStatus) {
+	kept, removed := c.store.end(c.cfg.Retention.keeps(status))
+	c.drop(removed)
+	c.emit(Ended{Status: status, Kept: kept})
+}

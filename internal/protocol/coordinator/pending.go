@@ -1,0 +1,213 @@
+package coordinator
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+)
+
+// stage is how far a pending checkpoint has come.
+type stage uint8
+
+const (
+	locating   stage = iota // its location is being prepared
+	asking                  // the operators' coordinators are being asked
+	collecting              // the tasks are told, and their acknowledgements come in
+	publishing              // its metadata is being written; nothing can stop it
+)
+
+// pending is a checkpoint that is under way.
+type pending struct {
+	id        job.CheckpointID
+	request   request
+	plan      plan
+	triggered time.Time
+	full      bool
+	stage     stage
+	done      bool // decided, and no longer in Coordinator.pending
+
+	waiting      map[job.Attempt]bool // of the plan's tasks: true until it has acknowledged
+	left         int                  // how many are true
+	states       [][]*snapshot.Task   // by vertex and subtask; nil: no state, or not yet
+	coordinators map[job.OperatorID][]byte
+	stats        *CheckpointStats
+}
+
+func (c *Coordinator) newPending(id job.CheckpointID, t *trigger) *pending {
+	p := &pending{
+		id: id, request: t.request, plan: t.plan, triggered: t.at, full: c.forceFull,
+		waiting: map[job.Attempt]bool{}, left: len(t.plan.tasks), states: make([][]*snapshot.Task, len(c.tasks)),
+	}
+	for _, a := range t.plan.tasks {
+		p.waiting[a] = true
+	}
+	for v := range c.tasks {
+		p.states[v] = make([]*snapshot.Task, len(c.tasks[v]))
+	}
+	p.stats = c.stats.begin(id, t, c.job.Vertices)
+	return p
+}
+
+func (p *pending) expiry() Timer { return Timer{Kind: ExpiryTimer, N: int64(p.id)} }
+
+func (p *pending) awaits(a job.Attempt) bool { return p.waiting[a] }
+
+func (c *Coordinator) find(id job.CheckpointID) *pending {
+	for _, p := range c.pending {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// pendingNow returns the pending checkpoints in a slice that stays as it is while some of them are given up.
+func (c *Coordinator) pendingNow() []*pending { return slices.Clone(c.pending) }
+
+func (c *Coordinator) remove(p *pending) {
+	p.done = true
+	c.pending = slices.DeleteFunc(c.pending, func(o *pending) bool { return o == p })
+	if p.stage != publishing {
+		c.emit(DisarmTimer{Timer: p.expiry()})
+	}
+}
+
+// Ack reports that an attempt has taken its snapshot; state is nil if it has none. The state belongs to the coordinator afterwards.
+// When the last one is there, the checkpoint is published.
+//
+// An ack of a checkpoint that is not pending, or of an attempt that has no part in it, leaves files behind that nobody refers to: they
+// are discarded. A doubled ack is not: its files are those of the first.
+func (c *Coordinator) Ack(a job.Attempt, id job.CheckpointID, state *snapshot.Task, m TaskMetrics, now time.Time) {
+	p := c.find(id)
+	switch {
+	case p == nil && c.store.has(id): // doubled, of a checkpoint that is kept
+		return
+	case p == nil:
+		c.stats.metrics(id, a, c.vertices, m)
+		c.discardState(a, id, state)
+		return
+	}
+	waits, known := p.waiting[a]
+	switch {
+	case !known || p.stage < collecting:
+		c.discardState(a, id, state)
+	case waits:
+		c.accept(p, a, state, m, now)
+	}
+}
+
+func (c *Coordinator) accept(p *pending, a job.Attempt, state *snapshot.Task, m TaskMetrics, now time.Time) {
+	v := c.vertices[a.Subtask.Vertex]
+	if stranger, ok := c.strangeOperator(v, state); ok {
+		cause := fmt.Sprintf("task %s acknowledged with state of operator %s, which it does not have", c.nameOf(a), stranger)
+		c.abort(p, failure{why: reason.CheckpointDeclined, cause: cause, attempt: a}, now)
+		c.choose(now)
+		return
+	}
+	p.waiting[a] = false
+	p.left--
+	p.states[v][a.Subtask.Index] = state
+	p.stats.acked(v, a.Subtask.Index, state, m, now)
+	c.publishIfComplete(p, now)
+}
+
+func (c *Coordinator) strangeOperator(vertex int, state *snapshot.Task) (job.OperatorID, bool) {
+	if state == nil {
+		return job.OperatorID{}, false
+	}
+	for _, s := range state.Operators {
+		if !slices.ContainsFunc(c.job.Vertices[vertex].Operators, func(o Operator) bool { return o.ID == s.ID }) {
+			return s.ID, true
+		}
+	}
+	return job.OperatorID{}, false
+}
+
+// Metrics reports what an attempt measured of a checkpoint that it could not complete.
+func (c *Coordinator) Metrics(a job.Attempt, id job.CheckpointID, m TaskMetrics) {
+	c.stats.metrics(id, a, c.vertices, m)
+}
+
+// Decline reports that an attempt cannot take part in a checkpoint. It is given up for the reason and the attempt is blamed.
+func (c *Coordinator) Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, cause string, now time.Time) {
+	p := c.find(id)
+	if p == nil || p.stage == publishing {
+		return
+	}
+	if _, known := p.waiting[a]; !known {
+		return
+	}
+	if cause == "" {
+		cause = why.Message()
+	}
+	c.abort(p, failure{why: why, cause: fmt.Sprintf("task %s: %s", c.nameOf(a), cause), attempt: a}, now)
+	c.choose(now)
+}
+
+func (c *Coordinator) discardState(a job.Attempt, id job.CheckpointID, state *snapshot.Task) {
+	if hasFiles(state) {
+		c.emit(DiscardState{ID: id, Attempt: a, State: state, Expired: slices.Contains(c.expired, id)})
+	}
+}
+
+func hasFiles(state *snapshot.Task) bool {
+	files := false
+	if state != nil {
+		for _, op := range state.Operators {
+			op.State.EachStream(func(s *snapshot.Stream) { files = files || s.Path != "" })
+		}
+	}
+	return files
+}
+
+// metadata puts the checkpoint together. Of a vertex that is finished for good no state is kept; in one that is finished in part the
+// finished subtasks are marked.
+func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
+	m := c.job.Header
+	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
+	m.Operators = nil
+	for v, vertex := range c.job.Vertices {
+		finished := p.plan.fullyFinished(v) || slices.ContainsFunc(p.states[v], finishedOnRestore)
+		for _, op := range vertex.Operators {
+			state := snapshot.OperatorState{
+				ID: op.ID, Name: op.Name, Named: op.Named, Parallelism: vertex.Parallelism, MaxParallelism: op.MaxParallelism,
+				FullyFinished: finished, Location: op.Location,
+			}
+			if !finished {
+				state.Coordinator = p.coordinators[op.ID]
+				state.Subtasks = p.subtasks(v, op.ID)
+			}
+			m.Operators = append(m.Operators, state)
+		}
+	}
+	return &m
+}
+
+func finishedOnRestore(t *snapshot.Task) bool { return t != nil && t.FinishedOnRestore }
+
+// subtasks returns what each subtask of a vertex has of an operator.
+func (p *pending) subtasks(vertex int, op job.OperatorID) []*snapshot.OperatorSubtask {
+	out := make([]*snapshot.OperatorSubtask, len(p.states[vertex]))
+	for i, state := range p.states[vertex] {
+		switch {
+		case p.plan.finished[vertex][i]:
+			out[i] = &snapshot.OperatorSubtask{Finished: true}
+		case state != nil:
+			out[i] = stateOf(state, op)
+		}
+	}
+	return out
+}
+
+func stateOf(t *snapshot.Task, op job.OperatorID) *snapshot.OperatorSubtask {
+	for _, s := range t.Operators {
+		if s.ID == op {
+			return s.State
+		}
+	}
+	return nil
+}

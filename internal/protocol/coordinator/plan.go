@@ -1,0 +1,96 @@
+package coordinator
+
+import (
+	"fmt"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/reason"
+)
+
+// plan says who takes part in a checkpoint.
+type plan struct {
+	trigger  []job.Attempt // told by the coordinator: those without a running task before them
+	tasks    []job.Attempt // must acknowledge, and are told how it ended: those that run
+	finished [][]bool      // by vertex and subtask: ended before the checkpoint
+}
+
+// fullyFinished reports whether every subtask of a vertex had ended.
+func (p plan) fullyFinished(vertex int) bool {
+	for _, finished := range p.finished[vertex] {
+		if !finished {
+			return false
+		}
+	}
+	return true
+}
+
+// makePlan decides who takes part in a checkpoint that begins now. It fails if a task that has not finished does not run.
+func (c *Coordinator) makePlan() (plan, failure) {
+	if !c.running {
+		return plan{}, failure{why: reason.NotAllRequiredTasksRunning, cause: "the job is not running"}
+	}
+	p := plan{finished: make([][]bool, len(c.tasks))}
+	for v, tasks := range c.tasks {
+		p.finished[v] = make([]bool, len(tasks))
+		covered := c.allHaveRunningInput(v)
+		for i, t := range tasks {
+			switch t.status {
+			case taskFinished:
+				p.finished[v][i] = true
+				continue
+			case notRunning:
+				return plan{}, failure{why: reason.NotAllRequiredTasksRunning, cause: fmt.Sprintf("task %s is not running", c.nameOf(t.attempt))}
+			}
+			p.tasks = append(p.tasks, t.attempt)
+			if !covered && !c.hasRunningInput(v, i) {
+				p.trigger = append(p.trigger, t.attempt)
+			}
+		}
+	}
+	return p, failure{}
+}
+
+// holds reports whether all that a plan counts on still run.
+func (c *Coordinator) holds(p plan) bool {
+	for _, a := range p.tasks {
+		if t := c.current(a); t == nil || t.status != taskRunning {
+			return false
+		}
+	}
+	return true
+}
+
+// allHaveRunningInput answers for a whole vertex where that is possible: one running task is enough on an all-to-all edge, on a
+// pointwise one all must run.
+func (c *Coordinator) allHaveRunningInput(vertex int) bool {
+	for _, in := range c.job.Vertices[vertex].Inputs {
+		running := 0
+		for _, t := range c.tasks[in.From] {
+			if t.status == taskRunning {
+				running++
+			}
+		}
+		if in.AllToAll && running > 0 || running == len(c.tasks[in.From]) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasRunningInput reports whether a running task sends to the subtask on a pointwise edge. All-to-all edges have none that does, or
+// allHaveRunningInput had said so.
+func (c *Coordinator) hasRunningInput(vertex, subtask int) bool {
+	for _, in := range c.job.Vertices[vertex].Inputs {
+		if in.AllToAll {
+			continue
+		}
+		before := c.tasks[in.From]
+		from, to := producers(subtask, len(before), len(c.tasks[vertex]))
+		for _, t := range before[from:to] {
+			if t.status == taskRunning {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,184 @@
+package coordinator
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/reason"
+)
+
+// RequestKind says what kind of checkpoint is asked for, and why.
+type RequestKind uint8
+
+const (
+	Periodic          RequestKind = iota // by the timer
+	Configured                           // by hand, of the job's default type; also the one at the end of the data
+	Full                                 // by hand, without files of earlier ones; not available yet
+	Incremental                          // by hand, with files of earlier ones; not available yet
+	Savepoint                            // for the user; not available yet
+	StopWithSavepoint                    // for the user, and the job ends with it; not available yet
+)
+
+var kindNames = [...]string{"periodic checkpoint", "checkpoint", "full checkpoint", "incremental checkpoint", "savepoint", "stop with savepoint"}
+
+// String returns the kind as people say it.
+func (k RequestKind) String() string {
+	if int(k) >= len(kindNames) {
+		return "unknown request"
+	}
+	return kindNames[k]
+}
+
+func (k RequestKind) isSavepoint() bool { return k == Savepoint || k == StopWithSavepoint }
+
+// RequestID names one request to the coordinator, so that whoever asked can be answered.
+type RequestID int64
+
+// Request asks for a checkpoint. How it ends is told by Completed, Failed or Refused with the id returned here. The error says that
+// there is no such kind of checkpoint in this version.
+func (c *Coordinator) Request(kind RequestKind, now time.Time) (RequestID, error) {
+	if kind > Configured {
+		return 0, fmt.Errorf("%v: not available yet", kind)
+	}
+	return c.submit(kind, now), nil
+}
+
+// request is one wish for a checkpoint.
+type request struct {
+	id   RequestID
+	kind RequestKind
+	at   time.Time
+}
+
+// forced requests go ahead of the limit of concurrent checkpoints: savepoints, as long as checkpoints are aligned.
+func (r request) forced() bool { return r.kind.isSavepoint() }
+
+// maxQueued bounds the requests that wait.
+const maxQueued = 1000
+
+// queue holds the requests that wait, the one to run next first.
+type queue struct{ list []request }
+
+// before orders requests: savepoints first, then forced ones, then those made by hand, then older ones.
+func before(a, b request) int {
+	return cmp.Or(
+		firstIf(a.kind.isSavepoint(), b.kind.isSavepoint()),
+		firstIf(a.forced(), b.forced()),
+		firstIf(a.kind != Periodic, b.kind != Periodic),
+		a.at.Compare(b.at),
+		cmp.Compare(a.id, b.id),
+	)
+}
+
+func firstIf(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+// add inserts a request and returns the one that found no place, which may be the same.
+func (q *queue) add(r request) (dropped request, full bool) {
+	if len(q.list) >= maxQueued && q.list[len(q.list)-1].kind != Periodic {
+		return r, true
+	}
+	at, _ := slices.BinarySearchFunc(q.list, r, before)
+	q.list = slices.Insert(q.list, at, r)
+	if len(q.list) <= maxQueued {
+		return request{}, false
+	}
+	last := q.list[len(q.list)-1]
+	q.list = q.list[:len(q.list)-1]
+	return last, true
+}
+
+func (q *queue) pop() request {
+	r := q.list[0]
+	q.list = slices.Delete(q.list, 0, 1)
+	return r
+}
+
+func (q *queue) takeAll() []request {
+	all := q.list
+	q.list = nil
+	return all
+}
+
+func (q *queue) hasPeriodic() bool {
+	n := len(q.list)
+	return n > 0 && q.list[n-1].kind == Periodic // they come last
+}
+
+// submit queues a request. One periodic request in the queue is enough: the next checkpoint starts the moment it can.
+func (c *Coordinator) submit(kind RequestKind, now time.Time) RequestID {
+	c.requests++
+	r := request{id: c.requests, kind: kind, at: now}
+	switch {
+	case c.end != nil:
+		c.refuse(r, failure{why: reason.CheckpointCoordinatorShutdown})
+	case kind == Periodic && c.queue.hasPeriodic():
+		c.requests-- // nobody knows of it
+		return 0
+	default:
+		if dropped, full := c.queue.add(r); full {
+			c.refuse(dropped, failure{why: reason.TooManyCheckpointRequests})
+		}
+		c.choose(now)
+	}
+	return r.id
+}
+
+// choose starts what may start now. A request that cannot begin makes place for the next.
+func (c *Coordinator) choose(now time.Time) {
+	for {
+		r, ok := c.next(now)
+		if !ok {
+			return
+		}
+		c.begin(r, now)
+	}
+}
+
+// next takes the request to run now from the queue, if there is one.
+func (c *Coordinator) next(now time.Time) (request, bool) {
+	if c.triggering != nil || len(c.queue.list) == 0 || c.cleaning > c.cfg.MaxConcurrent {
+		return request{}, false
+	}
+	head := c.queue.list[0]
+	if !head.forced() {
+		if len(c.pending) >= c.cfg.MaxConcurrent {
+			return request{}, false
+		}
+		if wait := c.pauseLeft(now); head.kind == Periodic && wait > 0 {
+			c.refuse(c.queue.pop(), failure{why: reason.MinimumTimeBetweenCheckpoints})
+			c.armPeriodic(wait, now)
+			return request{}, false
+		}
+	}
+	return c.queue.pop(), true
+}
+
+// pauseLeft returns how long the minimum pause since the last completion still lasts.
+func (c *Coordinator) pauseLeft(now time.Time) time.Duration {
+	if c.lastCompletion.IsZero() {
+		return 0
+	}
+	return c.lastCompletion.Add(c.cfg.minPause()).Sub(now)
+}
+
+// failure is why something did not come about. The cause is in words, and the attempt is the task to blame, zero if there is none.
+type failure struct {
+	why     reason.Reason
+	cause   string
+	attempt job.Attempt
+}
+
+func (c *Coordinator) refuse(r request, f failure) {
+	c.emit(Refused{Request: r.id, Kind: r.kind, Reason: f.why, Cause: f.cause})
+}

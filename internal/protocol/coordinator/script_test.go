@@ -1,0 +1,589 @@
+package coordinator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/script"
+)
+
+// TestScripts plays testdata: what a driver reports to the coordinator of a small job, and what the coordinator has it do. The driver of
+// the scripts answers each action at once with success, except for those named by "hold"; these are answered by a command. Its clock
+// stands still except in "wait", which fires the timers that come due.
+//
+//	vertex NAME PARALLELISM [<INPUT] [<<INPUT] [+coordinator]   adds a vertex; < is a pointwise edge, << one from all to all
+//	job KEY=VALUE...                                            makes the coordinator of the vertices so far
+//	restored ID... from=ID last=ID                              ! after an id: damaged, * belongs to someone else
+//	run [RANDOM]                                                new attempts of all tasks run, and the job with them
+//	ack ID TASK... | all [+file] [+finished-on-restore] ...     acknowledges with state; TASK is NAME/INDEX[#ATTEMPT]
+func TestScripts(t *testing.T) {
+	script.Run(t, "testdata/*.txt", func() script.Player { return (&player{}).play })
+}
+
+var epoch = time.UnixMilli(0).UTC()
+
+type player struct {
+	job     Job
+	byName  map[string]int
+	c       *Coordinator
+	now     time.Time
+	timers  map[Timer]time.Time
+	hold    map[string]bool
+	attempt int
+
+	t   *testing.T
+	out []string
+}
+
+func (p *player) play(t *testing.T, words []string) []string {
+	p.t, p.out = t, nil
+	args := words[1:]
+	switch words[0] {
+	case "vertex":
+		p.addVertex(args)
+	case "graph":
+		p.job, p.byName = Job{}, nil
+	case "job":
+		p.newJob(args)
+	case "hold":
+		for _, w := range args {
+			p.hold[w] = true
+		}
+	case "let":
+		for _, w := range args {
+			delete(p.hold, w)
+		}
+	case "skip": // timers will fire late
+		p.now = p.now.Add(p.duration(args[0]))
+	case "wait":
+		p.wait(args[0])
+	case "stats":
+		p.printStats()
+	case "retained":
+		p.say("%s", describeRetained(p.c.Retained()))
+	default:
+		if !p.playTask(words[0], args) && !p.playAnswer(words[0], args) && !p.playJob(words[0], args) {
+			t.Fatalf("unknown command %q", words)
+		}
+	}
+	p.drain()
+	return p.out
+}
+
+func (p *player) say(format string, args ...any) { p.out = append(p.out, fmt.Sprintf(format, args...)) }
+
+func (p *player) addVertex(args []string) {
+	if p.byName == nil {
+		p.byName = map[string]int{}
+	}
+	name := args[0]
+	v := Vertex{ID: job.VertexID(job.OperatorIDOf(name)), Name: name, Parallelism: p.number(args[1])}
+	op := Operator{ID: job.OperatorIDOf(name), Name: name, MaxParallelism: 128}
+	for _, w := range args[2:] {
+		switch {
+		case w == "+coordinator":
+			op.HasCoordinator = true
+		case strings.HasPrefix(w, "<<"):
+			v.Inputs = append(v.Inputs, Input{From: p.byName[w[2:]], AllToAll: true})
+		default:
+			v.Inputs = append(v.Inputs, Input{From: p.byName[w[1:]]})
+		}
+	}
+	v.Operators = []Operator{op}
+	p.byName[name] = len(p.job.Vertices)
+	p.job.Vertices = append(p.job.Vertices, v)
+}
+
+func (p *player) newJob(args []string) {
+	cfg := DefaultConfig()
+	cfg.Interval, cfg.Timeout = time.Second, 10*time.Second
+	for _, w := range args {
+		key, value, _ := strings.Cut(w, "=")
+		switch key {
+		case "interval":
+			cfg.Interval = p.duration(value)
+		case "timeout":
+			cfg.Timeout = p.duration(value)
+		case "min-pause":
+			cfg.MinPause = p.duration(value)
+		case "tolerable":
+			cfg.TolerableFailures = p.number(value)
+		case "retained":
+			cfg.NumRetained = p.number(value)
+		case "concurrent":
+			cfg.MaxConcurrent = p.number(value)
+		case "retention":
+			cfg.Retention = Retention(slices.Index(retentionNames[:], value))
+		default:
+			p.t.Fatalf("unknown option %q", w)
+		}
+	}
+	if err := cfg.Validate(); err != nil {
+		p.out = strings.Split(err.Error(), "\n")
+		return
+	}
+	p.c = New(cfg, p.job)
+	p.now, p.timers, p.hold, p.attempt = epoch, map[Timer]time.Time{}, map[string]bool{}, 0
+}
+
+// playTask plays what tasks do.
+func (p *player) playTask(command string, args []string) bool {
+	switch command {
+	case "ack":
+		p.ack(args)
+	case "decline":
+		why, ok := reason.Parse(args[2])
+		if !ok {
+			p.t.Fatalf("unknown reason %q", args[2])
+		}
+		p.c.Decline(p.task(args[1]), p.id(args[0]), why, strings.Join(args[3:], " "), p.now)
+	case "metrics":
+		p.c.Metrics(p.task(args[1]), p.id(args[0]), TaskMetrics{Sync: p.duration(args[2])})
+	case "deployed":
+		p.c.TaskDeployed(p.task(args[0]))
+	case "running":
+		p.each(args, func(a job.Attempt) { p.c.TaskRunning(a) })
+	case "failed":
+		p.each(args, func(a job.Attempt) { p.c.TaskFailed(a, p.now) })
+	case "finished":
+		p.each(args, func(a job.Attempt) { p.c.TaskFinished(a, p.now) })
+	case "end-of-data":
+		p.each(args, func(a job.Attempt) { p.c.EndOfData(a, p.now) })
+	default:
+		return false
+	}
+	return true
+}
+
+// playJob plays what happens to the job.
+func (p *player) playJob(command string, args []string) bool {
+	switch command {
+	case "restored":
+		p.restored(args)
+	case "run":
+		random := 0.0
+		if len(args) > 0 {
+			random, _ = strconv.ParseFloat(args[0], 64)
+		}
+		p.attempt++
+		p.each([]string{"all"}, p.c.TaskRunning)
+		p.c.JobRunning(p.now, random)
+	case "job-running":
+		p.c.JobRunning(p.now, 0)
+	case "stop":
+		p.c.JobNotRunning(p.now)
+	case "restore":
+		p.c.RestoreLatest(p.now)
+	case "damaged":
+		p.c.Damaged(p.id(args[0]))
+	case "end":
+		p.c.End(EndStatus(slices.Index(endNames[:], args[0])), p.now)
+	case "request":
+		kind := RequestKind(slices.Index(kindNames[:], strings.Join(args, " ")))
+		if id, err := p.c.Request(kind, p.now); err != nil {
+			p.say("error: %v", err)
+		} else {
+			p.say("request %d", id)
+		}
+	case "requests":
+		for range p.number(args[0]) {
+			p.c.submit(Configured, p.now)
+		}
+	case "tick": // a periodic request without its timer
+		p.c.submit(Periodic, p.now)
+	case "queue":
+		kinds := map[string]int{}
+		for _, r := range p.c.queue.list {
+			kinds[r.kind.String()]++
+		}
+		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+			p.say("%d x %s", kinds[kind], kind)
+		}
+	case "fire":
+		p.c.TimerFired(Timer{Kind: PeriodicTimer, N: int64(p.number(args[0]))}, p.now)
+	default:
+		return false
+	}
+	return true
+}
+
+// playAnswer plays answers to actions that are on hold.
+func (p *player) playAnswer(command string, args []string) bool {
+	switch command {
+	case "id":
+		p.c.IDAllocated(p.id(args[0]), p.now)
+	case "location":
+		p.c.LocationReady(p.id(args[0]), p.now)
+	case "coordinators":
+		p.answerCoordinators(p.id(args[0]))
+	case "sent":
+		p.c.TriggersSent(p.id(args[0]), p.now)
+	case "trigger-failed":
+		why, _ := reason.Parse(args[1])
+		p.c.TriggerFailed(p.id(args[0]), why, strings.Join(args[2:], " "), p.now)
+	case "metadata":
+		p.answerMetadata(p.id(args[0]))
+	case "metadata-failed":
+		p.c.MetadataFailed(p.id(args[0]), strings.Join(args[1:], " "), false, p.now)
+	case "metadata-unknown":
+		p.c.MetadataFailed(p.id(args[0]), strings.Join(args[1:], " "), true, p.now)
+	case "cleaned":
+		p.c.CleaningDone(p.id(args[0]), p.now)
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *player) answerCoordinators(id job.CheckpointID) {
+	states := map[job.OperatorID][]byte{}
+	for _, v := range p.job.Vertices {
+		for _, op := range v.Operators {
+			if op.HasCoordinator {
+				states[op.ID] = fmt.Appendf(nil, "splits of %s", op.Name)
+			}
+		}
+	}
+	p.c.CoordinatorsSnapshotted(id, states, p.now)
+}
+
+func (p *player) answerMetadata(id job.CheckpointID) {
+	p.c.MetadataWritten(id, fmt.Sprintf("chk-%d", id), 100, p.now)
+}
+
+func (p *player) restored(args []string) {
+	var r Restoration
+	for _, w := range args {
+		key, value, set := strings.Cut(w, "=")
+		switch {
+		case key == "from":
+			r.From = p.id(value)
+		case key == "last":
+			r.LastID = p.id(value)
+		case !set:
+			id := p.id(strings.TrimRight(w, "!*"))
+			r.Retained = append(r.Retained, Retained{
+				ID: id, Pointer: fmt.Sprintf("chk-%d", id), Damaged: strings.Contains(w, "!"), Foreign: strings.Contains(w, "*"),
+			})
+		}
+	}
+	p.c.Restored(r, p.now)
+}
+
+// ack acknowledges for the tasks named. Each has one list state in a file of 10 bytes, or none with "+stateless".
+func (p *player) ack(args []string) {
+	state := snapshot.Task{}
+	stateless, m := false, TaskMetrics{StartDelay: time.Millisecond, Sync: 2 * time.Millisecond, NewBytes: 10}
+	var tasks []string
+	for _, w := range args[1:] {
+		switch w {
+		case "+finished-on-restore":
+			state.FinishedOnRestore = true
+		case "+operators-finished":
+			state.OperatorsFinished = true
+		case "+stateless":
+			stateless = true
+		case "+strange":
+			state.Operators = []snapshot.Operator{{ID: job.OperatorIDOf("strange")}}
+		default:
+			tasks = append(tasks, w)
+		}
+	}
+	p.each(tasks, func(a job.Attempt) {
+		own := state
+		if own.Operators == nil {
+			file := snapshot.Stream{Path: "file", Length: 10}
+			own.Operators = []snapshot.Operator{{ID: job.OperatorID(a.Subtask.Vertex), State: &snapshot.OperatorSubtask{Lists: []snapshot.List{{Stream: file}}}}}
+		}
+		if stateless {
+			p.c.Ack(a, p.id(args[0]), nil, m, p.now)
+		} else {
+			p.c.Ack(a, p.id(args[0]), &own, m, p.now)
+		}
+	})
+}
+
+// each calls f for the tasks named, or for all with "all".
+func (p *player) each(names []string, f func(job.Attempt)) {
+	for _, name := range names {
+		if name != "all" {
+			f(p.task(name))
+			continue
+		}
+		for _, v := range p.job.Vertices {
+			for i := range v.Parallelism {
+				f(job.Attempt{Subtask: job.Subtask{Vertex: v.ID, Index: i}, Number: p.attempt})
+			}
+		}
+	}
+}
+
+func (p *player) task(name string) job.Attempt {
+	a := job.Attempt{Number: p.attempt}
+	name, number, set := strings.Cut(name, "#")
+	if set {
+		a.Number = p.number(number)
+	}
+	vertex, index, _ := strings.Cut(name, "/")
+	v, ok := p.byName[vertex]
+	if !ok {
+		p.t.Fatalf("unknown vertex %q", vertex)
+	}
+	a.Subtask = job.Subtask{Vertex: p.job.Vertices[v].ID, Index: p.number(index)}
+	return a
+}
+
+func (p *player) number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n
+}
+
+func (p *player) id(s string) job.CheckpointID { return job.CheckpointID(p.number(s)) }
+
+func (p *player) duration(s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return d
+}
+
+// wait lets time pass, timer by timer.
+func (p *player) wait(d string) {
+	until := p.now.Add(p.duration(d))
+	for {
+		next, at := Timer{}, until
+		for timer, due := range p.timers {
+			if !due.After(at) && (next == Timer{} || due.Before(at)) {
+				next, at = timer, due
+			}
+		}
+		p.now = later(p.now, at)
+		if (next == Timer{}) {
+			return
+		}
+		delete(p.timers, next)
+		p.say("at %v: %s", p.now.Sub(epoch), describeTimer(next))
+		p.c.TimerFired(next, p.now)
+		p.drain()
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// drain prints and performs actions until there are none.
+func (p *player) drain() {
+	for p.c != nil {
+		actions := p.c.Actions()
+		if len(actions) == 0 {
+			return
+		}
+		for _, a := range actions {
+			p.say("%s", p.describe(a))
+			p.perform(a)
+		}
+	}
+}
+
+func (p *player) perform(a Action) {
+	switch a := a.(type) {
+	case ArmTimer:
+		p.timers[a.Timer] = p.now.Add(a.After)
+	case DisarmTimer:
+		delete(p.timers, a.Timer)
+	case AllocateID:
+		p.answer("id", func() { p.c.IDAllocated(a.ID, p.now) })
+	case InitLocation:
+		p.answer("location", func() { p.c.LocationReady(a.ID, p.now) })
+	case SnapshotCoordinators:
+		p.answer("coordinators", func() { p.answerCoordinators(a.ID) })
+	case SendTrigger:
+		p.answer("sent", func() { p.c.TriggersSent(a.ID, p.now) })
+	case WriteMetadata:
+		p.answer("metadata", func() { p.answerMetadata(a.ID) })
+	case Discard:
+		p.answer("cleaned", func() { p.c.CleaningDone(a.ID, p.now) })
+	}
+}
+
+func (p *player) answer(name string, f func()) {
+	if !p.hold[name] {
+		f()
+	}
+}
+
+func (p *player) describe(a Action) string {
+	switch a := a.(type) {
+	case AllocateID:
+		return fmt.Sprintf("allocate id %d", a.ID)
+	case InitLocation:
+		return fmt.Sprintf("init location %d", a.ID)
+	case SnapshotCoordinators:
+		return fmt.Sprintf("snapshot %d coordinators for %d", len(a.Operators), a.ID)
+	case SendTrigger:
+		full := ""
+		if a.Full {
+			full = " full"
+		}
+		return fmt.Sprintf("send%s trigger %d to %s", full, a.ID, p.attempts(a.Tasks))
+	case WriteMetadata:
+		return fmt.Sprintf("write metadata %d: %s", a.ID, describeMetadata(a.Metadata))
+	case NotifyComplete:
+		subsumed := ""
+		if a.Subsumed != 0 {
+			subsumed = fmt.Sprintf(", subsumed %d", a.Subsumed)
+		}
+		return fmt.Sprintf("notify complete %d%s: %s", a.ID, subsumed, p.attempts(a.Tasks))
+	case NotifyAborted:
+		return fmt.Sprintf("notify aborted %d, latest %d: %s", a.ID, a.Latest, p.attempts(a.Tasks))
+	case Discard:
+		return strings.TrimRight(fmt.Sprintf("discard %d %s", a.ID, a.Pointer), " ")
+	case DiscardState:
+		expired := ""
+		if a.Expired {
+			expired = ", expired"
+		}
+		return fmt.Sprintf("discard state of %s for %d%s", p.attempts([]job.Attempt{a.Attempt}), a.ID, expired)
+	case ArmTimer:
+		return fmt.Sprintf("arm %s after %v", describeTimer(a.Timer), a.After)
+	case DisarmTimer:
+		return fmt.Sprintf("disarm %s", describeTimer(a.Timer))
+	case Completed:
+		return fmt.Sprintf("completed %d (%s, request %d): %v, %d bytes", a.Stats.ID, a.Stats.Kind, a.Request, a.Stats.Duration, a.Stats.StateBytes)
+	case Failed:
+		return fmt.Sprintf("failed %d (%s, request %d): %s", a.Stats.ID, a.Stats.Kind, a.Request, withCause(a.Stats.Reason, a.Stats.Cause))
+	case Refused:
+		return fmt.Sprintf("refused %s, request %d: %s", a.Kind, a.Request, withCause(a.Reason, a.Cause))
+	case FailJob:
+		return fmt.Sprintf("fail job: %s", a.Message)
+	case Restore:
+		if a.Found {
+			return fmt.Sprintf("restore %d", a.From.ID)
+		}
+		return fmt.Sprintf("nothing to restore, damaged %v", a.Damaged)
+	case Ended:
+		return fmt.Sprintf("ended %s, kept %s", a.Status, describeRetained(a.Kept))
+	}
+	return fmt.Sprintf("%#v", a)
+}
+
+func withCause(why reason.Reason, cause string) string {
+	if cause == "" {
+		return why.String()
+	}
+	return why.String() + ": " + cause
+}
+
+func describeTimer(t Timer) string {
+	if t.Kind == PeriodicTimer {
+		return fmt.Sprintf("periodic timer %d", t.N)
+	}
+	return fmt.Sprintf("expiry of %d", t.N)
+}
+
+func describeRetained(list []Retained) string {
+	words := []string{"["}
+	for _, r := range list {
+		word := strconv.Itoa(int(r.ID))
+		if r.Damaged {
+			word += "!"
+		}
+		if r.Foreign {
+			word += "*"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(append(words, "]"), " ")
+}
+
+// attempts names tasks; the number is left out for a first attempt.
+func (p *player) attempts(list []job.Attempt) string {
+	words := []string{}
+	for _, a := range list {
+		word := fmt.Sprintf("%s/%d", p.job.Vertices[p.c.vertices[a.Subtask.Vertex]].Name, a.Subtask.Index)
+		if a.Number != 1 {
+			word += fmt.Sprintf("#%d", a.Number)
+		}
+		words = append(words, word)
+	}
+	if len(words) == 0 {
+		return "nobody"
+	}
+	return strings.Join(words, " ")
+}
+
+func describeMetadata(m *snapshot.Metadata) string {
+	var words []string
+	for _, op := range m.Operators {
+		switch {
+		case op.FullyFinished:
+			words = append(words, op.Name+" fully finished")
+			continue
+		case op.Coordinator != nil:
+			words = append(words, fmt.Sprintf("%s (%s)", op.Name, op.Coordinator))
+		default:
+			words = append(words, op.Name)
+		}
+		for _, s := range op.Subtasks {
+			switch {
+			case s == nil:
+				words = append(words, "-")
+			case s.Finished:
+				words = append(words, "finished")
+			default:
+				words = append(words, "state")
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func (p *player) printStats() {
+	s := p.c.Stats()
+	p.say("counts %+v", s.Counts)
+	for _, cs := range s.History {
+		status := [...]string{"in progress", "completed", "failed"}[cs.Status]
+		if cs.Discarded {
+			status += ", discarded"
+		}
+		p.say("%d %s, %d of %d acked, %v, %d bytes, %d new", cs.ID, status, cs.Acked, cs.Tasks, cs.Duration, cs.StateBytes, cs.NewBytes)
+		for _, v := range cs.Vertices {
+			for i, sub := range v.Subtasks {
+				if sub != (SubtaskStats{}) {
+					p.say("  %s/%d acked %v after %v, delay %v, sync %v, %d bytes", v.Name, i, sub.Acked, sub.Duration, sub.Metrics.StartDelay, sub.Metrics.Sync, sub.StateBytes)
+				}
+			}
+		}
+	}
+	if s.LatestCompleted != nil {
+		p.say("latest completed %d", s.LatestCompleted.ID)
+	}
+	if s.LatestFailed != nil {
+		p.say("latest failed %d: %v", s.LatestFailed.ID, s.LatestFailed.Reason)
+	}
+	if s.LatestRestore != nil {
+		p.say("latest restore %d", s.LatestRestore.From.ID)
+	}
+	for _, m := range []struct {
+		name string
+		Measure
+	}{{"duration ms", s.DurationMillis}, {"state bytes", s.StateBytes}, {"new bytes", s.NewBytes}} {
+		p.say("%s: min %d, average %d, max %d of %d", m.name, m.Min, m.Average(), m.Max, m.Count)
+	}
+}

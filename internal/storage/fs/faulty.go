@@ -1,0 +1,286 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/weirstream/weir/storage"
+)
+
+// Op names one kind of operation of a file system, as Fault and the record of Faulty spell it.
+type Op string
+
+// The operations. OpRead, OpWrite, OpCommit and OpAbort are those of readers and writers.
+const (
+	OpMakeDir   Op = "makedir"
+	OpCreate    Op = "create"
+	OpWrite     Op = "write"
+	OpCommit    Op = "commit"
+	OpAbort     Op = "abort"
+	OpOpen      Op = "open"
+	OpRead      Op = "read"
+	OpPut       Op = "put"
+	OpSwap      Op = "swap"
+	OpList      Op = "list"
+	OpRemove    Op = "remove"
+	OpRemoveAll Op = "removeall"
+)
+
+// Forever as Fault.Times lets every matching call fail from the first on.
+const Forever = -1
+
+// Fault says which calls fail and how.
+type Fault struct {
+	Op    Op     // empty: every operation
+	Path  string // pattern of path.Match for the whole path, or for its last part if it has no slash; empty: every path
+	Nth   int    // which matching call is the first to fail, counted from 1 since Inject; 0 is 1
+	Times int    // how many calls fail from then on; 0 is 1
+	Err   error  // what the call fails with
+	// Late carries the operation out and fails then, as when the reply is lost.
+	Late bool
+	// Short is how many bytes a write takes before it fails.
+	Short int
+
+	seen int // matching calls so far
+}
+
+// Faulty lets operations of another file system fail. Without faults it changes nothing. It may be used concurrently.
+type Faulty struct {
+	inner   storage.FS
+	observe func(line string)
+	mu      struct {
+		sync.Mutex
+		faults []*Fault
+	}
+}
+
+var _ storage.FS = (*Faulty)(nil)
+
+// NewFaulty returns a file system that stands before inner. Each operation is told to observe, if that is not nil, as a line of operation,
+// path, what it was about and how it ended. Calls of observe do not overlap if calls of the file system do not.
+func NewFaulty(inner storage.FS, observe func(line string)) *Faulty {
+	if observe == nil {
+		observe = func(string) {}
+	}
+	return &Faulty{inner: inner, observe: observe}
+}
+
+// Inject adds a fault. When several match a call, the one added first decides.
+func (f *Faulty) Inject(fault Fault) {
+	if fault.Err == nil {
+		panic("fs: a Fault needs an Err")
+	}
+	if _, err := path.Match(fault.Path, ""); err != nil {
+		panic(fmt.Sprintf("fs: pattern %q of a Fault: %v", fault.Path, err))
+	}
+	fault.Nth, fault.Times = max(fault.Nth, 1), max(fault.Times, Forever)
+	if fault.Times == 0 {
+		fault.Times = 1
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.faults = append(f.mu.faults, &fault)
+}
+
+// Clear removes all faults.
+func (f *Faulty) Clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.faults = nil
+}
+
+// strike counts the call with every fault and returns the one that hits it, nil if none does.
+func (f *Faulty) strike(op Op, file string) *Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var hit *Fault
+	for _, fault := range f.mu.faults {
+		if !fault.matches(op, file) {
+			continue
+		}
+		fault.seen++
+		if hit == nil && fault.hits() {
+			hit = fault
+		}
+	}
+	return hit
+}
+
+func (t *Fault) matches(op Op, file string) bool {
+	if t.Op != "" && t.Op != op {
+		return false
+	}
+	if t.Path == "" {
+		return true
+	}
+	if !strings.Contains(t.Path, "/") {
+		file = path.Base(file)
+	}
+	ok, _ := path.Match(t.Path, file)
+	return ok
+}
+
+func (t *Fault) hits() bool {
+	return t.seen >= t.Nth && (t.Times == Forever || t.seen < t.Nth+t.Times)
+}
+
+// do runs one operation, or fails in its place or after it.
+func (f *Faulty) do(op Op, file, about string, run func() error) error {
+	hit := f.strike(op, file)
+	var err error
+	if hit == nil || hit.Late {
+		err = run()
+	}
+	if hit != nil && err == nil {
+		err = opError(string(op), file, hit.Err)
+	}
+	f.report(op, file, about, hit, err)
+	return err
+}
+
+func (f *Faulty) report(op Op, file, about string, hit *Fault, err error) {
+	line := string(op) + " " + file
+	if about != "" {
+		line += " (" + about + ")"
+	}
+	switch {
+	case hit != nil && hit.Late:
+		line += ": done, but fails: " + hit.Err.Error()
+	case hit != nil:
+		line += ": fails: " + hit.Err.Error()
+	case err != nil:
+		line += ": " + err.Error()
+	}
+	f.observe(line)
+}
+
+func size(n int) string { return fmt.Sprintf("%d bytes", n) }
+
+// MakeDir implements storage.FS.
+func (f *Faulty) MakeDir(ctx context.Context, dir string) error {
+	return f.do(OpMakeDir, dir, "", func() error { return f.inner.MakeDir(ctx, dir) })
+}
+
+// Create implements storage.FS.
+func (f *Faulty) Create(ctx context.Context, path string) (w storage.Writer, err error) {
+	err = f.do(OpCreate, path, "", func() (err error) {
+		w, err = f.inner.Create(ctx, path)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &faultyWriter{Writer: w, fs: f, path: path}, nil
+}
+
+type faultyWriter struct {
+	storage.Writer
+	fs   *Faulty
+	path string
+}
+
+func (w *faultyWriter) Write(p []byte) (n int, err error) {
+	hit := w.fs.strike(OpWrite, w.path)
+	if hit == nil {
+		n, err = w.Writer.Write(p)
+	} else {
+		n, err = w.Writer.Write(p[:min(hit.Short, len(p))])
+		if err == nil {
+			err = opError(string(OpWrite), w.path, hit.Err)
+		}
+	}
+	w.fs.report(OpWrite, w.path, size(n), hit, err)
+	return n, err
+}
+
+// Commit ends the writer also when it is made to fail, as the contract demands.
+func (w *faultyWriter) Commit() error {
+	hit := w.fs.strike(OpCommit, w.path)
+	var err error
+	switch {
+	case hit == nil || hit.Late:
+		err = w.Writer.Commit()
+	default:
+		err = w.Writer.Abort()
+	}
+	if hit != nil && err == nil {
+		err = opError(string(OpCommit), w.path, hit.Err)
+	}
+	w.fs.report(OpCommit, w.path, "", hit, err)
+	return err
+}
+
+func (w *faultyWriter) Abort() error {
+	return w.fs.do(OpAbort, w.path, "", w.Writer.Abort)
+}
+
+// Open implements storage.FS.
+func (f *Faulty) Open(ctx context.Context, path string) (r storage.Reader, err error) {
+	err = f.do(OpOpen, path, "", func() (err error) {
+		r, err = f.inner.Open(ctx, path)
+		return err
+	})
+	if err != nil {
+		if r != nil {
+			r.Close() // a late fault; nothing was written
+		}
+		return nil, err
+	}
+	return &faultyReader{Reader: r, fs: f, path: path}, nil
+}
+
+type faultyReader struct {
+	storage.Reader
+	fs   *Faulty
+	path string
+}
+
+func (r *faultyReader) ReadAt(p []byte, off int64) (n int, err error) {
+	err = r.fs.do(OpRead, r.path, fmt.Sprintf("%d bytes at %d", len(p), off), func() (err error) {
+		n, err = r.Reader.ReadAt(p, off)
+		return err
+	})
+	return n, err
+}
+
+// PutIfAbsent implements storage.FS.
+func (f *Faulty) PutIfAbsent(ctx context.Context, path string, data []byte) error {
+	return f.do(OpPut, path, size(len(data)), func() error { return f.inner.PutIfAbsent(ctx, path, data) })
+}
+
+// Swap implements storage.FS.
+func (f *Faulty) Swap(ctx context.Context, path string, old, new []byte) error {
+	return f.do(OpSwap, path, size(len(new)), func() error { return f.inner.Swap(ctx, path, old, new) })
+}
+
+// List implements storage.FS.
+func (f *Faulty) List(ctx context.Context, dir string) (entries []storage.Entry, err error) {
+	err = f.do(OpList, dir, "", func() (err error) {
+		entries, err = f.inner.List(ctx, dir)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+// Remove implements storage.FS. Each path is an operation of its own.
+func (f *Faulty) Remove(ctx context.Context, paths ...string) error {
+	var first error
+	for _, path := range paths {
+		err := f.do(OpRemove, path, "", func() error { return f.inner.Remove(ctx, path) })
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// RemoveAll implements storage.FS.
+func (f *Faulty) RemoveAll(ctx context.Context, dir string) error {
+	return f.do(OpRemoveAll, dir, "", func() error { return f.inner.RemoveAll(ctx, dir) })
+}

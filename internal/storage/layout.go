@@ -1,0 +1,176 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/storage"
+)
+
+// MetadataName is the name of the file that makes a directory a checkpoint.
+const MetadataName = "_metadata"
+
+const (
+	sharedDir    = "shared"
+	taskOwnedDir = "taskowned"
+	chkPrefix    = "chk-"
+)
+
+// Found is one checkpoint directory of a job.
+type Found struct {
+	ID        job.CheckpointID
+	Path      string // the directory
+	Published bool   // whether it has a `_metadata`; without one it is the rest of a checkpoint that never came to exist
+}
+
+// JobDir returns the directory of one job's checkpoints.
+func JobDir(dir string, id job.ID) string { return join(dir, id.String()) }
+
+// CheckpointDir returns the directory of one checkpoint. It is also the checkpoint's pointer.
+func CheckpointDir(dir string, id job.ID, chk job.CheckpointID) string {
+	return join(JobDir(dir, id), chkPrefix+strconv.FormatInt(int64(chk), 10))
+}
+
+// List returns the checkpoint directories of a job in order of id, unfinished ones included: an id that was handed out once is not to be
+// used again. A job without a directory has none.
+func List(ctx context.Context, fs storage.FS, dir string, id job.ID) ([]Found, error) {
+	entries, err := fs.List(ctx, JobDir(dir, id))
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints of job %s: %w", id, err)
+	}
+	var found []Found
+	for _, e := range entries {
+		chk, ok := parseCheckpointDir(e)
+		if !ok {
+			continue
+		}
+		at := CheckpointDir(dir, id, chk)
+		published, err := hasMetadata(ctx, fs, at)
+		if err != nil {
+			return nil, fmt.Errorf("list checkpoints of job %s: %w", id, err)
+		}
+		found = append(found, Found{ID: chk, Path: at, Published: published})
+	}
+	slices.SortFunc(found, func(a, b Found) int { return int(a.ID - b.ID) })
+	return found, nil
+}
+
+// parseCheckpointDir accepts only the form that CheckpointDir writes: chk-07 is somebody else's.
+func parseCheckpointDir(e storage.Entry) (job.CheckpointID, bool) {
+	digits, ok := strings.CutPrefix(e.Name, chkPrefix)
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return job.CheckpointID(n), e.Dir && ok && err == nil && n > 0 && digits == strconv.FormatInt(n, 10)
+}
+
+func hasMetadata(ctx context.Context, fs storage.FS, dir string) (bool, error) {
+	entries, err := fs.List(ctx, dir)
+	return slices.ContainsFunc(entries, func(e storage.Entry) bool { return e.Name == MetadataName && !e.Dir }), err
+}
+
+// layout is what both kinds of storage have in common: the directories, publishing and deleting.
+type layout struct {
+	fs  storage.FS
+	dir string
+	job job.ID
+}
+
+func (l *layout) checkpointDir(id job.CheckpointID) string { return CheckpointDir(l.dir, l.job, id) }
+
+func (l *layout) List(ctx context.Context) ([]Found, error) { return List(ctx, l.fs, l.dir, l.job) }
+
+func (l *layout) InitJob(ctx context.Context) error {
+	for _, name := range []string{sharedDir, taskOwnedDir} {
+		if err := l.fs.MakeDir(ctx, join(JobDir(l.dir, l.job), name)); err != nil {
+			return fmt.Errorf("prepare the checkpoint directory of job %s: %w", l.job, err)
+		}
+	}
+	return nil
+}
+
+func (l *layout) InitCheckpoint(ctx context.Context, id job.CheckpointID) error {
+	if err := l.fs.MakeDir(ctx, l.checkpointDir(id)); err != nil {
+		return fmt.Errorf("checkpoint %d: prepare its directory: %w", id, err)
+	}
+	return nil
+}
+
+func (l *layout) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (string, error) {
+	if meta.Checkpoint != id || meta.Job != l.job {
+		panic(fmt.Sprintf("storage: metadata of checkpoint %d of job %s published as checkpoint %d of job %s", meta.Checkpoint, meta.Job, id, l.job))
+	}
+	data, err := snapshot.Encode(meta)
+	if err != nil {
+		return "", fmt.Errorf("checkpoint %d: encode metadata: %w", id, err)
+	}
+	dir := l.checkpointDir(id)
+	if err := l.putOnce(ctx, join(dir, MetadataName), data); err != nil {
+		return "", fmt.Errorf("checkpoint %d: publish metadata: %w", id, err)
+	}
+	return dir, nil
+}
+
+// putOnce is PutIfAbsent that can be repeated: when the reply to an earlier call was lost, the file stands there already, and is ours if
+// it holds the same bytes.
+func (l *layout) putOnce(ctx context.Context, name string, data []byte) error {
+	err := l.fs.PutIfAbsent(ctx, name, data)
+	if !errors.Is(err, storage.ErrExist) {
+		return err
+	}
+	present, readErr := readFile(ctx, l.fs, name)
+	if readErr != nil {
+		return readErr
+	}
+	if !bytes.Equal(present, data) {
+		return err
+	}
+	return nil
+}
+
+func (l *layout) LoadCheckpoint(ctx context.Context, id job.CheckpointID) (*snapshot.Metadata, error) {
+	return Load(ctx, l.fs, l.checkpointDir(id))
+}
+
+func (l *layout) Verify(ctx context.Context, meta *snapshot.Metadata) error {
+	return Verify(ctx, l.fs, meta)
+}
+
+func (l *layout) OpenStream(ctx context.Context, s snapshot.Stream) (*StreamReader, error) {
+	return OpenStream(ctx, l.fs, s)
+}
+
+func (l *layout) ReadStream(ctx context.Context, s snapshot.Stream) ([]byte, error) {
+	return ReadStream(ctx, l.fs, s)
+}
+
+func (l *layout) Discard(ctx context.Context, id job.CheckpointID) error {
+	return Discard(ctx, l.fs, l.checkpointDir(id))
+}
+
+func (l *layout) DiscardStreams(ctx context.Context, id job.CheckpointID, streams ...snapshot.Stream) error {
+	if err := l.fs.Remove(ctx, ownFiles(l.checkpointDir(id), streams)...); err != nil {
+		return fmt.Errorf("checkpoint %d: discard streams: %w", id, err)
+	}
+	return nil
+}
+
+func (l *layout) RemoveUnfinished(ctx context.Context, id job.CheckpointID) error {
+	dir := l.checkpointDir(id)
+	published, err := hasMetadata(ctx, l.fs, dir)
+	if err == nil && published {
+		err = fmt.Errorf("%s: %w: the checkpoint was published", join(dir, MetadataName), storage.ErrExist)
+	}
+	if err == nil {
+		err = l.fs.RemoveAll(ctx, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("checkpoint %d: remove unfinished files: %w", id, err)
+	}
+	return nil
+}

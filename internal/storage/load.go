@@ -1,0 +1,89 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/storage"
+)
+
+// Load reads the metadata of a checkpoint or savepoint, given by its directory or its metadata file, and turns the names of its files into
+// full paths. It does not touch the files: see Verify.
+//
+// Of its errors, Absent means that there is nothing of that name, or a directory without metadata, and Corrupt that the metadata is
+// damaged. Metadata of a format that this version does not know is neither.
+func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadata, error) {
+	if pointer == NotAddressable {
+		return nil, fmt.Errorf("load checkpoint %s: it was kept in the memory of a process that has ended", pointer)
+	}
+	dir := snapshotDir(pointer)
+	name := join(dir, MetadataName)
+	data, err := readFile(ctx, fs, name)
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil, explainAbsent(ctx, fs, dir, pointer, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load checkpoint: %w", err)
+	}
+	meta, err := snapshot.Decode(data)
+	if errors.Is(err, snapshot.ErrDamaged) {
+		return nil, fmt.Errorf("load checkpoint: %w", &CorruptError{File: name, Why: err.Error()})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load checkpoint: %s: %w", name, err)
+	}
+	meta.EachStream(func(s *snapshot.Stream) {
+		if s.Path != "" {
+			s.Path = resolve(dir, *s)
+		}
+	})
+	return meta, nil
+}
+
+// snapshotDir returns the directory that a pointer means.
+func snapshotDir(pointer string) string {
+	if dir, name := split(pointer); name == MetadataName {
+		return dir
+	}
+	return strings.TrimRight(pointer, "/")
+}
+
+// explainAbsent tells apart what a user may have got wrong. All of them are absent to errors.Is.
+func explainAbsent(ctx context.Context, fs storage.FS, dir, pointer string, absent error) error {
+	entries, err := fs.List(ctx, dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("load checkpoint %s: %w", pointer, absent)
+	case len(entries) == 0:
+		return &absentError{fmt.Sprintf("load checkpoint: there is no checkpoint or savepoint %s", pointer)}
+	}
+	var inside []string
+	for _, e := range entries {
+		if _, ok := parseCheckpointDir(e); ok {
+			inside = append(inside, e.Name)
+		}
+	}
+	if len(inside) > 0 {
+		return &absentError{fmt.Sprintf("load checkpoint: %s is not a checkpoint but holds some: name one of %s", dir, strings.Join(inside, ", "))}
+	}
+	return &absentError{fmt.Sprintf("load checkpoint: directory %s has no %s: the checkpoint was not completed or is being deleted", dir, MetadataName)}
+}
+
+// absentError is a storage.ErrNotExist whose text speaks of checkpoints instead of files.
+type absentError struct{ text string }
+
+func (e *absentError) Error() string        { return e.text }
+func (e *absentError) Is(target error) bool { return target == storage.ErrNotExist }
+
+func readFile(ctx context.Context, fs storage.FS, name string) ([]byte, error) {
+	r, err := fs.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, r.Size())
+	err = readAt(r, name, data, 0)
+	return data, errors.Join(err, r.Close())
+}

@@ -1,0 +1,56 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/storage/fs"
+)
+
+// memory keeps all streams in `_metadata`: in a directory if there is one, otherwise in this process.
+type memory struct {
+	layout
+	limit    int
+	survives bool
+}
+
+// NewMemory returns the storage that keeps all state inside `_metadata`, and without a directory keeps that in memory too. It does no I/O.
+func NewMemory(o MemoryOptions) (Storage, error) {
+	switch {
+	case o.Job.IsZero() || o.Dir != "" && o.FS == nil:
+		panic("storage: NewMemory needs a job id, and for a directory a file system")
+	case o.MaxStream < 0:
+		return nil, fmt.Errorf("largest state of %d bytes for checkpoints in memory: must not be negative", o.MaxStream)
+	}
+	m := &memory{layout: layout{fs: o.FS, dir: o.Dir, job: o.Job}, limit: o.MaxStream, survives: o.Dir != ""}
+	if m.limit == 0 {
+		m.limit = DefaultMaxStream
+	}
+	if !m.survives {
+		m.fs, m.dir = fs.NewMemory(), "memory"
+	}
+	return m, nil
+}
+
+func (m *memory) NewWriter(ctx context.Context, _ job.CheckpointID, scope snapshot.Scope) *StreamWriter {
+	return newStreamWriter(ctx, place{scope: scope, limit: m.limit})
+}
+
+func (m *memory) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (string, error) {
+	pointer, err := m.layout.PublishMetadata(ctx, id, meta)
+	if err == nil && !m.survives {
+		pointer = NotAddressable
+	}
+	return pointer, err
+}
+
+func (m *memory) Survives() bool { return m.survives }
+
+func (m *memory) String() string {
+	if m.survives {
+		return "jobmanager (memory, metadata in " + m.dir + ")"
+	}
+	return "jobmanager (memory)"
+}

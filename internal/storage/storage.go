@@ -1,0 +1,121 @@
+// Package storage answers where the bytes of a job's checkpoints are.
+//
+// A Storage belongs to one job. Tasks write streams of state to it, the coordinator publishes what they acknowledged, a restore loads
+// and reads it. Both kinds, files and memory, write the same layout and the same `_metadata`:
+//
+//	<dir>/<job id>/shared/            files that may belong to several checkpoints
+//	<dir>/<job id>/taskowned/         files that tasks look after themselves
+//	<dir>/<job id>/chk-<id>/          the files of one checkpoint
+//	<dir>/<job id>/chk-<id>/_metadata what the checkpoint consists of; it exists if and only if this file does
+//
+// The order for one checkpoint: InitCheckpoint, then NewWriter for each stream and Finish, then PublishMetadata or else
+// RemoveUnfinished; later Discard.
+//
+//   - A stream that Finish has returned is durable.
+//   - PublishMetadata is one atomic step, and comes last.
+//   - ErrCorrupt is returned on proof of damage only: a wrong length, a wrong checksum, a file that is definitely absent. Any other
+//     failure comes through as it is, because to go back to an older checkpoint after a mere time-out would undo committed work.
+//   - Nothing here tries again. What is worth another try, and how often, is up to the caller: see Classify. Each operation may be
+//     repeated after any failure.
+//   - A Storage may be used concurrently; one StreamWriter by one goroutine.
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/storage"
+)
+
+// NotAddressable is the pointer of a checkpoint that is kept in memory only: nothing outside the process can restore it.
+const NotAddressable = "<checkpoint-not-externally-addressable>"
+
+// Storage keeps the checkpoints of one job. NewFiles and NewMemory make one.
+type Storage interface {
+	// InitJob makes the directories that all checkpoints of the job need, and so finds out early whether the place can be written to.
+	InitJob(ctx context.Context) error
+	// InitCheckpoint makes the directory of one checkpoint. It is called before tasks are told to begin.
+	InitCheckpoint(ctx context.Context, id job.CheckpointID) error
+	// NewWriter begins one stream of state of a checkpoint. It does no I/O: that begins when the stream outgrows its buffer. The
+	// context covers the writer until it has ended.
+	NewWriter(ctx context.Context, id job.CheckpointID, scope snapshot.Scope) *StreamWriter
+	// PublishMetadata makes the checkpoint exist, and returns its pointer: what a user gives to `-s`. It may be repeated after a
+	// failure; if another process has published something else under this id, it fails with storage.ErrExist. The file names in
+	// meta stay relative.
+	PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, err error)
+	// LoadCheckpoint reads back the metadata of a published checkpoint of this job, with full paths as Load does.
+	LoadCheckpoint(ctx context.Context, id job.CheckpointID) (*snapshot.Metadata, error)
+	// Verify reads all that the snapshot refers to and compares lengths and checksums: see the function Verify.
+	Verify(ctx context.Context, meta *snapshot.Metadata) error
+	// OpenStream opens one stream of a loaded snapshot, of this job or another in the same file system: see the function OpenStream.
+	OpenStream(ctx context.Context, s snapshot.Stream) (*StreamReader, error)
+	// ReadStream returns all bytes of one stream of a loaded snapshot after it has verified them: see the function ReadStream.
+	ReadStream(ctx context.Context, s snapshot.Stream) ([]byte, error)
+	// List returns the job's checkpoints in order of id, unfinished ones included.
+	List(ctx context.Context) ([]Found, error)
+	// Discard deletes a published checkpoint: first its metadata, so that nobody finds it any more, then the files that belong to it
+	// alone, then its directory unless something foreign lies in it. It goes on after a failure and returns the first. A
+	// checkpoint that is not there is no error.
+	Discard(ctx context.Context, id job.CheckpointID) error
+	// DiscardStreams deletes the files behind streams that were acknowledged for a checkpoint which was aborted. Shared files stay.
+	DiscardStreams(ctx context.Context, id job.CheckpointID, streams ...snapshot.Stream) error
+	// RemoveUnfinished deletes what there is of a checkpoint that was not published. It refuses with storage.ErrExist to delete one
+	// that was.
+	RemoveUnfinished(ctx context.Context, id job.CheckpointID) error
+	// Survives reports whether checkpoints outlive the process. If not, pointers are NotAddressable.
+	Survives() bool
+	// String names kind and place for messages, as in `filesystem /var/lib/weir`.
+	String() string
+}
+
+// FilesOptions says where and how checkpoints are kept in files.
+type FilesOptions struct {
+	FS  storage.FS
+	Dir string // the checkpoint directory; the job's own directory is made in it
+	Job job.ID
+	// InlineThreshold is the length in bytes up to which a stream is kept in `_metadata` instead of a file of its own. At most
+	// MaxInlineThreshold. A higher value means fewer files and a larger `_metadata`, all of which the coordinator holds in memory.
+	InlineThreshold int
+	// WriteBuffer is the number of bytes gathered before they are written to a file. The larger of it and InlineThreshold is used.
+	WriteBuffer int
+}
+
+// Defaults and limits of the options.
+const (
+	DefaultInlineThreshold = 20 << 10
+	MaxInlineThreshold     = 1 << 20
+	DefaultWriteBuffer     = 4 << 10
+	DefaultMaxStream       = 5 << 20
+)
+
+// NewFiles returns the storage that keeps checkpoints as files below a directory. It does no I/O.
+func NewFiles(o FilesOptions) (Storage, error) {
+	switch {
+	case o.FS == nil || o.Job.IsZero():
+		panic("storage: NewFiles needs a file system and a job id")
+	case o.Dir == "":
+		return nil, fmt.Errorf("filesystem checkpoint storage: no checkpoint directory is set")
+	case o.InlineThreshold < 0 || o.InlineThreshold > MaxInlineThreshold:
+		return nil, fmt.Errorf("inline threshold of %d bytes: must be between 0 and %d", o.InlineThreshold, MaxInlineThreshold)
+	case o.WriteBuffer < 0:
+		return nil, fmt.Errorf("write buffer of %d bytes: must not be negative", o.WriteBuffer)
+	}
+	return &files{
+		layout:    layout{fs: o.FS, dir: o.Dir, job: o.Job},
+		threshold: o.InlineThreshold,
+		buffer:    max(o.WriteBuffer, o.InlineThreshold),
+	}, nil
+}
+
+// MemoryOptions says how checkpoints are kept in memory.
+type MemoryOptions struct {
+	Job job.ID
+	// MaxStream is the largest stream that is accepted, in bytes; 0 means DefaultMaxStream. All streams of a checkpoint are held in
+	// memory at once, several times over while it is being completed.
+	MaxStream int
+	// FS and Dir, if Dir is not empty, are where `_metadata` is written, with all state in it, so that the checkpoint survives the process.
+	FS  storage.FS
+	Dir string
+}

@@ -1,0 +1,211 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/storage"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// nameAttempts is how often a new random name is tried when a file of that name exists. One collision is as good as impossible; ten mean
+// that the place answers nonsense.
+const nameAttempts = 10
+
+// TooLargeError reports a stream of state that is larger than checkpoints in memory allow.
+type TooLargeError struct {
+	Limit int // the largest stream accepted, in bytes
+	Size  int // bytes that were about to be in it; there may have been more to come
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("a state of at least %d bytes is larger than the %d bytes that checkpoints in memory hold for each; "+
+		"keep checkpoints in files (execution.checkpointing.dir), or raise the limit in code", e.Size, e.Limit)
+}
+
+// StreamWriter writes one stream of state. It is used by one goroutine and ended by Finish or Abort; Abort after the end does nothing.
+type StreamWriter struct {
+	ctx   context.Context
+	place place
+	buf   []byte // what has not been written to the file
+	file  storage.Writer
+	name  string // of file, as the stream will refer to it
+	done  int64  // bytes written to the file
+	crc   uint32 // of all bytes, those in buf included
+	err   error  // the first failure; the stream is lost
+	ended bool
+}
+
+// place says where the bytes of a StreamWriter go.
+type place struct {
+	scope  snapshot.Scope
+	inline int // a stream of up to so many bytes is kept inline
+	buffer int // bytes to gather before they are written; at least inline
+
+	// For files.
+	fs     storage.FS
+	dir    string // where the file is made
+	prefix string // what goes before the file's name in a reference to it
+
+	// limit, if fs is nil, is the largest stream accepted.
+	limit int
+}
+
+func newStreamWriter(ctx context.Context, p place) *StreamWriter {
+	return &StreamWriter{ctx: ctx, place: p}
+}
+
+// Size returns the number of bytes written so far, which is the offset of the next one in the stream.
+func (w *StreamWriter) Size() int64 { return w.done + int64(len(w.buf)) }
+
+// Write adds bytes to the stream. After a failure the stream is lost, every later call fails too, and Abort has to be called.
+func (w *StreamWriter) Write(p []byte) (int, error) {
+	if w.ended {
+		panic("storage: Write on a stream that has ended")
+	}
+	if w.err == nil {
+		w.err = w.write(p)
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	w.crc = crc32.Update(w.crc, castagnoli, p)
+	return len(p), nil
+}
+
+func (w *StreamWriter) write(p []byte) error {
+	if w.place.fs == nil {
+		return w.keep(p)
+	}
+	if len(w.buf)+len(p) <= w.place.buffer {
+		w.buf = append(w.buf, p...)
+		return nil
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if len(p) <= w.place.buffer {
+		w.buf = append(w.buf, p...)
+		return nil
+	}
+	return w.writeFile(p)
+}
+
+func (w *StreamWriter) keep(p []byte) error {
+	if size := len(w.buf) + len(p); size > w.place.limit {
+		return &TooLargeError{Limit: w.place.limit, Size: size}
+	}
+	w.buf = append(w.buf, p...)
+	return nil
+}
+
+// flush writes out the buffer. The file is made even if there is nothing in it: the caller has more.
+func (w *StreamWriter) flush() error {
+	if err := w.create(); err != nil {
+		return err
+	}
+	err := w.writeFile(w.buf)
+	w.buf = w.buf[:0]
+	return err
+}
+
+func (w *StreamWriter) writeFile(p []byte) error {
+	n, err := w.file.Write(p)
+	w.done += int64(n)
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}
+
+func (w *StreamWriter) create() (err error) {
+	if w.file != nil {
+		return nil
+	}
+	for range nameAttempts {
+		name := randomName()
+		w.file, err = w.place.fs.Create(w.ctx, join(w.place.dir, name))
+		if err == nil {
+			w.name = w.place.prefix + name
+			return nil
+		}
+		w.file = nil
+		if !errors.Is(err, storage.ErrExist) {
+			break
+		}
+	}
+	return fmt.Errorf("create a file for state: %w", err)
+}
+
+// Finish ends the stream, makes it durable and says where it is. A stream without bytes is an empty value with nothing behind it.
+func (w *StreamWriter) Finish() (snapshot.Stream, error) {
+	if w.ended {
+		panic("storage: Finish on a stream that has ended")
+	}
+	if w.err != nil {
+		return snapshot.Stream{}, errors.Join(w.err, w.Abort())
+	}
+	w.ended = true
+	size := w.Size()
+	if w.file == nil && (w.place.fs == nil || size <= int64(w.place.inline)) {
+		return w.inline(), nil
+	}
+	if err := w.finishFile(); err != nil {
+		return snapshot.Stream{}, err
+	}
+	return snapshot.Stream{Path: w.name, Scope: w.place.scope, Length: size, CRC: w.crc}, nil
+}
+
+// inline hands over the bytes in a slice of their own length: it may live as long as the checkpoint, in the coordinator.
+func (w *StreamWriter) inline() snapshot.Stream {
+	if len(w.buf) == 0 {
+		return snapshot.Stream{}
+	}
+	held := w.buf
+	if cap(held) > len(held)+len(held)/4 {
+		held = append(make([]byte, 0, len(held)), held...)
+	}
+	return snapshot.Stream{Inline: held, Scope: w.place.scope, Length: int64(len(held)), CRC: w.crc}
+}
+
+func (w *StreamWriter) finishFile() error {
+	if err := w.flush(); err != nil {
+		if w.file == nil {
+			return err
+		}
+		return errors.Join(err, w.file.Abort())
+	}
+	if err := w.file.Commit(); err != nil {
+		return fmt.Errorf("commit state: %w", err)
+	}
+	return nil
+}
+
+// Abort gives the stream up and removes its file, as far as that is possible. It does nothing once the stream has ended.
+func (w *StreamWriter) Abort() error {
+	if w.ended {
+		return nil
+	}
+	w.ended = true
+	if w.file == nil {
+		return nil
+	}
+	if err := w.file.Abort(); err != nil {
+		return fmt.Errorf("abort state: %w", err)
+	}
+	return nil
+}
+
+// randomName returns a name in the form of a random UUID (version 4).
+func randomName() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

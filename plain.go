@@ -1,0 +1,159 @@
+package weir
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
+)
+
+// PlainProcessor handles the records of a stream without keys one by one. It is a struct, of which each subtask gets a copy. Its fields
+// of type state.List hold state of the subtask, whose elements are dealt out anew when the parallelism changes. It may have the methods
+// Open, Finish and Close of a Processor.
+type PlainProcessor[In, Out any] interface {
+	On(c *Ctx[NoKey, Out], e In) error
+}
+
+// ProcessPlain runs a processor over a stream without keys. The id is what the processor's state is found by.
+func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Out], options ...Option) Stream[Out] {
+	if err := checkPlain(p); err != nil {
+		in.job.fail("step %q: %w", id, err)
+	}
+	step := program.Step{
+		In:   operator.TypeOf[In](),
+		Outs: []operator.Type{operator.TypeOf[Out]()},
+		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
+			o, err := newPlainOp[In, Out](env, copyOf(p), outs)
+			return o, o, err
+		},
+	}
+	for _, s := range sidesOf(p) {
+		step.Outs = append(step.Outs, s.recordType())
+		step.Sides = append(step.Sides, s)
+	}
+	n := addNode(in.job, graph.Node{Name: id, Named: true, Inputs: in.edges}, step, options)
+	return stream[Out](in.job, n, 0)
+}
+
+// checkPlain finds out while the job is built what would go wrong when it runs.
+func checkPlain(p any) error {
+	if err := checkTemplate(p); err != nil {
+		return err
+	}
+	return heap.NewOperatorLists().Bind(copyOf(p))
+}
+
+// plainOp runs a processor that has no keys.
+type plainOp[In, Out any] struct {
+	operator.Base
+	results[NoKey, Out]
+	p     PlainProcessor[In, Out]
+	lists *heap.OperatorLists
+}
+
+func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs []any) (*plainOp[In, Out], error) {
+	o := &plainOp[In, Out]{Base: operator.Base{OperatorID: env.Operator}, p: p, lists: heap.NewOperatorLists()}
+	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
+	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
+	o.sides = sidesOf(p)
+	for i, s := range o.sides {
+		s.attach(outs[1+i])
+	}
+	return o, o.lists.Bind(p)
+}
+
+// Open restores the lists.
+func (o *plainOp[In, Out]) Open(ctx context.Context) error {
+	if o.env.Restored != nil {
+		for _, l := range o.env.Restored.Lists {
+			elements, err := operator.ReadElements(ctx, o.env.OpenStream, l)
+			if err == nil {
+				err = o.lists.Restore(l.Name, l.Schema, elements)
+			}
+			if err != nil {
+				return fmt.Errorf("step %q: restore state %q: %w", o.env.Name, l.Name, err)
+			}
+		}
+	}
+	if p, ok := o.p.(opener[NoKey, Out]); ok {
+		return p.Open(&o.Ctx)
+	}
+	return nil
+}
+
+// Push handles a batch.
+func (o *plainOp[In, Out]) Push(b *element.Batch[In]) error {
+	if err := o.all(b); err != nil {
+		return err
+	}
+	return o.flush(b.Split)
+}
+
+func (o *plainOp[In, Out]) all(b *element.Batch[In]) (err error) {
+	defer o.rescue(&err)
+	c, ts := &o.Ctx, b.TS[:len(b.Recs)]
+	for i := range b.Recs {
+		c.at = ts[i]
+		if err := o.p.On(c, b.Recs[i]); err != nil {
+			o.cut()
+			return o.fault(err, false)
+		}
+		o.stamp(c.at)
+		if len(c.recs) >= emitBatch {
+			if err := o.flush(b.Split); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (o *plainOp[In, Out]) rescue(err *error) {
+	if r := recover(); r != nil {
+		o.cut()
+		*err = operator.PanicError(o.env.Name, o.env.Subtask, r)
+	}
+}
+
+// Event passes an event on.
+func (o *plainOp[In, Out]) Event(e element.Event) error {
+	if e.Kind == element.Watermark {
+		o.seen = max(o.seen, e.Time)
+	}
+	return o.event(e)
+}
+
+// Snapshot captures the lists.
+func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
+	c := &operator.ListCapture{}
+	for _, l := range o.lists.Capture() {
+		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: snapshot.Split, Schema: l.Schema, Elements: l.Elements})
+	}
+	return c, nil
+}
+
+// Finish lets the processor emit what it holds back.
+func (o *plainOp[In, Out]) Finish(context.Context) (err error) {
+	if p, ok := o.p.(finisher[NoKey, Out]); ok {
+		defer o.rescue(&err)
+		if err := p.Finish(&o.Ctx); err != nil {
+			return o.fault(err, false)
+		}
+		o.stamp(o.at)
+	}
+	return o.flush(0)
+}
+
+// Close closes the processor.
+func (o *plainOp[In, Out]) Close() error {
+	if p, ok := o.p.(closer); ok {
+		return p.Close()
+	}
+	return nil
+}

@@ -1,0 +1,332 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/keygroup"
+	"github.com/weirstream/weir/internal/keyhash"
+	"github.com/weirstream/weir/internal/metrics"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/state"
+)
+
+// Timer is a deadline per key, a field of a processor: see state.Timer.
+type Timer = state.Timer
+
+// Counter and Gauge are the metrics of a step.
+type (
+	Counter = metrics.Counter
+	Gauge   = metrics.Gauge
+)
+
+// Processor handles the records of a keyed stream one by one. It is a struct, of which each subtask gets a copy; its fields of the types
+// in package state hold the state of the record's key.
+//
+// A processor may also have these methods:
+//
+//	Open(c *Ctx[K, Out]) error                      before the first record; there is no key
+//	OnTimer(c *Ctx[K, Out], t *Timer) error         when a timer is due; needed if there are Timer fields
+//	Finish(c *Ctx[K, Out]) error                    at the end of the data, before the last checkpoint; there is no key
+//	Close() error                                   when the subtask ends, also after an error
+//
+// All of them run on the subtask's goroutine, one at a time.
+type Processor[K comparable, In, Out any] interface {
+	On(c *Ctx[K, Out], e In) error
+}
+
+// The optional methods of a processor.
+type (
+	opener[K comparable, Out any]   interface{ Open(c *Ctx[K, Out]) error }
+	timed[K comparable, Out any]    interface{ OnTimer(c *Ctx[K, Out], t *Timer) error }
+	finisher[K comparable, Out any] interface{ Finish(c *Ctx[K, Out]) error }
+	closer                          interface{ Close() error }
+)
+
+// Process runs a processor over a keyed stream. The id is what the processor's state is found by.
+func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[K, In, Out], options ...Option) Stream[Out] {
+	return keyedStep(in, id, p, options, func(o *keyedOp[K, In, Out], copied any) {
+		o.each = o.processEach(copied.(Processor[K, In, Out]))
+	})
+}
+
+// keyedStep adds a step whose state belongs to keys. ready is called for each subtask with the copy of the processor.
+func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, options []Option, ready func(o *keyedOp[K, In, Out], copied any)) Stream[Out] {
+	j := in.in.job
+	if err := checkKeyed[K, Out](p); err != nil {
+		j.fail("step %q: %w", id, err)
+	}
+	step := program.Step{
+		In:   operator.TypeOf[In](),
+		Outs: []operator.Type{operator.TypeOf[Out]()},
+		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
+			copied := copyOf(p)
+			o, err := newKeyedOp[K, In, Out](env, in.key, copied, outs)
+			if err != nil {
+				return nil, nil, err
+			}
+			ready(o, copied)
+			return o, o, nil
+		},
+	}
+	for _, s := range sidesOf(p) {
+		step.Outs = append(step.Outs, s.recordType())
+		step.Sides = append(step.Sides, s)
+	}
+	n := addNode(j, graph.Node{Name: id, Named: true, Keyed: true, Inputs: in.in.edges}, step, options)
+	return stream[Out](j, n, 0)
+}
+
+// checkKeyed finds out while the job is built what would go wrong when it runs.
+func checkKeyed[K comparable, Out any](p any) error {
+	if err := checkTemplate(p); err != nil {
+		return err
+	}
+	layout, err := heap.NewLayout(reflect.TypeFor[K]())
+	if err != nil {
+		return err
+	}
+	copied := copyOf(p)
+	if err := layout.Bind(copied); err != nil {
+		return err
+	}
+	if _, ok := copied.(timed[K, Out]); !ok && layout.Timers() > 0 {
+		return fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
+	}
+	return nil
+}
+
+// keyedOp runs a step whose state belongs to keys: it finds the rows of a batch's keys, and lets each handle the records one by one.
+type keyedOp[K comparable, In, Out any] struct {
+	operator.Base
+	results[K, Out]
+	key       func(In) K
+	layout    *heap.Layout
+	store     *heap.Store[K]
+	each      func(b *element.Batch[In]) error
+	keys      []K
+	refs      []heap.Ref
+	processor any
+	onTimer   func(c *Ctx[K, Out], t *Timer) error
+	timers    []*Timer
+	split     int
+}
+
+func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
+	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, key: key, processor: processor}
+	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
+	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
+	o.sides = sidesOf(processor)
+	for i, s := range o.sides {
+		s.attach(outs[1+i])
+	}
+	var err error
+	if o.layout, err = heap.NewLayout(reflect.TypeFor[K]()); err != nil {
+		return nil, err
+	}
+	if err := o.layout.Bind(processor); err != nil {
+		return nil, err
+	}
+	for i := range o.layout.Timers() {
+		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
+	}
+	if t, ok := processor.(timed[K, Out]); ok {
+		o.onTimer = t.OnTimer
+	}
+	return o, nil
+}
+
+// Open makes the table and restores into it.
+func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
+	hash, _, err := keyhash.Of[K]()
+	if err != nil {
+		return err
+	}
+	groups := keygroup.RangeOf(o.env.Subtask, o.env.Parallelism, o.env.MaxParallelism)
+	o.store, err = heap.NewStore(o.layout, groups, o.env.MaxParallelism, func(k K) uint64 { return hash(&k) })
+	if err != nil {
+		return err
+	}
+	if o.env.Restored != nil {
+		for _, k := range o.env.Restored.Keyed {
+			if err := o.restore(ctx, k); err != nil {
+				return fmt.Errorf("step %q: %w", o.env.Name, err)
+			}
+		}
+	}
+	if p, ok := o.processor.(opener[K, Out]); ok {
+		return p.Open(&o.Ctx)
+	}
+	return nil
+}
+
+func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) error {
+	r, err := o.env.OpenStream(ctx, k.Stream)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return o.store.Restore(k, r)
+}
+
+// Push handles a batch.
+func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
+	n := len(b.Recs)
+	if cap(o.keys) < n {
+		o.keys, o.refs = make([]K, n), make([]heap.Ref, n)
+	}
+	keys, refs, key := o.keys[:n], o.refs[:n], o.key
+	for i := range b.Recs {
+		keys[i] = key(b.Recs[i])
+	}
+	o.store.Resolve(keys, b.Hash, refs)
+	o.split = b.Split
+	err := o.each(b)
+	o.store.EndBatch()
+	if err != nil {
+		return err
+	}
+	return o.flush(b.Split)
+}
+
+// processEach returns the loop that calls a processor for each record.
+func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out]) func(b *element.Batch[In]) error {
+	return func(b *element.Batch[In]) (err error) {
+		defer o.rescue(&err)
+		c, store, sides := &o.Ctx, o.store, len(o.sides) > 0
+		keys, refs, ts := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)], b.TS[:len(b.Recs)]
+		for i := range b.Recs {
+			c.key, c.at = keys[i], ts[i]
+			store.Seek(refs[i])
+			if err := p.On(c, b.Recs[i]); err != nil {
+				o.cut()
+				return o.fault(err, true)
+			}
+			if len(c.recs) > len(c.ts) || sides {
+				o.stamp(c.at)
+				if len(c.recs) >= emitBatch {
+					if err := o.flush(b.Split); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// rescue turns a panic of the user's code into an error that names the key.
+func (o *keyedOp[K, In, Out]) rescue(err *error) {
+	if r := recover(); r != nil {
+		o.cut()
+		*err = o.fault(operator.PanicError(o.env.Name, o.env.Subtask, r), true)
+	}
+}
+
+// Event fires the timers that a watermark makes due, before it passes the watermark on.
+func (o *keyedOp[K, In, Out]) Event(e element.Event) error {
+	if e.Kind == element.Watermark && e.Time > o.seen {
+		o.seen = e.Time
+		if err := o.fire(o.store.FireEvent, e.Time); err != nil {
+			return err
+		}
+	}
+	return o.event(e)
+}
+
+// fire calls OnTimer for the timers of one domain that are due.
+func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64) error) error, upTo int64) (err error) {
+	if len(o.timers) == 0 {
+		return nil
+	}
+	defer o.rescue(&err)
+	err = due(upTo, func(r heap.Ref, key K, timer int, at int64) error {
+		o.key, o.at = key, at
+		o.store.Seek(r)
+		if err := o.onTimer(&o.Ctx, o.timers[timer]); err != nil {
+			o.cut()
+			return o.fault(err, true)
+		}
+		o.stamp(at)
+		if len(o.recs) >= emitBatch {
+			return o.flush(0)
+		}
+		return nil
+	})
+	o.store.EndBatch()
+	if err != nil {
+		return err
+	}
+	return o.flush(0)
+}
+
+// NextTick returns when the next processing-time timer is due.
+func (o *keyedOp[K, In, Out]) NextTick() (time.Time, bool) {
+	at, ok := o.store.NextProcessing()
+	return time.UnixMilli(at), ok
+}
+
+// Tick fires the processing-time timers that are due.
+func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
+	return o.fire(o.store.FireProcessing, now.UnixMilli())
+}
+
+// Snapshot captures the table.
+func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
+	return keyedCapture{o.store.Capture()}, nil
+}
+
+// Finish lets the processor emit what it holds back.
+func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
+	if p, ok := o.processor.(finisher[K, Out]); ok {
+		defer o.rescue(&err)
+		if err := p.Finish(&o.Ctx); err != nil {
+			return o.fault(err, false)
+		}
+		o.stamp(o.at)
+	}
+	return o.flush(0)
+}
+
+// Close frees the table.
+func (o *keyedOp[K, In, Out]) Close() error {
+	var err error
+	if p, ok := o.processor.(closer); ok {
+		err = p.Close()
+	}
+	if o.store != nil {
+		o.store.Close()
+	}
+	return err
+}
+
+// keyedCapture writes a captured table to one stream.
+type keyedCapture struct{ c *heap.Capture }
+
+// Write writes the table.
+func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
+	out, err := streams.NewStream(ctx, snapshot.Exclusive)
+	if err != nil {
+		return nil, err
+	}
+	keyed, err := k.c.Write(out)
+	if err != nil {
+		return nil, errors.Join(err, out.Abort())
+	}
+	if keyed.Stream, err = out.Finish(); err != nil {
+		return nil, err
+	}
+	return &snapshot.OperatorSubtask{Keyed: []snapshot.Keyed{keyed}}, nil
+}
+
+// Release gives the captured pages up.
+func (k keyedCapture) Release() { k.c.Release() }
