@@ -47,8 +47,8 @@ type Record struct {
 	Name  string `json:"name"`  // the job's name
 	Epoch int64  `json:"epoch"` // one more at every start of a process; the first is 1
 	// Run is random and another one in every start of a process. Two processes that start at once from the same record write
-	// different ones, so that neither takes the other's for its own.
-	Run string `json:"run"`
+	// different ones, so that neither takes the other's for its own. It is set by the one who writes the record.
+	Run string `json:"run,omitempty"`
 	// Jobs holds every job id that the line has had, oldest first. The last one is the present one; there is at least one.
 	Jobs []Job `json:"jobs"`
 	// Reserved is the highest checkpoint id that may have been handed out, by any job id of the line.
@@ -217,8 +217,8 @@ func (r *Record) abandon(from, to job.CheckpointID) {
 // Validate reports what in a record contradicts itself.
 func (r Record) Validate() error {
 	switch {
-	case r.Line == "" || r.Name == "" || r.Run == "":
-		return fmt.Errorf("line %q, name %q, run %q: all must be set", r.Line, r.Name, r.Run)
+	case r.Line == "" || r.Name == "":
+		return fmt.Errorf("line %q, name %q: both must be set", r.Line, r.Name)
 	case r.Epoch < 1:
 		return fmt.Errorf("epoch %d: the first is 1", r.Epoch)
 	case len(r.Jobs) == 0:

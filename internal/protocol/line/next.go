@@ -10,13 +10,12 @@ func (d *decision) nextRecord() Record {
 	if d.Record != nil {
 		next := d.Record.clone()
 		next.Epoch++
-		next.Run = d.NewRun
 		next.End = nil
 		next.addLocations(d.Sources, d.Sinks)
 		d.markDamaged(&next)
 		return next
 	}
-	next := Record{Line: d.NewLine, Name: d.Name, Epoch: 1, Run: d.NewRun}
+	next := Record{Line: d.NewLine, Name: d.Name, Epoch: 1}
 	next.addLocations(d.Sources, d.Sinks)
 	d.takeUp(&next)
 	return next

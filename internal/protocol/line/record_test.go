@@ -109,8 +109,7 @@ func TestValidate(t *testing.T) {
 		change func(*Record)
 		want   string
 	}{
-		{"no line", func(r *Record) { r.Line = "" }, "all must be set"},
-		{"no run", func(r *Record) { r.Run = "" }, "all must be set"},
+		{"no line", func(r *Record) { r.Line = "" }, "both must be set"},
 		{"no epoch", func(r *Record) { r.Epoch = 0 }, "the first is 1"},
 		{"no job", func(r *Record) { r.Jobs = nil }, "no job id"},
 		{"negative", func(r *Record) { r.Completed = -1 }, "below 0"},
@@ -196,7 +195,7 @@ func TestRecordIsAValue(t *testing.T) {
 	r.Reserve(3)
 	r.WithCompleted(450)
 	r.Ended(End{State: Canceled})
-	s := Situation{Name: "flights", NewRun: "r", Record: &r, Sinks: map[string]string{"new": "out/new"}, Found: []Found{
+	s := Situation{Name: "flights", Record: &r, Sinks: map[string]string{"new": "out/new"}, Found: []Found{
 		{Snapshot: Snapshot{Path: "a", Job: r.Job().ID, Checkpoint: 402}}, {Snapshot: Snapshot{Path: "b", Job: r.Job().ID, Checkpoint: 401}}}}
 	s.Learn("a", Damaged, "length")
 	s.Learn("b", Good, "")

@@ -153,7 +153,7 @@ func (w *world) start(t *testing.T, flags []string) []string {
 func (w *world) situation(t *testing.T, flags []string) *Situation {
 	s := &Situation{
 		Name: "flights", Dir: "ck", Now: w.now,
-		NewRun: fmt.Sprintf("run%d", w.starts), NewLine: fmt.Sprintf("line%d", w.starts), NewJob: job.ID{byte(w.starts)},
+		NewLine: fmt.Sprintf("line%d", w.starts), NewJob: job.ID{byte(w.starts)},
 		Record: w.record, RecordDamage: w.recordDamage, Found: w.found,
 		Sources: maps.Clone(w.sources), Sinks: map[string]string{},
 	}

@@ -14,8 +14,7 @@ type Situation struct {
 	Name string    // the job's name
 	Dir  string    // the checkpoint directory, for messages
 	Now  time.Time // wall clock
-	// NewRun is a random name for this start. NewLine and NewJob are others, used if the start needs them.
-	NewRun  string
+	// NewLine and NewJob are random names, used if the start needs them.
 	NewLine string
 	NewJob  job.ID
 	// Record is what the line remembers, nil if there is none or it cannot be read.

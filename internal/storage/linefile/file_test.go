@@ -1,11 +1,9 @@
 package linefile
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"reflect"
 	"slices"
@@ -14,73 +12,28 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
 )
 
-// memory is a storage.FS of what a File uses: files in memory, directories only as parts of paths. The next Swap fails with broken, if
-// that is set, after it has taken effect or before.
-type memory struct {
-	storage.FS
-	files   map[string][]byte
-	broken  error
-	effects bool // of the broken Swap
-}
-
-func newMemory() *memory { return &memory{files: map[string][]byte{}} }
-
-type reader struct{ *bytes.Reader }
-
-func (reader) Close() error { return nil }
-
-func (m *memory) Open(_ context.Context, p string) (storage.Reader, error) {
-	data, ok := m.files[p]
-	if !ok {
-		return nil, fmt.Errorf("open %s: %w", p, storage.ErrNotExist)
-	}
-	return reader{bytes.NewReader(data)}, nil
-}
-
-func (m *memory) Swap(_ context.Context, p string, old, new []byte) error {
-	broken := m.broken
-	m.broken = nil
-	if broken != nil && !m.effects {
-		return broken
-	}
-	now, ok := m.files[p]
-	if ok != (old != nil) || !bytes.Equal(now, old) {
-		return fmt.Errorf("swap %s: %w", p, storage.ErrChanged)
-	}
-	m.files[p] = bytes.Clone(new)
-	return broken
-}
-
-func (m *memory) List(_ context.Context, dir string) ([]storage.Entry, error) {
-	var entries []storage.Entry
-	for p, data := range m.files {
-		below, ok := strings.CutPrefix(p, dir+"/")
-		if !ok {
-			continue
-		}
-		name, _, isDir := strings.Cut(below, "/")
-		if !slices.ContainsFunc(entries, func(e storage.Entry) bool { return e.Name == name }) {
-			entries = append(entries, storage.Entry{Name: name, Dir: isDir, Size: int64(len(data))})
-		}
-	}
-	slices.SortFunc(entries, func(a, b storage.Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, nil
-}
-
 func record(name string, epoch int64, jobs ...job.ID) line.Record {
-	r := line.Record{Line: "l", Name: name, Epoch: epoch, Run: "r"}
+	r := line.Record{Line: "l", Name: name, Epoch: epoch}
 	for _, id := range jobs {
 		r.Jobs = append(r.Jobs, line.Job{ID: id})
 	}
 	return r
 }
 
-func open(t *testing.T, fs storage.FS, name string) *File {
+func put(t *testing.T, at storage.FS, path, text string) {
 	t.Helper()
-	f, err := Open(t.Context(), fs, "ck", name)
+	if err := at.PutIfAbsent(t.Context(), path, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, at storage.FS, name string) *File {
+	t.Helper()
+	f, err := Open(t.Context(), at, "ck", name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +42,8 @@ func open(t *testing.T, fs storage.FS, name string) *File {
 
 // TestPutAndOpen shows that a record comes back as it was written, and that the first Put creates it.
 func TestPutAndOpen(t *testing.T) {
-	fs := newMemory()
-	f := open(t, fs, "flights")
+	mem := fs.NewMemory()
+	f := open(t, mem, "flights")
 	if f.Record() != nil || f.Damage() != nil || f.Path() != "ck/flights.line" {
 		t.Fatalf("a new line has record %v, damage %v, path %s", f.Record(), f.Damage(), f.Path())
 	}
@@ -99,7 +52,8 @@ func TestPutAndOpen(t *testing.T) {
 		if err := f.Put(t.Context(), want); err != nil {
 			t.Fatal(err)
 		}
-		if got := open(t, fs, "flights").Record(); !reflect.DeepEqual(*got, want) || !reflect.DeepEqual(*f.Record(), want) {
+		want.Run = f.Record().Run
+		if got := open(t, mem, "flights").Record(); !reflect.DeepEqual(*got, want) || !reflect.DeepEqual(*f.Record(), want) {
 			t.Errorf("read %+v, holds %+v, want %+v", got, f.Record(), want)
 		}
 	}
@@ -107,12 +61,12 @@ func TestPutAndOpen(t *testing.T) {
 
 // TestPutTaken shows that a process which has lost the line cannot write over its successor, however often it tries.
 func TestPutTaken(t *testing.T) {
-	fs := newMemory()
-	first := open(t, fs, "flights")
+	mem := fs.NewMemory()
+	first := open(t, mem, "flights")
 	if err := first.Put(t.Context(), record("flights", 1, job.ID{1})); err != nil {
 		t.Fatal(err)
 	}
-	second := open(t, fs, "flights")
+	second := open(t, mem, "flights")
 	if err := second.Put(t.Context(), record("flights", 2, job.ID{1})); err != nil {
 		t.Fatal(err)
 	}
@@ -122,19 +76,34 @@ func TestPutTaken(t *testing.T) {
 			t.Errorf("got %v, want ErrTaken with the path", err)
 		}
 	}
-	if open(t, fs, "flights").Record().Epoch != 2 {
+	if open(t, mem, "flights").Record().Epoch != 2 {
 		t.Error("the successor's record was overwritten")
 	}
 }
 
 // TestTwoFirstStarts shows that of two first starts without a lock one wins.
 func TestTwoFirstStarts(t *testing.T) {
-	fs := newMemory()
-	a, b := open(t, fs, "flights"), open(t, fs, "flights")
+	mem := fs.NewMemory()
+	a, b := open(t, mem, "flights"), open(t, mem, "flights")
 	if err := a.Put(t.Context(), record("flights", 1, job.ID{1})); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Put(t.Context(), record("flights", 1, job.ID{2})); !errors.Is(err, ErrTaken) {
+		t.Errorf("got %v, want ErrTaken", err)
+	}
+}
+
+// TestTwoEqualStarts shows that two starts which decide the same from the same record do not both take themselves for the winner.
+func TestTwoEqualStarts(t *testing.T) {
+	mem := fs.NewMemory()
+	if err := open(t, mem, "flights").Put(t.Context(), record("flights", 1, job.ID{1})); err != nil {
+		t.Fatal(err)
+	}
+	a, b := open(t, mem, "flights"), open(t, mem, "flights")
+	if err := a.Put(t.Context(), record("flights", 2, job.ID{1})); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Put(t.Context(), record("flights", 2, job.ID{1})); !errors.Is(err, ErrTaken) {
 		t.Errorf("got %v, want ErrTaken", err)
 	}
 }
@@ -144,19 +113,19 @@ func TestPutAgain(t *testing.T) {
 	for _, effects := range []bool{false, true} {
 		for _, next := range []int64{2, 3} {
 			t.Run(fmt.Sprintf("effects=%v next=%d", effects, next), func(t *testing.T) {
-				fs := newMemory()
-				f := open(t, fs, "flights")
+				mem := fs.NewFaulty(fs.NewMemory(), nil)
+				f := open(t, mem, "flights")
 				if err := f.Put(t.Context(), record("flights", 1, job.ID{1})); err != nil {
 					t.Fatal(err)
 				}
-				fs.broken, fs.effects = errors.New("connection reset"), effects
+				mem.Inject(fs.Fault{Op: fs.OpSwap, Err: errors.New("connection reset"), Late: effects})
 				if err := f.Put(t.Context(), record("flights", 2, job.ID{1})); err == nil || f.Record().Epoch != 1 {
 					t.Fatalf("got %v and epoch %d, want an error and the old record", err, f.Record().Epoch)
 				}
 				if err := f.Put(t.Context(), record("flights", next, job.ID{1})); err != nil {
 					t.Fatal(err)
 				}
-				if got := open(t, fs, "flights").Record().Epoch; got != next {
+				if got := open(t, mem, "flights").Record().Epoch; got != next {
 					t.Errorf("epoch %d is stored, want %d", got, next)
 				}
 			})
@@ -166,9 +135,9 @@ func TestPutAgain(t *testing.T) {
 
 // TestDamage shows that a record which cannot be read is told apart from none, and can be replaced.
 func TestDamage(t *testing.T) {
-	fs := newMemory()
-	fs.files["ck/flights.line"] = []byte("nonsense")
-	f := open(t, fs, "flights")
+	mem := fs.NewMemory()
+	put(t, mem, "ck/flights.line", "nonsense")
+	f := open(t, mem, "flights")
 	var damage *DamageError
 	if f.Record() != nil || !errors.As(f.Damage(), &damage) || damage.Path != "ck/flights.line" {
 		t.Fatalf("record %v, damage %v", f.Record(), f.Damage())
@@ -180,24 +149,26 @@ func TestDamage(t *testing.T) {
 
 // TestForeignName shows that a record found under this job's file name is not believed if it names another job.
 func TestForeignName(t *testing.T) {
-	fs := newMemory()
-	if err := open(t, fs, "Flights").Put(t.Context(), record("Flights", 1, job.ID{1})); err != nil {
+	mem := fs.NewMemory()
+	if err := open(t, mem, "Flights").Put(t.Context(), record("Flights", 1, job.ID{1})); err != nil {
 		t.Fatal(err)
 	}
-	fs.files["ck/flights.line"] = fs.files["ck/Flights.line"]
-	if err := open(t, fs, "flights").Damage(); err == nil || !strings.Contains(err.Error(), `"Flights"`) {
+	text, err := readAll(t.Context(), mem, "ck/Flights.line")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, mem, "ck/flights.line", string(text))
+	if err := open(t, mem, "flights").Damage(); err == nil || !strings.Contains(err.Error(), `"Flights"`) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// unreadable fails to open files for a reason that proves nothing.
-type unreadable struct{ *memory }
-
-func (unreadable) Open(context.Context, string) (storage.Reader, error) { return nil, io.ErrNoProgress }
-
 // TestOpenUnreadable shows that an error that proves nothing is not taken for a missing record.
 func TestOpenUnreadable(t *testing.T) {
-	if _, err := Open(t.Context(), unreadable{newMemory()}, "ck", "flights"); !errors.Is(err, io.ErrNoProgress) {
+	timeout := errors.New("i/o timeout")
+	mem := fs.NewFaulty(fs.NewMemory(), nil)
+	mem.Inject(fs.Fault{Op: fs.OpOpen, Err: timeout})
+	if _, err := Open(t.Context(), mem, "ck", "flights"); !errors.Is(err, timeout) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -216,19 +187,19 @@ func TestFileName(t *testing.T) {
 // TestSurvey shows which checkpoints a start knows of: with a record those of its job ids, without those that nobody else claims. Only
 // a directory with `_metadata` is a checkpoint.
 func TestSurvey(t *testing.T) {
-	fs := newMemory()
+	mem := fs.NewMemory()
 	mine, others, nobodys := job.ID{1}, job.ID{2}, job.ID{3}
-	put := func(p string) { fs.files["ck/"+p] = nil }
+	touch := func(p string) { put(t, mem, "ck/"+p, "") }
 	for _, id := range []job.ID{mine, others, nobodys} {
-		put(id.String() + "/chk-9/_metadata")
-		put(id.String() + "/chk-10/_metadata")
-		put(id.String() + "/chk-11/part-0")
-		put(id.String() + "/chk-012/_metadata")
-		put(id.String() + "/shared/x")
+		touch(id.String() + "/chk-9/_metadata")
+		touch(id.String() + "/chk-10/_metadata")
+		touch(id.String() + "/chk-11/part-0")
+		touch(id.String() + "/chk-012/_metadata")
+		touch(id.String() + "/shared/x")
 	}
-	put("notes/chk-1/_metadata")
+	touch("notes/chk-1/_metadata")
 	for name, id := range map[string]job.ID{"flights": mine, "other": others} {
-		if err := open(t, fs, name).Put(t.Context(), record(name, 1, id)); err != nil {
+		if err := open(t, mem, name).Put(t.Context(), record(name, 1, id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -242,10 +213,10 @@ func TestSurvey(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"flights", []string{"ck/" + mine.String() + "/chk-10: 10 ", "ck/" + mine.String() + "/chk-9: 9 "}},
-		{"new", []string{"ck/" + nobodys.String() + "/chk-10: 10 ", "ck/" + nobodys.String() + "/chk-9: 9 name in metadata line in metadata 7"}},
+		{"flights", []string{"ck/" + mine.String() + "/chk-9: 9 ", "ck/" + mine.String() + "/chk-10: 10 "}},
+		{"new", []string{"ck/" + nobodys.String() + "/chk-9: 9 name in metadata line in metadata 7", "ck/" + nobodys.String() + "/chk-10: 10 "}},
 	} {
-		found, err := open(t, fs, c.name).Survey(t.Context(), look)
+		found, err := open(t, mem, c.name).Survey(t.Context(), look)
 		if err != nil {
 			t.Fatal(err)
 		}
