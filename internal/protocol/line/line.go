@@ -46,6 +46,9 @@ type Record struct {
 	Line  string `json:"line"`  // random, the same in all runs
 	Name  string `json:"name"`  // the job's name
 	Epoch int64  `json:"epoch"` // one more at every start of a process; the first is 1
+	// Run is random and another one in every start of a process. Two processes that start at once from the same record write
+	// different ones, so that neither takes the other's for its own. It is set by the one who writes the record.
+	Run string `json:"run,omitempty"`
 	// Jobs holds every job id that the line has had, oldest first. The last one is the present one; there is at least one.
 	Jobs []Job `json:"jobs"`
 	// Reserved is the highest checkpoint id that may have been handed out, by any job id of the line.

@@ -18,7 +18,7 @@ import (
 func full() Record {
 	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 10, minute, 0, 0, time.UTC) }
 	return Record{
-		Line: "5f0c1d2e3b4a59687786a5b4c3d2e1f0", Name: "flights", Epoch: 7,
+		Line: "5f0c1d2e3b4a59687786a5b4c3d2e1f0", Name: "flights", Epoch: 7, Run: "00112233445566778899aabbccddeeff",
 		Jobs: []Job{
 			{ID: job.ID{1, 2, 3}, Began: at(0), First: 1},
 			{ID: job.ID{4, 5, 6}, Began: at(1), First: 201, Fresh: true},
@@ -215,7 +215,7 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
-	small, err := Encode(Record{Line: "l", Name: "n", Epoch: 1, Jobs: []Job{{}}})
+	small, err := Encode(Record{Line: "l", Name: "n", Epoch: 1, Run: "r", Jobs: []Job{{}}})
 	if err != nil {
 		f.Fatal(err)
 	}

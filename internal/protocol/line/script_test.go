@@ -64,6 +64,8 @@ func (w *world) play(t *testing.T, words []string) []string {
 		for range number(t, words[1]) {
 			w.checkpoint(t)
 		}
+	case "commit": // sink id: outside of any checkpoint of the record's, as a sink without checkpoints does at the end of data
+		w.sinks[words[1]].committed = append(w.sinks[words[1]].committed, job.CheckpointID(number(t, words[2])))
 	case "crash":
 		w.now = w.now.Add(time.Minute)
 	case "end": // state keep|drop reason

@@ -16,7 +16,7 @@ func (d *decision) sinks(p plan) (withdraw []string, v Verdict, refused bool) {
 			// Nothing would appear twice.
 		case d.withdraws(a, p):
 			withdraw = append(withdraw, a.Name)
-			notes = append(notes, fmt.Sprintf("sink %s withdraws what it committed after checkpoint %d: %s", a.Name, p.from.Checkpoint, listed(a.Committed)))
+			notes = append(notes, fmt.Sprintf("sink %s withdraws: %s", a.Name, a.what(p)))
 		case d.Flags.AcceptDuplicates:
 			notes = append(notes, fmt.Sprintf("sink %s: duplicates accepted: %s", a.Name, a.what(p)))
 		default:
@@ -61,9 +61,9 @@ func (d *decision) wouldRepeat(blocked []SinkAnswer, p plan) Verdict {
 
 func (p plan) doing() string {
 	if p.start {
-		return "to start over"
+		return "starting over"
 	}
-	return fmt.Sprintf("to go on from checkpoint %d (%s)", p.from.Checkpoint, p.from.Path)
+	return fmt.Sprintf("going on from checkpoint %d (%s)", p.from.Checkpoint, p.from.Path)
 }
 
 // whyNot says why a sink does not withdraw, as the end of a sentence.
@@ -85,14 +85,14 @@ func (d *decision) repeatChoices(blocked []SinkAnswer, p plan) []choice {
 	var all []choice
 	switch {
 	case !slices.ContainsFunc(blocked, func(a SinkAnswer) bool { return !able(a) }):
-		all = append(all, choice{"--withdraw", "make invisible what was committed after it; files are moved aside, not deleted"})
+		all = append(all, choice{"--withdraw", "make those results invisible again; files are moved aside, not deleted"})
 	case slices.ContainsFunc(d.answers, func(a SinkAnswer) bool { return a.Withdrawal != Unable && len(a.Committed) > 0 && !p.foreign }):
 		all = append(all, choice{"--withdraw --accept-duplicates", "withdraw where a sink can; the rest appears twice"})
 	}
 	if p.foreign {
 		all = append(all, besideChoice)
 	}
-	return append(all, choice{"--accept-duplicates", "leave it; those results appear twice"})
+	return append(all, choice{"--accept-duplicates", "leave those results; they appear twice"})
 }
 
 // listed names things, but not more than a reader takes in.

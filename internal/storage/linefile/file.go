@@ -28,7 +28,7 @@ const (
 	lockSuffix   = ".lock"
 )
 
-// NewID returns a random name for a line, 32 hexadecimal digits.
+// NewID returns a random name for a line or a run, 32 hexadecimal digits.
 func NewID() string {
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
@@ -58,6 +58,7 @@ type File struct {
 	dir    string
 	path   string
 	name   string
+	run    string // random: what this File writes nobody else does
 	data   []byte // what the file is known to contain, nil if there is no file
 	tried  []byte // what a write that failed may have left there, nil if there was none
 	record *line.Record
@@ -67,7 +68,7 @@ type File struct {
 // Open reads the record of the job named name in a checkpoint directory. A record that is absent or damaged is no error: see Record
 // and Damage.
 func Open(ctx context.Context, fs storage.FS, dir, name string) (*File, error) {
-	f := &File{fs: fs, dir: dir, path: join(dir, fileName(name)+recordSuffix), name: name}
+	f := &File{fs: fs, dir: dir, path: join(dir, fileName(name)+recordSuffix), name: name, run: NewID()}
 	var err error
 	if f.data, err = readAll(ctx, fs, f.path); err != nil {
 		return nil, fmt.Errorf("job %q: read what it remembers: %w", name, err)
@@ -102,8 +103,9 @@ func (f *File) Damage() error {
 }
 
 // Put replaces the record in one atomic, durable step, provided that nobody else has changed it since this File has read or written
-// it; otherwise it fails with ErrTaken. After any other error the old or the new record is there; Put can be tried again.
+// it; otherwise it fails with ErrTaken. Put sets Record.Run. After any other error the old or the new record is there; Put can be tried again.
 func (f *File) Put(ctx context.Context, r line.Record) error {
+	r.Run = f.run
 	data, err := line.Encode(r)
 	if err != nil {
 		return fmt.Errorf("job %q: write what it remembers: %w", f.name, err)
@@ -127,7 +129,7 @@ func (f *File) retry(ctx context.Context, data []byte) error {
 		return err
 	}
 	if bytes.Equal(now, data) {
-		return nil
+		return nil // nobody else writes the same: a record names its run
 	}
 	if f.tried == nil || !bytes.Equal(now, f.tried) {
 		return fmt.Errorf("%s: %w", f.path, ErrTaken)
@@ -169,6 +171,4 @@ func fileName(name string) string {
 }
 
 // join appends a file to a directory that may begin with a scheme, as in s3://bucket/checkpoints.
-func join(dir string, parts ...string) string {
-	return strings.TrimRight(dir, "/") + "/" + strings.Join(parts, "/")
-}
+func join(dir, file string) string { return strings.TrimRight(dir, "/") + "/" + file }

@@ -2,15 +2,14 @@ package linefile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
-	"github.com/weirstream/weir/storage"
+	"github.com/weirstream/weir/internal/storage"
+	publicstorage "github.com/weirstream/weir/storage"
 )
 
 // Survey lists the published checkpoints that a start of the line must know of: those of all its job ids or, if there is no readable
@@ -68,7 +67,7 @@ func (f *File) jobs(ctx context.Context) ([]job.ID, error) {
 
 // claimed returns the job ids of all other lines in the directory. A damaged record claims nothing: then its checkpoints are told
 // apart by the job names in them.
-func (f *File) claimed(ctx context.Context, entries []storage.Entry) ([]job.ID, error) {
+func (f *File) claimed(ctx context.Context, entries []publicstorage.Entry) ([]job.ID, error) {
 	var ids []job.ID
 	for _, e := range entries {
 		path := join(f.dir, e.Name)
@@ -88,46 +87,17 @@ func (f *File) claimed(ctx context.Context, entries []storage.Entry) ([]job.ID, 
 	return ids, nil
 }
 
-// checkpoints lists the directories chk-N of one job id that hold a `_metadata`: without it a checkpoint does not exist.
-func checkpoints(ctx context.Context, fs storage.FS, dir string, id job.ID) ([]line.Found, error) {
-	entries, err := fs.List(ctx, join(dir, id.String()))
+// checkpoints lists the published checkpoints of one job id.
+func checkpoints(ctx context.Context, fs publicstorage.FS, dir string, id job.ID) ([]line.Found, error) {
+	dirs, err := storage.List(ctx, fs, dir, id)
 	if err != nil {
-		return nil, fmt.Errorf("list checkpoints of job %s: %w", id, err)
+		return nil, err
 	}
 	var all []line.Found
-	for _, e := range entries {
-		n, ok := checkpointID(e)
-		if !ok {
-			continue
-		}
-		path := join(dir, id.String(), e.Name)
-		switch published, err := exists(ctx, fs, join(path, "_metadata")); {
-		case err != nil:
-			return nil, fmt.Errorf("look for checkpoint %d of job %s: %w", n, id, err)
-		case published:
-			all = append(all, line.Found{Snapshot: line.Snapshot{Path: path, Job: id, Checkpoint: n}})
+	for _, d := range dirs {
+		if d.Published {
+			all = append(all, line.Found{Snapshot: line.Snapshot{Path: d.Path, Job: id, Checkpoint: d.ID}})
 		}
 	}
 	return all, nil
-}
-
-// checkpointID reads the number in chk-N.
-func checkpointID(e storage.Entry) (job.CheckpointID, bool) {
-	digits, ok := strings.CutPrefix(e.Name, "chk-")
-	if !ok || !e.Dir {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	return job.CheckpointID(n), err == nil && n > 0 && strconv.FormatInt(n, 10) == digits
-}
-
-func exists(ctx context.Context, fs storage.FS, path string) (bool, error) {
-	r, err := fs.Open(ctx, path)
-	if errors.Is(err, storage.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return true, r.Close()
 }
