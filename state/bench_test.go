@@ -1,10 +1,18 @@
 package state_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/state"
 )
@@ -125,4 +133,151 @@ func benchUpdate(b *testing.B, p on, n int) {
 		d.run(p)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+}
+
+// BenchmarkResolve measures the look-up alone.
+func BenchmarkResolve(b *testing.B) {
+	for _, n := range []int{1 << 10, 1_000_000, 10_000_000} {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			d := newDriver(b, new(counter), n)
+			var ks keys
+			for b.Loop() {
+				for i := range d.keys {
+					d.keys[i] = ks.next(n)
+					d.hashes[i] = hashInt(d.keys[i])
+				}
+				d.Resolve(d.keys, d.hashes, d.refs)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+		})
+	}
+}
+
+// BenchmarkCapture measures the synchronous part at 10 M keys, and the writing of them while nothing changes.
+func BenchmarkCapture(b *testing.B) {
+	const n = 10_000_000
+	d := newDriver(b, new(counter), n)
+	b.Run("synchronous", func(b *testing.B) {
+		for b.Loop() {
+			d.Capture().Release()
+		}
+	})
+	b.Run("write", func(b *testing.B) {
+		var size int64
+		for b.Loop() {
+			c := d.Capture()
+			k, err := c.Write(io.Discard)
+			if err != nil {
+				b.Fatal(err)
+			}
+			size = k.End
+			c.Release()
+		}
+		b.SetBytes(size)
+	})
+}
+
+// BenchmarkRestore restores 10 M keys from memory on one and on two subtasks.
+func BenchmarkRestore(b *testing.B) {
+	const n = 10_000_000
+	d := newDriver(b, new(counter), n)
+	c := d.Capture()
+	var buf bytes.Buffer
+	k, err := c.Write(&buf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Release()
+	d.Close()
+	for _, parallelism := range []int{1, 2} {
+		b.Run(fmt.Sprintf("subtasks=%d", parallelism), func(b *testing.B) {
+			for b.Loop() {
+				var wg sync.WaitGroup
+				for i := range parallelism {
+					wg.Go(func() {
+						l, err := heap.NewLayout(reflect.TypeFor[int64]())
+						if err == nil {
+							err = l.Bind(new(counter))
+						}
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						s, err := heap.NewStore(l, keygroup.RangeOf(i, parallelism, 128), 128, hashInt)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						defer s.Close()
+						if err := s.Restore(k, bytes.NewReader(buf.Bytes())); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+			}
+		})
+	}
+}
+
+// BenchmarkUpdateWhileWriting has a capture in progress at all times: its figure against BenchmarkUpdate's is the whole price of a
+// checkpoint that never ends. rss is the most memory that the process ever had in use.
+func BenchmarkUpdateWhileWriting(b *testing.B) {
+	const n = 10_000_000
+	p := new(counter)
+	d := newDriver(b, p, n)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	captures := make(chan *heap.Capture, 1)
+	idle := make(chan struct{}, 1)
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case c := <-captures:
+				if _, err := c.Write(io.Discard); err != nil {
+					b.Error(err)
+				}
+				c.Release()
+				idle <- struct{}{}
+			}
+		}
+	}()
+	captures <- d.Capture()
+	var ks keys
+	written, longest := 0, time.Duration(0)
+	for b.Loop() {
+		begin := time.Now()
+		for i := range d.keys {
+			d.keys[i] = ks.next(n)
+			d.hashes[i] = hashInt(d.keys[i])
+		}
+		d.run(p)
+		longest = max(longest, time.Since(begin))
+		select {
+		case <-idle:
+			written++
+			captures <- d.Capture()
+		default:
+		}
+	}
+	close(stop)
+	<-stopped
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+	b.ReportMetric(float64(written), "captures")
+	b.ReportMetric(float64(longest.Milliseconds()), "longest-ms")
+	b.ReportMetric(peakMB(b), "peak-rss-MB")
+}
+
+// peakMB returns the peak of the resident memory of this process, where the system tells.
+func peakMB(b *testing.B) float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Skip("the system does not say how much memory is in use")
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kb float64
+	fmt.Sscan(rest, &kb)
+	return kb / 1024
 }

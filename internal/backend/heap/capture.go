@@ -60,6 +60,7 @@ func (s *Store[K]) Capture() *Capture {
 		s.clock.active.cancelled.Store(true)
 	}
 	s.clock.now++
+	s.cur.Shared = true // the cursor's page, too, must be owned anew
 	c := &Capture{layout: s.layout, arena: s.arena, epoch: s.clock.now, groups: s.groups, main: make([]rowsImage, len(s.tables))}
 	for g := range s.tables {
 		c.main[g] = s.tables[g].rows.capture()

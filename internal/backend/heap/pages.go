@@ -121,6 +121,7 @@ type image struct {
 type pool struct {
 	sh   *shape
 	free []*image // only the subtask's goroutine
+	made int      // images that refill has made
 	mu   struct {
 		sync.Mutex
 		back []*image // given back by writers
@@ -145,7 +146,9 @@ func (p *pool) refill() {
 	if len(p.free) > 0 {
 		return
 	}
-	p.free = append(p.free, newImages(p.sh, 64)...)
+	n := min(max(64, p.made/4), 4096)
+	p.made += n
+	p.free = append(p.free, newImages(p.sh, n)...)
 }
 
 // newImages allocates images together. They are zero.
@@ -183,6 +186,9 @@ type rows struct {
 	count int      // rows in use
 	free  []uint32 // rows that can be used again
 }
+
+// mostRows is where row numbers end. A key group with so many keys is past 32 GB.
+const mostRows = 1<<32 - 2
 
 // at returns the address of a row.
 func (r *rows) at(id uint32) unsafe.Pointer {
@@ -280,6 +286,9 @@ func (r *rows) setLive(id uint32, on bool) {
 
 // reserve makes room for rows 0 to n-1.
 func (r *rows) reserve(n int) {
+	if n > mostRows {
+		panic("a key group is full: it has more than 4 billion rows; raise the max parallelism")
+	}
 	for n > 0 && bits.Len32(uint32(n-1)>>r.sh.shift) >= len(r.slabs) {
 		pages, first := 1, uint32(0)
 		if k := len(r.slabs); k > 0 {

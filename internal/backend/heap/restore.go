@@ -191,7 +191,7 @@ func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
 	}
 	x, size := binary.Uvarint(src)
 	rows = from + int64(size)
-	if size <= 0 || x > max(uint64(to-rows), 1) || x >= 1<<32-1 { // only an empty key with empty states takes no bytes
+	if size <= 0 || x > max(uint64(to-rows), 1) || x > mostRows { // only an empty key with empty states takes no bytes
 		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
 	}
 	return int(x), rows, nil
