@@ -46,7 +46,7 @@ func checkPlain(p any) error {
 	if err := checkTemplate(p); err != nil {
 		return err
 	}
-	return heap.NewOperatorLists().Bind(copyOf(p))
+	return new(heap.OperatorLists).Bind(copyOf(p))
 }
 
 // plainOp runs a processor that has no keys.
@@ -54,11 +54,11 @@ type plainOp[In, Out any] struct {
 	operator.Base
 	results[NoKey, Out]
 	p     PlainProcessor[In, Out]
-	lists *heap.OperatorLists
+	lists heap.OperatorLists
 }
 
 func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs []any) (*plainOp[In, Out], error) {
-	o := &plainOp[In, Out]{Base: operator.Base{OperatorID: env.Operator}, p: p, lists: heap.NewOperatorLists()}
+	o := &plainOp[In, Out]{Base: operator.Base{OperatorID: env.Operator}, p: p}
 	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
 	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
 	o.sides = sidesOf(p)
@@ -71,20 +71,31 @@ func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs 
 // Open restores the lists.
 func (o *plainOp[In, Out]) Open(ctx context.Context) error {
 	if o.env.Restored != nil {
-		for _, l := range o.env.Restored.Lists {
-			elements, err := operator.ReadElements(ctx, o.env.OpenStream, l)
-			if err == nil {
-				err = o.lists.Restore(l.Name, l.Schema, elements)
-			}
-			if err != nil {
-				return fmt.Errorf("step %q: restore state %q: %w", o.env.Name, l.Name, err)
-			}
+		if err := o.restore(ctx, o.env.Restored.Lists); err != nil {
+			return err
 		}
 	}
 	if p, ok := o.p.(opener[NoKey, Out]); ok {
 		return p.Open(&o.Ctx)
 	}
 	return nil
+}
+
+func (o *plainOp[In, Out]) restore(ctx context.Context, lists []snapshot.List) error {
+	var all []heap.ListData
+	for _, l := range lists {
+		elements, err := operator.ReadElements(ctx, o.env.OpenStream, l)
+		if err != nil {
+			return fmt.Errorf("read state %q: %w", l.Name, err)
+		}
+		d := heap.ListData{Name: l.Name, Schema: l.Schema}
+		for _, e := range elements {
+			d.Offsets = append(d.Offsets, int64(len(d.Bytes)))
+			d.Bytes = append(d.Bytes, e...)
+		}
+		all = append(all, d)
+	}
+	return o.lists.Restore(all)
 }
 
 // Push handles a batch.
@@ -133,9 +144,21 @@ func (o *plainOp[In, Out]) Event(e element.Event) error {
 func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
 	c := &operator.ListCapture{}
 	for _, l := range o.lists.Capture() {
-		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: snapshot.Split, Schema: l.Schema, Elements: l.Elements})
+		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema, Elements: cutAt(l.Bytes, l.Offsets)})
 	}
 	return c, nil
+}
+
+// cutAt cuts bytes into elements that begin at the given offsets.
+func cutAt(data []byte, offsets []int64) (elements [][]byte) {
+	for i, from := range offsets {
+		to := int64(len(data))
+		if i+1 < len(offsets) {
+			to = offsets[i+1]
+		}
+		elements = append(elements, data[from:to])
+	}
+	return elements
 }
 
 // Finish lets the processor emit what it holds back.

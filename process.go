@@ -46,8 +46,10 @@ type Processor[K comparable, In, Out any] interface {
 
 // The optional methods of a processor.
 type (
-	opener[K comparable, Out any]   interface{ Open(c *Ctx[K, Out]) error }
-	timed[K comparable, Out any]    interface{ OnTimer(c *Ctx[K, Out], t *Timer) error }
+	opener[K comparable, Out any] interface{ Open(c *Ctx[K, Out]) error }
+	timed[K comparable, Out any]  interface {
+		OnTimer(c *Ctx[K, Out], t *Timer) error
+	}
 	finisher[K comparable, Out any] interface{ Finish(c *Ctx[K, Out]) error }
 	closer                          interface{ Close() error }
 )
@@ -109,7 +111,7 @@ func checkKeyed[K comparable, Out any](p any) error {
 type keyedOp[K comparable, In, Out any] struct {
 	operator.Base
 	results[K, Out]
-	key       func(In) K
+	keyOf     func(In) K
 	layout    *heap.Layout
 	store     *heap.Store[K]
 	each      func(b *element.Batch[In]) error
@@ -122,7 +124,7 @@ type keyedOp[K comparable, In, Out any] struct {
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
-	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, key: key, processor: processor}
+	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor}
 	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
 	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
 	o.sides = sidesOf(processor)
@@ -184,9 +186,9 @@ func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
 	if cap(o.keys) < n {
 		o.keys, o.refs = make([]K, n), make([]heap.Ref, n)
 	}
-	keys, refs, key := o.keys[:n], o.refs[:n], o.key
+	keys, refs, keyOf := o.keys[:n], o.refs[:n], o.keyOf
 	for i := range b.Recs {
-		keys[i] = key(b.Recs[i])
+		keys[i] = keyOf(b.Recs[i])
 	}
 	o.store.Resolve(keys, b.Hash, refs)
 	o.split = b.Split

@@ -146,4 +146,3 @@ func Forward[T any](in Stream[T]) Stream[T] { return in.with(graph.Forward, nil)
 func Partition[T any](in Stream[T], pick func(record T, subtasks int) int) Stream[T] {
 	return in.with(graph.Custom, program.EdgePayload{Picker: pick})
 }
-

@@ -1,0 +1,119 @@
+package weir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/exitcode"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/storage/fs"
+)
+
+// Result is how a run of a job ended.
+type Result = local.Result
+
+// Status is how a run of a job ended, in a word.
+type Status = local.Status
+
+// The ways a run ends.
+const (
+	// Finished: all input was read and all output committed.
+	Finished = local.Finished
+	// AlreadyFinished: an earlier run has done it all; nothing was done.
+	AlreadyFinished = local.AlreadyFinished
+	// Canceled: a client has ended the job for good.
+	Canceled = local.Canceled
+	// Failed: the job has given up.
+	Failed = local.Failed
+	// Suspended: the job was asked to stop. The same command goes on from its checkpoint.
+	Suspended = local.Suspended
+	// Aborted: the job was stopped without waiting. The same command goes on from its last complete checkpoint.
+	Aborted = local.Aborted
+)
+
+// Execution is a job that runs in this process. Its methods may be called concurrently.
+type Execution struct{ e *local.Execution }
+
+// Wait returns when the job has ended. The error says why it failed; it is nil for every other end.
+func (e *Execution) Wait() (Result, error) { return e.e.Wait() }
+
+// Done is closed when the job has ended.
+func (e *Execution) Done() <-chan struct{} { return e.e.Done() }
+
+// Cancel ends the job for good. Its checkpoints are kept if the retention says so.
+func (e *Execution) Cancel() { e.e.Cancel() }
+
+// Abort ends the job at once and without a checkpoint. It can go on from its last complete one.
+func (e *Execution) Abort() { e.e.Abort() }
+
+// Progress returns how the job is doing.
+func (e *Execution) Progress() local.Progress { return e.e.Snapshot() }
+
+// Run runs a job and returns when it has ended. When ctx is cancelled the job takes a checkpoint, commits what belongs to it, and stops: the
+// status is Suspended and the next run goes on from there. The error says why the job could not be built or started, or why it failed.
+func Run(ctx context.Context, j *Job) (Result, error) {
+	e, err := Start(ctx, j)
+	if err != nil {
+		return Result{}, err
+	}
+	return e.Wait()
+}
+
+// Start begins to run a job and returns when it is clear that it can. The context bounds the run as in Run.
+func Start(ctx context.Context, j *Job) (*Execution, error) {
+	return start(ctx, j, local.Flags{}, config.Environment(os.Environ()))
+}
+
+// start puts the settings together and starts a job. layers are those beside the job's own.
+func start(ctx context.Context, j *Job, flags local.Flags, layers ...*config.Layer) (*Execution, error) {
+	cfg, notes, err := config.Load(append(layers, j.settings)...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	for _, n := range notes {
+		j.logger.Warn(fmt.Sprint(n))
+	}
+	p := cfg.Parallelism()
+	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	e, err := local.Start(ctx, local.Options{
+		Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs.Local{}, Now: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Execution{e}, nil
+}
+
+// usageError is what the user must mend before the job can run.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode returns the exit status for how a run ended.
+func exitCode(r Result, err error) exitcode.Code {
+	var refused *local.StartError
+	var usage usageError
+	switch {
+	case errors.As(err, &refused):
+		return refused.Code
+	case errors.As(err, &usage):
+		return exitcode.Usage
+	case err != nil || r.Status == Failed:
+		return exitcode.Failed
+	}
+	switch r.Status {
+	case Suspended:
+		return exitcode.Stopped
+	case Aborted:
+		return exitcode.Aborted
+	}
+	return exitcode.Finished
+}
