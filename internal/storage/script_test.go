@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,78 +18,35 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/script"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
 )
 
-var update = flag.Bool("update", false, "rewrite the outcomes in testdata/*.script")
-
 // TestScripts runs the commands in testdata/*.script on a storage over a memory that crashes, and compares what each does, down to the
-// operations on files, with the lines after it. A command is a line "> name arguments"; runScript lists them. Random names of files
-// show as <1>, <2>, ... in the order of their appearance.
+// operations on files. Each method of world that takes words is a command. Random names of files show as <1>, <2>, ... in the
+// order of their appearance.
 func TestScripts(t *testing.T) {
-	names, err := filepath.Glob("testdata/*.script")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, name := range names {
-		t.Run(filepath.Base(name), func(t *testing.T) { runScript(t, name) })
-	}
+	script.Run(t, "testdata/*.script", func() script.Player { return newWorld().run })
 }
 
-func runScript(t *testing.T, name string) {
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newScript(t)
-	var got bytes.Buffer
-	for line := range strings.Lines(string(want)) {
-		switch line = strings.TrimRight(line, "\n"); {
-		case strings.HasPrefix(line, "> "):
-			fmt.Fprintln(&got, line)
-			got.WriteString(s.run(strings.Fields(line[2:])))
-		case line == "" || strings.HasPrefix(line, "#"):
-			fmt.Fprintln(&got, line)
-		}
-	}
-	if *update {
-		err = os.WriteFile(name, got.Bytes(), 0o644)
-	} else if got.String() != string(want) {
-		err = fmt.Errorf("%s: %s (rewrite with -update and look at the difference)", name, firstDifference(got.String(), string(want)))
-	}
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-func firstDifference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range min(len(g), len(w)) {
-		if g[i] != w[i] {
-			return fmt.Sprintf("line %d:\n got %s\nwant %s", i+1, g[i], w[i])
-		}
-	}
-	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
-}
-
-// script is the world that the commands of one script act on.
-type script struct {
+// world is what the commands of one script act on.
+type world struct {
 	t       *testing.T
 	disk    *fs.Memory
 	faulty  *fs.Faulty
 	storage Storage
 	streams map[string]snapshot.Stream // by the name that the script gave
-	out     strings.Builder
+	out     []string
 	names   map[string]string // random names and what is shown for them
 }
 
 var scriptJob = job.ID{0xab, 15: 0xcd}
 
-func newScript(t *testing.T) *script {
-	s := &script{t: t, disk: fs.NewMemory(), streams: map[string]snapshot.Stream{}, names: map[string]string{}}
-	s.faulty = fs.NewFaulty(s.disk, func(line string) { s.printf("  %s", line) })
-	return s
+func newWorld() *world {
+	w := &world{disk: fs.NewMemory(), streams: map[string]snapshot.Stream{}, names: map[string]string{}}
+	w.faulty = fs.NewFaulty(w.disk, func(line string) { w.printf("%s", line) })
+	return w
 }
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
@@ -99,47 +54,47 @@ var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-
 // metadataSum matches the checksums of metadata, which differ in each run, for they cover the random names.
 var metadataSum = regexp.MustCompile(`(_metadata: checksum) [0-9a-f]{8}, should be [0-9a-f]{8}`)
 
-func (s *script) printf(format string, args ...any) {
-	fmt.Fprintln(&s.out, s.mask(fmt.Sprintf(format, args...)))
+func (w *world) printf(format string, args ...any) {
+	w.out = append(w.out, w.mask(fmt.Sprintf(format, args...)))
 }
 
 // mask replaces what differs from run to run.
-func (s *script) mask(text string) string {
+func (w *world) mask(text string) string {
 	text = uuid.ReplaceAllStringFunc(text, func(name string) string {
-		if s.names[name] == "" {
-			s.names[name] = fmt.Sprintf("<%d>", len(s.names)+1)
+		if w.names[name] == "" {
+			w.names[name] = fmt.Sprintf("<%d>", len(w.names)+1)
 		}
-		return s.names[name]
+		return w.names[name]
 	})
 	text = metadataSum.ReplaceAllString(text, "$1 X, should be Y")
 	return strings.ReplaceAll(text, scriptJob.String(), "JOB")
 }
 
-func (s *script) run(words []string) string {
-	s.out.Reset()
-	ctx := s.t.Context()
+func (w *world) run(t *testing.T, words []string) []string {
+	w.t, w.out = t, nil
+	ctx := t.Context()
 	commands := map[string]func(context.Context, []string) error{
-		"files": s.files, "memory": s.memory, // open a storage
-		"init": s.init, "stream": s.stream, "publish": s.publish, "load": s.load, "verify": s.verify, "read": s.read,
-		"list": s.list, "discard": s.discard, "discard-streams": s.discardStreams, "remove-unfinished": s.removeUnfinished,
-		"fault": s.fault, "no-faults": s.noFaults, "damage": s.damage, "crash": s.crash, "ls": s.ls, "copy": s.copy,
+		"files": w.files, "memory": w.memory, // open a storage
+		"init": w.init, "stream": w.stream, "publish": w.publish, "load": w.load, "verify": w.verify, "read": w.read,
+		"list": w.list, "discard": w.discard, "discard-streams": w.discardStreams, "remove-unfinished": w.removeUnfinished,
+		"fault": w.fault, "no-faults": w.noFaults, "damage": w.damage, "crash": w.crash, "ls": w.ls, "copy": w.copy,
 	}
 	command := commands[words[0]]
 	if command == nil {
-		s.t.Fatalf("no command %q", words[0])
+		t.Fatalf("no command %q", words[0])
 	}
 	if err := command(ctx, words[1:]); err != nil {
-		s.printf("%s: %v", Classify(err), err)
+		w.printf("%s: %v", Classify(err), err)
 	}
-	return s.out.String()
+	return w.out
 }
 
 // files [threshold=N] [buffer=N]
-func (s *script) files(_ context.Context, words []string) (err error) {
-	o := FilesOptions{FS: s.faulty, Dir: "/c", Job: scriptJob, InlineThreshold: 10, WriteBuffer: 20}
-	for _, w := range words {
-		name, value, _ := strings.Cut(w, "=")
-		n := s.number(value)
+func (w *world) files(_ context.Context, words []string) (err error) {
+	o := FilesOptions{FS: w.faulty, Dir: "/c", Job: scriptJob, InlineThreshold: 10, WriteBuffer: 20}
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		n := w.number(value)
 		switch name {
 		case "threshold":
 			o.InlineThreshold = n
@@ -147,172 +102,172 @@ func (s *script) files(_ context.Context, words []string) (err error) {
 			o.WriteBuffer = n
 		}
 	}
-	s.storage, err = NewFiles(o)
-	s.printStorage(err)
+	w.storage, err = NewFiles(o)
+	w.printStorage(err)
 	return err
 }
 
 // memory [max=N] [dir]
-func (s *script) memory(_ context.Context, words []string) (err error) {
+func (w *world) memory(_ context.Context, words []string) (err error) {
 	o := MemoryOptions{Job: scriptJob}
-	for _, w := range words {
-		if value, ok := strings.CutPrefix(w, "max="); ok {
-			o.MaxStream = s.number(value)
+	for _, word := range words {
+		if value, ok := strings.CutPrefix(word, "max="); ok {
+			o.MaxStream = w.number(value)
 		} else {
-			o.FS, o.Dir = s.faulty, w
+			o.FS, o.Dir = w.faulty, word
 		}
 	}
-	s.storage, err = NewMemory(o)
-	s.printStorage(err)
+	w.storage, err = NewMemory(o)
+	w.printStorage(err)
 	return err
 }
 
-func (s *script) printStorage(err error) {
+func (w *world) printStorage(err error) {
 	if err == nil {
-		s.printf("%s, survives: %v", s.storage, s.storage.Survives())
+		w.printf("%s, survives: %v", w.storage, w.storage.Survives())
 	}
 }
 
 // init [ID]: the job, or a checkpoint.
-func (s *script) init(ctx context.Context, words []string) error {
+func (w *world) init(ctx context.Context, words []string) error {
 	if len(words) == 0 {
-		return s.storage.InitJob(ctx)
+		return w.storage.InitJob(ctx)
 	}
-	return s.storage.InitCheckpoint(ctx, s.id(words[0]))
+	return w.storage.InitCheckpoint(ctx, w.id(words[0]))
 }
 
 // stream ID NAME SIZE... [shared]: writes as many bytes, in parts of the sizes.
-func (s *script) stream(ctx context.Context, words []string) error {
+func (w *world) stream(ctx context.Context, words []string) error {
 	scope := snapshot.Exclusive
 	if words[len(words)-1] == "shared" {
 		scope, words = snapshot.Shared, words[:len(words)-1]
 	}
-	w := s.storage.NewWriter(ctx, s.id(words[0]), scope)
+	out := w.storage.NewWriter(ctx, w.id(words[0]), scope)
 	for _, size := range words[2:] {
-		if _, err := w.Write(bytes.Repeat([]byte(words[1][:1]), s.number(size))); err != nil {
-			return errors.Join(err, w.Abort())
+		if _, err := out.Write(bytes.Repeat([]byte(words[1][:1]), w.number(size))); err != nil {
+			return errors.Join(err, out.Abort())
 		}
 	}
-	stream, err := w.Finish()
+	stream, err := out.Finish()
 	if err == nil {
-		s.streams[words[1]] = stream
-		s.printf("%s", stream)
+		w.streams[words[1]] = stream
+		w.printf("%s", stream)
 	}
 	return err
 }
 
 // publish ID NAME...: a checkpoint of these streams.
-func (s *script) publish(ctx context.Context, words []string) error {
-	pointer, err := s.storage.PublishMetadata(ctx, s.id(words[0]), s.metadata(words))
+func (w *world) publish(ctx context.Context, words []string) error {
+	pointer, err := w.storage.PublishMetadata(ctx, w.id(words[0]), w.metadata(words))
 	if err == nil {
-		s.printf("%s", pointer)
+		w.printf("%s", pointer)
 	}
 	return err
 }
 
-func (s *script) metadata(words []string) *snapshot.Metadata {
+func (w *world) metadata(words []string) *snapshot.Metadata {
 	sub := &snapshot.OperatorSubtask{}
 	for _, name := range words[1:] {
-		sub.Lists = append(sub.Lists, snapshot.List{Name: name, Stream: s.streams[name]})
+		sub.Lists = append(sub.Lists, snapshot.List{Name: name, Stream: w.streams[name]})
 	}
 	return &snapshot.Metadata{
-		Job: scriptJob, Checkpoint: s.id(words[0]), GroupRule: keygroup.GroupRule,
+		Job: scriptJob, Checkpoint: w.id(words[0]), GroupRule: keygroup.GroupRule,
 		Operators: []snapshot.OperatorState{{Name: "op", Parallelism: 1, MaxParallelism: 1, Subtasks: []*snapshot.OperatorSubtask{sub}}},
 	}
 }
 
 // load POINTER|ID
-func (s *script) load(ctx context.Context, words []string) error {
-	meta, err := s.loaded(ctx, words[0])
+func (w *world) load(ctx context.Context, words []string) error {
+	meta, err := w.loaded(ctx, words[0])
 	if err != nil {
 		return err
 	}
-	meta.EachStream(func(stream *snapshot.Stream) { s.printf("%s", stream) })
+	meta.EachStream(func(stream *snapshot.Stream) { w.printf("%s", stream) })
 	return nil
 }
 
-func (s *script) loaded(ctx context.Context, pointer string) (*snapshot.Metadata, error) {
+func (w *world) loaded(ctx context.Context, pointer string) (*snapshot.Metadata, error) {
 	if id, err := strconv.Atoi(pointer); err == nil {
-		return s.storage.LoadCheckpoint(ctx, job.CheckpointID(id))
+		return w.storage.LoadCheckpoint(ctx, job.CheckpointID(id))
 	}
-	return Load(ctx, s.faulty, strings.ReplaceAll(pointer, "JOB", scriptJob.String()))
+	return Load(ctx, w.faulty, strings.ReplaceAll(pointer, "JOB", scriptJob.String()))
 }
 
 // verify ID: the operations are not shown, for several run at once.
-func (s *script) verify(ctx context.Context, words []string) error {
-	meta, err := s.loaded(ctx, words[0])
-	s.out.Reset()
+func (w *world) verify(ctx context.Context, words []string) error {
+	meta, err := w.loaded(ctx, words[0])
+	w.out = nil
 	if err == nil {
-		err = s.storage.Verify(ctx, meta)
-		s.out.Reset()
+		err = w.storage.Verify(ctx, meta)
+		w.out = nil
 	}
 	if err == nil {
-		s.printf("ok")
+		w.printf("ok")
 	}
 	return err
 }
 
 // read ID: every stream, whole and from the middle.
-func (s *script) read(ctx context.Context, words []string) error {
-	meta, err := s.loaded(ctx, words[0])
+func (w *world) read(ctx context.Context, words []string) error {
+	meta, err := w.loaded(ctx, words[0])
 	if err != nil {
 		return err
 	}
-	s.out.Reset()
+	w.out = nil
 	for _, stream := range streamsOf(meta) {
-		if err := s.readOne(ctx, stream); err != nil {
+		if err := w.readOne(ctx, stream); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *script) readOne(ctx context.Context, stream snapshot.Stream) error {
-	whole, err := s.storage.ReadStream(ctx, stream)
+func (w *world) readOne(ctx context.Context, stream snapshot.Stream) error {
+	whole, err := w.storage.ReadStream(ctx, stream)
 	if err != nil {
 		return err
 	}
-	r, err := s.storage.OpenStream(ctx, stream)
+	r, err := w.storage.OpenStream(ctx, stream)
 	if err != nil {
 		return err
 	}
 	tail, err := io.ReadAll(io.NewSectionReader(r, r.Size()/2, r.Size()))
-	s.printf("%q, from the middle %q", whole, tail)
+	w.printf("%q, from the middle %q", whole, tail)
 	return errors.Join(err, r.Close())
 }
 
-func (s *script) list(ctx context.Context, _ []string) error {
-	found, err := s.storage.List(ctx)
-	s.out.Reset()
+func (w *world) list(ctx context.Context, _ []string) error {
+	found, err := w.storage.List(ctx)
+	w.out = nil
 	for _, f := range found {
-		s.printf("%d %s published: %v", f.ID, f.Path, f.Published)
+		w.printf("%d %s published: %v", f.ID, f.Path, f.Published)
 	}
 	return err
 }
 
 // discard ID
-func (s *script) discard(ctx context.Context, words []string) error {
-	return s.storage.Discard(ctx, s.id(words[0]))
+func (w *world) discard(ctx context.Context, words []string) error {
+	return w.storage.Discard(ctx, w.id(words[0]))
 }
 
 // discard-streams ID NAME...
-func (s *script) discardStreams(ctx context.Context, words []string) error {
+func (w *world) discardStreams(ctx context.Context, words []string) error {
 	var streams []snapshot.Stream
 	for _, name := range words[1:] {
-		streams = append(streams, s.streams[name])
+		streams = append(streams, w.streams[name])
 	}
-	return s.storage.DiscardStreams(ctx, s.id(words[0]), streams...)
+	return w.storage.DiscardStreams(ctx, w.id(words[0]), streams...)
 }
 
 // remove-unfinished ID
-func (s *script) removeUnfinished(ctx context.Context, words []string) error {
-	return s.storage.RemoveUnfinished(ctx, s.id(words[0]))
+func (w *world) removeUnfinished(ctx context.Context, words []string) error {
+	return w.storage.RemoveUnfinished(ctx, w.id(words[0]))
 }
 
 // fault OP PATTERN|NAME ERROR [late] [times=N]: for a pattern, or a stream's file.
-func (s *script) fault(_ context.Context, words []string) error {
+func (w *world) fault(_ context.Context, words []string) error {
 	f := fs.Fault{Op: fs.Op(words[0]), Path: words[1]}
-	if stream, ok := s.streams[words[1]]; ok {
+	if stream, ok := w.streams[words[1]]; ok {
 		_, f.Path = split(stream.Path)
 	}
 	switch words[2] {
@@ -325,33 +280,33 @@ func (s *script) fault(_ context.Context, words []string) error {
 	case "exists":
 		f.Err = storage.ErrExist
 	}
-	for _, w := range words[3:] {
-		if times, ok := strings.CutPrefix(w, "times="); ok {
-			f.Times = s.number(times)
+	for _, word := range words[3:] {
+		if times, ok := strings.CutPrefix(word, "times="); ok {
+			f.Times = w.number(times)
 		}
-		f.Late = f.Late || w == "late"
+		f.Late = f.Late || word == "late"
 	}
-	s.faulty.Inject(f)
+	w.faulty.Inject(f)
 	return nil
 }
 
-func (s *script) noFaults(context.Context, []string) error {
-	s.faulty.Clear()
+func (w *world) noFaults(context.Context, []string) error {
+	w.faulty.Clear()
 	return nil
 }
 
 // damage NAME|PATH flip|cut|grow|remove: a stream's file, or another one.
-func (s *script) damage(_ context.Context, words []string) error {
+func (w *world) damage(_ context.Context, words []string) error {
 	path := strings.ReplaceAll(words[0], "JOB", scriptJob.String())
-	if stream, ok := s.streams[words[0]]; ok {
+	if stream, ok := w.streams[words[0]]; ok {
 		path = stream.Path
 	}
-	for _, name := range s.disk.Files() {
+	for _, name := range w.disk.Files() {
 		if strings.HasSuffix(name, strings.TrimPrefix(path, "/")) {
 			path = name
 		}
 	}
-	s.disk.Damage(path, map[string]func([]byte) []byte{
+	w.disk.Damage(path, map[string]func([]byte) []byte{
 		"flip":   func(data []byte) []byte { data[len(data)/2] ^= 1; return data },
 		"cut":    func(data []byte) []byte { return data[:len(data)-1] },
 		"grow":   func(data []byte) []byte { return append(data, 'x') },
@@ -360,38 +315,38 @@ func (s *script) damage(_ context.Context, words []string) error {
 	return nil
 }
 
-func (s *script) crash(context.Context, []string) error {
-	s.disk.Crash(nil)
+func (w *world) crash(context.Context, []string) error {
+	w.disk.Crash(nil)
 	return nil
 }
 
 // copy FROM TO
-func (s *script) copy(ctx context.Context, words []string) error {
-	data, err := readFile(ctx, s.disk, strings.ReplaceAll(words[0], "JOB", scriptJob.String()))
+func (w *world) copy(ctx context.Context, words []string) error {
+	data, err := readFile(ctx, w.disk, strings.ReplaceAll(words[0], "JOB", scriptJob.String()))
 	if err != nil {
 		return err
 	}
-	return s.disk.PutIfAbsent(ctx, strings.ReplaceAll(words[1], "JOB", scriptJob.String()), data)
+	return w.disk.PutIfAbsent(ctx, strings.ReplaceAll(words[1], "JOB", scriptJob.String()), data)
 }
 
 // ls shows all files.
-func (s *script) ls(context.Context, []string) error {
+func (w *world) ls(context.Context, []string) error {
 	shown := map[string]bool{} // in the order of what is shown, for that of random names differs
-	for _, name := range s.disk.Files() {
-		shown["/"+s.mask(name)] = true
+	for _, name := range w.disk.Files() {
+		shown["/"+w.mask(name)] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(shown)) {
-		s.printf("%s", name)
+		w.printf("%s", name)
 	}
 	return nil
 }
 
-func (s *script) id(word string) job.CheckpointID { return job.CheckpointID(s.number(word)) }
+func (w *world) id(word string) job.CheckpointID { return job.CheckpointID(w.number(word)) }
 
-func (s *script) number(word string) int {
+func (w *world) number(word string) int {
 	n, err := strconv.Atoi(word)
 	if err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	return n
 }

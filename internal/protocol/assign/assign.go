@@ -52,14 +52,14 @@ type Operator struct {
 type Options struct {
 	// AllowNonRestored drops state that no operator takes, instead of refusing.
 	AllowNonRestored bool
-	// Failover marks the restart of the job that took the snapshot: its graph is the same, so it is not compared.
+	// Failover marks a restart within one run: the graph has been compared when the run began, and what it left behind then stays so.
 	Failover bool
 }
 
 // Assignment says what each subtask begins with.
 type Assignment struct {
 	Vertices []RestoredVertex // one for each of the job, in its order
-	Dropped  []string         // operators of the snapshot whose state was left behind, as Options.AllowNonRestored permits
+	Dropped  []string         // operators of the snapshot whose state was left behind, as Options permit
 }
 
 // RestoredVertex is what one vertex begins with.

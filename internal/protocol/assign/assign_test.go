@@ -324,6 +324,14 @@ func TestUnmatchedIsTyped(t *testing.T) {
 	}
 }
 
+// A run that began by leaving state behind can restart from the same checkpoint.
+func TestFailoverLeavesBehindWhatWasLeftBefore(t *testing.T) {
+	a, err := Assign(snapshotOf(stateOf("s", keyed("a", 0, 7))), one("other", 1), Options{Failover: true})
+	if err != nil || !slices.Equal(a.Dropped, []string{"s"}) {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 func TestCoordinatorStateStaysOne(t *testing.T) {
 	state := stateOf("s", nil, nil)
 	state.Coordinator = []byte("splits")

@@ -82,7 +82,7 @@ func match(meta *snapshot.Metadata, j Job, o Options) (matched map[job.OperatorI
 	if len(left) == 0 {
 		return m.matched, nil, nil
 	}
-	if !o.AllowNonRestored {
+	if !o.AllowNonRestored && !o.Failover {
 		return nil, nil, &UnmatchedError{Checkpoint: meta.Checkpoint, States: left, Free: m.free}
 	}
 	for _, l := range left {
