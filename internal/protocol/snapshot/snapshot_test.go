@@ -24,6 +24,7 @@ func example() *Metadata {
 	return &Metadata{
 		Job:        job.ID{0xa1, 0xb2, 15: 0xff},
 		JobName:    "flights é",
+		Line:       "0123456789abcdef",
 		Checkpoint: 42,
 		Kind:       Savepoint,
 		Epoch:      7,
