@@ -112,6 +112,8 @@ func (s *EventTime[T]) Event(e element.Event) error {
 		return s.out.Event(e)
 	case e.Kind == element.Watermark && e.Time != element.MaxTime, e.Kind == element.Idle:
 		return nil
+	case e.Kind == element.Watermark:
+		s.emitted, s.isIdle = e.Time, false // nothing smaller follows
 	}
 	return s.out.Event(e)
 }
@@ -137,7 +139,7 @@ func (s *EventTime[T]) emit(now time.Time) error {
 	s.findIdle(now)
 	seen, active := s.tracker.lowest()
 	if !active {
-		if s.isIdle || s.emitted == element.MaxTime {
+		if s.isIdle || s.emitted == element.MaxTime || s.tracker.splits.awaited {
 			return nil
 		}
 		s.isIdle = true
