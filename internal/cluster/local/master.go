@@ -32,14 +32,15 @@ type master struct {
 	progress    *progress
 	logger      *slog.Logger
 
-	id      job.ID
-	line    sink.Line
-	record  line.Record
-	file    *linefile.File
-	ids     line.IDs
-	storage storage.Storage
-	sinks   sinks
-	clerk   *clerk
+	id       job.ID
+	line     sink.Line
+	record   line.Record
+	file     *linefile.File
+	ids      line.IDs
+	storage  storage.Storage
+	sinks    sinks
+	clerk    *clerk
+	deleting sync.WaitGroup // goroutines that delete files
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
 
@@ -158,6 +159,7 @@ func coordinatorJob(p *graph.Plan, header snapshot.Metadata) coordinator.Job {
 
 // run handles what happens until the job has ended.
 func (m *master) run(ctx context.Context) (Result, error) {
+	defer m.deleting.Wait()
 	defer m.clerk.close()
 	stop := ctx.Done()
 	for !m.ended {
