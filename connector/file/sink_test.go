@@ -2,6 +2,7 @@ package file
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/sink/sinktest"
 )
+
+// More seeds find rarer things: -seeds 5000 takes a minute.
+var seeds = flag.Int("seeds", 60, "number of random jobs of each kind")
 
 type row struct {
 	Number int
@@ -64,7 +68,7 @@ func TestExactlyOnce(t *testing.T) {
 		"by size and checkpoint": {Size: 30, Checkpoint: true},
 		"at the end":             {},
 	} {
-		t.Run(name, func(t *testing.T) { sinktest.Run(t, suite(100, roll)) })
+		t.Run(name, func(t *testing.T) { sinktest.Run(t, suite(*seeds, roll)) })
 	}
 }
 
