@@ -50,6 +50,9 @@ type tallying[T any] struct {
 	// seen, if it is set, is called before each batch with the number of the subtask and of the records it has had before. Different
 	// subtasks call it concurrently.
 	seen func(subtask int, before int64, recs []T)
+	// full, if it is set, is called once, when as many records as fullAt have come.
+	full   func()
+	fullAt int64
 
 	records atomic.Int64 // so far, of all subtasks
 	mu      struct {
@@ -82,7 +85,10 @@ func (w *tallyWriter[T]) Write(recs []T, _ []int64) error {
 		w.sink.seen(w.subtask, w.sum.Records, recs)
 	}
 	w.sum = w.sink.add(recs, w.sum)
-	w.sink.records.Add(int64(len(recs)))
+	all := w.sink.records.Add(int64(len(recs)))
+	if w.sink.full != nil && all >= w.sink.fullAt && all-int64(len(recs)) < w.sink.fullAt {
+		w.sink.full()
+	}
 	return nil
 }
 

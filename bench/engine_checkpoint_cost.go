@@ -30,8 +30,8 @@ func updateLargeState(t *task, checkpoints bool) (outcome, error) {
 		j.Checkpoint(checkpoint.Every(time.Second), checkpoint.Dir(filepath.Join(t.dir, "checkpoints")))
 	}
 	clocks := make(batchClocks, t.parallelism)
-	all := largeState + t.events
-	out := &tallying[counted]{add: tallyCounts}
+	// What is measured ends with the last record; the end of the job, with its last checkpoint, is not part of it.
+	out := &tallying[counted]{add: tallyCounts, fullAt: largeState + t.events, full: t.meter.Stop}
 	out.seen = func(subtask int, _ int64, _ []counted) { clocks[subtask].end() }
 	u := newTurn(largeState, out, func() {
 		for i := range clocks {
@@ -39,13 +39,6 @@ func updateLargeState(t *task, checkpoints bool) (outcome, error) {
 		}
 		t.meter.Start()
 	})
-	stopWhenAllArrived := func(subtask int, before int64, recs []counted) {
-		clocks[subtask].end()
-		if out.records.Load()+int64(len(recs)) >= all {
-			t.meter.Stop() // the end of the job, with its last checkpoint, is not what is measured
-		}
-	}
-	out.seen = stopWhenAllArrived
 	weir.To(weir.Process(weir.KeyBy(weir.From(j, "keys", fillThenDraw(largeState, t.events, u)), weir.Self), "counts", &timedCounter{clocks: clocks}), "tally", out)
 	e, err := weir.Start(context.Background(), j)
 	if err != nil {

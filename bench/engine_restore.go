@@ -62,13 +62,7 @@ func (p *pass) position() int64 { return p.r.Position() }
 func countUntilStopped(t *task, dir string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	out := &tallying[counted]{}
-	out.add = func(recs []counted, sum tally) tally {
-		if out.records.Load()+int64(len(recs)) >= t.events { // whoever brings the last ones sees all others
-			stop()
-		}
-		return tallyCounts(recs, sum)
-	}
+	out := &tallying[counted]{add: tallyCounts, fullAt: t.events, full: stop}
 	r, err := weir.Run(ctx, restoredJob(t, dir, true, out))
 	if err == nil && r.Status != weir.Suspended {
 		err = fmt.Errorf("the job ended as %v instead of stopping", r.Status)
