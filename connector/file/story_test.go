@@ -81,6 +81,12 @@ func (b *run) checkpoint(id int64) (sink.Recovery, error) {
 	}
 	state, err := b.writer.Snapshot(context.Background(), id)
 	r.Writers = [][]byte{state}
+	if err != nil {
+		return r, err
+	}
+	if sync := b.writer.(sink.Syncer).Sync(); sync != nil {
+		err = sync(context.Background())
+	}
 	return r, err
 }
 
