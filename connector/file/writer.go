@@ -55,13 +55,11 @@ type openPart struct {
 // restore goes on with a file of a checkpoint. A subtask that gets several, because there are fewer subtasks now, leaves all but the
 // first as they are.
 func (w *writer[T]) restore(state []byte) error {
-	if len(state) == 0 {
-		return nil
-	}
-	p, err := decodePart(state, false)
-	if err != nil {
+	s, err := decodeState(state)
+	if err != nil || !s.open {
 		return err
 	}
+	p := s.part
 	path := filepath.Join(w.dir, p.name.hidden())
 	info, err := w.disk.Stat(path)
 	if err != nil {
@@ -195,8 +193,9 @@ func (w *writer[T]) aged() bool {
 
 // Snapshot makes the file in progress durable up to here, and returns its name and length.
 func (w *writer[T]) Snapshot(context.Context, int64) ([]byte, error) {
+	state := writerState{line: lineTag(w.env.Line), epoch: w.env.Line.Epoch}
 	if w.current == nil {
-		return nil, nil
+		return state.encode(), nil
 	}
 	if err := w.writeOut(); err != nil {
 		return nil, w.wrap(err)
@@ -210,7 +209,8 @@ func (w *writer[T]) Snapshot(context.Context, int64) ([]byte, error) {
 		}
 		w.current.named = true
 	}
-	return w.current.encode(), nil
+	state.open, state.part = true, w.current.part
+	return state.encode(), nil
 }
 
 // Close leaves the file in progress to be gone on with, or swept, by Recover.
