@@ -56,13 +56,11 @@ type openPart struct {
 // restore goes on with a file of a checkpoint. A subtask that gets several, because there are fewer subtasks now, leaves all but the
 // first as they are.
 func (w *writer[T]) restore(state []byte) error {
-	if len(state) == 0 {
-		return nil
-	}
-	p, err := decodePart(state, false)
-	if err != nil {
+	s, err := decodeState(state)
+	if err != nil || !s.open {
 		return err
 	}
+	p := s.part
 	path := filepath.Join(w.dir, p.name.hidden())
 	info, err := w.disk.Stat(path)
 	if err != nil {
@@ -184,14 +182,16 @@ func (w *writer[T]) aged() bool {
 
 // Snapshot returns the name and length of the file in progress.
 func (w *writer[T]) Snapshot(context.Context, int64) ([]byte, error) {
+	state := writerState{line: lineTag(w.env.Line), epoch: w.env.Line.Epoch}
 	if w.current == nil {
-		return nil, nil
+		return state.encode(), nil
 	}
 	if err := w.writeOut(); err != nil {
 		return nil, w.wrap(err)
 	}
 	w.backlog.add(w.current.name.hidden(), w.current.file, false)
-	return w.current.encode(), nil
+	state.open, state.part = true, w.current.part
+	return state.encode(), nil
 }
 
 // Sync returns what makes durable all that was prepared and is in progress.
