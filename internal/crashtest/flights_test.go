@@ -5,6 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -78,15 +81,29 @@ func finish(t *testing.T, dir string, args ...string) {
 	checkRows(t, dir)
 }
 
-// checkpoints returns the complete checkpoints below an output folder in order of their ids.
+// checkpoints returns the directories of the complete checkpoints below an output folder, in order of their ids.
 func checkpoints(dir string) []string {
-	return inOrder(filepath.Join(dir, "_checkpoints", "*", "chk-*", "_metadata"))
+	found := glob(filepath.Join(dir, "_checkpoints", "*", "chk-*", "_metadata"))
+	for i := range found {
+		found[i] = filepath.Dir(found[i])
+	}
+	slices.SortFunc(found, func(a, b string) int { return idOf(a) - idOf(b) })
+	return found
 }
 
-func inOrder(pattern string) []string {
+// idOf returns the id of the checkpoint in a directory.
+func idOf(checkpoint string) int {
+	id, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(checkpoint), "chk-"))
+	if err != nil {
+		panic(err) // the caller has found it by its name
+	}
+	return id
+}
+
+func glob(pattern string) []string {
 	found, err := filepath.Glob(pattern)
 	if err != nil {
-		panic(err) // the pattern is a constant of this file
+		panic(err) // the pattern is a constant of this package
 	}
 	return found
 }

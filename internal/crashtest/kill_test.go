@@ -45,23 +45,22 @@ func sleep(p *crashtest.Process, random *rand.Rand, most time.Duration) bool {
 	return p.Until(func() bool { return time.Now().After(end) })
 }
 
-// appears returns a condition that holds once n files have appeared that were not there at its first look.
+// appears returns a condition that holds once n files have appeared that were not there at its first look. They may be gone again.
 func appears(dir, pattern string, n int) func() bool {
 	var known map[string]bool
+	before := 0
 	return func() bool {
-		fresh, first := 0, known == nil
+		first := known == nil
 		if first {
 			known = map[string]bool{}
 		}
-		for _, name := range inOrder(filepath.Join(dir, pattern)) {
-			switch {
-			case first:
-				known[name] = true
-			case !known[name]:
-				fresh++
-			}
+		for _, name := range glob(filepath.Join(dir, pattern)) {
+			known[name] = true
 		}
-		return fresh >= n
+		if first {
+			before = len(known)
+		}
+		return len(known)-before >= n
 	}
 }
 
