@@ -323,6 +323,7 @@ func (m *master) suspend(cause error) {
 		return
 	}
 	m.stopping.on = true
+	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
 	case m.state == waiting:

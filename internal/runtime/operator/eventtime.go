@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
@@ -27,6 +28,8 @@ type EventTime[T any] struct {
 	behind   bool // directly behind a source, so that splits can be told apart
 	tracker  tracker
 	emitted  int64
+	newest   int64 // the largest time assigned
+	gauge    *metrics.Gauge
 	isIdle   bool
 	dirty    bool // seen something since the last watermark
 	due      time.Time
@@ -46,8 +49,11 @@ func NewEventTime[T any](env *Env, assign func(recs []T, ts []int64), disorder, 
 		env:      env,
 		behind:   env.Splits != nil,
 		emitted:  element.NoTime,
+		newest:   element.NoTime,
+		gauge:    env.Metrics.Gauge(NewestTime),
 		now:      env.Now,
 	}
+	s.gauge.Set(element.NoTime)
 	s.tracker = tracker{step: env.Operator, splits: env.Splits, version: -1}
 	if !s.behind {
 		s.tracker.splits = NewSplits()
@@ -100,6 +106,7 @@ func (s *EventTime[T]) Push(b *element.Batch[T]) error {
 		seen = max(seen, t)
 	}
 	split.seen, split.last, split.idle = seen, time.Time{}, false
+	s.newest = max(s.newest, seen)
 	s.dirty = true
 	return s.out.Push(b)
 }
@@ -135,6 +142,7 @@ func (s *EventTime[T]) BeforePark(now time.Time) error { return s.emit(now) }
 func (s *EventTime[T]) emit(now time.Time) error {
 	s.tracker.refresh()
 	s.dirty = false
+	s.gauge.Set(s.newest)
 	s.findIdle(now)
 	seen, active := s.tracker.lowest()
 	if !active {
