@@ -30,7 +30,7 @@ type Store[K comparable] struct {
 	maxParallelism uint64
 	first          uint32 // key group of tables[0]
 	tables         []table[K]
-	hash           func(K) uint64
+	hash           func(*K) uint64
 }
 
 // table holds the rows of one key group.
@@ -41,7 +41,7 @@ type table[K comparable] struct {
 
 // NewStore makes a store for the key groups of a subtask and attaches the handles of the layout, which it takes over. hash must be the
 // function by which records were sent to this subtask: it places restored keys.
-func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int, hash func(K) uint64) (*Store[K], error) {
+func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int, hash func(*K) uint64) (*Store[K], error) {
 	switch {
 	case l.key != reflect.TypeFor[K]():
 		return nil, fmt.Errorf("key type %v: the layout is for %v", reflect.TypeFor[K](), l.key)
@@ -63,7 +63,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 		s.tables[i] = table[K]{index: newIndex(s.arena), rows: rows{sh: s.shape}}
 	}
 	s.rowsOf = func(group uint32) *rows { return &s.tables[group].rows }
-	s.hashOf = func(r rowID) uint64 { return hash(*(*K)(s.tables[r.group].rows.at(r.id))) }
+	s.hashOf = func(r rowID) uint64 { return hash((*K)(s.tables[r.group].rows.at(r.id))) }
 	s.attach()
 	return s, nil
 }
