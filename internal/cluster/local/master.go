@@ -40,9 +40,10 @@ type master struct {
 	storage  storage.Storage
 	sinks    sinks
 	clerk    *clerk
-	deleting sync.WaitGroup // goroutines that delete files
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
+
+	deleting sync.WaitGroup // goroutines that delete files
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
@@ -159,7 +160,6 @@ func coordinatorJob(p *graph.Plan, header snapshot.Metadata) coordinator.Job {
 
 // run handles what happens until the job has ended.
 func (m *master) run(ctx context.Context) (Result, error) {
-	defer m.deleting.Wait()
 	defer m.clerk.close()
 	stop := ctx.Done()
 	for !m.ended {
@@ -175,6 +175,7 @@ func (m *master) run(ctx context.Context) (Result, error) {
 			m.perform()
 		}
 	}
+	m.deleting.Wait()
 	if err := m.sinks.close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
 	}
@@ -322,6 +323,7 @@ func (m *master) suspend(cause error) {
 		return
 	}
 	m.stopping.on = true
+	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
 	case m.state == waiting:
