@@ -131,6 +131,18 @@ func notAKeyStruct(t reflect.Type) string {
 // Warnings returns what works but may surprise, a sentence each.
 func (l *Layout) Warnings() []string { return slices.Clone(l.warnings) }
 
+// Timers returns the number of timers that the bound processors have. [Layout.Timer] takes the numbers below it once a store was made of
+// the layout.
+func (l *Layout) Timers() int {
+	n := 0
+	for _, c := range l.columns {
+		if c.kind == KindTimer {
+			n++
+		}
+	}
+	return n
+}
+
 // Timer returns the handle of the timer that a fire function is called with, a pointer to a field of the processor.
 func (l *Layout) Timer(number int) any { return l.timers[number].handle }
 

@@ -279,14 +279,14 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 	t.rows.count += n
 	base := t.rows.at(id)
 	for i := range n {
-		key := *(*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
+		key := (*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
 		h := s.hash(key)
 		if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, key, g+int(s.first))
+			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, *key, g+int(s.first))
 		}
 		if t.index.candidate(uint32(h)) != 0 {
-			if _, twice := t.find(key, uint32(h)); twice {
-				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, key)
+			if _, twice := t.find(*key, uint32(h)); twice {
+				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, *key)
 			}
 		}
 		t.rows.setLive(id, true)
