@@ -343,8 +343,11 @@ func (m *master) suspend(cause error) {
 	}
 }
 
-// stopped ends a stop whose checkpoint has come to an end.
+// stopped ends a stop whose checkpoint has come to an end. If that is because the job was ended meanwhile, there is nothing left to do.
 func (m *master) stopped(err error) {
+	if m.result.Status != "" {
+		return
+	}
 	if err != nil {
 		m.logger.Error("the checkpoint to stop with failed: the job goes on from the one before", "error", err)
 	}
