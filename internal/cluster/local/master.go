@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -32,14 +31,14 @@ type master struct {
 	progress    *progress
 	logger      *slog.Logger
 
-	id       job.ID
-	line     sink.Line
-	record   line.Record
-	file     *linefile.File
-	ids      line.IDs
-	storage  storage.Storage
-	sinks    sinks
-	clerk    *clerk
+	id      job.ID
+	line    sink.Line
+	record  line.Record
+	file    *linefile.File
+	ids     line.IDs
+	storage storage.Storage
+	sinks   sinks
+	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
 
@@ -47,7 +46,7 @@ type master struct {
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
-	timers      map[coordinator.Timer]*time.Timer
+	timers      map[coordinator.Timer]func() // what stops them
 
 	// Of the present attempt.
 	attempt  int
@@ -65,6 +64,7 @@ type master struct {
 	stopping stopping
 	result   Result
 	ended    bool
+	told     bool // that the context was cancelled
 }
 
 // running is a task of the present attempt.
@@ -107,10 +107,10 @@ func newMaster(s *start, b *beginning) *master {
 		file:        s.file,
 		storage:     b.storage,
 		sinks:       s.sinks,
-		clerk:       newClerk(),
+		clerk:       newClerk(s.Scheduler != nil),
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
-		timers:      map[coordinator.Timer]*time.Timer{},
+		timers:      map[coordinator.Timer]func(){},
 	}
 	m.ids.Add(b.ids)
 	m.post(func() { m.beginRun(b) })
@@ -165,16 +165,26 @@ func (m *master) run(ctx context.Context) (Result, error) {
 	for !m.ended {
 		select {
 		case <-m.queue.ready:
-			for _, f := range m.queue.take() {
-				f()
-				m.perform()
-			}
+			m.handle()
 		case <-stop:
 			stop = nil
 			m.suspend(context.Cause(ctx))
 			m.perform()
 		}
 	}
+	return m.close()
+}
+
+// handle does what is in the queue.
+func (m *master) handle() {
+	for _, f := range m.queue.take() {
+		f()
+		m.perform()
+	}
+}
+
+// close ends the run and returns how it went.
+func (m *master) close() (Result, error) {
 	m.deleting.Wait()
 	if err := m.sinks.close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
@@ -257,7 +267,7 @@ func (m *master) fail(err error, permanent bool) {
 	}
 	m.cause = err
 	m.coordinatorStopped()
-	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), rand.Float64())
+	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), m.random())
 	if m.stopping.on {
 		m.logger.Error("the job failed while it was stopping", "error", err)
 		m.stopAll(func() { m.finish(Suspended) })
@@ -306,7 +316,7 @@ func (m *master) awaitRestart() {
 		return
 	}
 	m.state = waiting
-	time.AfterFunc(m.delay, func() { m.post(m.restart) })
+	m.after(m.delay, m.restart)
 }
 
 // restart asks for the newest checkpoint; the answer is the action Restore.
