@@ -70,16 +70,26 @@ func (q *timerQueue) filedBy(cell *timerCell, at int64) bool {
 	return loaded(cell.filed) <= at
 }
 
-// open looks at an entry whose bucket has come up.
-func (q *timerQueue) open(e entry) {
-	cell := q.cellOf(e)
-	if cell.filed != stored(q.wheel.cur<<bucketShift) {
-		return
+// open looks at the entries of a bucket that has come up. It takes two passes so that the cache misses of different rows overlap.
+func (q *timerQueue) open(entries []entry) {
+	filed := stored(q.wheel.cur << bucketShift)
+	n := 0
+	for _, e := range entries {
+		if q.cellOf(e).filed == filed {
+			entries[n] = e
+			n++
+		}
 	}
-	q.core.rowsOf(e.row.group).own(e.row.id)
-	cell.filed = none
-	if cell.deadline != none {
-		q.file(cell, loaded(cell.deadline), e)
+	for _, e := range entries[:n] {
+		cell := q.cellOf(e)
+		if cell.filed != filed {
+			continue // it was there twice
+		}
+		q.core.rowsOf(e.row.group).own(e.row.id)
+		cell.filed = none
+		if cell.deadline != none {
+			q.file(cell, loaded(cell.deadline), e)
+		}
 	}
 }
 

@@ -88,8 +88,9 @@ func (w *wheel) nextInRing() (bucket int64, ok bool) {
 	return 0, false
 }
 
-// advance opens all buckets up to the given one in order and hands out what they hold. open may file entries into later buckets.
-func (w *wheel) advance(to int64, open func(entry)) {
+// advance opens all buckets up to the given one in order and hands out what they hold. open may file entries into later buckets, and must
+// not keep the slice.
+func (w *wheel) advance(to int64, open func([]entry)) {
 	for {
 		b, ok := w.next()
 		if !ok || b > to {
@@ -105,9 +106,7 @@ func (w *wheel) advance(to int64, open func(entry)) {
 		entries := w.ring[slot]
 		w.ring[slot] = nil
 		w.full[slot>>6] &^= 1 << (slot & 63)
-		for _, e := range entries {
-			open(e)
-		}
+		open(entries)
 		w.recycle(entries)
 	}
 	w.cur = max(w.cur, to)

@@ -226,6 +226,7 @@ func (m *master) discardState(a coordinator.DiscardState) {
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.progress.completed(s)
+	m.recovery = recovery{}
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopping.id = s.ID
@@ -264,7 +265,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 			return
 		}
 		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
-		m.deploy(nil, recovery{}, func() {})
+		m.deploy(nil, func() {})
 		return
 	}
 	m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
@@ -279,7 +280,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 				m.fail(err, istorage.Classify(err) != istorage.Unknown)
 				return
 			}
-			m.deploy(meta, recovery{}, func() {})
+			m.deploy(meta, func() {})
 		}
 	}, m.post)
 }
