@@ -23,15 +23,12 @@ golden: ## rewrite scripts, golden files and the reference page; review the diff
 	go test ./codec ./internal/backend/heap ./internal/cluster/config ./internal/protocol/barrier ./internal/protocol/coordinator ./internal/protocol/failover ./internal/protocol/line ./internal/protocol/snapshot ./internal/storage -update
 	go generate ./internal/cluster/config
 
-soak: ## fuzz every decoder, FUZZTIME each
-	go test ./codec -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
-	go test ./codec -run '^$$' -fuzz '^FuzzParseSchema$$' -fuzztime $(FUZZTIME)
-	go test ./internal/backend/heap -run '^$$' -fuzz '^FuzzRestore$$' -fuzztime $(FUZZTIME)
-	go test ./internal/cluster/config -run '^$$' -fuzz '^FuzzParseDuration$$' -fuzztime $(FUZZTIME)
-	go test ./internal/cluster/config -run '^$$' -fuzz '^FuzzParseSize$$' -fuzztime $(FUZZTIME)
-	go test ./internal/cluster/config -run '^$$' -fuzz '^FuzzParseFile$$' -fuzztime $(FUZZTIME)
-	go test ./internal/protocol/line -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
-	go test ./internal/protocol/snapshot -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME)
+soak: ## fuzz every decoder in turn, FUZZTIME each
+	@go list ./... | while read -r package; do \
+		go test "$$package" -list '^Fuzz' | grep '^Fuzz' | while read -r target; do \
+			go test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done || exit 1; \
+	done
 
 bench: ## every workload against its limit, RUNS each: minutes to hours
 	go run -C bench . keyed-count -runs $(RUNS)

@@ -182,21 +182,3 @@ func hasHeading(page, anchor string) bool {
 	}
 	return false
 }
-
-// TestSoakRunsEveryFuzzTarget: go test fuzzes one target at a time, so the Makefile has to name them.
-func TestSoakRunsEveryFuzzTarget(t *testing.T) {
-	makefile := read(t, "Makefile")
-	for _, p := range load(t).sorted() {
-		for _, f := range p.files {
-			for _, d := range f.syntax.Decls {
-				fn, ok := d.(*ast.FuncDecl)
-				if !ok || !f.test || !strings.HasPrefix(fn.Name.Name, "Fuzz") {
-					continue
-				}
-				if want := "go test ./" + p.path + " -run '^$$' -fuzz '^" + fn.Name.Name + "$$'"; !strings.Contains(makefile, want) {
-					t.Errorf("%s: the target soak in the Makefile does not run it: %s", position(t, fn), want)
-				}
-			}
-		}
-	}
-}
