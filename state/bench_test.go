@@ -2,9 +2,11 @@ package state_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -220,8 +222,8 @@ func BenchmarkRestore(b *testing.B) {
 	}
 }
 
-// BenchmarkUpdateWhileWriting has a capture in progress at all times: its figure against BenchmarkUpdate's is the whole price of a
-// checkpoint that never ends. rss is the most memory that the process ever had in use.
+// BenchmarkUpdateWhileWriting has a capture in progress at all times, written to a file with fsync: its figure against BenchmarkUpdate's is
+// the whole price of a checkpoint that never ends. peak-rss is the most memory that the process ever had in use.
 func BenchmarkUpdateWhileWriting(b *testing.B) {
 	const n = 10_000_000
 	p := new(counter)
@@ -229,6 +231,7 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	captures := make(chan *heap.Capture, 1)
 	idle := make(chan struct{}, 1)
+	path := filepath.Join(b.TempDir(), "state")
 	go func() {
 		defer close(stopped)
 		for {
@@ -236,7 +239,7 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 			case <-stop:
 				return
 			case c := <-captures:
-				if _, err := c.Write(io.Discard); err != nil {
+				if err := writeFile(c, path); err != nil {
 					b.Error(err)
 				}
 				c.Release()
@@ -268,6 +271,15 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 	b.ReportMetric(float64(written), "captures")
 	b.ReportMetric(float64(longest.Milliseconds()), "longest-ms")
 	b.ReportMetric(peakMB(b), "peak-rss-MB")
+}
+
+func writeFile(c *heap.Capture, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(f)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // peakMB returns the peak of the resident memory of this process, where the system tells.
@@ -400,4 +412,67 @@ func BenchmarkCollections(b *testing.B) {
 			p.Log.Append(i)
 		})
 	})
+}
+
+// BenchmarkCoded writes and restores rows that go through codecs: 1 M keys of 16 bytes with a count and a string.
+func BenchmarkCoded(b *testing.B) {
+	const n = 1_000_000
+	type named struct {
+		Count state.Value[int64]
+		Name  state.Value[string]
+	}
+	var p named
+	o := newOperator(b, &p, keyhash.String)
+	for k := 0; k < n; k += 1000 {
+		names := make([]string, 1000)
+		for i := range names {
+			names[i] = fmt.Sprintf("user-%011d", k+i)
+		}
+		o.on(func(key string) { p.Count.Set(1); p.Name.Set(key) }, names...)
+	}
+	var buf bytes.Buffer
+	c := o.Capture()
+	k, err := c.Write(&buf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Release()
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(k.End)
+		for b.Loop() {
+			c := o.Capture()
+			if _, err := c.Write(io.Discard); err != nil {
+				b.Fatal(err)
+			}
+			c.Release()
+		}
+	})
+	b.Run("restore", func(b *testing.B) {
+		b.SetBytes(k.End)
+		for b.Loop() {
+			s := newOperator(b, new(named), keyhash.String)
+			if err := s.Restore(k, bytes.NewReader(buf.Bytes())); err != nil {
+				b.Fatal(err)
+			}
+			s.Close()
+		}
+	})
+}
+
+// BenchmarkInsert fills a store with 10 M keys, in random order. longest is the longest batch, with all growing in it.
+func BenchmarkInsert(b *testing.B) {
+	const n = 10_000_000
+	var longest time.Duration
+	for b.Loop() {
+		p := new(counter)
+		d := newDriver(b, p, 0)
+		for k := 0; k < n; k += batch {
+			begin := time.Now()
+			d.batch(p, func(i int) int64 { return int64(keyhash.Uint64(uint64(k + i))) })
+			longest = max(longest, time.Since(begin))
+		}
+		d.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+	b.ReportMetric(float64(longest.Microseconds())/1000, "longest-ms")
 }

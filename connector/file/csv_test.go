@@ -227,6 +227,7 @@ func FuzzStates(f *testing.F) {
 func FuzzPartName(f *testing.F) {
 	f.Add("part-0123abcd-e3a1-c42-s2-7.csv")
 	f.Add(".part-0123abcd-e3rff-s2-7.csv")
+	f.Add("part-0123abcd-e3a1-c0-s2-7.csv")
 	f.Fuzz(func(t *testing.T, name string) {
 		n, ok := parsePart(name)
 		if !ok {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
@@ -27,9 +28,12 @@ type EventTime[T any] struct {
 	behind   bool // directly behind a source, so that splits can be told apart
 	tracker  tracker
 	emitted  int64
+	newest   int64 // the largest time assigned
+	gauge    *metrics.Gauge
 	isIdle   bool
 	dirty    bool // seen something since the last watermark
 	due      time.Time
+	without  time.Time // since when there has been no split; the zero time if there is one
 	now      func() time.Time
 }
 
@@ -45,8 +49,11 @@ func NewEventTime[T any](env *Env, assign func(recs []T, ts []int64), disorder, 
 		env:      env,
 		behind:   env.Splits != nil,
 		emitted:  element.NoTime,
+		newest:   element.NoTime,
+		gauge:    env.Metrics.Gauge(NewestTime),
 		now:      env.Now,
 	}
+	s.gauge.Set(element.NoTime)
 	s.tracker = tracker{step: env.Operator, splits: env.Splits, version: -1}
 	if !s.behind {
 		s.tracker.splits = NewSplits()
@@ -99,6 +106,7 @@ func (s *EventTime[T]) Push(b *element.Batch[T]) error {
 		seen = max(seen, t)
 	}
 	split.seen, split.last, split.idle = seen, time.Time{}, false
+	s.newest = max(s.newest, seen)
 	s.dirty = true
 	return s.out.Push(b)
 }
@@ -134,10 +142,11 @@ func (s *EventTime[T]) BeforePark(now time.Time) error { return s.emit(now) }
 func (s *EventTime[T]) emit(now time.Time) error {
 	s.tracker.refresh()
 	s.dirty = false
+	s.gauge.Set(s.newest)
 	s.findIdle(now)
 	seen, active := s.tracker.lowest()
 	if !active {
-		if s.isIdle || s.emitted == element.MaxTime {
+		if s.awaitsSplit(now) || s.isIdle || s.emitted == element.MaxTime {
 			return nil
 		}
 		s.isIdle = true
@@ -154,11 +163,25 @@ func (s *EventTime[T]) emit(now time.Time) error {
 	return s.out.Event(element.Event{Kind: element.Watermark, Time: watermark})
 }
 
+// awaitsSplit reports whether this subtask must hold back event time although it has no split: one may be on its way to it, and if the other
+// subtasks went on meanwhile, all of it could be late. A subtask that gets none any more is at the end of its data.
+func (s *EventTime[T]) awaitsSplit(now time.Time) bool {
+	if len(s.tracker.active) > 0 {
+		return false
+	}
+	return s.idle <= 0 || s.without.IsZero() || now.Sub(s.without) < s.idle
+}
+
 // findIdle marks the splits that had no record for long enough. The clock is read once for a batch at most, so a split's time begins at
 // the first look after its record.
 func (s *EventTime[T]) findIdle(now time.Time) {
 	if s.idle <= 0 {
 		return
+	}
+	if len(s.tracker.active) > 0 {
+		s.without = time.Time{}
+	} else if s.without.IsZero() {
+		s.without = now
 	}
 	for _, a := range s.tracker.active {
 		switch {

@@ -48,10 +48,13 @@ func NewSourceReader[T any](env *Env, src source.Source[T], out Pusher[T]) *Sour
 	return s
 }
 
-// Names of the counters that every task has.
+// Names of the counters and gauges that the runtime keeps for a step.
 const (
 	RecordsIn  = "records_in"
 	RecordsOut = "records_out"
+	// Watermark is where event time stands for the step, NewestTime the largest event time that it has assigned.
+	Watermark  = "watermark"
+	NewestTime = "newest_time"
 )
 
 // splitState is the list state that holds the splits of a reader.
