@@ -90,7 +90,7 @@ func ExampleTryMap() {
 	fmt.Println(err)
 	// Output:
 	// FAILED
-	// ?
+	// step "try map", subtask 0: "many" is no number
 }
 
 func ExampleEdit() {
@@ -272,15 +272,15 @@ func (s *sessions) OnTimer(c *weir.Ctx[string, string], _ *weir.Timer) error {
 func ExampleProcess() {
 	j := newJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{
-		{"ann", "/", at(1)}, {"ann", "/cart", at(4)}, {"ann", "/", at(30)},
+		{"ann", "/", at(1)}, {"bob", "/", at(2)}, {"ann", "/cart", at(4)},
 	}))
 	clicks = weir.EventTime(clicks, func(c Click) time.Time { return c.At })
 	perUser := weir.KeyBy(clicks, func(c Click) string { return c.User })
 	weir.To(weir.Process(perUser, "sessions", &sessions{Gap: 10 * time.Second}), "out", print.Stdout[string]())
 	run(j)
 	// Output:
+	// bob 1
 	// ann 2
-	// ann 1
 }
 
 // pairs emits every second record together with the one before it, and at the end a record that is left.
@@ -402,5 +402,8 @@ func ExampleGraphError() {
 	if errors.As(err, &mistakes) {
 		fmt.Println(mistakes)
 	}
-	// Output: ?
+	// Output:
+	// job "example" cannot be built:
+	// two steps have the id "out": an id must be unique within the job
+	// step "out": parallelism -1: must be at least 1
 }

@@ -9,18 +9,18 @@ import (
 )
 
 // The vocabulary: packages of names, numbers and values, that have no opinion on how anything is done.
-const names = "internal/job internal/keygroup internal/keyhash internal/element internal/metrics internal/exitcode internal/protocol/reason"
+const names = "internal/job internal/keygroup internal/keyhash internal/element internal/metrics internal/exitcode internal/nearest internal/protocol/reason"
 
 // The contracts: what users and connectors implement. They know nothing of each other or of the engine.
 const contracts = "codec sink source storage window"
 
 // The suites that implementations of a contract must pass, and what only tests need.
-const suites = "internal/script sink/sinktest source/sourcetest storage/storagetest"
+const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest storage/storagetest"
 
 // layers says what each package may import of this module. The first line that fits a package counts; a package that none fits fails
 // the test, so that a new room gets its place here. Tests may import more, but see testsToo.
 var layers = []layer{
-	{"internal/protocol/reason internal/job internal/keygroup internal/keyhash internal/exitcode internal/metrics", "",
+	{"internal/protocol/reason internal/job internal/keygroup internal/keyhash internal/exitcode internal/metrics internal/nearest", "",
 		"a name depends on nothing"},
 	{"internal/element", "internal/job",
 		"what travels knows names only"},
@@ -60,7 +60,7 @@ var layers = []layer{
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Processes.
-	{"internal/cluster/config", "",
+	{"internal/cluster/config", "internal/nearest",
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
 		"it prints what is declared there"},
