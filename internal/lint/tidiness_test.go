@@ -183,3 +183,28 @@ func hasHeading(page, anchor string) bool {
 	}
 	return false
 }
+
+// TestMapIsComplete: ARCHITECTURE.md has a line for each package, and none for what is not there.
+func TestMapIsComplete(t *testing.T) {
+	_, after, _ := strings.Cut(read(t, "ARCHITECTURE.md"), "```\n")
+	block, _, _ := strings.Cut(after, "```")
+	listed := map[string]bool{}
+	for line := range strings.Lines(block) {
+		if name, _, ok := strings.Cut(line, " "); ok {
+			listed[name] = true
+		}
+	}
+	for _, p := range load(t).sorted() {
+		name := p.path
+		if name == door {
+			name = "."
+		}
+		if !listed[name] && !within(name, "bench/*") {
+			t.Errorf("the map in ARCHITECTURE.md has no line for %s", name)
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("the map in ARCHITECTURE.md has a line for %s, which is not there", name)
+	}
+}
