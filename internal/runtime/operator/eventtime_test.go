@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/metrics"
 )
 
 // eventLog is a step that writes down the events it is sent.
@@ -38,7 +39,7 @@ func TestNoSplitHoldsBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			now := time.Unix(0, 0)
 			splits, log := NewSplits(), &eventLog{}
-			s := NewEventTime(&Env{Splits: splits, Now: func() time.Time { return now }},
+			s := NewEventTime(&Env{Splits: splits, Metrics: metrics.NewScope(), Now: func() time.Time { return now }},
 				func(recs []int64, ts []int64) { copy(ts, recs) }, 0, c.idle, Pusher[int64](log))
 			look := func(after time.Duration) {
 				now = now.Add(after)
