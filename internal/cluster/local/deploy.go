@@ -30,7 +30,7 @@ func (m *master) deploy(meta *snapshot.Metadata, ready func()) {
 			switch {
 			case m.state != deploying: // the job was stopped meanwhile
 			case err != nil:
-				m.failStart(fmt.Errorf("recover the sinks: %w", err), ready)
+				m.failRecovery(fmt.Errorf("recover the sinks: %w", err), ready)
 			default:
 				if err := m.assignAndStart(meta, ready); err != nil {
 					m.failStart(err, ready)
@@ -46,6 +46,19 @@ func (m *master) failStart(err error, ready func()) {
 		ready()
 	}
 	m.fail(err, false)
+}
+
+// failRecovery ends the run if it has just begun: a person should look at an output folder that is not as it was left. Later the sinks were as
+// they should be once, so that another attempt may find them so again.
+func (m *master) failRecovery(err error, ready func()) {
+	if m.attempt > 0 {
+		m.fail(err, false)
+		return
+	}
+	if m.coordinator == nil {
+		ready()
+	}
+	m.refuse(err)
 }
 
 func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) (moved []string, err error) {

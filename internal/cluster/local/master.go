@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -61,6 +62,7 @@ type master struct {
 
 	state    state
 	cause    error // why the job failed or is restarting
+	refusal  error // why the run ended before its first task, if it did
 	delay    time.Duration
 	stopping stopping
 	result   Result
@@ -180,7 +182,10 @@ func (m *master) run(ctx context.Context) (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
-	if m.result.Status == Failed {
+	switch {
+	case m.refusal != nil:
+		return m.result, m.refusal
+	case m.result.Status == Failed:
 		return m.result, m.cause
 	}
 	return m.result, nil
@@ -360,6 +365,12 @@ func (m *master) cancel() { m.end(Canceled) }
 
 // abort ends the job at once.
 func (m *master) abort() { m.end(Aborted) }
+
+// refuse ends the run before its first task. The line remembers it as little as a crash, and the same command tries again.
+func (m *master) refuse(err error) {
+	m.refusal = refuse(exitcode.Refused, "%v\nThe job was not started. Put right what is named above and run the same command again.", err)
+	m.end(Aborted)
+}
 
 func (m *master) end(s Status) {
 	if m.state == over || m.result.Status != "" {

@@ -87,6 +87,7 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	s := &start{Options: o, checkpoints: o.Config.Checkpointing()}
 	b, err := s.begin(ctx)
 	if err != nil {
+		s.closeSinks()
 		s.release()
 		return nil, err
 	}

@@ -60,6 +60,12 @@ func (s *start) release() {
 	}
 }
 
+func (s *start) closeSinks() {
+	if err := s.sinks.close(); err != nil {
+		s.Logger.Warn("close the sinks", "error", err)
+	}
+}
+
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
 func (s *start) begin(ctx context.Context) (*beginning, error) {
 	s.loaded = map[string]*snapshot.Metadata{}
@@ -95,6 +101,9 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		if b.restore, err = s.load(ctx, b.path); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
+		return nil, err
 	}
 	if b.storage, err = s.newStorage(b.job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
