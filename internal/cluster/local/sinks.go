@@ -26,12 +26,12 @@ type sinks struct {
 
 func stepOf(n *graph.Node) *program.Step { return n.Payload.(*program.Step) }
 
-// open opens the committers, once.
+// open opens the committers, once. It opens all of them or none, and changes nothing outside.
 func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 	if s.committers != nil {
 		return nil
 	}
-	s.committers = map[job.OperatorID]sink.Committer{}
+	opened := sinks{committers: map[job.OperatorID]sink.Committer{}}
 	for _, v := range o.Plan.Vertices {
 		for _, n := range v.Nodes {
 			newCommitter := stepOf(n).Committer
@@ -40,12 +40,16 @@ func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 			}
 			c, err := newCommitter(ctx, sink.CommitterEnv{Line: l, Logger: o.Logger.With("step", n.Name), Now: o.Now})
 			if err != nil {
+				if closing := opened.close(); closing != nil {
+					o.Logger.Warn("close the sinks", "error", closing)
+				}
 				return refuse(exitcode.Refused, "sink %q: %v", n.Name, err)
 			}
-			s.nodes = append(s.nodes, n)
-			s.committers[n.ID()] = &serial{committer: c}
+			opened.nodes = append(opened.nodes, n)
+			opened.committers[n.ID()] = &serial{committer: c}
 		}
 	}
+	*s = opened
 	return nil
 }
 
