@@ -63,10 +63,25 @@ func arg[V any](a *Args, name string, value V, usage string, parse func(string) 
 	}
 	v, err := parse(text)
 	if err != nil {
-		a.errs = append(a.errs, fmt.Errorf("flag -%s %q: want a %T such as %v", name, text, value, value))
+		a.errs = append(a.errs, fmt.Errorf("flag -%s %q: want %s such as %v", name, text, kindOf(value), value))
 		return value
 	}
 	return v
+}
+
+// kindOf names the type of a flag's value in the user's words.
+func kindOf(value any) string {
+	switch value.(type) {
+	case int:
+		return "a whole number"
+	case float64:
+		return "a number"
+	case bool:
+		return "true or false,"
+	case time.Duration:
+		return "a length of time"
+	}
+	return "a text"
 }
 
 // check returns the mistakes in the flags that were given, once all have been declared.
