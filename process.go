@@ -138,9 +138,6 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	if err := o.layout.Bind(processor); err != nil {
 		return nil, err
 	}
-	for i := range o.layout.Timers() {
-		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
-	}
 	if t, ok := processor.(timed[K, Out]); ok {
 		o.onTimer = t.OnTimer
 	}
@@ -157,6 +154,9 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 	o.store, err = heap.NewStore(o.layout, groups, o.env.MaxParallelism, func(k K) uint64 { return hash(&k) })
 	if err != nil {
 		return err
+	}
+	for i := range o.layout.Timers() {
+		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
 	}
 	if o.env.Restored != nil {
 		for _, k := range o.env.Restored.Keyed {

@@ -2,9 +2,11 @@ package state_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -220,8 +222,8 @@ func BenchmarkRestore(b *testing.B) {
 	}
 }
 
-// BenchmarkUpdateWhileWriting has a capture in progress at all times: its figure against BenchmarkUpdate's is the whole price of a
-// checkpoint that never ends. rss is the most memory that the process ever had in use.
+// BenchmarkUpdateWhileWriting has a capture in progress at all times, written to a file with fsync: its figure against BenchmarkUpdate's is
+// the whole price of a checkpoint that never ends. peak-rss is the most memory that the process ever had in use.
 func BenchmarkUpdateWhileWriting(b *testing.B) {
 	const n = 10_000_000
 	p := new(counter)
@@ -229,6 +231,7 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	captures := make(chan *heap.Capture, 1)
 	idle := make(chan struct{}, 1)
+	path := filepath.Join(b.TempDir(), "state")
 	go func() {
 		defer close(stopped)
 		for {
@@ -236,7 +239,7 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 			case <-stop:
 				return
 			case c := <-captures:
-				if _, err := c.Write(io.Discard); err != nil {
+				if err := writeFile(c, path); err != nil {
 					b.Error(err)
 				}
 				c.Release()
@@ -270,6 +273,15 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 	b.ReportMetric(peakMB(b), "peak-rss-MB")
 }
 
+func writeFile(c *heap.Capture, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(f)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // peakMB returns the peak of the resident memory of this process, where the system tells.
 func peakMB(b *testing.B) float64 {
 	status, err := os.ReadFile("/proc/self/status")
@@ -280,4 +292,187 @@ func peakMB(b *testing.B) float64 {
 	var kb float64
 	fmt.Sscan(rest, &kb)
 	return kb / 1024
+}
+
+// BenchmarkStringKeys measures keys of 16 bytes.
+func BenchmarkStringKeys(b *testing.B) {
+	const n = 1_000_000
+	p := new(counter)
+	o := newOperator(b, p, keyhash.String)
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("user-%011d", i)
+	}
+	add := func(string) { p.Count.Set(p.Count.Get() + 1) }
+	for k := 0; k < n; k += 1000 {
+		o.on(add, names[k:k+1000]...)
+	}
+	var ks keys
+	in, hashes, refs := make([]string, batch), make([]uint64, batch), make([]heap.Ref, batch)
+	for b.Loop() {
+		for i := range in {
+			in[i] = names[ks.next(n)]
+			hashes[i] = keyhash.String(in[i])
+		}
+		o.Resolve(in, hashes, refs)
+		for _, r := range refs {
+			o.Seek(r)
+			p.Count.Set(p.Count.Get() + 1)
+		}
+		o.EndBatch()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+}
+
+type session struct {
+	Idle state.Timer `timer:"idle,event"`
+}
+
+// BenchmarkTimers replaces the timer of a key at every record, one of 1 M keys, while event time advances by 1 s in 256 batches; with a gap
+// of 60 s nothing fires in time, with one of 1 s some do.
+func BenchmarkTimers(b *testing.B) {
+	const n = 1_000_000
+	for _, gap := range []int64{1_000, 60_000} {
+		b.Run(fmt.Sprintf("gap=%dms", gap), func(b *testing.B) {
+			p := new(session)
+			d := &driver{newOperator(b, p, hashInt), make([]int64, batch), make([]uint64, batch), make([]heap.Ref, batch)}
+			var ks keys
+			now, fired := int64(1_700_000_000_000), 0
+			step := int64(0)
+			for b.Loop() {
+				for i := range d.keys {
+					d.keys[i] = ks.next(n)
+					d.hashes[i] = hashInt(d.keys[i])
+				}
+				d.Resolve(d.keys, d.hashes, d.refs)
+				for _, r := range d.refs {
+					d.Seek(r)
+					p.Idle.AtMillis(now + gap)
+				}
+				d.EndBatch()
+				step++
+				now += step * 1000 / 256 % 8
+				if err := d.FireEvent(now, func(heap.Ref, int64, int, int64) error { fired++; return nil }); err != nil {
+					b.Fatal(err)
+				}
+				d.EndBatch()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+			b.ReportMetric(float64(fired)/float64(b.N)/batch, "fired/record")
+		})
+	}
+}
+
+type visits struct {
+	Pages state.Map[int64, int64]
+	Log   state.List[int64]
+}
+
+// BenchmarkCollections measures the operations of maps of 8 entries and of lists that are cleared at 64 elements, for 200 K keys.
+func BenchmarkCollections(b *testing.B) {
+	const n = 200_000
+	p := new(visits)
+	d := &driver{newOperator(b, p, hashInt), make([]int64, batch), make([]uint64, batch), make([]heap.Ref, batch)}
+	var ks keys
+	run := func(b *testing.B, f func(i int64)) {
+		for b.Loop() {
+			for i := range d.keys {
+				d.keys[i] = ks.next(n)
+				d.hashes[i] = hashInt(d.keys[i])
+			}
+			d.Resolve(d.keys, d.hashes, d.refs)
+			for _, r := range d.refs {
+				d.Seek(r)
+				f(int64(ks.x >> 61))
+				ks.x = ks.x*5 + 1
+			}
+			d.EndBatch()
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+	}
+	b.Run("map/get+put", func(b *testing.B) {
+		run(b, func(i int64) {
+			v, _ := p.Pages.Get(i)
+			p.Pages.Put(i, v+1)
+		})
+	})
+	b.Run("map/all", func(b *testing.B) {
+		sum := int64(0)
+		run(b, func(int64) {
+			for _, v := range p.Pages.All() {
+				sum += v
+			}
+		})
+	})
+	b.Run("list/append", func(b *testing.B) {
+		run(b, func(i int64) {
+			if p.Log.Len() == 64 {
+				p.Log.Clear()
+			}
+			p.Log.Append(i)
+		})
+	})
+}
+
+// BenchmarkCoded writes and restores rows that go through codecs: 1 M keys of 16 bytes with a count and a string.
+func BenchmarkCoded(b *testing.B) {
+	const n = 1_000_000
+	type named struct {
+		Count state.Value[int64]
+		Name  state.Value[string]
+	}
+	var p named
+	o := newOperator(b, &p, keyhash.String)
+	for k := 0; k < n; k += 1000 {
+		names := make([]string, 1000)
+		for i := range names {
+			names[i] = fmt.Sprintf("user-%011d", k+i)
+		}
+		o.on(func(key string) { p.Count.Set(1); p.Name.Set(key) }, names...)
+	}
+	var buf bytes.Buffer
+	c := o.Capture()
+	k, err := c.Write(&buf)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Release()
+	b.Run("write", func(b *testing.B) {
+		b.SetBytes(k.End)
+		for b.Loop() {
+			c := o.Capture()
+			if _, err := c.Write(io.Discard); err != nil {
+				b.Fatal(err)
+			}
+			c.Release()
+		}
+	})
+	b.Run("restore", func(b *testing.B) {
+		b.SetBytes(k.End)
+		for b.Loop() {
+			s := newOperator(b, new(named), keyhash.String)
+			if err := s.Restore(k, bytes.NewReader(buf.Bytes())); err != nil {
+				b.Fatal(err)
+			}
+			s.Close()
+		}
+	})
+}
+
+// BenchmarkInsert fills a store with 10 M keys, in random order. longest is the longest batch, with all growing in it.
+func BenchmarkInsert(b *testing.B) {
+	const n = 10_000_000
+	var longest time.Duration
+	for b.Loop() {
+		p := new(counter)
+		d := newDriver(b, p, 0)
+		for k := 0; k < n; k += batch {
+			begin := time.Now()
+			d.batch(p, func(i int) int64 { return int64(keyhash.Uint64(uint64(k + i))) })
+			longest = max(longest, time.Since(begin))
+		}
+		d.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+	b.ReportMetric(float64(longest.Microseconds())/1000, "longest-ms")
 }

@@ -12,6 +12,8 @@ import (
 // Values without slices, maps and pointers are kept as they are, and Get and Set cost about as much as the access to a variable. Others are
 // kept encoded, since they could be changed without Set; for them [List] and [Map] are often better. T can be anything that package codec
 // can encode.
+//
+// A string in a value keeps alive all of what it was cut from; use strings.Clone for a small part of something large. Keys are cloned.
 type Value[T any] struct {
 	cur *heap.Cursor
 	off uintptr

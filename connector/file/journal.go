@@ -2,11 +2,13 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,9 +31,9 @@ const (
 // journal is the content of the journal file: whose the folder is, and what a kill may have left half done.
 type journal struct {
 	line    sink.Line
-	commits []string // names of files committed here, also of those about to be; in order
-	moves   []move   // begun and not known to be done
-	copies  []copied // files that Recover has gone on with under another name
+	commits map[partName]partName // files committed here, also those about to be, by their names while in progress
+	moves   []move                // begun and not known to be done
+	copies  []copied              // files that Recover has gone on with under another name
 }
 
 // copied says that the first bytes of a file in progress are also in another. A checkpoint that is older than the copy may still refer
@@ -47,17 +49,29 @@ type move struct {
 	names []string
 }
 
-func (j *journal) committed(name string) { j.commits = append(j.commits, name) }
+// committed takes in a commit. A file can be about to be committed, become one in progress again because the job went back, and be
+// committed later under another checkpoint: the last one counts.
+func (j *journal) committed(n partName) {
+	if j.commits == nil {
+		j.commits = map[partName]partName{}
+	}
+	j.commits[n.inProgress()] = n
+}
 
-// forget drops commits of names for which gone is true.
-func (j *journal) forget(gone func(name string) bool) { j.commits = slices.DeleteFunc(j.commits, gone) }
+// newestCommits returns the commits worth keeping, in order of their checkpoints.
+func (j *journal) newestCommits() []partName {
+	names := slices.SortedFunc(maps.Values(j.commits), func(a, b partName) int {
+		return cmp.Or(cmp.Compare(a.checkpoint, b.checkpoint), strings.Compare(a.committed(), b.committed()))
+	})
+	return names[max(0, len(names)-journalCommits):]
+}
 
 func (j *journal) encode() []byte {
 	b := appendLine(nil, journalMagic)
 	b = appendLine(b, "line", strconv.Quote(j.line.ID), strconv.Quote(j.line.Name))
 	b = appendLine(b, "epoch", strconv.FormatInt(j.line.Epoch, 10))
-	for _, name := range j.commits[max(0, len(j.commits)-journalCommits):] {
-		b = appendLine(b, "commit", name)
+	for _, n := range j.newestCommits() {
+		b = appendLine(b, "commit", n.committed())
 	}
 	for _, c := range j.copies[max(0, len(j.copies)-journalCommits):] {
 		b = c.appendTo(b)
@@ -134,7 +148,11 @@ func (j *journal) parse(number int, text string) bool {
 	}
 	switch verb {
 	case "commit":
-		j.committed(rest)
+		n, ok := parsePart(rest)
+		if !ok || n.checkpoint == 0 {
+			return false
+		}
+		j.committed(n)
 	case "move":
 		into, name, _ := strings.Cut(rest, " ")
 		j.moving(into, name)
@@ -181,6 +199,14 @@ func (j *journal) moving(into, name string) {
 	j.moves = append(j.moves, move{into, []string{name}})
 }
 
+func (m move) forgetIn(j *journal) {
+	for _, name := range m.names {
+		if n, ok := parsePart(name); ok {
+			delete(j.commits, n.inProgress())
+		}
+	}
+}
+
 func (j *journal) isMoving(name string) bool {
 	return slices.ContainsFunc(j.moves, func(m move) bool { return slices.Contains(m.names, name) })
 }
@@ -189,7 +215,7 @@ func (j *journal) isMoving(name string) bool {
 func (j *journal) moved(into string) {
 	for _, m := range j.moves {
 		if m.into == into {
-			j.forget(func(name string) bool { return slices.Contains(m.names, name) })
+			m.forgetIn(j)
 		}
 	}
 	j.moves = slices.DeleteFunc(j.moves, func(m move) bool { return m.into == into })

@@ -152,13 +152,14 @@ func (l listing) committedAfter(checkpoint int64) []string {
 // into a folder, which a kill has interrupted and Recover goes on with.
 func (c *committer) takenAway(l listing, checkpoint int64) []string {
 	var gone []string
-	for _, name := range c.journal.commits {
-		n, ok := parsePart(name)
-		there := l.names[name] || l.names[n.inProgress().hidden()] || c.journal.isMoving(name)
-		if ok && n.checkpoint > checkpoint && !there && !slices.Contains(gone, name) {
+	for hidden, n := range c.journal.commits {
+		name := n.committed()
+		there := l.names[name] || l.names[hidden.hidden()] || c.journal.isMoving(name)
+		if n.checkpoint > checkpoint && !there {
 			gone = append(gone, name)
 		}
 	}
+	slices.Sort(gone)
 	return gone
 }
 
@@ -443,15 +444,10 @@ func (c *committer) sweep(p plan, writers [][]byte) error {
 // forgetUncommitted takes files out of the journal that were about to be committed and never were. It must come before they are removed,
 // or they would look as if somebody had taken them away.
 func (c *committer) forgetUncommitted(unused []partName) error {
-	swept := map[partName]bool{}
-	for _, n := range unused {
-		swept[n] = true
-	}
 	before := len(c.journal.commits)
-	c.journal.forget(func(name string) bool {
-		n, ok := parsePart(name)
-		return ok && swept[n.inProgress()]
-	})
+	for _, n := range unused {
+		delete(c.journal.commits, n)
+	}
 	if len(c.journal.commits) == before {
 		return nil
 	}

@@ -8,6 +8,7 @@ package sinktest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -63,7 +64,7 @@ func (s Suite[T]) randomJobs(t *testing.T) {
 		j := s.newJob(t, seed)
 		j.play()
 		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+			return
 		}
 	}
 }
@@ -105,6 +106,7 @@ func (s Suite[T]) newJob(t *testing.T, seed uint64) *job[T] {
 	return &job[T]{
 		t: t, suite: s, world: s.World(t), rng: rand.New(rand.NewPCG(seed, 1)),
 		line: sink.Line{ID: "0123456789abcdef", Name: "sinktest"},
+		log:  []string{fmt.Sprintf("seed %d", seed)},
 	}
 }
 

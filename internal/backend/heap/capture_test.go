@@ -343,3 +343,79 @@ func TestCaptureIsShort(t *testing.T) {
 		t.Errorf("a capture of 200 000 keys took %v at best", best)
 	}
 }
+
+// The same for rows that are copied as they lie in memory, with tables that grow from nothing over many pages while they are captured and
+// keys that come and go.
+func TestPackedCaptureWhileGrowing(t *testing.T) {
+	var p struct{ Count, Max state.Value[int64] }
+	s := open(t, &p, 0, 1, hashInt)
+	rnd := rand.New(rand.NewPCG(5, 6))
+	model := map[int64]int64{}
+	keys := make([]int64, 512)
+	step := func() {
+		top := int64(len(model)*2 + 1000)
+		for i := range keys {
+			keys[i] = rnd.Int64N(top)
+		}
+		at(s, hashInt, func(k int64) {
+			if p.Count.Get() != model[k] {
+				t.Fatalf("key %d: %d, want %d", k, p.Count.Get(), model[k])
+			}
+			if k%3 == 0 && model[k] > 1 {
+				p.Count.Clear()
+				p.Max.Clear()
+				delete(model, k)
+				return
+			}
+			p.Count.Set(p.Count.Get() + 1)
+			p.Max.Set(k)
+			model[k]++
+		}, keys...)
+	}
+	for range 8 {
+		for range 5 {
+			step()
+		}
+		want := maps.Clone(model)
+		c := s.Capture()
+		type result struct {
+			k   snapshot.Keyed
+			b   []byte
+			err error
+		}
+		done := make(chan result)
+		go func() {
+			var b bytes.Buffer
+			k, err := c.Write(&b)
+			c.Release()
+			done <- result{k, b.Bytes(), err}
+		}()
+		var r result
+		for writing := true; writing; {
+			step()
+			select {
+			case r = <-done:
+				writing = false
+			default:
+			}
+		}
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		var q struct{ Count, Max state.Value[int64] }
+		restored := open(t, &q, 0, 1, hashInt)
+		if err := restored.Restore(r.k, bytes.NewReader(r.b)); err != nil {
+			t.Fatal(err)
+		}
+		if restored.Len() != len(want) {
+			t.Errorf("%d keys were restored, want %d", restored.Len(), len(want))
+		}
+		all := slices.Collect(maps.Keys(want))
+		at(restored, hashInt, func(k int64) {
+			if q.Count.Get() != want[k] || q.Max.Get() != k {
+				t.Fatalf("key %d: restored %d, want %d", k, q.Count.Get(), want[k])
+			}
+		}, all...)
+		restored.Close()
+	}
+}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
-	"math/bits"
 	"strings"
 	"unsafe"
 
@@ -223,55 +221,4 @@ func (l *Layout) appendTimers(dst []byte, row unsafe.Pointer) []byte {
 	}
 	dst[at] = byte(n)
 	return dst
-}
-
-// liveRows returns the numbers of the rows in use.
-func liveRows(live []uint64) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i, word := range live {
-			for ; word != 0; word &= word - 1 {
-				if !yield(i<<6 + bits.TrailingZeros64(word)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// pack appends the packed parts of the rows in use and returns their number.
-func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
-	parts := w.c.layout.packed
-	whole := len(parts) == 1 && parts[0].size == sh.size
-	for i := 0; i < sh.perPage(); {
-		if whole {
-			run := liveRun(live, i)
-			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(base, uintptr(i)*sh.size)), uintptr(run)*sh.size)...)
-			n, i = n+run, i+run
-		} else if isLive(live, i) {
-			row := unsafe.Add(base, uintptr(i)*sh.size)
-			for _, p := range parts {
-				w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
-			}
-			n++
-		}
-		for i++; i < sh.perPage() && !isLive(live, i); {
-			i++
-		}
-	}
-	return n
-}
-
-func isLive(live []uint64, i int) bool { return live[i>>6]&(1<<(i&63)) != 0 }
-
-// liveRun returns the number of rows in use from i on without a gap.
-func liveRun(live []uint64, i int) int {
-	from := i
-	for i>>6 < len(live) {
-		gap := bits.TrailingZeros64(^(live[i>>6] >> (i & 63)))
-		if gap < 64-i&63 {
-			return i + gap - from
-		}
-		i = (i>>6 + 1) << 6
-	}
-	return i - from
 }

@@ -2,11 +2,9 @@ package heap
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/weirstream/weir/codec"
 )
@@ -128,156 +126,6 @@ func notAKeyStruct(t reflect.Type) string {
 		}
 	}
 	return ""
-}
-
-// Handle is implemented by pointers to the state fields of a processor.
-type Handle interface {
-	// DeclareState adds the handle's column through one of the functions of Declaration.
-	DeclareState(d *Declaration)
-}
-
-// Bind adds a column for each exported field of *processor that is a state handle, those of embedded structs included. A column is named
-// by the first part of the field's tag (`state:"clicks"`, `timer:"idle,event"`), or by the lower-cased name of the field. The handles
-// work once a store was made of the layout. The error joins everything that is wrong.
-func (l *Layout) Bind(processor any) error {
-	v := reflect.ValueOf(processor)
-	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
-		return fmt.Errorf("processor %T: want a pointer to a struct", processor)
-	}
-	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.layout = l })...)
-}
-
-var handleType = reflect.TypeFor[Handle]()
-
-// declare calls DeclareState on every handle in a struct with what aim makes of the declaration.
-func declare(v reflect.Value, aim func(*Declaration)) (errs []error) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		isHandle := reflect.PointerTo(f.Type).Implements(handleType)
-		switch {
-		case isHandle && f.IsExported():
-			d := &Declaration{field: f.Name, tag: f.Tag, handle: v.Field(i).Addr().Interface()}
-			aim(d)
-			d.handle.(Handle).DeclareState(d)
-			errs = append(errs, d.errs...)
-		case isHandle:
-			errs = append(errs, fmt.Errorf("field %s: a state field must be exported, or nothing can bind it", f.Name))
-		case f.Type.Kind() == reflect.Pointer && f.Type.Implements(handleType):
-			errs = append(errs, fmt.Errorf("field %s: a state field must be a %v, not a pointer to one", f.Name, f.Type.Elem()))
-		case f.Anonymous && f.Type.Kind() == reflect.Struct:
-			errs = append(errs, declare(v.Field(i), aim)...)
-		}
-	}
-	return errs
-}
-
-// Declaration is one handle's chance to say what it needs. It makes either a keyed column or an operator list.
-type Declaration struct {
-	layout *Layout
-	lists  *OperatorLists
-	field  string
-	tag    reflect.StructTag
-	handle any
-	errs   []error
-}
-
-// Keyed reports whether the processor stands on a keyed stream.
-func (d *Declaration) Keyed() bool { return d.layout != nil }
-
-func (d *Declaration) fail(format string, args ...any) {
-	d.errs = append(d.errs, fmt.Errorf("field %s: "+format, append([]any{d.field}, args...)...))
-}
-
-// name reads the tag under the given key and refuses the other one.
-func (d *Declaration) name(key, other string) (name string, options []string) {
-	if _, ok := d.tag.Lookup(other); ok {
-		d.fail("it takes a tag %s, not %s", key, other)
-	}
-	name, rest, more := strings.Cut(d.tag.Get(key), ",")
-	if more {
-		options = strings.Split(rest, ",")
-	}
-	if name == "" {
-		name = strings.ToLower(d.field)
-	}
-	return name, options
-}
-
-// stateName reads a state tag, none of whose options exist yet.
-func (d *Declaration) stateName() string {
-	name, options := d.name("state", "timer")
-	for _, o := range options {
-		key, _, _ := strings.Cut(strings.TrimSpace(o), "=")
-		switch key {
-		case "ttl":
-			d.fail("state %q: the option ttl is not available yet", name)
-		default:
-			d.fail("state %q: unknown option %q", name, o)
-		}
-	}
-	return name
-}
-
-// add enters a column and reports whether it is fit for use.
-func (d *Declaration) add(c *column) bool {
-	if d.layout == nil {
-		d.fail("%s state needs a keyed stream; use state.List on a plain one", c.kind)
-		return false
-	}
-	if d.layout.done {
-		d.fail("the layout has a store already")
-		return false
-	}
-	c.field, c.handle = d.field, d.handle
-	for _, o := range d.layout.columns {
-		if o.name == c.name {
-			d.fail("the name %q is taken by field %s", c.name, o.field)
-		}
-	}
-	if len(d.errs) > 0 {
-		return false
-	}
-	d.layout.columns = append(d.layout.columns, c)
-	return true
-}
-
-// codecOf returns the codec of a type, or nil after noting the error.
-func (d *Declaration) codecOf(state string, t reflect.Type) *codec.Compiled {
-	c, err := codec.Of(t)
-	if err != nil {
-		d.fail("state %q: %w", state, err)
-		return nil
-	}
-	return c
-}
-
-// Value declares a column that holds one value of type t. attach is called when the store is made, with what the handle needs: the cursor
-// and the offset of its value in a row, or, for a value that is kept encoded, a cursor that is never at a row, and the Encoded.
-func (d *Declaration) Value(t reflect.Type, attach func(cur *Cursor, off uintptr, enc *Encoded)) {
-	name := d.stateName()
-	c := d.codecOf(name, t)
-	if c == nil {
-		return
-	}
-	col := &column{name: name, kind: KindValue, codec: c, cell: t}
-	if !c.Immutable() {
-		col.cell = reflect.TypeFor[string]()
-		col.encoded = &Encoded{codec: c, zero: string(c.Append(nil, reflect.New(t).UnsafePointer()))}
-	}
-	col.attach = func(s *core) {
-		if col.encoded == nil {
-			attach(&s.cur, col.off, nil)
-			return
-		}
-		col.encoded.real, col.encoded.off = &s.cur, col.off
-		col.encoded.cur = Cursor{Shared: true, core: s}
-		attach(&col.encoded.cur, 0, col.encoded)
-	}
-	if d.add(col) && col.encoded != nil {
-		d.layout.warnings = append(d.layout.warnings, fmt.Sprintf(
-			"field %s: state %q of type %v holds slices, maps or pointers, so it is encoded at every Set and decoded at every Get; state.List or state.Map may serve better",
-			d.field, name, t))
-	}
 }
 
 // Warnings returns what works but may surprise, a sentence each.

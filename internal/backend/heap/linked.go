@@ -20,6 +20,16 @@ type linked interface {
 	decode(src []byte, cell unsafe.Pointer, owner rowID) (rest []byte, err error)
 }
 
+// frozen is the rows of a linked table as they were, all pages of a group at once, since chains lead from any page to any other.
+type frozen struct {
+	sh     *shape
+	images []*image
+}
+
+func (f *frozen) at(id uint32) unsafe.Pointer {
+	return unsafe.Add(f.images[id>>f.sh.shift].base, uintptr(id&(1<<f.sh.shift-1))*f.sh.size)
+}
+
 // part is a value of a user's type within a row: as it is, or as a string of its encoding if it could be changed behind the store's back.
 type part struct {
 	codec   *codec.Compiled

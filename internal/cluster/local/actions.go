@@ -188,7 +188,7 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 
 // discard deletes a checkpoint beside the master: it may take long and nobody waits for it.
 func (m *master) discard(a coordinator.Discard) {
-	go func() {
+	m.deleting.Go(func() {
 		ctx := context.Background()
 		var err error
 		if a.Pointer == "" {
@@ -202,7 +202,7 @@ func (m *master) discard(a coordinator.Discard) {
 			}
 			m.coordinator.CleaningDone(a.ID, m.Now())
 		})
-	}()
+	})
 }
 
 func (m *master) discardState(a coordinator.DiscardState) {
@@ -214,18 +214,19 @@ func (m *master) discardState(a coordinator.DiscardState) {
 			}
 		})
 	}
-	go func() {
+	m.deleting.Go(func() {
 		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
 			m.post(func() {
 				m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
 			})
 		}
-	}()
+	})
 }
 
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.progress.completed(s)
+	m.recovery = recovery{}
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopping.id = s.ID
@@ -264,7 +265,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 			return
 		}
 		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
-		m.deploy(nil, recovery{}, func() {})
+		m.deploy(nil, func() {})
 		return
 	}
 	m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
@@ -279,7 +280,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 				m.fail(err, istorage.Classify(err) != istorage.Unknown)
 				return
 			}
-			m.deploy(meta, recovery{}, func() {})
+			m.deploy(meta, func() {})
 		}
 	}, m.post)
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/graph"
@@ -17,8 +18,9 @@ import (
 )
 
 // deploy lets the sinks recover and starts all tasks from a checkpoint, nil for none. ready is called before the first task runs.
-func (m *master) deploy(meta *snapshot.Metadata, r recovery, ready func()) {
+func (m *master) deploy(meta *snapshot.Metadata, ready func()) {
 	m.state = deploying
+	r := m.recovery
 	m.clerk.do(func() func() {
 		moved, err := m.recoverSinks(meta, r)
 		return func() {
@@ -46,7 +48,8 @@ func (m *master) failStart(err error, ready func()) {
 	m.fail(err, false)
 }
 
-func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) ([]string, error) {
+func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) (moved []string, err error) {
+	defer rescue(&err)
 	ctx := context.Background()
 	if err := m.sinks.open(ctx, &m.Options, m.line); err != nil {
 		return nil, err
@@ -83,6 +86,13 @@ func (m *master) assignAndStart(meta *snapshot.Metadata, ready func()) error {
 	}
 	m.startTasks(tasks)
 	return nil
+}
+
+// rescue turns a panic of a connector into an error, so that it fails the job and not the process.
+func rescue(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+	}
 }
 
 // permanent marks an error that the next attempt would meet again.

@@ -40,7 +40,10 @@ type master struct {
 	storage storage.Storage
 	sinks   sinks
 	clerk   *clerk
-	noClaim bool
+	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
+	recovery recovery
+
+	deleting sync.WaitGroup // goroutines that delete files
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
@@ -105,7 +108,7 @@ func newMaster(s *start, b *beginning) *master {
 		storage:     b.storage,
 		sinks:       s.sinks,
 		clerk:       newClerk(),
-		noClaim:     b.noClaim,
+		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		timers:      map[coordinator.Timer]*time.Timer{},
 	}
@@ -172,6 +175,7 @@ func (m *master) run(ctx context.Context) (Result, error) {
 			m.perform()
 		}
 	}
+	m.deleting.Wait()
 	if err := m.sinks.close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
 	}
@@ -218,7 +222,7 @@ func (q *queue) take() []func() {
 func (m *master) beginRun(b *beginning) {
 	m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 	m.logger.Info(survival(m.checkpoints, m.storage))
-	m.deploy(b.restore, b.recovery, func() {
+	m.deploy(b.restore, func() {
 		m.coordinator = m.newCoordinator()
 		m.coordinator.Restored(restoration(b), m.Now())
 	})
@@ -421,8 +425,8 @@ func (m *master) endedFor(e coordinator.Ended) {
 			}
 		}
 	}
-	if m.result.Status == Suspended && m.result.Checkpoint == "" && m.checkpoints.Interval > 0 && !m.storage.Survives() {
-		m.result.Text = "there is no checkpoint directory: the next run begins again"
+	if m.result.Status == Suspended && m.result.Checkpoint == "" {
+		m.result.Text = "there is no checkpoint that outlives this process: the next run begins again"
 	}
 }
 

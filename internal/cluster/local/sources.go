@@ -26,17 +26,34 @@ func (m *master) startSources(r restored) error {
 			continue
 		}
 		id := n.ID()
-		e, err := stepOf(n).Enumerator(context.Background(), source.EnumeratorEnv{
-			Parallelism: v.Parallelism,
-			Logger:      m.logger.With("step", n.Name),
-			Changed:     func() { m.post(func() { m.changed(id) }) },
-		}, r.operators[id].Coordinator)
+		e, err := m.newEnumerator(n, v, r.operators[id].Coordinator)
 		if err != nil {
 			return fmt.Errorf("source %q: %w", n.Name, err)
 		}
 		m.sources[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}}
 	}
 	return nil
+}
+
+func (m *master) newEnumerator(n *graph.Node, v *graph.Vertex, restored []byte) (e source.Enumerator, err error) {
+	defer rescue(&err)
+	id := n.ID()
+	return stepOf(n).Enumerator(context.Background(), source.EnumeratorEnv{
+		Parallelism: v.Parallelism,
+		Logger:      m.logger.With("step", n.Name),
+		Changed:     func() { m.post(func() { m.changed(id) }) },
+	}, restored)
+}
+
+// next asks an enumerator for a split.
+func (e *enumerator) next(subtask int) (split source.Split, what source.Assignment, err error) {
+	defer rescue(&err)
+	return e.Next(subtask)
+}
+
+func (e *enumerator) snapshot() (state []byte, err error) {
+	defer rescue(&err)
+	return e.Snapshot()
 }
 
 func (m *master) closeSources() {
@@ -54,7 +71,7 @@ func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
 	if t == nil || e == nil {
 		return
 	}
-	split, what, err := e.Next(a.Subtask.Index)
+	split, what, err := e.next(a.Subtask.Index)
 	switch {
 	case err != nil:
 		m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
@@ -90,7 +107,7 @@ func (m *master) snapshotSources(ids []job.OperatorID) (map[job.OperatorID][]byt
 		if e == nil {
 			continue // it had finished
 		}
-		state, err := e.Snapshot()
+		state, err := e.snapshot()
 		if err != nil {
 			return nil, fmt.Errorf("source %q: %w", e.node.Name, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -113,7 +114,11 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	if err := b.storage.InitJob(ctx); err != nil {
 		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
 	}
-	if err := s.file.Put(ctx, b.record); err != nil {
+	err := s.file.Put(ctx, b.record)
+	switch {
+	case errors.Is(err, linefile.ErrTaken):
+		return refuse(exitcode.Held, "%v", err)
+	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	}
 	return nil
@@ -175,6 +180,10 @@ func (s *start) nameFrom(ctx context.Context) error {
 	path := s.Config.Recovery().Path
 	if path == "" {
 		return nil
+	}
+	path, err := filepath.Abs(path) // the record keeps it, and the next run may begin elsewhere
+	if err != nil {
+		return refuse(exitcode.Usage, "-s %s: %v", path, err)
 	}
 	dir := storage.SnapshotDir(path)
 	m, err := s.load(ctx, dir)

@@ -165,7 +165,9 @@ func hasFiles(state *snapshot.Task) bool {
 }
 
 // metadata puts the checkpoint together. Of a vertex that is finished for good no state is kept; in one that is finished in part the
-// finished subtasks are marked.
+// finished subtasks are marked. A vertex whose operators have all seen the end of the data is finished too, even if its tasks wait for
+// this very checkpoint: it has nothing more to do, and would emit what it held back a second time if it were run again. Only what is
+// pending outside is kept of it.
 func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	m := c.job.Header
 	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
@@ -177,7 +179,12 @@ func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 				ID: op.ID, Name: op.Name, Named: op.Named, Parallelism: vertex.Parallelism, MaxParallelism: op.MaxParallelism,
 				FullyFinished: finished, Location: op.Location,
 			}
-			if !finished {
+			switch {
+			case finished:
+			case p.operatorsFinished(v):
+				state.FullyFinished = true
+				state.Subtasks = listsOnly(p.subtasks(v, op.ID))
+			default:
 				state.Coordinator = p.coordinators[op.ID]
 				state.Subtasks = p.subtasks(v, op.ID)
 			}
@@ -185,6 +192,26 @@ func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 		}
 	}
 	return &m
+}
+
+// operatorsFinished reports whether every subtask of a vertex has ended or has seen the end of the data.
+func (p *pending) operatorsFinished(vertex int) bool {
+	for i, state := range p.states[vertex] {
+		if !p.plan.finished[vertex][i] && (state == nil || !state.OperatorsFinished) {
+			return false
+		}
+	}
+	return true
+}
+
+// listsOnly leaves the keyed state away.
+func listsOnly(subtasks []*snapshot.OperatorSubtask) []*snapshot.OperatorSubtask {
+	for i, s := range subtasks {
+		if s != nil {
+			subtasks[i] = &snapshot.OperatorSubtask{Lists: s.Lists, Finished: s.Finished}
+		}
+	}
+	return subtasks
 }
 
 func finishedOnRestore(t *snapshot.Task) bool { return t != nil && t.FinishedOnRestore }

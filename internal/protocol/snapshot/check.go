@@ -32,12 +32,15 @@ func (o *OperatorState) check() error {
 	if n := len(o.Subtasks); n != o.Parallelism && n != 0 {
 		return fmt.Errorf("state of %d subtasks at parallelism %d", n, o.Parallelism)
 	}
-	if o.FullyFinished && o.HasState() {
-		return fmt.Errorf("fully finished, yet with state")
+	if o.FullyFinished && len(o.Coordinator) > 0 {
+		return fmt.Errorf("fully finished, yet with the state of a coordinator")
 	}
 	for i, s := range o.Subtasks {
 		if s == nil {
 			continue
+		}
+		if o.FullyFinished && len(s.Keyed) > 0 {
+			return fmt.Errorf("subtask %d: fully finished, yet with keyed state", i)
 		}
 		if err := s.check(o.MaxParallelism); err != nil {
 			return fmt.Errorf("subtask %d: %w", i, err)

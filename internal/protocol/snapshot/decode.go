@@ -33,6 +33,7 @@ func (d *decoder) metadata() *Metadata {
 	m := &Metadata{}
 	d.id(m.Job[:])
 	m.JobName = d.text()
+	m.Line = d.text()
 	m.Checkpoint = job.CheckpointID(d.int())
 	m.Kind = Kind(d.byte())
 	m.Epoch = d.int()

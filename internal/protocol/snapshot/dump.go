@@ -9,7 +9,7 @@ import (
 // String returns the metadata as text for people, over several lines. Its form may change; nothing should parse it.
 func (m *Metadata) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %d of job %s (%s)\n", m.Kind, m.Checkpoint, m.Job, m.JobName)
+	fmt.Fprintf(&b, "%s %d of job %s (%s), line %q\n", m.Kind, m.Checkpoint, m.Job, m.JobName, m.Line)
 	fmt.Fprintf(&b, "epoch %d, triggered %s, completed %s\n", m.Epoch, timestamp(m.Triggered), timestamp(m.Completed))
 	fmt.Fprintf(&b, "graph %q, key hash %q, group rule %q\n", m.Graph, m.KeyHash, m.GroupRule)
 	for i := range m.Operators {

@@ -13,6 +13,7 @@ type encoder struct{ buf []byte }
 func (e *encoder) metadata(m *Metadata) {
 	e.buf = append(e.buf, m.Job[:]...)
 	e.text(m.JobName)
+	e.text(m.Line)
 	e.int(int64(m.Checkpoint))
 	e.byte(byte(m.Kind))
 	e.int(m.Epoch)

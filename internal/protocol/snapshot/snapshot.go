@@ -114,7 +114,8 @@ type OperatorState struct {
 	Named          bool   // whether Name is the user's id, and so may be matched on restore
 	Parallelism    int
 	MaxParallelism int
-	// FullyFinished marks an operator all of whose subtasks had finished: it has no state and does not run again.
+	// FullyFinished marks an operator all of whose subtasks had seen the end of the data: it does not run again. It has no state but,
+	// possibly, lists of what was pending outside.
 	FullyFinished bool
 	// Coordinator holds the state of the operator's coordinator (the split enumerator of a source), nil if it has none.
 	Coordinator []byte

@@ -24,6 +24,7 @@ func example() *Metadata {
 	return &Metadata{
 		Job:        job.ID{0xa1, 0xb2, 15: 0xff},
 		JobName:    "flights é",
+		Line:       "0123456789abcdef",
 		Checkpoint: 42,
 		Kind:       Savepoint,
 		Epoch:      7,
@@ -235,7 +236,7 @@ func TestCheck(t *testing.T) {
 		{func(m *Metadata) { m.Kind = 2 }, "kind of snapshot 2: unknown"},
 		{func(m *Metadata) { m.Operators[0].Parallelism = 3 }, "state of 2 subtasks at parallelism 3"},
 		{func(m *Metadata) { m.Operators[0].Parallelism = 0 }, "parallelism 0: must be at least 1"},
-		{func(m *Metadata) { m.Operators[0].FullyFinished = true }, "fully finished, yet with state"},
+		{func(m *Metadata) { m.Operators[0].FullyFinished = true }, "fully finished, yet with"},
 		{func(m *Metadata) { m.Operators[0].Subtasks[1].Finished = true }, "finished, yet with state"},
 		{func(m *Metadata) { keyed(m).Written.Last = 4 }, "key groups [0..4] at max parallelism 4"},
 		{func(m *Metadata) { keyed(m).Range.Last = 2 }, "key groups [0..2] of a stream that has [0..1]"},

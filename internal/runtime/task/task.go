@@ -137,10 +137,21 @@ func (t *Task) Post(mail func() error) { t.mailbox.post(mail) }
 // Go runs work on a goroutine of its own and its result as a mail.
 func (t *Task) Go(work func(context.Context) func() error) {
 	t.beside.Go(func() {
-		if mail := work(t.ctx); mail != nil {
+		if mail := t.guarded(work); mail != nil {
 			t.Post(mail)
 		}
 	})
+}
+
+// guarded runs work beside the task, and makes its panic an error of the task's.
+func (t *Task) guarded(work func(context.Context) func() error) (mail func() error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err := operator.PanicError(t.Name, t.Attempt.Subtask.Index, r)
+			mail = func() error { return err }
+		}
+	}()
+	return work(t.ctx)
 }
 
 // Run opens the operators, steps the task until it ends or ctx is cancelled, closes the operators and reports how it ended.

@@ -1,0 +1,65 @@
+package heap
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// image is a copy of a page.
+type image struct {
+	base unsafe.Pointer
+	live []uint64
+}
+
+// pool keeps the images that are not in use, so that a capture finds memory that is mapped already. It never holds more than the largest
+// capture needed.
+type pool struct {
+	sh   *shape
+	free []*image // only the subtask's goroutine
+	made int      // images that refill has made
+	mu   struct {
+		sync.Mutex
+		back []*image // given back by writers
+	}
+}
+
+// get returns an image with arbitrary content.
+func (p *pool) get() *image {
+	if len(p.free) == 0 {
+		p.refill()
+	}
+	last := len(p.free) - 1
+	img := p.free[last]
+	p.free = p.free[:last]
+	return img
+}
+
+func (p *pool) refill() {
+	p.mu.Lock()
+	p.free, p.mu.back = p.mu.back, p.free
+	p.mu.Unlock()
+	if len(p.free) > 0 {
+		return
+	}
+	n := min(max(64, p.made/4), 4096)
+	p.made += n
+	p.free = append(p.free, newImages(p.sh, n)...)
+}
+
+// newImages allocates images together. They are zero.
+func newImages(sh *shape, n int) []*image {
+	base, live := sh.block(n), make([]uint64, n*sh.words)
+	images, all := make([]image, n), make([]*image, n)
+	for i := range images {
+		images[i] = image{unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live[i*sh.words : (i+1)*sh.words]}
+		all[i] = &images[i]
+	}
+	return all
+}
+
+// put takes back images from any goroutine.
+func (p *pool) put(images ...*image) {
+	p.mu.Lock()
+	p.mu.back = append(p.mu.back, images...)
+	p.mu.Unlock()
+}

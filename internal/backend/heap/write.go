@@ -1,0 +1,264 @@
+package heap
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"math/bits"
+	"unsafe"
+
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+)
+
+// writer is one Write in progress.
+type writer struct {
+	c      *Capture
+	out    io.Writer
+	buf    []byte
+	offset int64 // of buf in the stream
+	spare  map[*shape][]*image
+}
+
+const writeBytes = 256 << 10
+
+func (w *writer) write() (k snapshot.Keyed, err error) {
+	k.Range, k.Written = w.c.groups, w.c.groups
+	w.spare = map[*shape][]*image{}
+	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10))
+	k.Header = int64(len(w.buf))
+	for g := range w.c.main {
+		k.Offsets = append(k.Offsets, w.offset+int64(len(w.buf)))
+		if err = w.group(g); err != nil {
+			return k, err
+		}
+	}
+	err = w.flush()
+	k.End = w.offset
+	for sh, images := range w.spare {
+		sh.pool.put(images...)
+	}
+	return k, err
+}
+
+func (w *writer) flush() error {
+	n, err := w.out.Write(w.buf)
+	w.offset += int64(n)
+	if err == nil && n < len(w.buf) {
+		err = io.ErrShortWrite
+	}
+	w.buf = w.buf[:0]
+	return err
+}
+
+// flushIfFull keeps room for n bytes in the buffer.
+func (w *writer) flushIfFull(n int) error {
+	if len(w.buf)+n <= writeBytes {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *writer) group(g int) (err error) {
+	main := &w.c.main[g]
+	if main.count == 0 {
+		return nil
+	}
+	w.buf = appendCount(w.buf, main.count)
+	var n int
+	if w.c.layout.packed != nil {
+		n, err = w.packedRows(main)
+	} else {
+		n, err = w.codedRows(main, g)
+	}
+	if err == nil && n != main.count {
+		err = fmt.Errorf("group %d has %d rows in its pages and %d by count: this is a bug", w.c.groups.First+g, n, main.count)
+	}
+	return err
+}
+
+// eachPage calls f for the pages that were in use.
+func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
+	pages := int(r.next+1<<r.sh.shift-1) >> r.sh.shift
+	for i := range r.slabs {
+		s := &r.slabs[i]
+		for k := range s.pages {
+			if pages--; pages < 0 {
+				return nil
+			}
+			if err := f(s, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
+// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon.
+func (w *writer) claim(sh *shape, p *Page) (saved *image, err error) {
+	if err := w.c.stopped(); err != nil {
+		return nil, err
+	}
+	before, ok := p.lock(w.c.epoch)
+	if !ok {
+		return nil, ErrSuperseded
+	}
+	saved, p.saved = p.saved, nil
+	if before == w.c.epoch {
+		p.unlock(w.c.epoch)
+		return saved, nil
+	}
+	if saved != nil { // left by a capture that was abandoned
+		w.spare[sh] = append(w.spare[sh], saved)
+	}
+	return nil, nil
+}
+
+// take returns the page as it was, in memory that is the writer's until it puts it back with give.
+func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
+	p := &s.pages[k]
+	if len(w.spare[sh]) == 0 {
+		w.spare[sh] = append(w.spare[sh], newImages(sh, 1)...)
+	}
+	saved, err := w.claim(sh, p)
+	if err != nil || saved != nil {
+		return saved, err
+	}
+	spare := w.spare[sh]
+	img := spare[len(spare)-1]
+	w.spare[sh] = spare[:len(spare)-1]
+	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
+	copy(img.live, sh.liveOf(s, k))
+	p.unlock(w.c.epoch)
+	return img, nil
+}
+
+// give takes images back and passes them on to the subtask, some at a time.
+func (w *writer) give(sh *shape, images ...*image) {
+	const keep, most = 64, 128
+	w.spare[sh] = append(w.spare[sh], images...)
+	if n := len(w.spare[sh]); n > most {
+		sh.pool.put(w.spare[sh][keep:]...)
+		w.spare[sh] = w.spare[sh][:keep]
+	}
+}
+
+// packedRows copies what lies in memory as it is written.
+func (w *writer) packedRows(r *rowsImage) (n int, err error) {
+	sh := r.sh
+	pageBytes := sh.perPage() * int(sh.size)
+	err = r.eachPage(func(s *slab, k int) error {
+		if err := w.flushIfFull(pageBytes); err != nil {
+			return err
+		}
+		saved, err := w.claim(sh, &s.pages[k])
+		switch {
+		case err != nil:
+			return err
+		case saved != nil:
+			n += w.pack(sh, saved.base, saved.live)
+			w.give(sh, saved)
+		default:
+			n += w.pack(sh, sh.pageOf(s, k), sh.liveOf(s, k))
+			s.pages[k].unlock(w.c.epoch)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// codedRows encodes row by row.
+func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
+	tables, err := w.freeze(g)
+	if err != nil {
+		return 0, err
+	}
+	err = r.eachPage(func(s *slab, k int) error {
+		img, err := w.take(r.sh, s, k)
+		if err != nil {
+			return err
+		}
+		defer w.give(r.sh, img)
+		for i := range liveRows(img.live) {
+			w.buf = w.c.layout.appendRow(w.buf, unsafe.Add(img.base, uintptr(i)*r.sh.size), tables)
+			n++
+			if err := w.flushIfFull(0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := range tables {
+		w.give(tables[i].sh, tables[i].images...)
+	}
+	return n, err
+}
+
+// freeze copies a group of every linked table.
+func (w *writer) freeze(g int) ([]frozen, error) {
+	all := make([]frozen, len(w.c.linked))
+	for i := range all {
+		r := &w.c.linked[i][g]
+		all[i].sh = r.sh
+		err := r.eachPage(func(s *slab, k int) error {
+			img, err := w.take(r.sh, s, k)
+			all[i].images = append(all[i].images, img)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// liveRows returns the numbers of the rows in use.
+func liveRows(live []uint64) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, word := range live {
+			for ; word != 0; word &= word - 1 {
+				if !yield(i<<6 + bits.TrailingZeros64(word)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pack appends the packed parts of the rows in use and returns their number.
+func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
+	parts := w.c.layout.packed
+	whole := len(parts) == 1 && parts[0].size == sh.size
+	for i := 0; i < sh.perPage(); {
+		if whole {
+			run := liveRun(live, i)
+			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(base, uintptr(i)*sh.size)), uintptr(run)*sh.size)...)
+			n, i = n+run, i+run
+		} else if isLive(live, i) {
+			row := unsafe.Add(base, uintptr(i)*sh.size)
+			for _, p := range parts {
+				w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
+			}
+			n++
+		}
+		for i++; i < sh.perPage() && !isLive(live, i); {
+			i++
+		}
+	}
+	return n
+}
+
+func isLive(live []uint64, i int) bool { return live[i>>6]&(1<<(i&63)) != 0 }
+
+// liveRun returns the number of rows in use from i on without a gap.
+func liveRun(live []uint64, i int) int {
+	from := i
+	for i>>6 < len(live) {
+		gap := bits.TrailingZeros64(^(live[i>>6] >> (i & 63)))
+		if gap < 64-i&63 {
+			return i + gap - from
+		}
+		i = (i>>6 + 1) << 6
+	}
+	return i - from
+}

@@ -1,0 +1,117 @@
+package state_test
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/keygroup"
+	"github.com/weirstream/weir/internal/keyhash"
+	"github.com/weirstream/weir/state"
+)
+
+// forEach stands for the runtime in the examples: it binds the fields of a processor and calls on for each key in turn.
+func forEach(processor any, on func(key string), keys ...string) {
+	l, err := heap.NewLayout(reflect.TypeFor[string]())
+	if err != nil {
+		panic(err)
+	}
+	if err := l.Bind(processor); err != nil {
+		panic(err)
+	}
+	s, err := heap.NewStore(l, keygroup.Range{First: 0, Last: 127}, 128, keyhash.String)
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close()
+	refs := make([]heap.Ref, 1)
+	for _, k := range keys {
+		s.Resolve([]string{k}, []uint64{keyhash.String(k)}, refs)
+		s.Seek(refs[0])
+		on(k)
+		s.EndBatch()
+	}
+}
+
+func ExampleValue() {
+	var p struct {
+		Count state.Value[int] `state:"count"`
+	}
+	on := func(word string) {
+		p.Count.Set(p.Count.Get() + 1)
+		fmt.Println(word, p.Count.Get())
+	}
+	forEach(&p, on, "so", "it", "goes", "so", "it")
+	// Output:
+	// so 1
+	// it 1
+	// goes 1
+	// so 2
+	// it 2
+}
+
+func ExampleMap() {
+	var p struct {
+		Visits state.Map[time.Weekday, int] `state:"visits"`
+	}
+	day := time.Saturday
+	on := func(user string) {
+		n, _ := p.Visits.Get(day)
+		p.Visits.Put(day, n+1)
+		if user == "bob" {
+			day++
+			day %= 7
+		}
+		for d, n := range p.Visits.All() {
+			fmt.Println(user, d, n)
+		}
+	}
+	forEach(&p, on, "ann", "bob", "ann")
+	// Output:
+	// ann Saturday 1
+	// bob Saturday 1
+	// ann Saturday 1
+	// ann Sunday 1
+}
+
+func ExampleList() {
+	var p struct {
+		Recent state.List[string] `state:"recent"`
+	}
+	page := 0
+	on := func(user string) {
+		page++
+		p.Recent.Append(fmt.Sprint("page", page))
+		if p.Recent.Len() < 2 {
+			return
+		}
+		fmt.Print(user)
+		for name := range p.Recent.All() {
+			fmt.Print(" ", name)
+		}
+		fmt.Println()
+		p.Recent.Clear()
+	}
+	forEach(&p, on, "ann", "bob", "ann", "ann", "bob")
+	// Output:
+	// ann page1 page3
+	// bob page2 page5
+}
+
+func ExampleTimer() {
+	var p struct {
+		Idle state.Timer `timer:"idle,event"`
+	}
+	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	on := func(user string) {
+		if deadline, ok := p.Idle.Deadline(); ok {
+			fmt.Println(user, "would have been idle at", deadline.Format(time.TimeOnly))
+		}
+		p.Idle.At(start.Add(time.Minute)) // replaces the earlier one
+		start = start.Add(30 * time.Second)
+	}
+	forEach(&p, on, "ann", "bob", "ann")
+	// Output:
+	// ann would have been idle at 12:01:00
+}
