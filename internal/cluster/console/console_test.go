@@ -1,0 +1,69 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/element"
+)
+
+// Where nothing can be drawn the announced line is the first, the status follows every ten seconds, and the summary is last.
+func TestConsoleAsLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		c := newConsole("words", &b, terminal{})
+		c.Logger().Info("while it is built")
+		if b.Len() > 0 {
+			t.Errorf("before it is announced: %s", &b)
+		}
+		c.Announce("job runs in process 7")
+		p := local.Progress{Phase: local.Running, Newest: element.NoTime, Steps: []local.StepProgress{{Name: "count", In: 7, Watermark: element.NoTime}}}
+		c.Follow(func() local.Progress { return p }, true)
+		time.Sleep(25 * time.Second)
+		c.Close()
+		c.Summarize(&p, End{Status: "FINISHED"})
+
+		want := []string{"process 7", "while it is built", "running=10s count.in=7", "running=20s", "words: FINISHED after 25s"}
+		lines := strings.Split(b.String(), "\n")
+		for i, w := range want {
+			if !strings.Contains(lines[i], w) {
+				t.Errorf("line %d: %s\nwant %q", i+1, lines[i], w)
+			}
+		}
+	})
+}
+
+// On a terminal the status is drawn and goes away at the end; one that cannot draw gets the status as lines for people.
+func TestConsoleOnTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vt{width: 60}
+		c := newConsole("words", v, terminal{isTerminal: true, canDraw: true, size: v.size})
+		c.Announce("job runs")
+		c.Follow(func() local.Progress { return local.Progress{Phase: local.Running, Newest: element.NoTime} }, true)
+		time.Sleep(time.Second + time.Millisecond)
+		synctest.Wait()
+		if got := v.String(); !strings.Contains(got, "job runs\nwords: running, 1s, process") {
+			t.Errorf("after a second:\n%s", got)
+		}
+		c.Close()
+		fmt.Fprintln(c, "end")
+		if lines := strings.Split(v.String(), "\n"); len(lines) != 2 || lines[1] != "end" {
+			t.Errorf("at the end:\n%s", v)
+		}
+
+		var b bytes.Buffer
+		c = newConsole("words", &b, terminal{isTerminal: true, size: v.size})
+		c.Announce("job runs")
+		c.Follow(func() local.Progress { return local.Progress{Phase: local.Running, Newest: element.NoTime} }, true)
+		time.Sleep(11 * time.Second)
+		c.Close()
+		if got := b.String(); strings.Contains(got, "\x1b") || !strings.Contains(got, "status (phase=running, running=10s, restarts=0)") {
+			t.Errorf("on a dumb terminal:\n%s", got)
+		}
+	})
+}
