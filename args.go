@@ -1,7 +1,6 @@
 package weir
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -82,11 +81,15 @@ func arg[V any](a *Args, d argument, value V, parse func(string) (V, error)) V {
 		return value
 	}
 	v, err := parse(g.value)
-	if err != nil {
-		a.fail("flag -%s: %q is not a %s such as %s", d.name, g.value, cmp.Or(d.kind, "truth value"), example(d))
-		return value
+	switch {
+	case err == nil:
+		return v
+	case d.kind == "":
+		a.fail("flag -%s: %q is neither true nor false", d.name, g.value)
+	default:
+		a.fail("flag -%s: %q is not a %s such as %s", d.name, g.value, d.kind, example(d))
 	}
-	return v
+	return value
 }
 
 // example returns a value that a flag could have.
@@ -138,7 +141,7 @@ func (a *Args) nearest(name string) string {
 func (a *Args) usage(w io.Writer) {
 	for _, d := range a.declared {
 		usage := d.usage
-		if d.value != "" {
+		if d.value != "" && d.value != "false" {
 			usage += fmt.Sprintf(" (default %s)", d.value)
 		}
 		writeFlag(w, d.name, d.kind, usage)

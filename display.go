@@ -18,18 +18,20 @@ import (
 type display struct {
 	name    string
 	console *console.Console
+	ready   func()     // called once the job is about to run
 	e       *Execution // nil before it runs
 }
 
 func newDisplay(name string, out io.Writer) *display {
-	return &display{name: name, console: console.New(name, out, os.Getenv)}
+	return &display{name: name, console: console.New(name, out, os.Getenv), ready: func() {}}
 }
 
 func (d *display) logger() *slog.Logger { return d.console.Logger() }
 
 // announce writes the first line of a run. Scripts find the process by it.
 func (d *display) announce() {
-	d.console.Announce(fmt.Sprintf("job %q runs in process %d", d.name, os.Getpid()))
+	d.logger().Info(fmt.Sprintf("job %q runs in process %d", d.name, os.Getpid()))
+	d.ready()
 }
 
 // follow shows how the job is doing until close is called.

@@ -21,7 +21,7 @@ import (
 // Job.Args. The flags that all jobs have are listed by -help.
 //
 // What happens is written to stderr: on a terminal as a status that is redrawn below the log, elsewhere as lines of log/slog. The first
-// line names the process. While Main runs, slog.Default and package log write there too.
+// line names the process. While the job runs, slog.Default and package log write there too.
 //
 // The first interrupt or termination signal lets the job take a checkpoint and stop, a second one ends it at once; after both the same
 // command goes on where the job was. The exit status is 0 if the job has finished, now or earlier, 1 if it failed, 2 for a mistake in
@@ -29,7 +29,7 @@ import (
 // stopped and can go on, and 130 if it was ended at once.
 func Main(name string, build func(j *Job) error) {
 	d := newDisplay(name, os.Stderr)
-	slog.SetDefault(d.logger())
+	d.ready = func() { slog.SetDefault(d.logger()) }
 	os.Exit(int(run(d, build, os.Args[1:])))
 }
 

@@ -12,23 +12,19 @@ import (
 	"github.com/weirstream/weir/internal/element"
 )
 
-// Where nothing can be drawn the announced line is the first, the status follows every ten seconds, and the summary is last.
+// Where nothing can be drawn the status follows every ten seconds, and the summary is last.
 func TestConsoleAsLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
 		c := newConsole("words", &b, terminal{})
-		c.Logger().Info("while it is built")
-		if b.Len() > 0 {
-			t.Errorf("before it is announced: %s", &b)
-		}
-		c.Announce("job runs in process 7")
+		c.Logger().Info("job runs in process 7")
 		p := local.Progress{Phase: local.Running, Newest: element.NoTime, Steps: []local.StepProgress{{Name: "count", In: 7, Watermark: element.NoTime}}}
 		c.Follow(func() local.Progress { return p }, true)
 		time.Sleep(25 * time.Second)
 		c.Close()
 		c.Summarize(&p, End{Status: "FINISHED"})
 
-		want := []string{"process 7", "while it is built", "running=10s count.in=7", "running=20s", "words: FINISHED after 25s"}
+		want := []string{"process 7", "running=10s count.in=7", "running=20s", "words: FINISHED after 25s"}
 		lines := strings.Split(b.String(), "\n")
 		for i, w := range want {
 			if !strings.Contains(lines[i], w) {
@@ -43,7 +39,7 @@ func TestConsoleOnTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vt{width: 60}
 		c := newConsole("words", v, terminal{isTerminal: true, canDraw: true, size: v.size})
-		c.Announce("job runs")
+		c.Logger().Info("job runs")
 		c.Follow(func() local.Progress { return local.Progress{Phase: local.Running, Newest: element.NoTime} }, true)
 		time.Sleep(time.Second + time.Millisecond)
 		synctest.Wait()
@@ -58,7 +54,7 @@ func TestConsoleOnTerminal(t *testing.T) {
 
 		var b bytes.Buffer
 		c = newConsole("words", &b, terminal{isTerminal: true, size: v.size})
-		c.Announce("job runs")
+		c.Logger().Info("job runs")
 		c.Follow(func() local.Progress { return local.Progress{Phase: local.Running, Newest: element.NoTime} }, true)
 		time.Sleep(11 * time.Second)
 		c.Close()

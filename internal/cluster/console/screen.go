@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// Screen is a terminal whose last lines are redrawn while others scroll above them. Its methods may be called concurrently.
+// Screen is a terminal whose last lines are redrawn while others scroll above them. As long as nothing is drawn it may be any writer. Its
+// methods may be called concurrently.
 type Screen struct {
 	mu    sync.Mutex // guards all, and is held across writes, so that they do not mix
 	out   io.Writer
@@ -69,14 +70,15 @@ const (
 
 // home moves the cursor to where the drawn lines begin. If the terminal has become narrower since, it has broken those that do not fit.
 func (s *Screen) home() {
+	if len(s.drawn) == 0 {
+		return
+	}
 	columns := max(s.size().Width, 1)
 	rows := 0
 	for _, l := range s.drawn {
 		rows += max(1, (width(l)+columns-1)/columns)
 	}
-	if rows > 0 {
-		fmt.Fprintf(&s.buf, "\r\x1b[%dA", rows)
-	}
+	fmt.Fprintf(&s.buf, "\r\x1b[%dA", rows)
 }
 
 // drawLines writes the lines over whatever stood there, which flickers less than to erase it first.
