@@ -151,7 +151,7 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		return err
 	}
 	groups := keygroup.RangeOf(o.env.Subtask, o.env.Parallelism, o.env.MaxParallelism)
-	o.store, err = heap.NewStore(o.layout, groups, o.env.MaxParallelism, func(k K) uint64 { return hash(&k) })
+	o.store, err = heap.NewStore(o.layout, groups, o.env.MaxParallelism, hash)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ var checkpointCost = program{
 	name:  "checkpoint-cost",
 	about: "throughput and batch times with a checkpoint every second, against the engine's own run without",
 	workloads: []workload{{
-		name: "keys-10m-every-1s", events: 200_000_000, cold: true, compared: eventsPerSecond,
+		name: "keys-17m-every-1s", events: 100_000_000, cold: true, compared: eventsPerSecond,
 		limit: checkpointCostWithout(),
 		engines: checkpointCostWith(
 			bar{Figure: "ratio_wall", AtLeast: 0.85, Goal: 0.95},
@@ -16,6 +16,9 @@ var checkpointCost = program{
 		),
 	}},
 }
+
+// largeState is the number of keys: 268 MB at 16 bytes each, for a key and a count.
+const largeState = 1 << 24
 
 // Figures of a run of checkpointCost. The time of a batch is that of a keyed subtask for one batch, waiting for input excluded.
 const (

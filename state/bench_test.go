@@ -205,7 +205,7 @@ func BenchmarkRestore(b *testing.B) {
 							b.Error(err)
 							return
 						}
-						s, err := heap.NewStore(l, keygroup.RangeOf(i, parallelism, 128), 128, hashInt)
+						s, err := heap.NewStore(l, keygroup.RangeOf(i, parallelism, 128), 128, func(k *int64) uint64 { return hashInt(*k) })
 						if err != nil {
 							b.Error(err)
 							return

@@ -181,6 +181,10 @@ func cutSplit(data []byte) (split, []byte, error) {
 }
 
 func decodeSplits(data []byte) ([]split, error) {
+	if len(data) == 0 || data[0] != splitVersion {
+		return nil, fmt.Errorf("datagen: a list of splits that this program cannot read, of version %v", data[:min(1, len(data))])
+	}
+	data = data[1:]
 	var splits []split
 	for len(data) > 0 {
 		s, rest, err := cutSplit(data)
@@ -192,7 +196,8 @@ func decodeSplits(data []byte) ([]split, error) {
 	return splits, nil
 }
 
-// enumerator gives each subtask its share of the splits, whoever asks first. Its state is the splits, one after the other.
+// enumerator gives each subtask its share of the splits, whoever asks first. Its state is a version and the splits, one
+// after the other.
 type enumerator struct{ bySubtask [][]split }
 
 func (e *enumerator) Next(subtask int) (source.Split, source.Assignment, error) {
@@ -216,7 +221,7 @@ func (e *enumerator) AddBack(subtask int, splits []source.Split) {
 }
 
 func (e *enumerator) Snapshot() ([]byte, error) {
-	b := []byte{} // not nil: that would be a new start
+	b := []byte{splitVersion} // never empty: that would be a new start
 	for _, splits := range e.bySubtask {
 		for _, s := range splits {
 			b = s.append(b)

@@ -104,7 +104,7 @@ func (c *committer) Commit(ctx context.Context, checkpoint int64, pending [][]by
 func (c *committer) decode(pending [][]byte) ([]part, error) {
 	var parts []part
 	for _, data := range pending {
-		p, err := decodePart(data, true)
+		p, err := decodePart(data)
 		if err != nil {
 			return nil, err
 		}

@@ -131,10 +131,23 @@ func TestVectors(t *testing.T) {
 		want   string
 		decode func([]byte) error
 	}{
-		"split":       {s.append(nil), splitHex, func(b []byte) error { _, err := decodeSplit(b); return err }},
-		"enumerator":  {encodeSplits([]split{s}), "01012e" + splitHex, func(b []byte) error { _, err := decodeSplits(b); return err }},
-		"in progress": {part{name, 300}.encode(), "011c" + hex.EncodeToString([]byte(".part-0123abcd-e3a1-s2-7.csv")) + "ac02", func(b []byte) error { _, err := decodePart(b, false); return err }},
-		"pending":     {part{prepared, 300}.encode(), "011f" + hex.EncodeToString([]byte("part-0123abcd-e3a1-c42-s2-7.csv")) + "ac02", func(b []byte) error { _, err := decodePart(b, true); return err }},
+		"split":      {s.append(nil), splitHex, func(b []byte) error { _, err := decodeSplit(b); return err }},
+		"enumerator": {encodeSplits([]split{s}), "01012e" + splitHex, func(b []byte) error { _, err := decodeSplits(b); return err }},
+		"in progress": {
+			writerState{name.line, 4, true, part{name, 300}}.encode(),
+			"0108" + hex.EncodeToString([]byte("0123abcd")) + "041c" + hex.EncodeToString([]byte(".part-0123abcd-e3a1-s2-7.csv")) + "ac02",
+			func(b []byte) error { _, err := decodeState(b); return err },
+		},
+		"nothing in progress": {
+			writerState{line: name.line, epoch: 4}.encode(),
+			"0108" + hex.EncodeToString([]byte("0123abcd")) + "0400",
+			func(b []byte) error { _, err := decodeState(b); return err },
+		},
+		"pending": {
+			part{prepared, 300}.encode(),
+			"011f" + hex.EncodeToString([]byte("part-0123abcd-e3a1-c42-s2-7.csv")) + "ac02",
+			func(b []byte) error { _, err := decodePart(b); return err },
+		},
 	} {
 		if got := hex.EncodeToString(c.got); got != c.want {
 			t.Errorf("%s: %s, want %s", what, got, c.want)
@@ -159,8 +172,9 @@ func TestGoldenJournal(t *testing.T) {
 	name := partName{line: "0123abcd", epoch: 3, run: "a1", subtask: 2, number: 7, extension: ".csv"}
 	j := journal{
 		line:   sink.Line{ID: "0123 \"x\"", Name: "flights", Epoch: 3},
+		asides: []aside{{"_before-20260102T030405Z", 2}},
 		copies: []copied{{name.hidden(), strings.Replace(name.hidden(), "a1", "r9f", 1), 300}},
-		moves:  []move{{"_withdrawn-20260102T030405Z", []string{"a", "b"}}},
+		moves:  []move{{aside{"_withdrawn-20260102T030405Z", 3}, []string{"a", "b"}}},
 	}
 	name.checkpoint = 42
 	j.committed(name)
@@ -201,7 +215,8 @@ func FuzzJournal(f *testing.F) {
 func FuzzStates(f *testing.F) {
 	f.Add(split{name: "a", size: 1}.append(nil))
 	f.Add(encodeSplits([]split{{name: "a"}, {name: "b", offset: 7, lines: 1}}))
-	f.Add(part{partName{line: "0123abcd", run: "a1", extension: ".csv"}, 3}.encode())
+	f.Add(part{partName{line: "0123abcd", run: "a1", extension: ".csv", checkpoint: 1}, 3}.encode())
+	f.Add(writerState{"0123abcd", 3, true, part{partName{line: "0123abcd", run: "a1", extension: ".csv"}, 3}}.encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := decodeSplit(data); err == nil {
 			if again, err := decodeSplit(s.append(nil)); err != nil || again != s {
@@ -213,11 +228,14 @@ func FuzzStates(f *testing.F) {
 				t.Errorf("splits %+v came back as %+v, %v", s, again, err)
 			}
 		}
-		for _, pending := range []bool{false, true} {
-			if p, err := decodePart(data, pending); err == nil {
-				if again, err := decodePart(p.encode(), pending); err != nil || again != p {
-					t.Errorf("part %+v came back as %+v, %v", p, again, err)
-				}
+		if p, err := decodePart(data); err == nil {
+			if again, err := decodePart(p.encode()); err != nil || again != p {
+				t.Errorf("part %+v came back as %+v, %v", p, again, err)
+			}
+		}
+		if s, err := decodeState(data); err == nil {
+			if again, err := decodeState(s.encode()); err != nil || again != s {
+				t.Errorf("state %+v came back as %+v, %v", s, again, err)
 			}
 		}
 	})

@@ -33,7 +33,15 @@ type journal struct {
 	line    sink.Line
 	commits map[partName]partName // files committed here, also those about to be, by their names while in progress
 	moves   []move                // begun and not known to be done
+	asides  []aside               // moves that are done
 	copies  []copied              // files that Recover has gone on with under another name
+}
+
+// aside is a folder with files that a run has moved aside. They may be wanted back: by a job that goes on from a checkpoint of an
+// earlier run after all.
+type aside struct {
+	into  string
+	epoch int64 // of the run that decided to move them
 }
 
 // copied says that the first bytes of a file in progress are also in another. A checkpoint that is older than the copy may still refer
@@ -45,7 +53,7 @@ type copied struct {
 
 // move is the intent to move files aside, into a folder below the output folder.
 type move struct {
-	into  string
+	aside
 	names []string
 }
 
@@ -79,7 +87,14 @@ func (j *journal) encode() []byte {
 	for _, m := range j.moves {
 		b = m.appendTo(b)
 	}
+	for _, a := range j.asides {
+		b = a.appendTo(b)
+	}
 	return b
+}
+
+func (a aside) appendTo(b []byte) []byte {
+	return appendLine(b, "moved", strconv.FormatInt(a.epoch, 10), a.into)
 }
 
 func (c copied) appendTo(b []byte) []byte {
@@ -88,7 +103,7 @@ func (c copied) appendTo(b []byte) []byte {
 
 func (m move) appendTo(b []byte) []byte {
 	for _, name := range m.names {
-		b = appendLine(b, "move", m.into, name)
+		b = appendLine(b, "move", strconv.FormatInt(m.epoch, 10), m.into, name)
 	}
 	return b
 }
@@ -153,11 +168,17 @@ func (j *journal) parse(number int, text string) bool {
 			return false
 		}
 		j.committed(n)
-	case "move":
-		into, name, _ := strings.Cut(rest, " ")
-		j.moving(into, name)
-	case "moved":
-		j.moved(rest)
+	case "move", "moved":
+		var a aside
+		var name string
+		if _, err := fmt.Sscan(rest, &a.epoch, &a.into, &name); err != nil && verb == "move" || a.into == "" {
+			return false
+		}
+		if verb == "moved" {
+			j.moved(a)
+		} else {
+			j.moving(a, name)
+		}
 	case "copy":
 		var c copied
 		if _, err := fmt.Sscan(rest, &c.from, &c.to, &c.size); err != nil {
@@ -191,12 +212,12 @@ func validNames(names []string) bool {
 	return len(names) > 0
 }
 
-func (j *journal) moving(into, name string) {
-	if n := len(j.moves); n > 0 && j.moves[n-1].into == into {
+func (j *journal) moving(a aside, name string) {
+	if n := len(j.moves); n > 0 && j.moves[n-1].aside == a {
 		j.moves[n-1].names = append(j.moves[n-1].names, name)
 		return
 	}
-	j.moves = append(j.moves, move{into, []string{name}})
+	j.moves = append(j.moves, move{a, []string{name}})
 }
 
 func (m move) forgetIn(j *journal) {
@@ -212,13 +233,14 @@ func (j *journal) isMoving(name string) bool {
 }
 
 // moved ends a move: its files are no longer where they were committed.
-func (j *journal) moved(into string) {
+func (j *journal) moved(a aside) {
 	for _, m := range j.moves {
-		if m.into == into {
+		if m.aside == a {
 			m.forgetIn(j)
 		}
 	}
-	j.moves = slices.DeleteFunc(j.moves, func(m move) bool { return m.into == into })
+	j.moves = slices.DeleteFunc(j.moves, func(m move) bool { return m.aside == a })
+	j.asides = append(j.asides, a)
 }
 
 // journalFile keeps a journal on a disk.

@@ -81,6 +81,12 @@ func (b *run) checkpoint(id int64) (sink.Recovery, error) {
 	}
 	state, err := b.writer.Snapshot(context.Background(), id)
 	r.Writers = [][]byte{state}
+	if err != nil {
+		return r, err
+	}
+	if sync := b.writer.(sink.Syncer).Sync(); sync != nil {
+		err = sync(context.Background())
+	}
 	return r, err
 }
 
@@ -272,7 +278,7 @@ func TestTakenAway(t *testing.T) {
 
 func mustPart(t *testing.T, item []byte) part {
 	t.Helper()
-	p, err := decodePart(item, true)
+	p, err := decodePart(item)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,5 +317,35 @@ func TestNotRolled(t *testing.T) {
 	wantNumbers(t, disk, 10)
 	if files := disk.committed("/out"); len(files) != 2 {
 		t.Errorf("%d files, want 2", len(files))
+	}
+}
+
+// TestForwardAgain shows that a job that goes back, and then goes on from the newer checkpoint after all, has the output of that one:
+// what was withdrawn is visible again, and what was written in between is withdrawn.
+func TestForwardAgain(t *testing.T) {
+	for name, aside := range map[string]sink.Recovery{"withdrawn": {Withdraw: true}, "a fresh start": {Fresh: true}} {
+		t.Run(name, func(t *testing.T) {
+			disk := newMemDisk()
+			b, _ := mustBegin(t, disk, testLine, sink.Recovery{})
+			first := b.commit(1, 0, 5)
+			b.commit(2, 5, 10)
+			third := b.commit(3, 10, 15)
+			if aside.Withdraw {
+				aside = first
+				aside.Withdraw = true
+			}
+			b, _ = mustBegin(t, disk, b.next(), aside)
+			b.commit(4, int(aside.Checkpoint)*5, 12)
+			wantNumbers(t, disk, 12)
+
+			third.Withdraw = true
+			b, done := mustBegin(t, disk, b.next(), third)
+			if len(done.Moved) != 1 {
+				t.Errorf("moved %v, want one file", done.Moved)
+			}
+			wantNumbers(t, disk, 15)
+			b.commit(5, 15, 20)
+			wantNumbers(t, disk, 20)
+		})
 	}
 }

@@ -114,7 +114,6 @@ type reader[T any] struct {
 
 // checkpoint is what a restore goes on from.
 type checkpoint struct {
-	taken      bool
 	enumerator []byte
 	splits     []source.Split
 	records    int
@@ -142,12 +141,8 @@ func (j *job[T]) start(parallelism int, c checkpoint) {
 	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
 	j.source = j.suite.Source()
 	j.records = j.records[:c.records]
-	restored := c.enumerator
-	if c.taken && restored == nil {
-		restored = []byte{}
-	}
 	var err error
-	j.enumerator, err = j.source.Enumerator(ctx, source.EnumeratorEnv{Parallelism: parallelism, Logger: logger, Changed: func() {}}, restored)
+	j.enumerator, err = j.source.Enumerator(ctx, source.EnumeratorEnv{Parallelism: parallelism, Logger: logger, Changed: func() {}}, c.enumerator)
 	j.must(err)
 	j.readers = make([]*reader[T], parallelism)
 	for i := range j.readers {
@@ -255,10 +250,13 @@ func (j *job[T]) done() bool {
 
 // snapshot takes a checkpoint of all readers and the enumerator.
 func (j *job[T]) snapshot() checkpoint {
-	c := checkpoint{taken: true, records: len(j.records)}
+	c := checkpoint{records: len(j.records)}
 	var err error
 	c.enumerator, err = j.enumerator.Snapshot()
 	j.must(err)
+	if len(c.enumerator) == 0 {
+		j.fatal("the enumerator's snapshot is empty, which would be a new start")
+	}
 	for _, r := range j.readers {
 		splits, err := r.Snapshot(1)
 		j.must(err)

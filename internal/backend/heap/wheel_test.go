@@ -73,7 +73,7 @@ func TestForgottenTimersAreSwept(t *testing.T) {
 	if err := l.Bind(&p); err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewStore(l, keygroup.Range{First: 0, Last: 3}, 4, func(k int64) uint64 { return keyhash.Uint64(uint64(k)) })
+	s, err := NewStore(l, keygroup.Range{First: 0, Last: 3}, 4, func(k *int64) uint64 { return keyhash.Uint64(uint64(*k)) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,8 @@ type CheckpointProgress struct {
 	LastDuration      time.Duration
 	LastAt            time.Time
 	LastFailure       string // the reason's name, of the last failed one; empty if none has failed
+	// LastSync and MaxSync are the longest time that a subtask stood still to capture its state, in the last checkpoint and in all.
+	LastSync, MaxSync time.Duration
 }
 
 // progress gathers what a job does. Tasks count without it; the master tells it the rest.
@@ -107,6 +109,17 @@ func (p *progress) completed(s coordinator.CheckpointStats) {
 	c := &p.now.Checkpoint
 	c.Completed++
 	c.LastID, c.LastBytes, c.LastDuration, c.LastAt = s.ID, s.StateBytes, s.Duration, s.Ended
+	c.LastSync = longestSync(s)
+	c.MaxSync = max(c.MaxSync, c.LastSync)
+}
+
+func longestSync(s coordinator.CheckpointStats) (longest time.Duration) {
+	for _, v := range s.Vertices {
+		for _, sub := range v.Subtasks {
+			longest = max(longest, sub.Metrics.Sync)
+		}
+	}
+	return longest
 }
 
 func (p *progress) failed(s coordinator.CheckpointStats) {
