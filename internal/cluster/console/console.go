@@ -57,6 +57,7 @@ func (c *Console) Follow(progress func() local.Progress, draw bool) {
 		every, show = redrawEvery, c.redraw
 	}
 	c.stop, c.stopped = make(chan struct{}), make(chan struct{})
+	c.status(progress()) // rates are measured from here
 	go func() {
 		defer close(c.stopped)
 		tick := time.NewTicker(every)

@@ -18,13 +18,18 @@ func TestConsoleAsLog(t *testing.T) {
 		var b bytes.Buffer
 		c := newConsole("words", &b, terminal{})
 		c.Logger().Info("job runs in process 7")
-		p := local.Progress{Phase: local.Running, Newest: element.NoTime, Steps: []local.StepProgress{{Name: "count", In: 7, Watermark: element.NoTime}}}
-		c.Follow(func() local.Progress { return p }, true)
+		start := time.Now()
+		p := func() local.Progress {
+			in := 7 * time.Since(start).Milliseconds()
+			return local.Progress{Phase: local.Running, Newest: element.NoTime, Steps: []local.StepProgress{{Name: "count", In: in, Watermark: element.NoTime}}}
+		}
+		c.Follow(p, true)
 		time.Sleep(25 * time.Second)
 		c.Close()
-		c.Summarize(&p, End{Status: "FINISHED"})
+		last := p()
+		c.Summarize(&last, End{Status: "FINISHED"})
 
-		want := []string{"process 7", "running=10s count.in=7", "running=20s", "words: FINISHED after 25s"}
+		want := []string{"process 7", "running=10s count.in=70000 count.in_per_s=7000", "running=20s", "words: FINISHED after 25s"}
 		lines := strings.Split(b.String(), "\n")
 		for i, w := range want {
 			if !strings.Contains(lines[i], w) {
