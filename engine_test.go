@@ -631,3 +631,11 @@ func TestWrongGraph(t *testing.T) {
 		`two steps have the id "in"`, `step "forward": Forward needs the same parallelism`, `step "negative"`, "SideOutput", "must not be negative", "window size 0s")
 	contains(t, runFor(t, newJob(t, 1)), "the job has no steps")
 }
+
+// logger returns a logger that writes to the test's log if it is verbose.
+func logger(t testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
