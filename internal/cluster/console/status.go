@@ -177,7 +177,7 @@ func (s *Status) Summary(e End, ran bool) []string {
 		lines[0] = fmt.Sprintf("%s: %s", printable(s.Job), e.Status)
 	}
 	if e.Text != "" {
-		lines = append(lines, strings.Split(strings.TrimRight(e.Text, "\n"), "\n")...)
+		lines = append(lines, strings.Split(strings.TrimRight(harmless(e.Text, "\n\t"), "\n"), "\n")...)
 	}
 	if ran {
 		lines = append(lines, s.account()...)
