@@ -48,7 +48,7 @@ func (a *Args) String(name, value, usage string) string {
 
 // Int returns the value of a flag that is a whole number.
 func (a *Args) Int(name string, value int, usage string) int {
-	return arg(a, argument{name, "number", strconv.Itoa(value), usage}, value, strconv.Atoi)
+	return arg(a, argument{name, "integer", strconv.Itoa(value), usage}, value, strconv.Atoi)
 }
 
 // Float returns the value of a flag that is a number.
@@ -87,7 +87,7 @@ func arg[V any](a *Args, d argument, value V, parse func(string) (V, error)) V {
 	case d.kind == "":
 		a.fail("flag -%s: %q is neither true nor false", d.name, g.value)
 	default:
-		a.fail("flag -%s: %q is not a %s such as %s", d.name, g.value, d.kind, example(d))
+		a.fail("flag -%s: %q is no %s such as %s", d.name, g.value, d.kind, example(d))
 	}
 	return value
 }

@@ -74,10 +74,11 @@ func (d *display) end(r Result, err error) exitcode.Code {
 
 // ending is what there is to say about the end of a run.
 func (d *display) ending(r Result, err error, code exitcode.Code) console.End {
-	end := console.End{
-		Status:      string(r.Status),
-		Text:        r.Text,
-		SameCommand: code == exitcode.Stopped || code == exitcode.Aborted,
+	end := console.End{Status: string(r.Status), Text: r.Text}
+	resumable := code == exitcode.Stopped || code == exitcode.Aborted
+	end.SameCommand = r.Checkpoint != "" && (resumable || r.Status == Failed)
+	if resumable && r.Checkpoint == "" && r.Text == "" {
+		end.Text = "there is no checkpoint: the next run begins again"
 	}
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n") // the log has the stack of a panic

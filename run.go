@@ -50,8 +50,16 @@ func (e *Execution) Cancel() { e.e.Cancel() }
 // Abort ends the job at once and without a checkpoint. It can go on from its last complete one.
 func (e *Execution) Abort() { e.e.Abort() }
 
+// Progress is how a job is doing at one moment, StepProgress what one of its steps has done, and CheckpointProgress what became of its
+// checkpoints.
+type (
+	Progress           = local.Progress
+	StepProgress       = local.StepProgress
+	CheckpointProgress = local.CheckpointProgress
+)
+
 // Progress returns how the job is doing.
-func (e *Execution) Progress() local.Progress { return e.e.Snapshot() }
+func (e *Execution) Progress() Progress { return e.e.Snapshot() }
 
 // Run runs a job and returns when it has ended. When ctx is cancelled the job takes a checkpoint, commits what belongs to it, and stops: the
 // status is Suspended and the next run goes on from there. The error says why the job could not be built or started, or why it failed.

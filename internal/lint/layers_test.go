@@ -64,7 +64,7 @@ var layers = []layer{
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
 		"it prints what is declared there"},
-	{"internal/cluster/console", names + " internal/graph internal/cluster/local",
+	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
 	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/cluster/config",
 		"a process puts the rooms together; it sees neither the user's surface nor the form of state"},

@@ -117,9 +117,12 @@ func clean(text string) string {
 }
 
 // printable replaces control characters, which would move the cursor, by spaces.
-func printable(text string) string {
+func printable(text string) string { return harmless(text, "") }
+
+// harmless replaces control characters but for some.
+func harmless(text, but string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) && !strings.ContainsRune(but, r) {
 			return ' '
 		}
 		return r

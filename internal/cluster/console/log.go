@@ -96,11 +96,11 @@ func (h *handler) format(r slog.Record, attrs []attr) string {
 	if r.Level != slog.LevelInfo {
 		b.WriteString(h.paint(colorOf(r.Level), r.Level.String()) + " ")
 	}
-	message, failure := r.Message, ""
+	message, failure := harmless(r.Message, "\n\t"), ""
 	var small []string
 	for _, a := range attrs {
 		if err, ok := a.value.Any().(error); ok && failure == "" {
-			failure = err.Error()
+			failure = harmless(err.Error(), "\n\t")
 			continue
 		}
 		small = append(small, a.key+"="+quoted(a.value))

@@ -42,6 +42,8 @@ func TestHandler(t *testing.T) {
 		{name: "groups", text: "m", with: func(l *slog.Logger) *slog.Logger { return l.With("step", "a").WithGroup("g").With("b", 1) },
 			args: []any{slog.Group("h", "c", 2), "d", ""}, want: "15:04:05 m (step=a, g.b=1, g.h.c=2, g.d=\"\")\n"},
 		{name: "color", color: true, level: slog.LevelWarn, text: "m", want: "\x1b[2m15:04:05\x1b[0m \x1b[33mWARN\x1b[0m m\n"},
+		{name: "control characters", text: "a\x1b[2Jb\tc", args: []any{"k", "\x1b", "error", errors.New("x\x07\r\ny")},
+			want: "15:04:05 a [2Jb\tc (k=\"\\x1b\"): x\n         y\n"},
 		{name: "debug is left out", level: slog.LevelDebug, text: "m"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

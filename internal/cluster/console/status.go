@@ -9,7 +9,6 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/element"
-	"github.com/weirstream/weir/internal/graph"
 )
 
 // Status is all that is shown of a job at one moment.
@@ -68,7 +67,7 @@ func (s *Status) columns(steps int) []column {
 		if i < len(s.Rates) {
 			r = s.Rates[i]
 		}
-		takes, gives := step.Kind != graph.Source, step.Kind != graph.Sink
+		takes, gives := !step.Source, !step.Sink
 		name.cells = append(name.cells, printable(step.Name))
 		in.cells = append(in.cells, unless(!takes, count(step.In)))
 		inRate.cells = append(inRate.cells, unless(!takes, rate(r.In)))
@@ -151,10 +150,10 @@ func (s *Status) stepAttr(i int, step local.StepProgress) slog.Attr {
 		r = s.Rates[i]
 	}
 	var attrs []any
-	if step.Kind != graph.Source {
+	if !step.Source {
 		attrs = append(attrs, "in", step.In, "in_per_s", int64(math.Round(r.In)))
 	}
-	if step.Kind != graph.Sink {
+	if !step.Sink {
 		attrs = append(attrs, "out", step.Out, "out_per_s", int64(math.Round(r.Out)))
 	}
 	if lag, ok := s.lag(step.Watermark); ok {
@@ -167,8 +166,8 @@ func (s *Status) stepAttr(i int, step local.StepProgress) slog.Attr {
 type End struct {
 	Status      string // "FINISHED", for example
 	Text        string // for the user, if there is something to say beyond the status; may have several lines
-	SameCommand bool   // goes on from there
-	Restore     string // what else does: the flag that names the newest checkpoint; empty if none was kept
+	SameCommand bool   // goes on from its last checkpoint
+	Restore     string // the flag that names that checkpoint; empty if none was kept
 }
 
 // Summary returns the lines that tell how a run ended and, if it ran, what it did.
@@ -178,13 +177,13 @@ func (s *Status) Summary(e End, ran bool) []string {
 		lines[0] = fmt.Sprintf("%s: %s", printable(s.Job), e.Status)
 	}
 	if e.Text != "" {
-		lines = append(lines, strings.Split(strings.TrimRight(e.Text, "\n"), "\n")...)
+		lines = append(lines, strings.Split(strings.TrimRight(harmless(e.Text, "\n\t"), "\n"), "\n")...)
 	}
 	if ran {
 		lines = append(lines, s.account()...)
 	}
 	if e.SameCommand {
-		lines = append(lines, "The same command goes on from here.")
+		lines = append(lines, "The same command goes on from its last checkpoint.")
 	}
 	if e.Restore != "" {
 		lines = append(lines, "Last checkpoint: "+e.Restore)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/element"
-	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/script"
 )
 
@@ -38,7 +37,7 @@ var jobs = map[string]*Status{
 			Phase: local.Restarting, Newest: now.Add(-90 * time.Second).UnixMilli(), Restarts: 3,
 			LastError: "step \"parse\", subtask 1: panic: no\x1b[2J such column\ngoroutine 7 [running]:",
 			Steps: []local.StepProgress{
-				{Name: "clicks", Kind: graph.Source, Out: 987654321, Watermark: element.NoTime},
+				{Name: "clicks", Source: true, Out: 987654321, Watermark: element.NoTime},
 				{Name: "parse", In: 987654321, Out: 987654000, Watermark: now.Add(-100 * time.Second).UnixMilli()},
 				{Name: "a step whose name is rather long, as some are", In: 987654000, Out: 12, Watermark: element.MaxTime},
 			},
@@ -59,9 +58,9 @@ func flights(n int64) []local.StepProgress {
 		watermark = millis("2001-01-06T07:21:59Z")
 	}
 	return []local.StepProgress{
-		{Name: "flights", Kind: graph.Source, Out: n, Watermark: element.NoTime},
+		{Name: "flights", Source: true, Out: n, Watermark: element.NoTime},
 		{Name: "hourly-counts", In: n, Out: n / 7, Watermark: watermark},
-		{Name: "hourly", Kind: graph.Sink, In: n / 7, Watermark: watermark},
+		{Name: "hourly", Sink: true, In: n / 7, Watermark: watermark},
 	}
 }
 
