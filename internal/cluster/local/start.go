@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
@@ -28,6 +29,10 @@ type start struct {
 	situation   line.Situation
 	loaded      map[string]*snapshot.Metadata // by path
 	sinks       sinks
+	queue       queue
+	// changed tells the master that an enumerator has news; it is set before anything in the queue is handled.
+	changed func(job.OperatorID)
+	opened  sources // the enumerators, which the master takes over
 }
 
 // beginning is how a job begins.
@@ -60,10 +65,13 @@ func (s *start) release() {
 	}
 }
 
-func (s *start) closeSinks() {
+// giveUp closes what was opened for a job that does not start.
+func (s *start) giveUp() {
+	s.opened.close(s.Logger)
 	if err := s.sinks.close(); err != nil {
 		s.Logger.Warn("close the sinks", "error", err)
 	}
+	s.release()
 }
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
@@ -102,17 +110,40 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 			return nil, err
 		}
 	}
-	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
-		return nil, err
-	}
 	if b.storage, err = s.newStorage(b.job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
+	}
+	if err := s.prepare(ctx, b); err != nil {
+		return nil, err
 	}
 	if err := s.firstWrites(ctx, b); err != nil {
 		return nil, err
 	}
 	s.Logger.Info(b.text)
 	return b, nil
+}
+
+// prepare finds out whether the job can begin, and changes nothing: the state fits its steps, the sinks will be able to recover, the sources
+// find what they read.
+func (s *start) prepare(ctx context.Context, b *beginning) error {
+	restored, err := dealOut(b.restore, s.Plan, false)
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
+		return err
+	}
+	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
+		return b.storage.OpenStream(ctx, stream)
+	}
+	if err := s.sinks.check(ctx, b.restore, b.recovery, open); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, func(id job.OperatorID) { s.changed(id) })
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
 }
 
 // firstWrites proves that the place for checkpoints can be written to, and takes the line over.
@@ -147,6 +178,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	}
 	s.situation.Sources, s.situation.Sinks = locations(s.Plan)
 	if s.checkpoints.Dir == "" {
+		s.situation.NewLine = lineWithoutDir(s.Name)
 		return s.nameFrom(ctx)
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err != nil {
@@ -169,6 +201,12 @@ func (s *start) remember(ctx context.Context) (err error) {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	return s.nameFrom(ctx)
+}
+
+// lineWithoutDir names the line of a job that has no checkpoint directory to remember it in. It is the same in every run, so that sinks
+// know the output of earlier runs as the job's own.
+func lineWithoutDir(name string) string {
+	return job.OperatorIDOf("a line without a checkpoint directory: " + name).String()
 }
 
 // look reads who has taken a checkpoint.

@@ -157,6 +157,9 @@ func (t *Task) guarded(work func(context.Context) func() error) (mail func() err
 // Run opens the operators, steps the task until it ends or ctx is cancelled, closes the operators and reports how it ended.
 func (t *Task) Run(ctx context.Context) {
 	err := t.run(ctx)
+	if ctx.Err() == nil {
+		err = operator.InStep(t.Name, t.Attempt.Subtask.Index, err)
+	}
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()
@@ -194,6 +197,15 @@ func (t *Task) run(ctx context.Context) error {
 	}
 }
 
+// OpenError says that an operator could not be opened, so that the task has not done anything.
+type OpenError struct{ Err error }
+
+// Error returns what happened.
+func (e *OpenError) Error() string { return "open: " + e.Err.Error() }
+
+// Unwrap returns the error itself.
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // openAll opens the operators, the last one first, so that each finds open what it pushes to.
 func (t *Task) openAll(ctx context.Context) (err error) {
 	defer t.rescue(&err)
@@ -202,7 +214,7 @@ func (t *Task) openAll(ctx context.Context) (err error) {
 	}
 	for i := len(t.Operators) - 1; i >= 0; i-- {
 		if err := t.Operators[i].Open(ctx); err != nil {
-			return fmt.Errorf("open: %w", err)
+			return &OpenError{err}
 		}
 	}
 	return nil
