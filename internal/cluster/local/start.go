@@ -119,6 +119,9 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	if err := s.firstWrites(ctx, b); err != nil {
 		return nil, err
 	}
+	if s.file == nil && b.restore == nil {
+		b.text = "new start: there is no checkpoint directory"
+	}
 	s.Logger.Info(b.text)
 	return b, nil
 }
@@ -136,12 +139,34 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
 		return b.storage.OpenStream(ctx, stream)
 	}
+	if err := s.noMixture(ctx, b); err != nil {
+		return err
+	}
 	if err := s.sinks.check(ctx, b.restore, b.recovery, open); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, func(id job.OperatorID) { s.changed(id) })
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
+}
+
+// noMixture refuses to add to the output of an earlier run that nothing is remembered of.
+func (s *start) noMixture(ctx context.Context, b *beginning) error {
+	if s.file != nil || b.restore != nil || b.recovery.fresh {
+		return nil
+	}
+	for _, n := range s.sinks.nodes {
+		earlier, err := s.sinks.committers[n.ID()].CommittedAfter(ctx, 0)
+		if err != nil && !errors.Is(err, sink.ErrUnknown) {
+			return refuse(exitcode.Refused, "sink %q: find out what earlier runs have committed: %v", n.Name, err)
+		}
+		if len(earlier) > 0 {
+			return refuse(exitcode.Refused, `job %q: sink %q holds the output of an earlier run (%s), and without a checkpoint directory there is nothing to go on from.
+  --fresh                                        moves that output aside and starts anew
+  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart`, s.Name, n.Name, earlier[0])
+		}
 	}
 	return nil
 }
