@@ -63,6 +63,7 @@ type master struct {
 	state    state
 	ran      bool  // all tasks ran at one moment
 	cause    error // why the job failed or is restarting
+	refusal  error // why the run ended before its first task, if it did
 	delay    time.Duration
 	stopping stopping
 	result   Result
@@ -190,7 +191,10 @@ func (m *master) run(ctx context.Context) (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
-	if m.result.Status == Failed {
+	switch {
+	case m.refusal != nil:
+		return m.result, m.refusal
+	case m.result.Status == Failed:
 		return m.result, m.cause
 	}
 	return m.result, nil
@@ -258,7 +262,7 @@ func (m *master) fail(err error, permanent bool) {
 	m.cause = err
 	m.coordinatorStopped()
 	if m.neverBegan(err) {
-		m.stopAll(func() { m.refuse(err) })
+		m.refuse(err)
 		return
 	}
 	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), rand.Float64())
@@ -282,14 +286,7 @@ func (m *master) fail(err error, permanent bool) {
 // it has not failed but was not started, and all stays as it was.
 func (m *master) neverBegan(err error) bool {
 	var open *task.OpenError
-	return !m.ran && isPermanent(err) && (m.attempt == 0 || errors.As(err, &open))
-}
-
-// refuse ends a run that never began, as if the process had not been started.
-func (m *master) refuse(err error) {
-	m.state, m.ended = over, true
-	m.result.Status = Failed
-	m.cause = refuse(exitcode.Refused, "job %q does not start: %v", m.Name, err)
+	return m.attempt == 0 || !m.ran && isPermanent(err) && errors.As(err, &open)
 }
 
 func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
@@ -375,6 +372,12 @@ func (m *master) cancel() { m.end(Canceled) }
 
 // abort ends the job at once.
 func (m *master) abort() { m.end(Aborted) }
+
+// refuse ends a run that never began. The line remembers it as little as a crash, and the same command tries again.
+func (m *master) refuse(err error) {
+	m.refusal = refuse(exitcode.Refused, "%v\nThe job was not started. Put right what is named above and run the same command again.", err)
+	m.end(Aborted)
+}
 
 func (m *master) end(s Status) {
 	if m.state == over || m.result.Status != "" {
