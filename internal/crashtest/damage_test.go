@@ -90,13 +90,16 @@ func committedWith(dir, checkpoint string) string {
 	return filepath.Join(dir, "hourly", fmt.Sprintf("part-*-c%d-*", idOf(checkpoint)))
 }
 
+// toFiles keeps no state in the metadata, so that there are files to be damaged.
+var toFiles = []string{"-D", "execution.checkpointing.data-inline-threshold=0"}
+
 // TestDamagedCheckpoint damages the newest checkpoints between kills, back to one whose output is committed. The next run goes back to the one
 // before and says so, takes back what was committed since, and leaves the damaged ones where they are.
 func TestDamagedCheckpoint(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var all []string
-	_, bad, good := killAfterCommit(t, dir, "-p", "2")
+	_, bad, good := killAfterCommit(t, dir, toFiles...)
 	for i, d := range damages {
 		if testing.Short() && i > 1 {
 			break
@@ -105,11 +108,11 @@ func TestDamagedCheckpoint(t *testing.T) {
 			d.damage(t, c)
 		}
 		all = append(all, bad...)
-		log, nextBad, nextGood := killAfterCommit(t, dir, "-p", "2")
+		log, nextBad, nextGood := killAfterCommit(t, dir, toFiles...)
 		checkFallback(t, d.name, log, bad, good)
 		bad, good = nextBad, nextGood
 	}
-	finish(t, dir, "-p", "2")
+	finish(t, dir)
 	for _, c := range all {
 		if _, err := os.Stat(c); err != nil {
 			t.Errorf("the damaged checkpoint was not left in place: %v", err)
