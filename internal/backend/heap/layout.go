@@ -108,7 +108,7 @@ func notAKey(t reflect.Type) string {
 	case reflect.Struct:
 		return notAKeyStruct(t)
 	case reflect.Interface, reflect.Pointer, reflect.Chan, reflect.Func, reflect.Map, reflect.Slice, reflect.UnsafePointer:
-		return fmt.Sprintf("a %v cannot be part of a key; use a string or a number that identifies it", t.Kind())
+		return fmt.Sprintf("%v values cannot be part of a key; use a string or a number that identifies them", t.Kind())
 	}
 	return ""
 }

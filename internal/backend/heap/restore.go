@@ -131,7 +131,7 @@ func (l *Layout) column(name string) *column {
 func (c *column) accepts(old *headColumn) error {
 	now := c.describe()
 	if c.kind != old.kind || c.domain != old.domain {
-		return fmt.Errorf("state %q (field %s): it was a %v, is now a %v", c.name, c.field, old, now)
+		return fmt.Errorf("state %q (field %s): was %v, is now %v", c.name, c.field, old, now)
 	}
 	if c.user != nil {
 		if err := codec.Compare(old.user, now.user); err != nil {

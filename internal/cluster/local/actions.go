@@ -17,9 +17,6 @@ import (
 
 // perform does what the coordinator has decided.
 func (m *master) perform() {
-	if m.coordinator == nil {
-		return
-	}
 	for {
 		actions := m.coordinator.Actions()
 		if len(actions) == 0 {
@@ -258,7 +255,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 			return
 		}
 		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
-		m.deploy(nil, func() {})
+		m.deploy(nil)
 		return
 	}
 	m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
@@ -273,7 +270,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 				m.fail(err, istorage.Classify(err) != istorage.Unknown)
 				return
 			}
-			m.deploy(meta, func() {})
+			m.deploy(meta)
 		}
 	}, m.post)
 }

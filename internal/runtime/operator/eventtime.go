@@ -33,7 +33,6 @@ type EventTime[T any] struct {
 	isIdle   bool
 	dirty    bool // seen something since the last watermark
 	due      time.Time
-	without  time.Time // since when there has been no split; the zero time if there is one
 	now      func() time.Time
 }
 
@@ -151,7 +150,7 @@ func (s *EventTime[T]) emit(now time.Time) error {
 	s.findIdle(now)
 	seen, active := s.tracker.lowest()
 	if !active {
-		if s.awaitsSplit(now) || s.isIdle || s.emitted == element.MaxTime {
+		if s.isIdle || s.emitted == element.MaxTime {
 			return nil
 		}
 		s.isIdle = true
@@ -168,25 +167,11 @@ func (s *EventTime[T]) emit(now time.Time) error {
 	return s.out.Event(element.Event{Kind: element.Watermark, Time: watermark})
 }
 
-// awaitsSplit reports whether this subtask must hold back event time although it has no split: one may be on its way to it, and if the other
-// subtasks went on meanwhile, all of it could be late. A subtask that gets none any more is at the end of its data.
-func (s *EventTime[T]) awaitsSplit(now time.Time) bool {
-	if len(s.tracker.active) > 0 {
-		return false
-	}
-	return s.idle <= 0 || s.without.IsZero() || now.Sub(s.without) < s.idle
-}
-
 // findIdle marks the splits that had no record for long enough. The clock is read once for a batch at most, so a split's time begins at
 // the first look after its record.
 func (s *EventTime[T]) findIdle(now time.Time) {
 	if s.idle <= 0 {
 		return
-	}
-	if len(s.tracker.active) > 0 {
-		s.without = time.Time{}
-	} else if s.without.IsZero() {
-		s.without = now
 	}
 	for _, a := range s.tracker.active {
 		switch {

@@ -25,22 +25,23 @@ func (l *eventLog) Event(e element.Event) error {
 	return nil
 }
 
-// A subtask between two splits holds back event time: the next split may be on its way, and it would be late if the other subtasks went
-// on without it. Only with IdleAfter, and after that time, does it say that it is idle.
-func TestNoSplitHoldsBack(t *testing.T) {
+// A subtask between two splits holds back event time as long as the next one may be on its way: it would be late if the other subtasks went
+// on without it. It is idle once it is known that there is none for now.
+func TestSplitOnItsWayHoldsBack(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		idle time.Duration
-		want []string
+		name    string
+		awaited bool
+		want    []string
 	}{
-		{"for ever", 0, []string{"99", "299"}},
-		{"for a second", time.Second, []string{"99", "idle", "299"}},
+		{"on its way", true, []string{"99", "299"}},
+		{"none for now", false, []string{"99", "idle", "299"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			now := time.Unix(0, 0)
 			splits, log := NewSplits(), &eventLog{}
+			splits.awaited = true
 			s := NewEventTime(&Env{Splits: splits, Metrics: metrics.NewScope(), Now: func() time.Time { return now }},
-				func(recs []int64, ts []int64) { copy(ts, recs) }, 0, c.idle, Pusher[int64](log))
+				func(recs []int64, ts []int64) { copy(ts, recs) }, 0, 0, Pusher[int64](log))
 			look := func(after time.Duration) {
 				now = now.Add(after)
 				if err := s.BeforePark(now); err != nil {
@@ -54,13 +55,15 @@ func TestNoSplitHoldsBack(t *testing.T) {
 				}
 			}
 			look(0)
+			splits.awaited = false
 			splits.Open("a", nil)
 			push("a", 100)
 			look(0)
 			splits.Close("a")
+			splits.awaited = c.awaited
 			look(0)
-			look(999 * time.Millisecond)
-			look(time.Millisecond)
+			look(time.Second)
+			splits.awaited = false
 			splits.Open("b", nil)
 			look(0)
 			push("b", 300)

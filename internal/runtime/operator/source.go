@@ -30,6 +30,7 @@ type SourceReader[T any] struct {
 	wakeAt time.Time
 	// requested is set while the reader waits for a split, or for the word that there is none.
 	requested bool
+	without   bool // that there is none for now is known
 	pointers  bool
 	noTimes   []int64
 }
@@ -100,7 +101,7 @@ func (s *SourceReader[T]) Open(ctx context.Context) error {
 // subtask is about to be given may be older than what it and others read meanwhile.
 func (s *SourceReader[T]) requestSplit() {
 	if !s.requested {
-		s.requested, s.env.Splits.awaited = true, true
+		s.requested, s.without, s.env.Splits.awaited = true, false, true
 		s.env.RequestSplit()
 	}
 }
@@ -121,7 +122,7 @@ func (s *SourceReader[T]) NoMoreSplits() {
 }
 
 // NoSplitYet says that there is nothing to read for now: event time need not wait for this subtask.
-func (s *SourceReader[T]) NoSplitYet() { s.env.Splits.awaited = false }
+func (s *SourceReader[T]) NoSplitYet() { s.without, s.env.Splits.awaited = true, false }
 
 // WakeAt returns when an idle reader wants to be polled.
 func (s *SourceReader[T]) WakeAt() time.Time { return s.wakeAt }
@@ -141,9 +142,13 @@ func (s *SourceReader[T]) Poll(time.Time) (source.Status, error) {
 		}
 	}
 	if in.SplitEnd {
+		s.env.Splits.awaited = true // the reader has yet to say whether it wants another
 		s.env.Splits.Close(in.Split)
 		s.split = ""
 		return status, s.out.Event(element.Event{Kind: element.SplitEnd})
+	}
+	if status == source.Idle {
+		s.env.Splits.awaited = s.requested && !s.without
 	}
 	return status, nil
 }

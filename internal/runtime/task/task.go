@@ -218,6 +218,15 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.Master.Ended(t.Attempt, err)
 }
 
+// OpenError says that an operator could not be opened, so that the task has not done anything.
+type OpenError struct{ Err error }
+
+// Error returns what happened.
+func (e *OpenError) Error() string { return "open: " + e.Err.Error() }
+
+// Unwrap returns the error itself.
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // openAll opens the operators, the last one first, so that each finds open what it pushes to.
 func (t *Task) openAll(ctx context.Context) (err error) {
 	defer t.rescue(&err)
@@ -226,7 +235,7 @@ func (t *Task) openAll(ctx context.Context) (err error) {
 	}
 	for i := len(t.Operators) - 1; i >= 0; i-- {
 		if err := t.Operators[i].Open(ctx); err != nil {
-			return fmt.Errorf("open: %w", err)
+			return &OpenError{err}
 		}
 	}
 	return nil
