@@ -518,8 +518,8 @@ func (f *faulty) On(c *weir.Ctx[int, int], n int) error {
 	case "permanent":
 		return weir.Permanent(errTest)
 	case "panic":
-		var m map[string]int
-		m["x"] = 1
+		var none []int
+		_ = none[len(f.How)]
 	}
 	return nil
 }
@@ -537,7 +537,7 @@ func TestUserErrors(t *testing.T) {
 	if !errors.Is(err, errTest) {
 		t.Error("the error is not the user's")
 	}
-	contains(t, build("panic"), `step "faulty", subtask `, "key 7", "panic: assignment to entry in nil map", "engine_test.go")
+	contains(t, build("panic"), `step "faulty", subtask `, "key 7", "panic: runtime error: index out of range", "engine_test.go")
 	if err := build("permanent"); !source.IsPermanent(err) {
 		t.Errorf("%v is not permanent", err)
 	}

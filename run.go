@@ -108,6 +108,9 @@ func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, er
 	for _, n := range p.notes {
 		p.job.logger.Warn(string(n))
 	}
+	for _, w := range p.job.warnings {
+		p.job.logger.Warn(w)
+	}
 	e, err := local.Start(ctx, local.Options{
 		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: fs.Local{}, Now: time.Now,
 	})

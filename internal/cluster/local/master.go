@@ -33,14 +33,14 @@ type master struct {
 	progress    *progress
 	logger      *slog.Logger
 
-	id       job.ID
-	line     sink.Line
-	record   line.Record
-	file     *linefile.File
-	ids      line.IDs
-	storage  storage.Storage
-	sinks    sinks
-	clerk    *clerk
+	id      job.ID
+	line    sink.Line
+	record  line.Record
+	file    *linefile.File
+	ids     line.IDs
+	storage storage.Storage
+	sinks   sinks
+	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
 

@@ -94,7 +94,6 @@ type Task struct {
 	final      job.CheckpointID
 	complete   job.CheckpointID // the latest that the task knows to be complete
 	confirming []job.CheckpointID
-	closed     bool // closing: nothing more is to be done
 }
 
 // beforePark is an operator that has something to do before its task parks.
