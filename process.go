@@ -57,7 +57,8 @@ type (
 // Process runs a processor over a keyed stream. The id is what the processor's state is found by.
 func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[K, In, Out], options ...Option) Stream[Out] {
 	return keyedStep(in, id, p, options, func(o *keyedOp[K, In, Out], copied any) {
-		o.each = o.processEach(copied.(Processor[K, In, Out]))
+		p := copied.(Processor[K, In, Out])
+		o.each = func(b *element.Batch[In]) error { return o.processEach(p, b) }
 	})
 }
 
@@ -200,30 +201,31 @@ func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
 	return o.flush(b.Split)
 }
 
-// processEach returns the loop that calls a processor for each record.
-func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out]) func(b *element.Batch[In]) error {
-	return func(b *element.Batch[In]) (err error) {
-		defer o.rescue(&err)
-		c, store, sides := &o.Ctx, o.store, len(o.sides) > 0
-		keys, refs, ts := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)], b.TS[:len(b.Recs)]
-		for i := range b.Recs {
-			c.key, c.at = keys[i], ts[i]
-			store.Seek(refs[i])
-			if err := p.On(c, b.Recs[i]); err != nil {
-				o.cut()
-				return o.fault(err, true)
-			}
-			if len(c.recs) > len(c.ts) || sides {
-				o.stamp(c.at)
-				if len(c.recs) >= emitBatch {
-					if err := o.flush(b.Split); err != nil {
-						return err
-					}
-				}
+// processEach calls a processor for each record. It is a method and no closure, because the compiler does not inline calls in a closure
+// whose maker is itself inlined.
+func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out], b *element.Batch[In]) (err error) {
+	defer o.rescue(&err)
+	c, store, sides := &o.Ctx, o.store, len(o.sides) > 0
+	keys, refs, ts := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)], b.TS[:len(b.Recs)]
+	for i := range b.Recs {
+		c.key, c.at = keys[i], ts[i]
+		store.Seek(refs[i])
+		if err := p.On(c, b.Recs[i]); err != nil {
+			o.cut()
+			return o.fault(err, true)
+		}
+		if len(c.recs) == len(c.ts)+1 && !sides { // what most processors do, without a call
+			c.ts = append(c.ts, c.at)
+		} else {
+			o.stamp(c.at)
+		}
+		if len(c.recs) >= emitBatch {
+			if err := o.flush(b.Split); err != nil {
+				return err
 			}
 		}
-		return nil
 	}
+	return nil
 }
 
 // rescue turns a panic of the user's code into an error that names the key.
