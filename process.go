@@ -116,16 +116,16 @@ type keyedOp[K comparable, In, Out any] struct {
 	layout    *heap.Layout
 	store     *heap.Store[K]
 	each      func(b *element.Batch[In]) error
-	keys      []K
+	part      element.Batch[In] // the part of a batch that is being handled
+	keys      []K               // of its records, as refs
 	refs      []heap.Ref
 	processor any
 	onTimer   func(c *Ctx[K, Out], t *Timer) error
 	timers    []*Timer
-	split     int
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
-	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor}
+	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch)}
 	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
 	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
 	o.sides = sidesOf(processor)
@@ -138,9 +138,6 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	}
 	if err := o.layout.Bind(processor); err != nil {
 		return nil, err
-	}
-	for i := range o.layout.Timers() {
-		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
 	}
 	if t, ok := processor.(timed[K, Out]); ok {
 		o.onTimer = t.OnTimer
@@ -155,9 +152,12 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		return err
 	}
 	groups := keygroup.RangeOf(o.env.Subtask, o.env.Parallelism, o.env.MaxParallelism)
-	o.store, err = heap.NewStore(o.layout, groups, o.env.MaxParallelism, func(k K) uint64 { return hash(&k) })
+	o.store, err = heap.NewStore(o.layout, groups, o.env.MaxParallelism, hash)
 	if err != nil {
 		return err
+	}
+	for i := range o.layout.Timers() {
+		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
 	}
 	if o.env.Restored != nil {
 		for _, k := range o.env.Restored.Keyed {
@@ -181,18 +181,32 @@ func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) err
 	return o.store.Restore(k, r)
 }
 
-// Push handles a batch.
+// keyedBatch is the number of records that are handled at a time: what is known of them, and their results, then stays in the first-level
+// cache until it is used.
+const keyedBatch = 256
+
+// Push handles a batch, which may be larger than keyedBatch.
 func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
-	n := len(b.Recs)
-	if cap(o.keys) < n {
-		o.keys, o.refs = make([]K, n), make([]heap.Ref, n)
+	recs, ts, hashes := b.Recs, b.TS[:len(b.Recs)], b.Hash[:len(b.Recs)]
+	for len(recs) > 0 {
+		n := min(len(recs), keyedBatch)
+		o.part = element.Batch[In]{Recs: recs[:n], TS: ts[:n], Hash: hashes[:n], Split: b.Split}
+		if err := o.handle(&o.part); err != nil {
+			return err
+		}
+		recs, ts, hashes = recs[n:], ts[n:], hashes[n:]
 	}
-	keys, refs, keyOf := o.keys[:n], o.refs[:n], o.keyOf
+	o.part = element.Batch[In]{}
+	return nil
+}
+
+func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
+	n, keyOf := len(b.Recs), o.keyOf
+	keys, refs := o.keys[:n], o.refs[:n]
 	for i := range b.Recs {
 		keys[i] = keyOf(b.Recs[i])
 	}
 	o.store.Resolve(keys, b.Hash, refs)
-	o.split = b.Split
 	err := o.each(b)
 	o.store.EndBatch()
 	if err != nil {

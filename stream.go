@@ -45,6 +45,11 @@ func addNode(j *Job, n graph.Node, step program.Step, options []Option) *graph.N
 
 // From begins a stream with what a source reads. The id is what the positions of the source are found by in a checkpoint.
 func From[T any](j *Job, id string, src source.Source[T], options ...Option) Stream[T] {
+	if c, ok := src.(source.Checker); ok {
+		if err := c.CheckSource(); err != nil {
+			j.fail("source %q: %w", id, err)
+		}
+	}
 	n := addNode(j, graph.Node{Kind: graph.Source, Name: id, Named: true, Location: src.Location()}, program.Step{
 		Outs: []operator.Type{operator.TypeOf[T]()},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {

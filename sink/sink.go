@@ -66,11 +66,20 @@ type TwoPhase[T any] interface {
 // TwoPhaseWriter is a Writer that prepares what a Committer commits.
 type TwoPhaseWriter[T any] interface {
 	Writer[T]
-	// Prepare is called after Flush. It makes what shall become visible with this checkpoint durable, and returns it in the form
-	// that Commit takes, one element for each thing that can be committed by itself.
+	// Prepare is called after Flush. It makes what shall become visible with this checkpoint durable (but see Syncer), and returns it in
+	// the form that Commit takes, one element for each thing that can be committed by itself.
 	Prepare(ctx context.Context, checkpoint int64, end bool) (pending [][]byte, err error)
 	// Snapshot returns what the writer must be restored with, nil if there is nothing: what it has written and not prepared.
 	Snapshot(ctx context.Context, checkpoint int64) (state []byte, err error)
+}
+
+// Syncer is a TwoPhaseWriter that leaves the slow part of Prepare and Snapshot, making durable what they returned, to be done while the
+// subtask goes on.
+type Syncer interface {
+	// Sync is called after Prepare and Snapshot. It returns what is left to be done, nil if there is nothing. That runs on another
+	// goroutine, beside the writer's other methods but not beside Close; the checkpoint is not acknowledged, and nothing of it is
+	// committed, before it has succeeded. What it did not come to do is due again at the next Sync.
+	Sync() func(ctx context.Context) error
 }
 
 // Line identifies whose output it is: the job line, and the epoch that the present run has in it. A committer refuses to do anything

@@ -54,7 +54,8 @@ type Enumerator interface {
 	Next(subtask int) (Split, Assignment, error)
 	// AddBack takes back splits of a subtask that failed before a checkpoint knew of them.
 	AddBack(subtask int, splits []Split)
-	// Snapshot returns what it must be restored with, which is what it has not handed out yet.
+	// Snapshot returns what it must be restored with, which is what it has not handed out yet. It is never empty, also when there is
+	// nothing left: nothing means a new start.
 	Snapshot() ([]byte, error)
 	// Close releases what it holds.
 	Close() error

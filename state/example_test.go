@@ -20,7 +20,7 @@ func forEach(processor any, on func(key string), keys ...string) {
 	if err := l.Bind(processor); err != nil {
 		panic(err)
 	}
-	s, err := heap.NewStore(l, keygroup.Range{First: 0, Last: 127}, 128, keyhash.String)
+	s, err := heap.NewStore(l, keygroup.Range{First: 0, Last: 127}, 128, func(k *string) uint64 { return keyhash.String(*k) })
 	if err != nil {
 		panic(err)
 	}

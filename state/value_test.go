@@ -30,7 +30,7 @@ func newOperator[K comparable](t testing.TB, processor any, hash func(K) uint64)
 	if err := l.Bind(processor); err != nil {
 		t.Fatal(err)
 	}
-	s, err := heap.NewStore(l, keygroup.RangeOf(0, 1, 128), 128, hash)
+	s, err := heap.NewStore(l, keygroup.RangeOf(0, 1, 128), 128, func(k *K) uint64 { return hash(*k) })
 	if err != nil {
 		t.Fatal(err)
 	}

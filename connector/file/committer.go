@@ -104,7 +104,7 @@ func (c *committer) Commit(ctx context.Context, checkpoint int64, pending [][]by
 func (c *committer) decode(pending [][]byte) ([]part, error) {
 	var parts []part
 	for _, data := range pending {
-		p, err := decodePart(data, true)
+		p, err := decodePart(data)
 		if err != nil {
 			return nil, err
 		}
@@ -116,7 +116,10 @@ func (c *committer) decode(pending [][]byte) ([]part, error) {
 }
 
 // rename is one file on its way to where it is visible.
-type rename struct{ from, to string }
+type rename struct {
+	from string
+	to   partName
+}
 
 // commit makes the files visible that are not yet.
 func (c *committer) commit(parts []part) error {
@@ -127,9 +130,8 @@ func (c *committer) commit(parts []part) error {
 		if err != nil {
 			return err
 		}
-		to := p.name.committed()
-		if from != to {
-			renames = append(renames, rename{from, to})
+		if to := p.name.committed(); from != to {
+			renames = append(renames, rename{from, p.name})
 			lines = appendLine(lines, "commit", to)
 		}
 	}
@@ -141,7 +143,7 @@ func (c *committer) commit(parts []part) error {
 	}
 	for _, r := range renames {
 		c.journal.committed(r.to)
-		if err := c.rename(r.from, r.to); err != nil {
+		if err := c.rename(r.from, r.to.committed()); err != nil {
 			return err
 		}
 	}

@@ -2,11 +2,13 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,9 +31,17 @@ const (
 // journal is the content of the journal file: whose the folder is, and what a kill may have left half done.
 type journal struct {
 	line    sink.Line
-	commits []string // names of files committed here, also of those about to be; in order
-	moves   []move   // begun and not known to be done
-	copies  []copied // files that Recover has gone on with under another name
+	commits map[partName]partName // files committed here, also those about to be, by their names while in progress
+	moves   []move                // begun and not known to be done
+	asides  []aside               // moves that are done
+	copies  []copied              // files that Recover has gone on with under another name
+}
+
+// aside is a folder with files that a run has moved aside. They may be wanted back: by a job that goes on from a checkpoint of an
+// earlier run after all.
+type aside struct {
+	into  string
+	epoch int64 // of the run that decided to move them
 }
 
 // copied says that the first bytes of a file in progress are also in another. A checkpoint that is older than the copy may still refer
@@ -43,21 +53,33 @@ type copied struct {
 
 // move is the intent to move files aside, into a folder below the output folder.
 type move struct {
-	into  string
+	aside
 	names []string
 }
 
-func (j *journal) committed(name string) { j.commits = append(j.commits, name) }
+// committed takes in a commit. A file can be about to be committed, become one in progress again because the job went back, and be
+// committed later under another checkpoint: the last one counts.
+func (j *journal) committed(n partName) {
+	if j.commits == nil {
+		j.commits = map[partName]partName{}
+	}
+	j.commits[n.inProgress()] = n
+}
 
-// forget drops commits of names for which gone is true.
-func (j *journal) forget(gone func(name string) bool) { j.commits = slices.DeleteFunc(j.commits, gone) }
+// newestCommits returns the commits worth keeping, in order of their checkpoints.
+func (j *journal) newestCommits() []partName {
+	names := slices.SortedFunc(maps.Values(j.commits), func(a, b partName) int {
+		return cmp.Or(cmp.Compare(a.checkpoint, b.checkpoint), strings.Compare(a.committed(), b.committed()))
+	})
+	return names[max(0, len(names)-journalCommits):]
+}
 
 func (j *journal) encode() []byte {
 	b := appendLine(nil, journalMagic)
 	b = appendLine(b, "line", strconv.Quote(j.line.ID), strconv.Quote(j.line.Name))
 	b = appendLine(b, "epoch", strconv.FormatInt(j.line.Epoch, 10))
-	for _, name := range j.commits[max(0, len(j.commits)-journalCommits):] {
-		b = appendLine(b, "commit", name)
+	for _, n := range j.newestCommits() {
+		b = appendLine(b, "commit", n.committed())
 	}
 	for _, c := range j.copies[max(0, len(j.copies)-journalCommits):] {
 		b = c.appendTo(b)
@@ -65,7 +87,14 @@ func (j *journal) encode() []byte {
 	for _, m := range j.moves {
 		b = m.appendTo(b)
 	}
+	for _, a := range j.asides {
+		b = a.appendTo(b)
+	}
 	return b
+}
+
+func (a aside) appendTo(b []byte) []byte {
+	return appendLine(b, "moved", strconv.FormatInt(a.epoch, 10), a.into)
 }
 
 func (c copied) appendTo(b []byte) []byte {
@@ -74,7 +103,7 @@ func (c copied) appendTo(b []byte) []byte {
 
 func (m move) appendTo(b []byte) []byte {
 	for _, name := range m.names {
-		b = appendLine(b, "move", m.into, name)
+		b = appendLine(b, "move", strconv.FormatInt(m.epoch, 10), m.into, name)
 	}
 	return b
 }
@@ -134,12 +163,22 @@ func (j *journal) parse(number int, text string) bool {
 	}
 	switch verb {
 	case "commit":
-		j.committed(rest)
-	case "move":
-		into, name, _ := strings.Cut(rest, " ")
-		j.moving(into, name)
-	case "moved":
-		j.moved(rest)
+		n, ok := parsePart(rest)
+		if !ok || n.checkpoint == 0 {
+			return false
+		}
+		j.committed(n)
+	case "move", "moved":
+		var a aside
+		var name string
+		if _, err := fmt.Sscan(rest, &a.epoch, &a.into, &name); err != nil && verb == "move" || a.into == "" {
+			return false
+		}
+		if verb == "moved" {
+			j.moved(a)
+		} else {
+			j.moving(a, name)
+		}
 	case "copy":
 		var c copied
 		if _, err := fmt.Sscan(rest, &c.from, &c.to, &c.size); err != nil {
@@ -173,12 +212,20 @@ func validNames(names []string) bool {
 	return len(names) > 0
 }
 
-func (j *journal) moving(into, name string) {
-	if n := len(j.moves); n > 0 && j.moves[n-1].into == into {
+func (j *journal) moving(a aside, name string) {
+	if n := len(j.moves); n > 0 && j.moves[n-1].aside == a {
 		j.moves[n-1].names = append(j.moves[n-1].names, name)
 		return
 	}
-	j.moves = append(j.moves, move{into, []string{name}})
+	j.moves = append(j.moves, move{a, []string{name}})
+}
+
+func (m move) forgetIn(j *journal) {
+	for _, name := range m.names {
+		if n, ok := parsePart(name); ok {
+			delete(j.commits, n.inProgress())
+		}
+	}
 }
 
 func (j *journal) isMoving(name string) bool {
@@ -186,13 +233,14 @@ func (j *journal) isMoving(name string) bool {
 }
 
 // moved ends a move: its files are no longer where they were committed.
-func (j *journal) moved(into string) {
+func (j *journal) moved(a aside) {
 	for _, m := range j.moves {
-		if m.into == into {
-			j.forget(func(name string) bool { return slices.Contains(m.names, name) })
+		if m.aside == a {
+			m.forgetIn(j)
 		}
 	}
-	j.moves = slices.DeleteFunc(j.moves, func(m move) bool { return m.into == into })
+	j.moves = slices.DeleteFunc(j.moves, func(m move) bool { return m.aside == a })
+	j.asides = append(j.asides, a)
 }
 
 // journalFile keeps a journal on a disk.

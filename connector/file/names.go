@@ -63,5 +63,8 @@ func parsePart(name string) (partName, bool) {
 	if errs != [4]error{} {
 		return partName{}, false
 	}
-	return n, n.hidden() == name && m[1] == "." || n.committed() == name && m[5] != ""
+	if n.checkpoint != 0 {
+		return n, n.committed() == name
+	}
+	return n, n.hidden() == name
 }

@@ -171,15 +171,13 @@ func (o *openFile[T]) begin() error {
 	if isHeader && err == io.EOF {
 		return o.wrap(&formatError{errors.New("the file is empty: it has no header")})
 	}
-	switch {
-	case o.split.offset > o.scan.offset:
-		if err := o.scan.skipTo(o.split.offset, o.split.lines); err != nil {
-			return o.wrap(err)
-		}
-	case !isHeader && err == nil:
+	if !isHeader && err == nil {
 		o.scan.unread()
 	}
-	return nil
+	if o.split.offset <= o.scan.offset {
+		return nil
+	}
+	return o.wrap(o.scan.skipTo(o.split.offset, o.split.lines))
 }
 
 // read appends up to n records. It returns io.EOF when the file is at its end.
@@ -218,6 +216,9 @@ func (o *openFile[T]) close() error { return o.input.close() }
 
 // wrap names file and line, and marks errors that reading again would repeat.
 func (o *openFile[T]) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
 	damaged := o.input.damaged(err)
 	named := fmt.Errorf("%s:%d: %w", o.display, o.scan.line, err)
 	if damaged {

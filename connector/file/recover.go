@@ -48,7 +48,7 @@ func (c *committer) Check(ctx context.Context, r sink.Recovery) error {
 // Recover puts the folder right, in an order that a kill at any point leaves to be done again by the next Recover:
 //
 //  1. Take the folder over, and finish a move that was begun.
-//  2. Commit what the checkpoint knows as pending.
+//  2. Commit what the checkpoint knows as pending, and what was visible at the checkpoint and has been moved aside since.
 //  3. Copy files that the checkpoint knows as in progress and that have become something else since.
 //  4. Move aside what was committed after the checkpoint: write down what, move, write down that it is done.
 //  5. Remove hidden files of this line that nobody refers to.
@@ -148,32 +148,36 @@ func (l listing) committedAfter(checkpoint int64) []string {
 	return names
 }
 
-// takenAway returns files that this line has committed after a checkpoint and that are not there: nor still hidden, nor on their way
-// into a folder, which a kill has interrupted and Recover goes on with.
+// takenAway returns files that this line has committed after a checkpoint and that are nowhere: neither there, nor still hidden, nor moved
+// aside, nor on their way, which a kill has interrupted and Recover goes on with.
 func (c *committer) takenAway(l listing, checkpoint int64) []string {
 	var gone []string
-	for _, name := range c.journal.commits {
-		n, ok := parsePart(name)
-		there := l.names[name] || l.names[n.inProgress().hidden()] || c.journal.isMoving(name)
-		if ok && n.checkpoint > checkpoint && !there && !slices.Contains(gone, name) {
+	for hidden, n := range c.journal.commits {
+		name := n.committed()
+		there := l.names[name] || l.names[hidden.hidden()] || c.journal.isMoving(name)
+		if n.checkpoint <= checkpoint || there {
+			continue
+		}
+		if aside, err := c.findAside(func(other string) bool { return other == name }); err != nil || aside == "" {
 			gone = append(gone, name)
 		}
 	}
+	slices.Sort(gone)
 	return gone
 }
 
 // plan is what a recovery is going to do.
 type plan struct {
 	pending []part
-	writers []*unfinished // nil where there is nothing to go on with
-	aside   []string      // to be moved into a folder that begins with prefix
+	writers []unfinished
+	aside   []string // to be moved into a folder that begins with prefix
 	prefix  string
 	keep    map[string]bool // hidden files that must not be swept
 }
 
-// unfinished is a file that a checkpoint knows as in progress, and where its bytes are now.
+// unfinished is the state of a writer, and where the bytes of its file in progress are now.
 type unfinished struct {
-	part
+	writerState
 	from string
 	copy bool // somebody else may need the file at from, or it has grown
 }
@@ -202,16 +206,25 @@ func (c *committer) plan(l listing, r sink.Recovery) (plan, error) {
 			p.keep[part.name.hidden()] = true
 		}
 	}
+	var run int64 // that took the checkpoint
 	for _, state := range r.Writers {
 		u, err := c.findUnfinished(l, state)
 		if err != nil {
 			return p, err
 		}
 		p.writers = append(p.writers, u)
-		if u != nil {
-			p.keep[u.name.hidden()] = true
+		if u.open {
+			p.keep[u.part.name.hidden()] = true
+		}
+		if u.line == c.tag {
+			run = max(run, u.epoch)
 		}
 	}
+	back, err := c.wantedBack(r.Checkpoint, run)
+	if err != nil {
+		return p, err
+	}
+	p.pending = union(p.pending, back)
 	if !r.Withdraw {
 		return p, nil
 	}
@@ -223,27 +236,65 @@ func (c *committer) plan(l listing, r sink.Recovery) (plan, error) {
 	return p, nil
 }
 
-// findUnfinished looks for the file of a writer's state: still in progress, committed since, or moved aside.
-func (c *committer) findUnfinished(l listing, state []byte) (*unfinished, error) {
-	if len(state) == 0 {
-		return nil, nil
+// wantedBack returns committed files that were visible when a run took the checkpoint, and that a later run has moved aside: going on
+// from that checkpoint after all makes them visible again.
+func (c *committer) wantedBack(checkpoint, run int64) ([]part, error) {
+	var back []part
+	for _, a := range c.journal.asides {
+		if a.epoch <= run || run == 0 {
+			continue
+		}
+		entries, err := c.disk.ReadDir(c.path(a.into))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, diskError("list", c.path(a.into), err)
+		}
+		for _, e := range entries {
+			n, ok := parsePart(e.Name())
+			if !ok || n.line != c.tag || n.checkpoint == 0 || n.checkpoint > checkpoint || n.epoch > run {
+				continue
+			}
+			size, err := c.size(filepath.Join(a.into, e.Name()))
+			if err != nil {
+				return nil, err
+			}
+			back = append(back, part{n, size})
+		}
 	}
-	p, err := decodePart(state, false)
-	if err != nil || p.name.line != c.tag {
-		return nil, err
+	return back, nil
+}
+
+// union appends those of more that are not in parts.
+func union(parts, more []part) []part {
+	for _, p := range more {
+		if !slices.ContainsFunc(parts, func(other part) bool { return other.name == p.name }) {
+			parts = append(parts, p)
+		}
 	}
-	u := &unfinished{part: p}
-	if u.from, err = c.findBytes(l, p.name, p.size); err != nil {
-		return nil, err
+	return parts
+}
+
+// findUnfinished looks for the file of a writer's state: still in progress, committed since, or moved aside. Another line's state has
+// nothing for this one: that line commits its file itself.
+func (c *committer) findUnfinished(l listing, state []byte) (unfinished, error) {
+	s, err := decodeState(state)
+	if err != nil || !s.open {
+		return unfinished{writerState: s}, err
+	}
+	if s.part.name.line != c.tag {
+		return unfinished{writerState: writerState{line: s.line, epoch: s.epoch}}, nil
+	}
+	u := unfinished{writerState: s}
+	if u.from, err = c.findBytes(l, s.part.name, s.part.size); err != nil {
+		return u, err
 	}
 	size, err := c.size(u.from)
 	if err != nil {
-		return nil, err
+		return u, err
 	}
-	if size < p.size {
-		return nil, fmt.Errorf("%s has %d bytes, and had %d at the checkpoint: somebody has changed it", c.path(u.from), size, p.size)
+	if size < s.part.size {
+		return u, fmt.Errorf("%s has %d bytes, and had %d at the checkpoint: somebody has changed it", c.path(u.from), size, s.part.size)
 	}
-	u.copy = u.from != p.name.hidden() || size > p.size
+	u.copy = u.from != s.part.name.hidden() || size > s.part.size
 	return u, nil
 }
 
@@ -282,24 +333,21 @@ func (c *committer) findFile(l listing, name partName) (string, error) {
 }
 
 // goOn gives each unfinished file to its writer again: as it is, or as a copy of its first bytes.
-func (c *committer) goOn(writers []*unfinished) ([][]byte, error) {
+func (c *committer) goOn(writers []unfinished) ([][]byte, error) {
 	states := make([][]byte, len(writers))
 	var copies []copied
 	var lines []byte
 	for i, u := range writers {
-		if u == nil {
-			continue
-		}
-		p := u.part
+		s := u.writerState
 		if u.copy {
-			p.name = c.copyName(u.name)
-			if err := c.copyHead(u.from, p); err != nil {
+			s.part.name = c.copyName(s.part.name)
+			if err := c.copyHead(u.from, s.part); err != nil {
 				return nil, err
 			}
-			made := copied{u.name.hidden(), p.name.hidden(), p.size}
+			made := copied{u.part.name.hidden(), s.part.name.hidden(), s.part.size}
 			copies, lines = append(copies, made), made.appendTo(lines)
 		}
-		states[i] = p.encode()
+		states[i] = s.encode()
 	}
 	if copies == nil {
 		return states, nil
@@ -346,7 +394,7 @@ func (c *committer) moveAside(prefix string, names []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := move{into, names}
+	m := move{aside{into, c.env.Line.Epoch}, names}
 	if err := c.journal.append(m.appendTo(nil)); err != nil {
 		return nil, err
 	}
@@ -385,10 +433,10 @@ func (c *committer) finish(m move) ([]string, error) {
 			return nil, diskError("make durable", dir, err)
 		}
 	}
-	if err := c.journal.append(appendLine(nil, "moved", m.into)); err != nil {
+	if err := c.journal.append(m.aside.appendTo(nil)); err != nil {
 		return nil, err
 	}
-	c.journal.moved(m.into)
+	c.journal.moved(m.aside)
 	return moved, nil
 }
 
@@ -410,14 +458,13 @@ func (c *committer) moveOne(from, to string) error {
 // written again.
 func (c *committer) sweep(p plan, writers [][]byte) error {
 	for _, state := range writers {
-		if state == nil {
-			continue
-		}
-		part, err := decodePart(state, false)
+		s, err := decodeState(state)
 		if err != nil {
 			return err
 		}
-		p.keep[part.name.hidden()] = true
+		if s.open {
+			p.keep[s.part.name.hidden()] = true
+		}
 	}
 	l, err := c.list()
 	if err != nil {
@@ -443,15 +490,10 @@ func (c *committer) sweep(p plan, writers [][]byte) error {
 // forgetUncommitted takes files out of the journal that were about to be committed and never were. It must come before they are removed,
 // or they would look as if somebody had taken them away.
 func (c *committer) forgetUncommitted(unused []partName) error {
-	swept := map[partName]bool{}
-	for _, n := range unused {
-		swept[n] = true
-	}
 	before := len(c.journal.commits)
-	c.journal.forget(func(name string) bool {
-		n, ok := parsePart(name)
-		return ok && swept[n.inProgress()]
-	})
+	for _, n := range unused {
+		delete(c.journal.commits, n)
+	}
 	if len(c.journal.commits) == before {
 		return nil
 	}

@@ -122,7 +122,7 @@ func (s *scanner) fill() {
 // skipTo goes on at a position that an earlier scanner of the same data has had. If the data ends before it, that is
 // io.ErrUnexpectedEOF.
 func (s *scanner) skipTo(offset, lines int64) error {
-	defer func() { s.offset, s.lines = offset, lines }()
+	defer func() { s.offset, s.lines, s.line = offset, lines, lines }()
 	n, buffered := offset-s.offset, int64(s.end-s.pos)
 	if n <= buffered {
 		s.pos += int(n)

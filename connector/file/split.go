@@ -108,7 +108,12 @@ type stateDecoder struct {
 
 var errState = errors.New("cut short or damaged")
 
-func (d *stateDecoder) fail() { d.err, d.rest = errState, nil }
+func (d *stateDecoder) fail() {
+	if d.err == nil {
+		d.err = errState
+	}
+	d.rest = nil
+}
 
 // next takes n bytes; nil after a failure.
 func (d *stateDecoder) next(n int) []byte {

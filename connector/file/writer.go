@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -40,8 +41,9 @@ type writer[T any] struct {
 
 	buf     []byte // not yet written to the file in progress
 	current *openPart
-	closed  []part // complete and durable but for their names; the next Prepare takes them
+	closed  []part // complete; the next Prepare takes them
 	number  int    // of files begun
+	backlog backlog
 }
 
 // openPart is the file in progress.
@@ -49,19 +51,16 @@ type openPart struct {
 	part
 	file  DiskFile
 	since time.Time
-	named bool // its name in the folder is durable
 }
 
 // restore goes on with a file of a checkpoint. A subtask that gets several, because there are fewer subtasks now, leaves all but the
 // first as they are.
 func (w *writer[T]) restore(state []byte) error {
-	if len(state) == 0 {
-		return nil
-	}
-	p, err := decodePart(state, false)
-	if err != nil {
+	s, err := decodeState(state)
+	if err != nil || !s.open {
 		return err
 	}
+	p := s.part
 	path := filepath.Join(w.dir, p.name.hidden())
 	info, err := w.disk.Stat(path)
 	if err != nil {
@@ -78,7 +77,7 @@ func (w *writer[T]) restore(state []byte) error {
 	if err != nil {
 		return diskError("go on with", path, err)
 	}
-	w.current = &openPart{p, f, w.env.Now(), true}
+	w.current = &openPart{p, f, w.env.Now()}
 	return nil
 }
 
@@ -127,10 +126,13 @@ func (w *writer[T]) full() bool {
 // spill writes what is buffered, and closes the file if it is full.
 func (w *writer[T]) spill() error {
 	full := w.full()
-	if err := w.writeOut(); err != nil || !full {
+	if err := w.writeOut(); err != nil {
 		return err
 	}
-	return w.finish()
+	if full {
+		w.finish()
+	}
+	return nil
 }
 
 func (w *writer[T]) writeOut() error {
@@ -146,21 +148,14 @@ func (w *writer[T]) writeOut() error {
 	return nil
 }
 
-// finish makes the file in progress durable and closes it.
-func (w *writer[T]) finish() error {
-	p := w.current
-	if err := p.file.Sync(); err != nil {
-		return diskError("make durable", p.name.hidden(), err)
-	}
+// finish ends the file in progress. It is closed once it is durable.
+func (w *writer[T]) finish() {
+	w.backlog.add(w.current.name.hidden(), w.current.file, true)
+	w.closed = append(w.closed, w.current.part)
 	w.current = nil
-	if err := p.file.Close(); err != nil {
-		return diskError("close", p.name.hidden(), err)
-	}
-	w.closed = append(w.closed, p.part)
-	return nil
 }
 
-// Flush writes out what is buffered. It becomes durable in Prepare or Snapshot.
+// Flush writes out what is buffered. It becomes durable by what Sync returns.
 func (w *writer[T]) Flush(bool) error { return w.wrap(w.writeOut()) }
 
 // Prepare closes the file in progress if it is time to, and hands over all closed files.
@@ -169,15 +164,7 @@ func (w *writer[T]) Prepare(ctx context.Context, checkpoint int64, end bool) ([]
 		return nil, w.wrap(err)
 	}
 	if w.current != nil && (end || w.files.options.roll.Checkpoint || w.aged()) {
-		if err := w.finish(); err != nil {
-			return nil, w.wrap(err)
-		}
-	}
-	if len(w.closed) == 0 {
-		return nil, nil
-	}
-	if err := w.disk.SyncDir(w.dir); err != nil {
-		return nil, w.wrap(diskError("make durable", w.dir, err))
+		w.finish()
 	}
 	pending := make([][]byte, 0, len(w.closed))
 	for _, p := range w.closed {
@@ -193,34 +180,37 @@ func (w *writer[T]) aged() bool {
 	return limit > 0 && w.env.Now().Sub(w.current.since) >= limit
 }
 
-// Snapshot makes the file in progress durable up to here, and returns its name and length.
+// Snapshot returns the name and length of the file in progress.
 func (w *writer[T]) Snapshot(context.Context, int64) ([]byte, error) {
+	state := writerState{line: lineTag(w.env.Line), epoch: w.env.Line.Epoch}
 	if w.current == nil {
-		return nil, nil
+		return state.encode(), nil
 	}
 	if err := w.writeOut(); err != nil {
 		return nil, w.wrap(err)
 	}
-	if err := w.current.file.Sync(); err != nil {
-		return nil, w.wrap(diskError("make durable", w.current.name.hidden(), err))
+	w.backlog.add(w.current.name.hidden(), w.current.file, false)
+	state.open, state.part = true, w.current.part
+	return state.encode(), nil
+}
+
+// Sync returns what makes durable all that was prepared and is in progress.
+func (w *writer[T]) Sync() func(context.Context) error {
+	files := w.backlog.take()
+	if len(files) == 0 {
+		return nil
 	}
-	if !w.current.named {
-		if err := w.disk.SyncDir(w.dir); err != nil {
-			return nil, w.wrap(diskError("make durable", w.dir, err))
-		}
-		w.current.named = true
-	}
-	return w.current.encode(), nil
+	return func(ctx context.Context) error { return w.wrap(w.backlog.sync(ctx, w.disk, w.dir, files)) }
 }
 
 // Close leaves the file in progress to be gone on with, or swept, by Recover.
 func (w *writer[T]) Close() error {
-	if w.current == nil {
-		return nil
+	err := w.backlog.close()
+	if w.current != nil {
+		err = errors.Join(err, w.current.file.Close())
+		w.current = nil
 	}
-	f := w.current.file
-	w.current = nil
-	return w.wrap(f.Close())
+	return w.wrap(err)
 }
 
 func (w *writer[T]) wrap(err error) error {

@@ -31,9 +31,7 @@ func (g *Graph) Plan(d Defaults) (*Plan, error) {
 		p.place(n, d)
 	}
 	for _, v := range p.Vertices {
-		head := v.Nodes[0]
-		for i := range head.Inputs {
-			e := &head.Inputs[i]
+		for _, e := range v.Nodes[0].Inputs { // copies: the declaration is shared by all that read a stream, and by later plans
 			from := p.byNode[e.From]
 			if e.Partitioning == Unset {
 				e.Partitioning = Rebalance
@@ -41,7 +39,7 @@ func (g *Graph) Plan(d Defaults) (*Plan, error) {
 					e.Partitioning = Forward
 				}
 			}
-			v.Inputs = append(v.Inputs, Input{*e, from})
+			v.Inputs = append(v.Inputs, Input{e, from})
 		}
 	}
 	return p, nil

@@ -5,7 +5,6 @@
 package metrics
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -62,14 +61,17 @@ func named[M any](s *Scope, metrics map[string]*M, name string) *M {
 }
 
 // Counters returns the value of every counter by its name.
-func (s *Scope) Counters() map[string]int64 {
+func (s *Scope) Counters() map[string]int64 { return values(s, s.counters) }
+
+// Gauges returns the value of every gauge by its name.
+func (s *Scope) Gauges() map[string]int64 { return values(s, s.gauges) }
+
+func values[M interface{ Value() int64 }](s *Scope, metrics map[string]M) map[string]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Collect(func(yield func(string, int64) bool) {
-		for name, c := range s.counters {
-			if !yield(name, c.Value()) {
-				return
-			}
-		}
-	})
+	all := make(map[string]int64, len(metrics))
+	for name, m := range metrics {
+		all[name] = m.Value()
+	}
+	return all
 }

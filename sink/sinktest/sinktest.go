@@ -8,6 +8,7 @@ package sinktest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -63,7 +64,7 @@ func (s Suite[T]) randomJobs(t *testing.T) {
 		j := s.newJob(t, seed)
 		j.play()
 		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+			return
 		}
 	}
 }
@@ -105,6 +106,7 @@ func (s Suite[T]) newJob(t *testing.T, seed uint64) *job[T] {
 	return &job[T]{
 		t: t, suite: s, world: s.World(t), rng: rand.New(rand.NewPCG(seed, 1)),
 		line: sink.Line{ID: "0123456789abcdef", Name: "sinktest"},
+		log:  []string{fmt.Sprintf("seed %d", seed)},
 	}
 }
 
@@ -261,7 +263,7 @@ func (j *job[T]) takeCheckpoint(complete, commit, end bool) bool {
 	c := checkpoint{id: j.checkpoint, position: j.position}
 	items := sink.Pending{Checkpoint: c.id}
 	for _, w := range j.writers {
-		pending, state, err := snapshot(w, c.id, end)
+		pending, state, err := snapshot(w, c.id, end, complete || j.rng.IntN(2) == 0)
 		if j.failed(err) {
 			j.kill()
 			return false
@@ -278,14 +280,22 @@ func (j *job[T]) takeCheckpoint(complete, commit, end bool) bool {
 	return commit && j.commit()
 }
 
-func snapshot[T any](w sink.TwoPhaseWriter[T], id int64, end bool) (pending [][]byte, state []byte, err error) {
+// snapshot takes one writer's part in a checkpoint. One that is given up may end before it is durable.
+func snapshot[T any](w sink.TwoPhaseWriter[T], id int64, end, durable bool) (pending [][]byte, state []byte, err error) {
 	if err := w.Flush(end); err != nil {
 		return nil, nil, err
 	}
 	if pending, err = w.Prepare(context.Background(), id, end); err != nil {
 		return nil, nil, err
 	}
-	state, err = w.Snapshot(context.Background(), id)
+	if state, err = w.Snapshot(context.Background(), id); err != nil {
+		return nil, nil, err
+	}
+	if s, ok := w.(sink.Syncer); ok && durable {
+		if sync := s.Sync(); sync != nil {
+			err = sync(context.Background())
+		}
+	}
 	return pending, state, err
 }
 

@@ -55,8 +55,8 @@ func (r *rows) capture() rowsImage {
 // Capture takes the state as it is now, to be written by another goroutine. It takes time in proportion to the number of key groups, not to
 // the size of the state. It is called between batches.
 func (s *Store[K]) Capture() *Capture {
-	if s.clock.copying() {
-		s.clock.active.cancelled.Store(true)
+	for _, older := range s.clock.reading {
+		older.cancelled.Store(true)
 	}
 	s.clock.now++
 	s.cur.Shared = true // the cursor's page, too, must be owned anew
@@ -70,7 +70,7 @@ func (s *Store[K]) Capture() *Capture {
 		}
 	}
 	s.arena.hold()
-	s.clock.active = c
+	s.clock.reading = append(s.clock.reading, c)
 	return c
 }
 

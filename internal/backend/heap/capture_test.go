@@ -31,7 +31,7 @@ func open[K comparable](t testing.TB, processor any, subtask, parallelism int, h
 	if err := l.Bind(processor); err != nil {
 		t.Fatal(err)
 	}
-	s, err := heap.NewStore(l, keygroup.RangeOf(subtask, parallelism, maxParallelism), maxParallelism, hash)
+	s, err := heap.NewStore(l, keygroup.RangeOf(subtask, parallelism, maxParallelism), maxParallelism, func(k *K) uint64 { return hash(*k) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func notAKey(t reflect.Type) string {
 	case reflect.Struct:
 		return notAKeyStruct(t)
 	case reflect.Interface, reflect.Pointer, reflect.Chan, reflect.Func, reflect.Map, reflect.Slice, reflect.UnsafePointer:
-		return fmt.Sprintf("a %v cannot be part of a key; use a string or a number that identifies it", t.Kind())
+		return fmt.Sprintf("%v values cannot be part of a key; use a string or a number that identifies them", t.Kind())
 	}
 	return ""
 }
@@ -130,6 +130,18 @@ func notAKeyStruct(t reflect.Type) string {
 
 // Warnings returns what works but may surprise, a sentence each.
 func (l *Layout) Warnings() []string { return slices.Clone(l.warnings) }
+
+// Timers returns the number of timers that the bound processors have. [Layout.Timer] takes the numbers below it once a store was made of
+// the layout.
+func (l *Layout) Timers() int {
+	n := 0
+	for _, c := range l.columns {
+		if c.kind == KindTimer {
+			n++
+		}
+	}
+	return n
+}
 
 // Timer returns the handle of the timer that a fire function is called with, a pointer to a field of the processor.
 func (l *Layout) Timer(number int) any { return l.timers[number].handle }

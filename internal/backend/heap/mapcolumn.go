@@ -11,16 +11,28 @@ import (
 	"github.com/weirstream/weir/internal/keyhash"
 )
 
-// mapCell is what a key's row holds for a map: its first entry and their number.
+// mapCell is what a key's row holds for a map: its first entry and their number. It is zero if there are none.
 type mapCell struct {
 	head  uint32 // row of the first entry plus one
-	count uint32
+	count uint32 // with the flag indexed
 }
+
+const (
+	// walked is the number of entries up to which a map is searched from its head. More are entered in the index. A search from the head
+	// takes one cache miss for each entry, the index two for any number.
+	walked = 3
+	// indexed says that the map's entries are in the index. They stay there until the map is empty.
+	indexed = 1 << 31
+)
+
+func (c *mapCell) len() uint32     { return c.count &^ indexed }
+func (c *mapCell) isIndexed() bool { return c.count&indexed != 0 }
 
 // links begin the row of an entry. The entries of a map form a ring in the order in which they were put.
 type links struct{ owner, next, prev uint32 }
 
-// MapColumn is a map of the row under the cursor. Its entries are rows of a table keyed by the owner's row and the user's key.
+// MapColumn is a map of the row under the cursor. Its entries are rows of a table of their own, with an index by the owner's row and the
+// user's key.
 type MapColumn[K comparable, V any] struct {
 	cur            *Cursor
 	off            uintptr
@@ -98,7 +110,23 @@ func (m *MapColumn[K, V]) tag(owner uint32, k *K) uint32 {
 }
 
 // find returns the row of the entry of k in the map of an owner.
-func (m *MapColumn[K, V]) find(g *mapGroup, owner, tag uint32, k K) (id uint32, ok bool) {
+func (m *MapColumn[K, V]) find(g *mapGroup, cell *mapCell, owner uint32, k K) (id uint32, ok bool) {
+	if cell.isIndexed() {
+		return m.lookUp(g, owner, k)
+	}
+	id = cell.head - 1
+	for range cell.count {
+		row := g.rows.at(id)
+		if *m.keyAt(row) == k {
+			return id, true
+		}
+		id = linksAt(row).next
+	}
+	return 0, false
+}
+
+func (m *MapColumn[K, V]) lookUp(g *mapGroup, owner uint32, k K) (id uint32, ok bool) {
+	tag := m.tag(owner, &k)
 	for i := int(tag >> g.index.shift); g.index.slots[i] != 0; i++ {
 		e := g.index.slots[i]
 		if uint32(e>>32) != tag {
@@ -115,10 +143,7 @@ func (m *MapColumn[K, V]) find(g *mapGroup, owner, tag uint32, k K) (id uint32, 
 // Get returns the value under k.
 func (m *MapColumn[K, V]) Get(k K) (v V, ok bool) {
 	g, cell := m.here()
-	if cell.count == 0 {
-		return v, false
-	}
-	id, ok := m.find(g, m.cur.ref.id, m.tag(m.cur.ref.id, &k), k)
+	id, ok := m.find(g, cell, m.cur.ref.id, k)
 	if ok {
 		v = load[V](&m.val, m.valAt(g.rows.at(id)))
 	}
@@ -128,35 +153,30 @@ func (m *MapColumn[K, V]) Get(k K) (v V, ok bool) {
 // Has reports whether there is a value under k.
 func (m *MapColumn[K, V]) Has(k K) bool {
 	g, cell := m.here()
-	if cell.count == 0 {
-		return false
-	}
-	_, ok := m.find(g, m.cur.ref.id, m.tag(m.cur.ref.id, &k), k)
+	_, ok := m.find(g, cell, m.cur.ref.id, k)
 	return ok
 }
 
 // Put sets the value under k.
 func (m *MapColumn[K, V]) Put(k K, v V) {
 	g, cell := m.here()
-	owner, encoded := m.cur.ref.id, prepare(&m.val, v)
-	tag := m.tag(owner, &k)
-	id, ok := m.find(g, owner, tag, k)
+	encoded := prepare(&m.val, v)
+	id, ok := m.find(g, cell, m.cur.ref.id, k)
 	if ok {
 		g.rows.own(id)
 	} else {
 		m.cur.Own()
-		id = m.insert(g, cell, owner, tag, k)
+		id = m.insert(g, cell, m.cur.ref.id, k)
 	}
 	store(&m.val, m.valAt(g.rows.at(id)), v, encoded)
 }
 
 // insert adds an entry at the end of the ring and leaves its value zero. The cell must be owned.
-func (m *MapColumn[K, V]) insert(g *mapGroup, cell *mapCell, owner, tag uint32, k K) uint32 {
+func (m *MapColumn[K, V]) insert(g *mapGroup, cell *mapCell, owner uint32, k K) uint32 {
 	id := g.rows.insert()
 	row := g.rows.at(id)
 	*m.keyAt(row) = k
 	cloneStrings(unsafe.Pointer(m.keyAt(row)), m.keyStrings)
-	g.index.add(tag, id)
 	l := linksAt(row)
 	*l = links{owner, id, id}
 	if cell.count == 0 {
@@ -170,17 +190,29 @@ func (m *MapColumn[K, V]) insert(g *mapGroup, cell *mapCell, owner, tag uint32, 
 		linksAt(g.rows.at(l.prev)).next = id
 	}
 	cell.count++
+	switch {
+	case cell.isIndexed():
+		g.index.add(m.tag(owner, &k), id)
+	case cell.count > walked:
+		m.indexAll(g, cell, owner)
+	}
 	return id
+}
+
+func (m *MapColumn[K, V]) indexAll(g *mapGroup, cell *mapCell, owner uint32) {
+	id := cell.head - 1
+	for range cell.len() {
+		row := g.rows.at(id)
+		g.index.add(m.tag(owner, m.keyAt(row)), id)
+		id = linksAt(row).next
+	}
+	cell.count |= indexed
 }
 
 // Delete removes k, which need not be there.
 func (m *MapColumn[K, V]) Delete(k K) {
 	g, cell := m.here()
-	if cell.count == 0 {
-		return
-	}
-	tag := m.tag(m.cur.ref.id, &k)
-	id, ok := m.find(g, m.cur.ref.id, tag, k)
+	id, ok := m.find(g, cell, m.cur.ref.id, k)
 	if !ok {
 		return
 	}
@@ -190,22 +222,30 @@ func (m *MapColumn[K, V]) Delete(k K) {
 	g.rows.own(l.prev)
 	linksAt(g.rows.at(l.next)).prev = l.prev
 	linksAt(g.rows.at(l.prev)).next = l.next
+	m.remove(g, cell, id)
 	cell.count--
 	switch {
-	case cell.count == 0:
-		cell.head = 0
+	case cell.len() == 0:
+		*cell = mapCell{}
 		m.cur.Cleared()
 	case cell.head == id+1:
 		cell.head = l.next + 1
 	}
-	g.index.remove(tag, id)
+}
+
+// remove frees the row of an entry, which must not be needed any more to find others.
+func (m *MapColumn[K, V]) remove(g *mapGroup, cell *mapCell, id uint32) {
+	if cell.isIndexed() {
+		row := g.rows.at(id)
+		g.index.remove(m.tag(linksAt(row).owner, m.keyAt(row)), id)
+	}
 	g.rows.remove(id)
 }
 
 // Len returns the number of entries.
 func (m *MapColumn[K, V]) Len() int {
 	_, cell := m.here()
-	return int(cell.count)
+	return int(cell.len())
 }
 
 // Clear removes all entries.
@@ -216,11 +256,9 @@ func (m *MapColumn[K, V]) Clear() {
 	}
 	m.cur.Own()
 	id := cell.head - 1
-	for range cell.count {
-		row := g.rows.at(id)
-		next := linksAt(row).next
-		g.index.remove(m.tag(m.cur.ref.id, m.keyAt(row)), id)
-		g.rows.remove(id)
+	for range cell.len() {
+		next := linksAt(g.rows.at(id)).next
+		m.remove(g, cell, id)
 		id = next
 	}
 	*cell = mapCell{}
@@ -236,7 +274,7 @@ func (m *MapColumn[K, V]) Each(yield func(K, V) bool) {
 	m.spare = nil
 	defer func() { m.spare = ids }()
 	id := cell.head - 1
-	for range cell.count {
+	for range cell.len() {
 		ids = append(ids, id)
 		id = linksAt(g.rows.at(id)).next
 	}
@@ -251,9 +289,9 @@ func (m *MapColumn[K, V]) Each(yield func(K, V) bool) {
 
 func (m *MapColumn[K, V]) encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte {
 	c := (*mapCell)(cell)
-	dst = binary.AppendUvarint(dst, uint64(c.count))
+	dst = appendCount(dst, int(c.len()))
 	id := c.head - 1
-	for range c.count {
+	for range c.len() {
 		row := f.at(id)
 		dst = m.key.append(dst, unsafe.Pointer(m.keyAt(row)))
 		dst = m.val.append(dst, m.valAt(row))
@@ -267,17 +305,16 @@ func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID) (
 	if err != nil {
 		return nil, err
 	}
-	g := &m.groups[owner.group]
+	g, c := &m.groups[owner.group], (*mapCell)(cell)
 	for range n {
 		var k K
 		if src, err = m.key.decode(src, unsafe.Pointer(&k)); err != nil {
 			return nil, err
 		}
-		tag := m.tag(owner.id, &k)
-		if _, twice := m.find(g, owner.id, tag, k); twice {
+		if _, twice := m.find(g, c, owner.id, k); twice {
 			return nil, fmt.Errorf("%w: a map holds a key twice", codec.ErrCorrupt)
 		}
-		id := m.insert(g, (*mapCell)(cell), owner.id, tag, k)
+		id := m.insert(g, c, owner.id, k)
 		if src, err = m.val.decode(src, m.valAt(g.rows.at(id))); err != nil {
 			return nil, err
 		}
@@ -288,7 +325,7 @@ func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID) (
 // count reads the number of elements of a map or list. Elements may take no bytes at all, so that the length of src is no bound.
 func count(src []byte, what string) (n uint64, rest []byte, err error) {
 	n, size := binary.Uvarint(src)
-	if size <= 0 || n > 1<<32-2 {
+	if size <= 0 || n >= indexed {
 		return 0, nil, fmt.Errorf("%w: the length of a %s", codec.ErrCorrupt, what)
 	}
 	return n, src[size:], nil

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -16,20 +17,19 @@ const (
 
 // clock counts the captures of a store. Only the subtask's goroutine touches it.
 type clock struct {
-	now    uint32   // the epoch: 1 + the number of captures so far
-	active *Capture // the newest capture, while it may still read
+	now     uint32     // the epoch: 1 + the number of captures so far
+	reading []*Capture // those that may still read pages; more than one while superseded ones come to an end
 }
 
-// copying reports whether pages must be kept for a capture before they are changed.
+// copying reports whether pages must be claimed before they are changed.
 func (c *clock) copying() bool {
-	if c.active == nil {
-		return false
+	for i, reader := range c.reading {
+		if reader.over.Load() {
+			c.reading = slices.Delete(c.reading, i, i+1)
+			return c.copying()
+		}
 	}
-	if c.active.over.Load() {
-		c.active = nil
-		return false
-	}
-	return true
+	return len(c.reading) > 0
 }
 
 // Page is the head of a page of rows.

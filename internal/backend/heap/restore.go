@@ -131,7 +131,7 @@ func (l *Layout) column(name string) *column {
 func (c *column) accepts(old *headColumn) error {
 	now := c.describe()
 	if c.kind != old.kind || c.domain != old.domain {
-		return fmt.Errorf("state %q (field %s): it was a %v, is now a %v", c.name, c.field, old, now)
+		return fmt.Errorf("state %q (field %s): was %v, is now %v", c.name, c.field, old, now)
 	}
 	if c.user != nil {
 		if err := codec.Compare(old.user, now.user); err != nil {
@@ -279,14 +279,14 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 	t.rows.count += n
 	base := t.rows.at(id)
 	for i := range n {
-		key := *(*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
+		key := (*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
 		h := s.hash(key)
 		if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, key, g+int(s.first))
+			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, *key, g+int(s.first))
 		}
 		if t.index.candidate(uint32(h)) != 0 {
-			if _, twice := s.find(t, key, uint32(h)); twice {
-				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, key)
+			if _, twice := s.find(t, *key, uint32(h)); twice {
+				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, *key)
 			}
 		}
 		t.rows.setLive(id, true)

@@ -208,8 +208,8 @@ func TestChangedProgram(t *testing.T) {
 			Seen  state.Map[string, int32]
 			Idle  state.Timer `timer:"idle,processing"`
 		}{}, []string{
-			`state "count" (field Count): it was a value "count" of int64, is now a list "count" of int64`,
-			`it was a event-time timer "idle", is now a processing-time timer "idle"`,
+			`state "count" (field Count): was value "count" of int64, is now list "count" of int64`,
+			`was event-time timer "idle", is now processing-time timer "idle"`,
 		}},
 		"gone": {&struct{ Count state.Value[int64] }{}, []string{
 			"the snapshot holds states that the program does not", `map "seen" from string to int32`, `the program has value "count" of int64`,

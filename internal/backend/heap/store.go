@@ -20,6 +20,7 @@ type core struct {
 	tables []table
 	// maxParallelism is the number of all key groups.
 	maxParallelism uint64
+	touched        uintptr // keeps touch from being optimised away
 	arena          *arena
 	clock          clock
 	cur            Cursor
@@ -34,7 +35,7 @@ type core struct {
 // Store holds the state of one operator for the key groups of one subtask.
 type Store[K comparable] struct {
 	core
-	hash func(K) uint64
+	hash func(*K) uint64
 }
 
 // table holds the rows of one key group.
@@ -45,7 +46,7 @@ type table struct {
 
 // NewStore makes a store for the key groups of a subtask and attaches the handles of the layout, which it takes over. hash must be the
 // function by which records were sent to this subtask: it places restored keys.
-func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int, hash func(K) uint64) (*Store[K], error) {
+func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int, hash func(*K) uint64) (*Store[K], error) {
 	switch {
 	case l.key != reflect.TypeFor[K]():
 		return nil, fmt.Errorf("key type %v: the layout is for %v", reflect.TypeFor[K](), l.key)
@@ -72,7 +73,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 		s.tables[i] = table{index: newIndex(s.arena), rows: rows{sh: s.shape}}
 	}
 	s.rowsOf = func(group uint32) *rows { return &s.tables[group].rows }
-	s.hashOf = func(r rowID) uint64 { return hash(*(*K)(s.tables[r.group].rows.at(r.id))) }
+	s.hashOf = func(r rowID) uint64 { return hash((*K)(s.tables[r.group].rows.at(r.id))) }
 	s.attach()
 	return s, nil
 }
@@ -90,14 +91,22 @@ func (s *core) attach() {
 	}
 }
 
+// resolveAtOnce is the number of keys that are looked up together: enough for their cache misses to overlap, and few, because a key that
+// is new is looked up a second time wherever it comes again among them.
+const resolveAtOnce = 64
+
 // Resolve finds the rows of a batch's keys, and makes those that are not there. hashes holds the keys' hashes, refs receives the rows; all
 // are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap.
 func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
-	s.candidates(hashes[:len(keys)], refs[:len(keys)])
-	for j := range keys {
-		if r := &refs[j]; r.row == nil || *(*K)(r.row) != keys[j] {
-			*r = s.findOrInsert(keys[j], hashes[j], r.group)
+	for len(keys) > 0 {
+		n := min(len(keys), resolveAtOnce)
+		s.candidates(hashes[:n], refs[:n])
+		for j := range keys[:n] {
+			if r := &refs[j]; r.row == nil || *(*K)(r.row) != keys[j] {
+				*r = s.findOrInsert(keys[j], hashes[j], r.group)
+			}
 		}
+		keys, hashes, refs = keys[n:], hashes[n:], refs[n:]
 	}
 }
 
@@ -118,6 +127,21 @@ func (s *core) candidates(hashes []uint64, refs []Ref) {
 		sl, k := tables[r.group].rows.place(r.id)
 		r.row, r.page = unsafe.Add(sl.base, uintptr(r.id-sl.first)*size), &sl.pages[k]
 	}
+	if len(s.layout.keyStrings) > 0 {
+		s.touch(refs)
+	}
+}
+
+// touch loads the rows of all candidates into the cache. It pays where comparing a key takes a second miss, for the bytes of a string, which
+// would leave too little room for the misses of other rows to overlap.
+func (s *core) touch(refs []Ref) {
+	var sum uintptr
+	for j := range refs {
+		if row := refs[j].row; row != nil {
+			sum += *(*uintptr)(row)
+		}
+	}
+	s.touched = sum
 }
 
 // groupOf returns the table of a hash. The rule is keygroup.Of's.

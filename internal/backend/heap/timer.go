@@ -34,7 +34,11 @@ type timerQueue struct {
 	core  *core
 	wheel wheel
 	due   []dueTimer // a binary heap of what lies in opened buckets
+	sweep int        // the number of entries in the wheel at which those that are no longer in force are dropped
 }
+
+// leastSweep is a number of entries that is not worth sweeping: 1 MB.
+const leastSweep = 1 << 16
 
 type dueTimer struct {
 	at   int64
@@ -42,7 +46,9 @@ type dueTimer struct {
 	entry
 }
 
-func newTimerQueue(c *core) *timerQueue { return &timerQueue{core: c, wheel: newWheel()} }
+func newTimerQueue(c *core) *timerQueue {
+	return &timerQueue{core: c, wheel: newWheel(), sweep: leastSweep}
+}
 
 func (q *timerQueue) cellOf(e entry) *timerCell {
 	return (*timerCell)(unsafe.Add(q.core.rowsOf(e.row.group).at(e.row.id), q.core.layout.timers[e.timer].off))
@@ -53,10 +59,21 @@ func (q *timerQueue) file(cell *timerCell, at int64, e entry) {
 	if b := bucketOf(at); b > q.wheel.cur {
 		cell.filed = stored(b << bucketShift)
 		q.wheel.file(b, e)
+		if q.wheel.count > q.sweep {
+			q.drop()
+		}
 		return
 	}
 	cell.filed = stored(at)
 	q.push(dueTimer{at, q.core.hashOf(e.row), e})
+}
+
+// drop drops the entries that are not in force: those of rows that were freed, and those of deadlines that have moved earlier. Without it
+// a key that sets a timer for next month and is done in a second would leave its entry until then. It runs when the entries have doubled,
+// and so costs each a constant.
+func (q *timerQueue) drop() {
+	q.wheel.sweep(func(e entry, bucket int64) bool { return q.cellOf(e).filed == stored(bucket<<bucketShift) })
+	q.sweep = max(leastSweep, 2*q.wheel.count)
 }
 
 // filedBy reports whether a cell is filed such that it will be looked at by the given time.

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 const (
@@ -30,6 +31,7 @@ type wheel struct {
 	far   map[int64][]farEntry   // by turn; every turn here begins after cur
 	turns turnHeap               // the keys of far
 	spare [][]entry
+	count int // entries in ring and far
 }
 
 type farEntry struct {
@@ -43,6 +45,7 @@ func newWheel() wheel {
 
 // file puts an entry into a bucket that was not opened yet.
 func (w *wheel) file(bucket int64, e entry) {
+	w.count++
 	if bucket-w.cur > wheelSize {
 		turn := bucket >> wheelShift
 		if w.far[turn] == nil {
@@ -106,6 +109,7 @@ func (w *wheel) advance(to int64, open func([]entry)) {
 		entries := w.ring[slot]
 		w.ring[slot] = nil
 		w.full[slot>>6] &^= 1 << (slot & 63)
+		w.count -= len(entries)
 		open(entries)
 		w.recycle(entries)
 	}
@@ -117,8 +121,23 @@ func (w *wheel) turn() {
 	turn := heap.Pop(&w.turns).(int64)
 	entries := w.far[turn]
 	delete(w.far, turn)
+	w.count -= len(entries)
 	for _, e := range entries {
 		w.file(e.bucket, e.entry)
+	}
+}
+
+// sweep drops all entries that keep does not want.
+func (w *wheel) sweep(keep func(e entry, bucket int64) bool) {
+	for slot, entries := range w.ring {
+		bucket := w.cur + 1 + (int64(slot)-w.cur-1)&(wheelSize-1)
+		w.ring[slot] = slices.DeleteFunc(entries, func(e entry) bool { return !keep(e, bucket) })
+		w.count -= len(entries) - len(w.ring[slot])
+	}
+	for turn, entries := range w.far {
+		left := slices.DeleteFunc(entries, func(e farEntry) bool { return !keep(e.entry, e.bucket) })
+		w.count -= len(entries) - len(left)
+		w.far[turn] = slices.Clone(left)
 	}
 }
 

@@ -24,6 +24,7 @@ const writeBytes = 256 << 10
 func (w *writer) write() (k snapshot.Keyed, err error) {
 	k.Range, k.Written = w.c.groups, w.c.groups
 	w.spare = map[*shape][]*image{}
+	defer w.giveAll()
 	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10))
 	k.Header = int64(len(w.buf))
 	for g := range w.c.main {
@@ -34,13 +35,13 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 	}
 	err = w.flush()
 	k.End = w.offset
-	for sh, images := range w.spare {
-		sh.pool.put(images...)
-	}
 	return k, err
 }
 
 func (w *writer) flush() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
 	n, err := w.out.Write(w.buf)
 	w.offset += int64(n)
 	if err == nil && n < len(w.buf) {
@@ -143,6 +144,12 @@ func (w *writer) give(sh *shape, images ...*image) {
 	}
 }
 
+func (w *writer) giveAll() {
+	for sh, images := range w.spare {
+		sh.pool.put(images...)
+	}
+}
+
 // packedRows copies what lies in memory as it is written.
 func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 	sh := r.sh
@@ -170,6 +177,11 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 // codedRows encodes row by row.
 func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 	tables, err := w.freeze(g)
+	defer func() {
+		for i := range tables {
+			w.give(tables[i].sh, tables[i].images...)
+		}
+	}()
 	if err != nil {
 		return 0, err
 	}
@@ -188,13 +200,10 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		}
 		return nil
 	})
-	for i := range tables {
-		w.give(tables[i].sh, tables[i].images...)
-	}
 	return n, err
 }
 
-// freeze copies a group of every linked table.
+// freeze copies a group of every linked table. The images are the caller's to give back, after an error too.
 func (w *writer) freeze(g int) ([]frozen, error) {
 	all := make([]frozen, len(w.c.linked))
 	for i := range all {
@@ -202,11 +211,13 @@ func (w *writer) freeze(g int) ([]frozen, error) {
 		all[i].sh = r.sh
 		err := r.eachPage(func(s *slab, k int) error {
 			img, err := w.take(r.sh, s, k)
-			all[i].images = append(all[i].images, img)
+			if err == nil {
+				all[i].images = append(all[i].images, img)
+			}
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return all[:i+1], err
 		}
 	}
 	return all, nil

@@ -79,7 +79,7 @@ func (l *Layer) addVariable(name, value string) {
 		l.Set(key, value, origin)
 		return
 	}
-	near := nearest(name, names().variables)
+	near := nearestOf(name, names().variables)
 	switch {
 	case near != "":
 		l.errs = append(l.errs, fmt.Errorf("%s: no option has this name; did you mean %s?", origin, near))

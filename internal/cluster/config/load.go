@@ -162,7 +162,7 @@ func (l *loader) claims(s setting, by rank) []claim {
 }
 
 func (l *loader) unknown(s setting) {
-	switch near := nearest(s.key, names().all); {
+	switch near := nearestOf(s.key, names().all); {
 	case near != "":
 		l.fail(s.wrong("no option has this key; did you mean %s?", near))
 	case isForeign(s.key):

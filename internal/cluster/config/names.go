@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"sync"
+
+	"github.com/weirstream/weir/internal/nearest"
 )
 
 // index finds options by the names they may be called by.
@@ -66,42 +68,14 @@ func (x *index) inSection(variable string) bool {
 
 const seeReference = "docs/reference/config.md lists the options"
 
-// nearest returns the candidate that name was probably meant to be, or "" if none is near: one that ends in it after a dot
-// ("checkpointing.interval"), or the one with the smallest edit distance of at most a sixth of the name.
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(2, len(name)/6)+1
+// nearestOf returns the candidate that name was probably meant to be, or "" if none is near: one that ends in it after a dot
+// ("checkpointing.interval"), or the one at the smallest distance of at most a sixth of the name, since keys are long and alike.
+func nearestOf(name string, candidates []string) string {
 	for _, c := range candidates {
 		if strings.HasSuffix(c, "."+name) {
 			return c
 		}
-		if d := editDistance(name, c, bestDistance); d < bestDistance {
-			best, bestDistance = c, d
-		}
 	}
-	return best
-}
-
-// editDistance returns the number of insertions and deletions of bytes between a and b, or some number of at least limit if
-// it is not below limit. A replacement counts two, so that another word in the same place is not near.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace += 2
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	found, _ := nearest.Name(name, candidates, max(2, len(name)/6))
+	return found
 }

@@ -59,21 +59,8 @@ func TestNearest(t *testing.T) {
 		"execution.checkpointing.something": "",
 		"":                                  "",
 	} {
-		if got := nearest(name, candidates); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
-		}
-	}
-}
-
-func TestEditDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"abc", "abc", 0}, {"abc", "ab", 1}, {"", "ab", 2}, {"abc", "axc", 2}, {"ab", "ba", 2}, {"kitten", "sitting", 5},
-	} {
-		if got := editDistance(c.a, c.b, 100); got != c.want || editDistance(c.b, c.a, 100) != c.want {
-			t.Errorf("editDistance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		if got := nearestOf(name, candidates); got != want {
+			t.Errorf("nearestOf(%q) = %q, want %q", name, got, want)
 		}
 	}
 }

@@ -33,6 +33,7 @@ func (b Backend) String() string { return backends.name(b) }
 // ChangelogStorage says where the changelog of the state goes.
 type ChangelogStorage uint8
 
+// The places for a changelog.
 const (
 	MemoryChangelog ChangelogStorage = iota
 	FilesystemChangelog

@@ -188,7 +188,7 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 
 // discard deletes a checkpoint beside the master: it may take long and nobody waits for it.
 func (m *master) discard(a coordinator.Discard) {
-	go func() {
+	m.deleting.Go(func() {
 		ctx := context.Background()
 		var err error
 		if a.Pointer == "" {
@@ -202,7 +202,7 @@ func (m *master) discard(a coordinator.Discard) {
 			}
 			m.coordinator.CleaningDone(a.ID, m.Now())
 		})
-	}()
+	})
 }
 
 func (m *master) discardState(a coordinator.DiscardState) {
@@ -214,13 +214,13 @@ func (m *master) discardState(a coordinator.DiscardState) {
 			}
 		})
 	}
-	go func() {
+	m.deleting.Go(func() {
 		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
 			m.post(func() {
 				m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
 			})
 		}
-	}()
+	})
 }
 
 func (m *master) completed(a coordinator.Completed) {

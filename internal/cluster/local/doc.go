@@ -4,6 +4,6 @@
 // sinks recover. Then the master runs the job until it ends. The master is one goroutine; everything that happens is a function in its
 // queue, and all decisions are those of the pure packages below protocol.
 //
-// Goroutines: the master's; one for each subtask; one that does the master's I/O in order (the clerk); short ones that delete files. Those
-// of the tasks and the clerk have ended when Run returns.
+// Goroutines: the master's; one for each subtask; one that does the master's I/O in order (the clerk); short ones that delete files. All
+// of them have ended when Execution.Wait returns.
 package local

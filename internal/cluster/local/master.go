@@ -43,6 +43,8 @@ type master struct {
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
 
+	deleting sync.WaitGroup // goroutines that delete files
+
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
 	timers      map[coordinator.Timer]*time.Timer
@@ -173,6 +175,7 @@ func (m *master) run(ctx context.Context) (Result, error) {
 			m.perform()
 		}
 	}
+	m.deleting.Wait()
 	if err := m.sinks.close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
 	}
@@ -320,6 +323,7 @@ func (m *master) suspend(cause error) {
 		return
 	}
 	m.stopping.on = true
+	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
 	case m.state == waiting:

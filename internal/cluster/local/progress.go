@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/metrics"
@@ -13,30 +14,47 @@ import (
 
 // Progress is how a job is doing at one moment.
 type Progress struct {
-	Steps      []StepProgress // those with an id, in the order of the plan
+	Phase Phase
+	Steps []StepProgress // those with an id, in the order of the plan
+	// Newest is the largest event time that was assigned to a record, in milliseconds since 1970 UTC, or element.NoTime.
+	Newest     int64
 	Checkpoint CheckpointProgress
 	Restarts   int
-	LastError  string
+	LastError  string // why it restarted; empty if it never did
 }
 
-// StepProgress is what a step has done, summed over its subtasks, since the process began.
+// Phase is what a job is doing.
+type Phase string
+
+// The phases of a run.
+const (
+	Starting   Phase = "starting"
+	Running    Phase = "running"
+	Restarting Phase = "restarting"
+	Stopping   Phase = "stopping" // until its last checkpoint is complete and committed
+)
+
+// StepProgress is what a step has done, summed over its subtasks, since the process began. What is read again after a restart counts
+// again.
 type StepProgress struct {
 	Name string
-	In   int64 // records
-	Out  int64
-	// Watermark is the lowest of its subtasks in milliseconds since 1970 UTC, and Timed whether there is one.
+	Kind graph.Kind
+	In   int64 // records; a source has none
+	Out  int64 // records; a sink has none
+	// Watermark is the lowest of its subtasks' that have one, in milliseconds since 1970 UTC; element.NoTime if none has, and
+	// element.MaxTime at the end of the data.
 	Watermark int64
-	Timed     bool
 	Counters  map[string]int64 // the step's own
 }
 
 // CheckpointProgress is what became of the checkpoints.
 type CheckpointProgress struct {
 	Completed, Failed int
-	LastID            job.CheckpointID
+	LastID            job.CheckpointID // of the last complete one
 	LastBytes         int64
 	LastDuration      time.Duration
 	LastAt            time.Time
+	LastFailure       string // the reason's name, of the last failed one; empty if none has failed
 	// LastSync and MaxSync are the longest time that a subtask stood still to capture its state, in the last checkpoint and in all.
 	LastSync, MaxSync time.Duration
 }
@@ -55,7 +73,7 @@ type scopeKey struct {
 }
 
 func newProgress(p *graph.Plan) *progress {
-	return &progress{plan: p, all: map[scopeKey]*metrics.Scope{}}
+	return &progress{plan: p, all: map[scopeKey]*metrics.Scope{}, now: Progress{Phase: Starting, Newest: element.NoTime}}
 }
 
 // scope returns the metrics of an operator in one subtask, which go on over restarts.
@@ -69,7 +87,17 @@ func (p *progress) scope(op job.OperatorID, subtask int) *metrics.Scope {
 	return p.all[key]
 }
 
+// entered says what the job does now. A job that is stopping does nothing else any more.
+func (p *progress) entered(phase Phase) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now.Phase != Stopping {
+		p.now.Phase = phase
+	}
+}
+
 func (p *progress) restarted(n int, err error) {
+	p.entered(Restarting)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now.Restarts, p.now.LastError = n, err.Error()
@@ -94,10 +122,11 @@ func longestSync(s coordinator.CheckpointStats) (longest time.Duration) {
 	return longest
 }
 
-func (p *progress) failed(coordinator.CheckpointStats) {
+func (p *progress) failed(s coordinator.CheckpointStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now.Checkpoint.Failed++
+	p.now.Checkpoint.LastFailure = s.Reason.String()
 }
 
 func (p *progress) snapshot() Progress {
@@ -106,16 +135,20 @@ func (p *progress) snapshot() Progress {
 	now := p.now
 	for _, v := range p.plan.Vertices {
 		for _, n := range v.Nodes {
+			step, newest := p.step(n, v.Parallelism)
+			now.Newest = max(now.Newest, newest)
 			if n.Named {
-				now.Steps = append(now.Steps, p.step(n, v.Parallelism))
+				now.Steps = append(now.Steps, step)
 			}
 		}
 	}
 	return now
 }
 
-func (p *progress) step(n *graph.Node, parallelism int) StepProgress {
-	s := StepProgress{Name: n.Name, Counters: map[string]int64{}}
+// step sums up a step's subtasks, and returns the newest event time that it has assigned.
+func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest int64) {
+	s = StepProgress{Name: n.Name, Kind: n.Kind, Watermark: element.NoTime, Counters: map[string]int64{}}
+	newest = element.NoTime
 	for i := range parallelism {
 		scope := p.all[scopeKey{n.ID(), i}]
 		if scope == nil {
@@ -131,6 +164,23 @@ func (p *progress) step(n *graph.Node, parallelism int) StepProgress {
 				s.Counters[name] += value
 			}
 		}
+		gauges := scope.Gauges()
+		s.Watermark = lowest(s.Watermark, gauges, operator.Watermark)
+		if at, ok := gauges[operator.NewestTime]; ok {
+			newest = max(newest, at)
+		}
 	}
-	return s
+	return s, newest
+}
+
+// lowest returns the lower of a time and a gauge's, of which either may be none.
+func lowest(at int64, gauges map[string]int64, name string) int64 {
+	g, ok := gauges[name]
+	switch {
+	case !ok || g == element.NoTime:
+		return at
+	case at == element.NoTime:
+		return g
+	}
+	return min(at, g)
 }

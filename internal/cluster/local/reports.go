@@ -62,6 +62,7 @@ func (m *master) taskRunning(a job.Attempt) {
 	m.starting--
 	if m.starting == 0 && m.state == deploying {
 		m.state = inFlight
+		m.progress.entered(Running)
 		m.coordinator.JobRunning(m.Now(), m.random())
 	}
 }

@@ -77,6 +77,7 @@ func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
 		m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
 	case what == source.Wait:
 		e.waiting[a.Subtask.Index] = a
+		t.task.Post(func() error { t.task.Source.NoSplitYet(); return nil })
 	case what == source.NoMore:
 		t.task.Post(func() error { t.task.Source.NoMoreSplits(); return nil })
 	default:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/nearest"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
@@ -122,38 +123,8 @@ func (m *matcher) left(meta *snapshot.Metadata) (left []Unmatched) {
 		if _, ok := m.taken[o.ID]; ok || !o.HasState() {
 			continue
 		}
-		left = append(left, Unmatched{ID: o.ID, Name: o.Name, Named: o.Named, Nearest: nearest(o.Name, m.free)})
+		near, _ := nearest.Name(o.Name, m.free, nearest.Half(o.Name))
+		left = append(left, Unmatched{ID: o.ID, Name: o.Name, Named: o.Named, Nearest: near})
 	}
 	return left
-}
-
-// nearest returns the name that takes the fewest edits, unless those are more than half of it.
-func nearest(name string, among []string) string {
-	best, least := "", len(name)/2+1
-	for _, n := range among {
-		if d := distance(name, n); d < least {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance returns how many bytes must be inserted, deleted or replaced to turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for i := range row {
-		row[i] = i
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for k := range len(b) {
-			cost := diagonal
-			if a[i] != b[k] {
-				cost = 1 + min(diagonal, row[k], row[k+1])
-			}
-			diagonal, row[k+1] = row[k+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -15,6 +15,7 @@ const historySize = 10
 // Status is what became of a checkpoint.
 type Status uint8
 
+// What can become of a checkpoint.
 const (
 	InProgress Status = iota
 	Complete

@@ -160,9 +160,10 @@ type Source interface {
 	Poll(now time.Time) (source.Status, error)
 	// WakeAt returns the time at which Poll should be called although nobody called Wake; zero if there is none.
 	WakeAt() time.Time
-	// AddSplits and NoMoreSplits bring the enumerator's answer to RequestSplit.
+	// AddSplits, NoMoreSplits and NoSplitYet bring the enumerator's answer to RequestSplit. After NoSplitYet one of the others follows.
 	AddSplits(splits []source.Split) error
 	NoMoreSplits()
+	NoSplitYet()
 }
 
 // Head is the first step of a chain behind a gate, with the type of its records taken away.

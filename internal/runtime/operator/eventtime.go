@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
@@ -27,6 +28,8 @@ type EventTime[T any] struct {
 	behind   bool // directly behind a source, so that splits can be told apart
 	tracker  tracker
 	emitted  int64
+	newest   int64 // the largest time assigned
+	gauge    *metrics.Gauge
 	isIdle   bool
 	dirty    bool // seen something since the last watermark
 	due      time.Time
@@ -45,8 +48,11 @@ func NewEventTime[T any](env *Env, assign func(recs []T, ts []int64), disorder, 
 		env:      env,
 		behind:   env.Splits != nil,
 		emitted:  element.NoTime,
+		newest:   element.NoTime,
+		gauge:    env.Metrics.Gauge(NewestTime),
 		now:      env.Now,
 	}
+	s.gauge.Set(element.NoTime)
 	s.tracker = tracker{step: env.Operator, splits: env.Splits, version: -1}
 	if !s.behind {
 		s.tracker.splits = NewSplits()
@@ -99,6 +105,7 @@ func (s *EventTime[T]) Push(b *element.Batch[T]) error {
 		seen = max(seen, t)
 	}
 	split.seen, split.last, split.idle = seen, time.Time{}, false
+	s.newest = max(s.newest, seen)
 	s.dirty = true
 	return s.out.Push(b)
 }
@@ -112,6 +119,8 @@ func (s *EventTime[T]) Event(e element.Event) error {
 		return s.out.Event(e)
 	case e.Kind == element.Watermark && e.Time != element.MaxTime, e.Kind == element.Idle:
 		return nil
+	case e.Kind == element.Watermark:
+		s.emitted, s.isIdle = e.Time, false // nothing smaller follows
 	}
 	return s.out.Event(e)
 }
@@ -134,10 +143,11 @@ func (s *EventTime[T]) BeforePark(now time.Time) error { return s.emit(now) }
 func (s *EventTime[T]) emit(now time.Time) error {
 	s.tracker.refresh()
 	s.dirty = false
+	s.gauge.Set(s.newest)
 	s.findIdle(now)
 	seen, active := s.tracker.lowest()
 	if !active {
-		if s.isIdle || s.emitted == element.MaxTime {
+		if s.isIdle || s.emitted == element.MaxTime || s.tracker.splits.awaited {
 			return nil
 		}
 		s.isIdle = true

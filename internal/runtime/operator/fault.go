@@ -52,22 +52,42 @@ func InStep(step string, subtask int, err error) error {
 	return &StepError{Step: step, Subtask: subtask, Err: err}
 }
 
-// guard stands before a step. It counts its records and gives its errors and panics its name.
+// Entry is what is measured where records go into a step.
+type Entry struct {
+	Records   *metrics.Counter
+	Watermark *metrics.Gauge // in milliseconds since 1970 UTC; element.NoTime while there is none and while the input is idle
+}
+
+// NewEntry returns the metrics of a step's entry, before its first record. Numbers of records go on where an earlier attempt of the
+// subtask left off; the watermark does not.
+func NewEntry(s *metrics.Scope) Entry {
+	e := Entry{s.Counter(RecordsIn), s.Gauge(Watermark)}
+	e.Watermark.Set(element.NoTime)
+	return e
+}
+
+// guard stands before a step. It measures what goes in and gives the step's errors and panics its name.
 type guard[T any] struct {
 	step    string
 	subtask int
-	records *metrics.Counter
+	entry   Entry
 	next    Pusher[T]
 }
 
 func (g *guard[T]) Push(b *element.Batch[T]) (err error) {
 	defer g.rescue(&err)
-	g.records.Add(int64(len(b.Recs)))
+	g.entry.Records.Add(int64(len(b.Recs)))
 	return g.name(g.next.Push(b))
 }
 
 func (g *guard[T]) Event(e element.Event) (err error) {
 	defer g.rescue(&err)
+	switch e.Kind {
+	case element.Watermark:
+		g.entry.Watermark.Set(e.Time)
+	case element.Idle:
+		g.entry.Watermark.Set(element.NoTime)
+	}
 	return g.name(g.next.Event(e))
 }
 

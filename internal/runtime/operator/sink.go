@@ -98,7 +98,32 @@ func (s *SinkWriter[T]) Snapshot(ctx context.Context, id job.CheckpointID) (Capt
 	if state != nil {
 		writers.Elements = [][]byte{state}
 	}
-	return &ListCapture{Lists: []ListData{writers, EncodePending(s.pending)}}, nil
+	lists := ListCapture{Lists: []ListData{writers, EncodePending(s.pending)}}
+	return &sinkCapture{ListCapture: lists, sync: s.sync()}, nil
+}
+
+// sync returns what the writer leaves to be done beside the subtask, nil if nothing.
+func (s *SinkWriter[T]) sync() func(context.Context) error {
+	if syncer, ok := s.two.(sink.Syncer); ok {
+		return syncer.Sync()
+	}
+	return nil
+}
+
+// sinkCapture is the state of a sink that may not be durable yet.
+type sinkCapture struct {
+	ListCapture
+	sync func(context.Context) error
+}
+
+// Write makes durable what the state refers to, and then writes the state.
+func (c *sinkCapture) Write(ctx context.Context, streams Streams) (*snapshot.OperatorSubtask, error) {
+	if c.sync != nil {
+		if err := c.sync(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c.ListCapture.Write(ctx, streams)
 }
 
 func (s *SinkWriter[T]) prepare(ctx context.Context, id job.CheckpointID) error {
@@ -151,6 +176,11 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 	}
 	if err := s.prepare(ctx, uncheckpointed); err != nil {
 		return err
+	}
+	if sync := s.sync(); sync != nil {
+		if err := sync(ctx); err != nil { // there is nothing left that it could hold up
+			return err
+		}
 	}
 	return s.CheckpointComplete(uncheckpointed)
 }

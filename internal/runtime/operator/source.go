@@ -19,17 +19,20 @@ const chainBatch = 256
 // SourceReader runs a reader at the head of a chain.
 type SourceReader[T any] struct {
 	Base
-	src      source.Source[T]
-	env      *Env
-	out      Pusher[T]
-	reader   source.Reader[T]
-	in       source.Batch[T]
-	batch    element.Batch[T]
-	split    string // the split of the last batch, and
-	number   int    // its number
-	wakeAt   time.Time
-	pointers bool
-	noTimes  []int64
+	src    source.Source[T]
+	env    *Env
+	out    Pusher[T]
+	reader source.Reader[T]
+	in     source.Batch[T]
+	batch  element.Batch[T]
+	split  string // the split of the last batch, and
+	number int    // its number
+	wakeAt time.Time
+	// requested is set while the reader waits for a split, or for the word that there is none.
+	requested bool
+	without   bool // that there is none for now is known
+	pointers  bool
+	noTimes   []int64
 }
 
 // NewSourceReader returns the head of a chain that reads src.
@@ -48,10 +51,13 @@ func NewSourceReader[T any](env *Env, src source.Source[T], out Pusher[T]) *Sour
 	return s
 }
 
-// Names of the counters that every task has.
+// Names of the counters and gauges that the runtime keeps for a step.
 const (
 	RecordsIn  = "records_in"
 	RecordsOut = "records_out"
+	// Watermark is where event time stands for the step, NewestTime the largest event time that it has assigned.
+	Watermark  = "watermark"
+	NewestTime = "newest_time"
 )
 
 // splitState is the list state that holds the splits of a reader.
@@ -65,7 +71,7 @@ func (s *SourceReader[T]) Open(ctx context.Context) error {
 		Parallelism:  s.env.Parallelism,
 		Logger:       s.env.Logger,
 		Now:          s.env.Now,
-		RequestSplit: s.env.RequestSplit,
+		RequestSplit: s.requestSplit,
 		Wake:         s.env.Wake,
 	})
 	if err != nil {
@@ -91,8 +97,18 @@ func (s *SourceReader[T]) Open(ctx context.Context) error {
 	return s.reader.Start()
 }
 
+// requestSplit asks for a split, unless that has been done. Until it is known whether there is one the subtask is not idle, although it may
+// have nothing to read: what it is about to be given may be older than what others have read meanwhile.
+func (s *SourceReader[T]) requestSplit() {
+	if !s.requested {
+		s.requested, s.without, s.env.Splits.awaited = true, false, true
+		s.env.RequestSplit()
+	}
+}
+
 // AddSplits gives the reader splits that it has asked for.
 func (s *SourceReader[T]) AddSplits(splits []source.Split) error {
+	s.requested, s.env.Splits.awaited = false, false
 	for _, sp := range splits {
 		s.env.Splits.Open(sp.ID, nil)
 	}
@@ -100,7 +116,13 @@ func (s *SourceReader[T]) AddSplits(splits []source.Split) error {
 }
 
 // NoMoreSplits tells the reader that none will follow.
-func (s *SourceReader[T]) NoMoreSplits() { s.reader.NoMoreSplits() }
+func (s *SourceReader[T]) NoMoreSplits() {
+	s.requested, s.env.Splits.awaited = false, false
+	s.reader.NoMoreSplits()
+}
+
+// NoSplitYet says that there is nothing to read for now: event time need not wait for this subtask.
+func (s *SourceReader[T]) NoSplitYet() { s.without, s.env.Splits.awaited = true, false }
 
 // WakeAt returns when an idle reader wants to be polled.
 func (s *SourceReader[T]) WakeAt() time.Time { return s.wakeAt }
@@ -112,7 +134,7 @@ func (s *SourceReader[T]) Poll(time.Time) (source.Status, error) {
 	status, err := s.reader.Poll(in)
 	s.wakeAt = in.WakeAt
 	if err != nil {
-		return status, err
+		return status, InStep(s.env.Name, s.env.Subtask, err)
 	}
 	if len(in.Records) > 0 {
 		if err := s.push(in); err != nil {
@@ -120,9 +142,13 @@ func (s *SourceReader[T]) Poll(time.Time) (source.Status, error) {
 		}
 	}
 	if in.SplitEnd {
+		s.env.Splits.awaited = true // the reader has yet to say whether it wants another
 		s.env.Splits.Close(in.Split)
 		s.split = ""
 		return status, s.out.Event(element.Event{Kind: element.SplitEnd})
+	}
+	if status == source.Idle {
+		s.env.Splits.awaited = s.requested && !s.without
 	}
 	return status, nil
 }

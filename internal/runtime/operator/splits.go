@@ -17,6 +17,7 @@ type Splits struct {
 	open    map[int]*openSplit // by number, from 1
 	last    int                // the number given out last
 	version int                // changes when splits come and go
+	awaited bool               // the reader has asked for a split, and it is not known whether there is one
 }
 
 // openSplit is a split that is not finished.

@@ -32,8 +32,8 @@ type Type interface {
 	Join(outs []any) any
 	// Output returns the sending side of an edge to the given channels for the producer of the given index.
 	Output(e Edge, channels []*exchange.Channel, producer int) Output
-	// Guard returns a pusher that counts the records on their way into a step and gives the step's errors its name.
-	Guard(first any, step string, subtask int, records *metrics.Counter) any
+	// Guard returns a pusher that measures what goes into a step and gives the step's errors its name.
+	Guard(first any, step string, subtask int, entry Entry) any
 	// Count returns a pusher that counts the records on their way out of a step.
 	Count(out any, records *metrics.Counter) any
 	// Head adapts a pusher of this type to batches that come through a gate.
@@ -82,8 +82,8 @@ func (typeOf[T]) Output(e Edge, channels []*exchange.Channel, producer int) Outp
 	panic(fmt.Sprintf("operator: an edge with partitioning %v cannot be run", e.Partitioning))
 }
 
-func (typeOf[T]) Guard(first any, step string, subtask int, records *metrics.Counter) any {
-	return &guard[T]{step, subtask, records, first.(Pusher[T])}
+func (typeOf[T]) Guard(first any, step string, subtask int, entry Entry) any {
+	return &guard[T]{step, subtask, entry, first.(Pusher[T])}
 }
 
 func (typeOf[T]) Count(out any, records *metrics.Counter) any {

@@ -176,7 +176,7 @@ func (b *builder) step(s *subtask, n *graph.Node) (first any, err error) {
 	if first == nil {
 		return nil, nil
 	}
-	return step.In.Guard(first, n.Name, s.index, env.Metrics.Counter(operator.RecordsIn)), nil
+	return step.In.Guard(first, n.Name, s.index, operator.NewEntry(env.Metrics)), nil
 }
 
 // consumers returns a pusher for every consumer of one output of a node: the next step of the chain, or the way to another task.

@@ -157,6 +157,9 @@ func (t *Task) guarded(work func(context.Context) func() error) (mail func() err
 // Run opens the operators, steps the task until it ends or ctx is cancelled, closes the operators and reports how it ended.
 func (t *Task) Run(ctx context.Context) {
 	err := t.run(ctx)
+	if ctx.Err() == nil {
+		err = operator.InStep(t.Name, t.Attempt.Subtask.Index, err)
+	}
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()

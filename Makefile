@@ -1,0 +1,39 @@
+# Targets only call the go tool. .ci/run is what must pass before a merge.
+
+FUZZTIME ?= 30s
+RUNS     ?= 5
+
+.PHONY: test short race lint golden soak bench
+
+test: ## the README's test command
+	go test ./...
+
+short: ## under a minute
+	go test -short ./...
+
+race:
+	CGO_ENABLED=1 go test -race ./...
+
+lint:
+	go vet ./...
+	go tool staticcheck ./...
+	go test ./internal/lint
+
+golden: ## rewrite scripts, golden files and the reference page; review the diff
+	go test ./codec ./internal/backend/heap ./internal/cluster/config ./internal/protocol/barrier ./internal/protocol/coordinator ./internal/protocol/failover ./internal/protocol/line ./internal/protocol/snapshot ./internal/storage -update
+	go generate ./internal/cluster/config
+
+soak: ## fuzz every decoder in turn, FUZZTIME each
+	@go list ./... | while read -r package; do \
+		go test "$$package" -list '^Fuzz' | grep '^Fuzz' | while read -r target; do \
+			go test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done || exit 1; \
+	done
+
+bench: ## every workload against its limit, RUNS each: minutes to hours
+	go run -C bench . keyed-count -runs $(RUNS)
+	go run -C bench . stateless -runs $(RUNS)
+	go run -C bench . state-update -runs $(RUNS)
+	go run -C bench . checkpoint-cost -runs $(RUNS)
+	go run -C bench . latency -runs $(RUNS)
+	go run -C bench . restore -runs $(RUNS)

@@ -1,0 +1,139 @@
+package crashtest_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/internal/crashtest"
+)
+
+// moment is when a process is killed.
+type moment struct {
+	name string
+	wait func(p *crashtest.Process, dir string, random *rand.Rand) bool
+}
+
+// moments are those at which something is half done. The delays behind them are shorter than what follows, or cover all of it.
+var moments = []moment{
+	{"any", func(p *crashtest.Process, _ string, random *rand.Rand) bool {
+		return sleep(p, random, 300*time.Millisecond)
+	}},
+	{"at the start", func(p *crashtest.Process, _ string, random *rand.Rand) bool {
+		return p.Until(p.Says("in process")) && sleep(p, random, 3*time.Millisecond)
+	}},
+	{"while restoring", func(p *crashtest.Process, _ string, random *rand.Rand) bool {
+		return p.Until(p.Says("sinks")) && sleep(p, random, 8*time.Millisecond)
+	}},
+	{"while a checkpoint is being written", func(p *crashtest.Process, dir string, random *rand.Rand) bool {
+		return p.Until(appears(dir, "_checkpoints/*/chk-*", 2)) && sleep(p, random, 20*time.Millisecond)
+	}},
+	{"between complete and commit", func(p *crashtest.Process, dir string, random *rand.Rand) bool {
+		return p.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", 1+random.IntN(4)))
+	}},
+	{"while the sinks commit", func(p *crashtest.Process, dir string, random *rand.Rand) bool {
+		return p.Until(appears(dir, "hourly/part-*", 1+random.IntN(3)))
+	}},
+}
+
+func sleep(p *crashtest.Process, random *rand.Rand, most time.Duration) bool {
+	end := time.Now().Add(time.Duration(random.Int64N(int64(most))))
+	return p.Until(func() bool { return time.Now().After(end) })
+}
+
+// appears returns a condition that holds once n files have appeared that were not there at its first look. They may be gone again.
+func appears(dir, pattern string, n int) func() bool {
+	var known map[string]bool
+	before := 0
+	return func() bool {
+		first := known == nil
+		if first {
+			known = map[string]bool{}
+		}
+		for _, name := range glob(filepath.Join(dir, pattern)) {
+			known[name] = true
+		}
+		if first {
+			before = len(known)
+		}
+		return len(known)-before >= n
+	}
+}
+
+// TestKills kills the job at random moments, lets it finish, and compares the rows with those of a run that nobody disturbed.
+func TestKills(t *testing.T) {
+	kills := 30
+	if testing.Short() {
+		kills = 8
+	}
+	killAndCompare(t, kills, func(*rand.Rand) string { return "2" })
+}
+
+// TestKillsAtOtherParallelism does the same while each run has another parallelism than the one before.
+func TestKillsAtOtherParallelism(t *testing.T) {
+	kills := 12
+	if testing.Short() {
+		kills = 3
+	}
+	order := []string{"1", "3", "2"}
+	i := 0
+	killAndCompare(t, kills, func(*rand.Rand) string {
+		i++
+		return order[i%len(order)]
+	})
+}
+
+func killAndCompare(t *testing.T, kills int, parallelism func(*rand.Rand) string) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	counts := map[string]int{}
+	resumed := 0
+	for run := 0; kills > 0; run++ {
+		m := moments[run%len(moments)]
+		p := flights(dir, "--rate", "25000").Start(t, "-p", parallelism(random))
+		if !m.wait(p, dir, random) || !p.Kill() {
+			t.Fatalf("run %d has ended before it could be killed (%s):\n%s", run, m.name, p.Log())
+		}
+		kills--
+		counts[m.name]++
+		if strings.Contains(p.Log(), "resumed from checkpoint") {
+			resumed++
+		}
+	}
+	t.Logf("killed %v; %d of the runs had resumed", counts, resumed)
+	if resumed == 0 {
+		t.Error("no run has resumed from a checkpoint")
+	}
+	finish(t, dir, "-p", parallelism(random))
+}
+
+// TestEveryRunMakesProgress kills the job right after each of its checkpoints: it must come to its end all the same.
+func TestEveryRunMakesProgress(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	for run := 0; ; run++ {
+		p := flights(dir, "--rate", "400000").Start(t, "-p", strconv.Itoa(1+run%2))
+		if !p.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", 1)) {
+			if code := p.Wait(); code != 0 {
+				t.Fatalf("run %d: exit code %d:\n%s", run, code, p.Log())
+			}
+			t.Log(fmt.Sprint(run, " runs were killed"))
+			break
+		}
+		p.Kill()
+		if run > 500 {
+			t.Fatalf("no end after %d runs; the last one wrote:\n%s", run, p.Log())
+		}
+	}
+	checkRows(t, dir)
+}
