@@ -15,14 +15,14 @@ import (
 	"github.com/weirstream/weir/window"
 )
 
-// newJob returns a job that logs nothing. It runs with a parallelism of 1, so that records come out in order.
-func newJob() *weir.Job {
+// exampleJob returns a job that logs nothing. It runs with a parallelism of 1, so that records come out in order.
+func exampleJob() *weir.Job {
 	j := weir.NewJob("example")
 	j.Logger(slog.New(slog.DiscardHandler))
 	return j
 }
 
-func run(j *weir.Job) {
+func runExample(j *weir.Job) {
 	if _, err := weir.Run(context.Background(), j); err != nil {
 		fmt.Println(err)
 	}
@@ -35,16 +35,16 @@ type Click struct {
 	At   time.Time
 }
 
-// at returns a time so many seconds after noon.
-func at(seconds int) time.Time { return time.Date(2026, 1, 1, 12, 0, seconds, 0, time.UTC) }
+// noonPlus returns a time so many seconds after noon.
+func noonPlus(seconds int) time.Time { return time.Date(2026, 1, 1, 12, 0, seconds, 0, time.UTC) }
 
 func Example() {
-	j := newJob()
+	j := exampleJob()
 	lines := weir.From(j, "lines", memory.Slice([]string{"to be or", "not to be"}))
 	words := weir.FlatMap(lines, strings.FieldsSeq)
 	counts := weir.Count(weir.KeyBy(words, weir.Self), "counts")
 	weir.To(counts, "out", print.Stdout[weir.KV[string, int64]]())
-	run(j)
+	runExample(j)
 	// Output:
 	// {Key:to Value:1}
 	// {Key:be Value:1}
@@ -55,7 +55,7 @@ func Example() {
 }
 
 func ExampleRun() {
-	j := newJob()
+	j := exampleJob()
 	out := memory.Collect[int]()
 	weir.To(weir.From(j, "numbers", memory.Slice([]int{1, 2, 3})), "out", out)
 	result, err := weir.Run(context.Background(), j)
@@ -64,11 +64,11 @@ func ExampleRun() {
 }
 
 func ExampleMap() {
-	j := newJob()
+	j := exampleJob()
 	numbers := weir.From(j, "numbers", memory.Slice([]int{1, 2, 3}))
 	squares := weir.Map(numbers, func(n int) int { return n * n })
 	weir.To(squares, "out", print.Stdout[int]())
-	run(j)
+	runExample(j)
 	// Output:
 	// 1
 	// 4
@@ -76,7 +76,7 @@ func ExampleMap() {
 }
 
 func ExampleTryMap() {
-	j := newJob()
+	j := exampleJob()
 	texts := weir.From(j, "texts", memory.Slice([]string{"1", "2", "many"}))
 	numbers := weir.TryMap(texts, func(text string) (n int, err error) {
 		if _, err := fmt.Sscan(text, &n); err != nil {
@@ -94,41 +94,41 @@ func ExampleTryMap() {
 }
 
 func ExampleEdit() {
-	j := newJob()
+	j := exampleJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{{User: "Ann", Page: "/"}}))
 	lower := weir.Edit(clicks, func(c *Click) { c.User = strings.ToLower(c.User) })
 	weir.To(weir.Map(lower, func(c Click) string { return c.User }), "out", print.Stdout[string]())
-	run(j)
+	runExample(j)
 	// Output: ann
 }
 
 func ExampleMapInto() {
 	type visit struct{ Who, Where string }
-	j := newJob()
+	j := exampleJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{{User: "ann", Page: "/"}}))
 	visits := weir.MapInto(clicks, func(c *Click, v *visit) { v.Who, v.Where = c.User, c.Page })
 	weir.To(visits, "out", print.Stdout[visit]())
-	run(j)
+	runExample(j)
 	// Output: {Who:ann Where:/}
 }
 
 func ExampleFilter() {
-	j := newJob()
+	j := exampleJob()
 	numbers := weir.From(j, "numbers", memory.Slice([]int{1, 2, 3, 4}))
 	even := weir.Filter(numbers, func(n int) bool { return n%2 == 0 })
 	weir.To(even, "out", print.Stdout[int]())
-	run(j)
+	runExample(j)
 	// Output:
 	// 2
 	// 4
 }
 
 func ExampleFlatMap() {
-	j := newJob()
+	j := exampleJob()
 	lines := weir.From(j, "lines", memory.Slice([]string{"to be or", "not to be"}))
 	words := weir.FlatMap(lines, strings.FieldsSeq)
 	weir.To(words, "out", print.Stdout[string]())
-	run(j)
+	runExample(j)
 	// Output:
 	// to
 	// be
@@ -139,11 +139,11 @@ func ExampleFlatMap() {
 }
 
 func ExampleUnion() {
-	j := newJob()
+	j := exampleJob()
 	small := weir.From(j, "small", memory.Slice([]int{1, 2}))
 	large := weir.From(j, "large", memory.Slice([]int{100, 200}))
 	weir.To(weir.Union(small, large), "out", print.Stdout[int]())
-	run(j)
+	runExample(j)
 	// Unordered output:
 	// 1
 	// 2
@@ -152,11 +152,11 @@ func ExampleUnion() {
 }
 
 func ExampleKeyBy() {
-	j := newJob()
+	j := exampleJob()
 	words := weir.From(j, "words", memory.Slice([]string{"apple", "bee", "ant"}))
 	byLetter := weir.KeyBy(words, func(w string) string { return w[:1] })
 	weir.To(weir.Count(byLetter, "counts"), "out", print.Stdout[weir.KV[string, int64]]())
-	run(j)
+	runExample(j)
 	// Output:
 	// {Key:a Value:1}
 	// {Key:b Value:1}
@@ -164,11 +164,11 @@ func ExampleKeyBy() {
 }
 
 func ExampleCount() {
-	j := newJob()
+	j := exampleJob()
 	words := weir.From(j, "words", memory.Slice([]string{"a", "b", "a"}))
 	counts := weir.Count(weir.KeyBy(words, weir.Self), "counts")
 	weir.To(counts, "out", print.Stdout[weir.KV[string, int64]]())
-	run(j)
+	runExample(j)
 	// Output:
 	// {Key:a Value:1}
 	// {Key:b Value:1}
@@ -176,7 +176,7 @@ func ExampleCount() {
 }
 
 func ExampleReduce() {
-	j := newJob()
+	j := exampleJob()
 	words := weir.From(j, "words", memory.Slice([]string{"a", "ccc", "bb"}))
 	same := weir.KeyBy(words, func(string) bool { return true })
 	longest := weir.Reduce(same, "longest", func(a, b string) string {
@@ -186,7 +186,7 @@ func ExampleReduce() {
 		return a
 	})
 	weir.To(longest, "out", print.Stdout[string]())
-	run(j)
+	runExample(j)
 	// Output:
 	// a
 	// ccc
@@ -195,14 +195,14 @@ func ExampleReduce() {
 
 func ExampleAggregate() {
 	type mean struct{ Sum, N float64 }
-	j := newJob()
+	j := exampleJob()
 	numbers := weir.From(j, "numbers", memory.Slice([]int{1, 2, 6}))
 	all := weir.KeyBy(numbers, func(int) bool { return true })
 	means := weir.Aggregate(all, "means",
 		func(m *mean, n int) { m.Sum, m.N = m.Sum+float64(n), m.N+1 },
 		func(_ bool, m mean) float64 { return m.Sum / m.N })
 	weir.To(means, "out", print.Stdout[float64]())
-	run(j)
+	runExample(j)
 	// Output:
 	// 1
 	// 1.5
@@ -210,9 +210,9 @@ func ExampleAggregate() {
 }
 
 func ExampleWindow() {
-	j := newJob()
+	j := exampleJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{
-		{"ann", "/", at(3)}, {"bob", "/", at(12)}, {"ann", "/cart", at(9)}, {"ann", "/", at(27)},
+		{"ann", "/", noonPlus(3)}, {"bob", "/", noonPlus(12)}, {"ann", "/cart", noonPlus(9)}, {"ann", "/", noonPlus(27)},
 	}))
 	clicks = weir.EventTime(clicks, func(c Click) time.Time { return c.At }, weir.BoundedDisorder(5*time.Second))
 	perUser := weir.KeyBy(clicks, func(c Click) string { return c.User })
@@ -222,7 +222,7 @@ func ExampleWindow() {
 			return fmt.Sprint(w.StartTime().Format(time.TimeOnly), " ", user, " ", n)
 		})
 	weir.To(counts, "out", print.Stdout[string]())
-	run(j)
+	runExample(j)
 	// Output:
 	// 12:00:00 ann 2
 	// 12:00:10 bob 1
@@ -230,12 +230,12 @@ func ExampleWindow() {
 }
 
 func ExampleEventTime() {
-	j := newJob()
-	clicks := weir.From(j, "clicks", memory.Slice([]Click{{"ann", "/", at(3)}, {"bob", "/", at(1)}}))
+	j := exampleJob()
+	clicks := weir.From(j, "clicks", memory.Slice([]Click{{"ann", "/", noonPlus(3)}, {"bob", "/", noonPlus(1)}}))
 	timed := weir.EventTime(clicks, func(c Click) time.Time { return c.At },
 		weir.BoundedDisorder(5*time.Second), weir.IdleAfter(time.Minute))
 	weir.To(weir.ProcessPlain(timed, "times", &times{}), "out", print.Stdout[string]())
-	run(j)
+	runExample(j)
 	// Output:
 	// ann at 12:00:03
 	// bob at 12:00:01
@@ -270,14 +270,14 @@ func (s *sessions) OnTimer(c *weir.Ctx[string, string], _ *weir.Timer) error {
 }
 
 func ExampleProcess() {
-	j := newJob()
+	j := exampleJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{
-		{"ann", "/", at(1)}, {"bob", "/", at(2)}, {"ann", "/cart", at(4)},
+		{"ann", "/", noonPlus(1)}, {"bob", "/", noonPlus(2)}, {"ann", "/cart", noonPlus(4)},
 	}))
 	clicks = weir.EventTime(clicks, func(c Click) time.Time { return c.At })
 	perUser := weir.KeyBy(clicks, func(c Click) string { return c.User })
 	weir.To(weir.Process(perUser, "sessions", &sessions{Gap: 10 * time.Second}), "out", print.Stdout[string]())
-	run(j)
+	runExample(j)
 	// Output:
 	// bob 1
 	// ann 2
@@ -311,10 +311,10 @@ func (p *pairs) emit(c *weir.Ctx[weir.NoKey, []int]) {
 }
 
 func ExampleProcessPlain() {
-	j := newJob()
+	j := exampleJob()
 	numbers := weir.From(j, "numbers", memory.Slice([]int{1, 2, 3}))
 	weir.To(weir.ProcessPlain(numbers, "pairs", &pairs{}), "out", print.Stdout[[]int]())
-	run(j)
+	runExample(j)
 	// Output:
 	// [1 2]
 	// [3]
@@ -333,7 +333,7 @@ func (p *parity) On(c *weir.Ctx[weir.NoKey, int], n int) error {
 }
 
 func ExampleSideOutput() {
-	j := newJob()
+	j := exampleJob()
 	numbers := weir.From(j, "numbers", memory.Slice([]int{1, 2, 3, 4}))
 	p := &parity{}
 	even := weir.ProcessPlain(numbers, "parity", p)
@@ -342,17 +342,17 @@ func ExampleSideOutput() {
 	evens, odds := memory.Collect[int](), memory.Collect[int]()
 	weir.To(even, "even", evens)
 	weir.To(odd, "odd", odds)
-	run(j)
+	runExample(j)
 	fmt.Println("even", evens.Records(), "odd", odds.Records())
 	// Output: even [2 4] odd [1 3]
 }
 
 func ExampleBroadcast() {
-	j := newJob()
+	j := exampleJob()
 	rules := weir.From(j, "rules", memory.Slice([]string{"no shouting"}))
 	seen := weir.ProcessPlain(weir.Broadcast(rules), "readers", &reader{}, weir.Parallelism(3))
 	weir.To(seen, "out", print.Stdout[string](), weir.Parallelism(1))
-	run(j)
+	runExample(j)
 	// Unordered output:
 	// reader 0: no shouting
 	// reader 1: no shouting
@@ -368,12 +368,12 @@ func (*reader) On(c *weir.Ctx[weir.NoKey, string], rule string) error {
 }
 
 func ExamplePartition() {
-	j := newJob()
+	j := exampleJob()
 	rules := weir.From(j, "texts", memory.Slice([]string{"a", "bb", "ccc"}))
 	byLength := weir.Partition(rules, func(text string, subtasks int) int { return len(text) % subtasks })
 	seen := weir.ProcessPlain(byLength, "readers", &reader{}, weir.Parallelism(2))
 	weir.To(seen, "out", print.Stdout[string](), weir.Parallelism(1))
-	run(j)
+	runExample(j)
 	// Unordered output:
 	// reader 1: a
 	// reader 0: bb
@@ -381,11 +381,11 @@ func ExamplePartition() {
 }
 
 func ExampleRebalance() {
-	j := newJob()
+	j := exampleJob()
 	texts := weir.From(j, "texts", memory.Slice([]string{"a", "b"}))
 	seen := weir.ProcessPlain(weir.Rebalance(texts), "readers", &reader{}, weir.Parallelism(2))
 	weir.To(seen, "out", print.Stdout[string](), weir.Parallelism(1))
-	run(j)
+	runExample(j)
 	// Unordered output:
 	// reader 0: a
 	// reader 1: b
@@ -393,7 +393,7 @@ func ExampleRebalance() {
 
 // All mistakes in a job are reported at once, before anything runs.
 func ExampleGraphError() {
-	j := newJob()
+	j := exampleJob()
 	numbers := weir.From(j, "numbers", memory.Slice([]int{1}))
 	weir.To(numbers, "out", memory.Collect[int]())
 	weir.To(numbers, "out", memory.Collect[int](), weir.Parallelism(-1))

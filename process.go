@@ -65,7 +65,7 @@ func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[
 // keyedStep adds a step whose state belongs to keys. ready is called for each subtask with the copy of the processor.
 func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, options []Option, ready func(o *keyedOp[K, In, Out], copied any)) Stream[Out] {
 	j := in.in.job
-	if err := checkKeyed[K, Out](p); err != nil {
+	if err := checkKeyed[K, Out](j, id, p); err != nil {
 		j.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
@@ -90,7 +90,7 @@ func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, opt
 }
 
 // checkKeyed finds out while the job is built what would go wrong when it runs.
-func checkKeyed[K comparable, Out any](p any) error {
+func checkKeyed[K comparable, Out any](j *Job, id string, p any) error {
 	if err := checkTemplate(p); err != nil {
 		return err
 	}
@@ -101,6 +101,9 @@ func checkKeyed[K comparable, Out any](p any) error {
 	copied := copyOf(p)
 	if err := layout.Bind(copied); err != nil {
 		return err
+	}
+	for _, w := range layout.Warnings() {
+		j.warn("step %q: %s", id, w)
 	}
 	if _, ok := copied.(timed[K, Out]); !ok && layout.Timers() > 0 {
 		return fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())

@@ -12,7 +12,7 @@
 // The tag names the state in checkpoints; without one it is the field's name in lower case. A state that was renamed is another state.
 //
 //   - All state is part of every checkpoint and is restored from it, at any parallelism.
-//   - A state that holds its zero value takes up nothing: a key is forgotten when all its states are zero, empty or cleared.
+//   - A state that holds its zero value is as good as none. A key whose states were all cleared, or never set, is forgotten.
 //   - Handles are used by the processor they are fields of, within On and OnTimer, and must not be copied or kept by others. Use outside
 //     panics.
 package state

@@ -70,45 +70,68 @@ func killAfter(t *testing.T, dir string, n int, args ...string) (log string) {
 	return p.Log()
 }
 
-// TestDamagedCheckpoint damages the newest checkpoint between kills. The next run goes back to the one before and says so, takes back what
-// was committed since, and leaves the damaged one where it is.
-func TestDamagedCheckpoint(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	killAfter(t, dir, 3, "-p", "2")
-	var damaged []string
-	for i, d := range damages {
-		if testing.Short() && i > 1 {
-			break
-		}
+// killAfterCommit starts the job and kills it some checkpoints later, when it has committed output of its newest or last but one checkpoint.
+// It returns what the job has written, the checkpoints from that one on, and the one before.
+func killAfterCommit(t *testing.T, dir string, args ...string) (log string, newest []string, before string) {
+	t.Helper()
+	for {
+		log += killAfter(t, dir, 3, args...)
 		all := checkpoints(dir)
-		bad, good := all[len(all)-1], all[len(all)-2]
-		if idOf(good) == 0 || len(damaged) > 0 && good == damaged[len(damaged)-1] {
-			t.Fatalf("no undamaged checkpoint before %s", bad)
-		}
-		d.damage(t, bad)
-		damaged = append(damaged, bad)
-		log := killAfter(t, dir, 3, "-p", "2")
-		checkFallback(t, d.name, log, bad, good)
-	}
-	finish(t, dir, "-p", "2")
-	for _, c := range damaged {
-		if _, err := os.Stat(c); err != nil {
-			t.Errorf("the damaged checkpoint was not left in place: %v", err)
+		for n := 1; n <= 2; n++ {
+			if i := len(all) - n; i > 0 && len(glob(committedWith(dir, all[i]))) > 0 {
+				return log, all[i:], all[i-1]
+			}
 		}
 	}
 }
 
-func checkFallback(t *testing.T, damage, log, bad, good string) {
-	t.Helper()
-	for _, want := range []string{
-		fmt.Sprintf("checkpoint %d is corrupt: ", idOf(bad)),
-		fmt.Sprintf("; using %d", idOf(good)),
-		fmt.Sprintf("resumed from checkpoint %d ", idOf(good)),
-	} {
-		if !strings.Contains(log, want) {
-			t.Errorf("%s: the log does not say %q:\n%s", damage, want, log)
+// committedWith matches the hourly rows that were committed with a checkpoint.
+func committedWith(dir, checkpoint string) string {
+	return filepath.Join(dir, "hourly", fmt.Sprintf("part-*-c%d-*", idOf(checkpoint)))
+}
+
+// toFiles keeps no state in the metadata, so that there are files to be damaged.
+var toFiles = []string{"-D", "execution.checkpointing.data-inline-threshold=0"}
+
+// TestDamagedCheckpoint damages the newest checkpoints between kills, back to one whose output is committed. The next run goes back to the one
+// before and says so, takes back what was committed since, and leaves the damaged ones where they are.
+func TestDamagedCheckpoint(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var all []string
+	_, bad, good := killAfterCommit(t, dir, toFiles...)
+	for i, d := range damages {
+		if testing.Short() && i > 1 {
+			break
 		}
+		for _, c := range bad {
+			d.damage(t, c)
+		}
+		all = append(all, bad...)
+		log, nextBad, nextGood := killAfterCommit(t, dir, toFiles...)
+		checkFallback(t, d.name, log, bad, good)
+		bad, good = nextBad, nextGood
+	}
+	finish(t, dir)
+	for _, c := range all {
+		if _, err := os.Stat(c); err != nil {
+			t.Errorf("the damaged checkpoint was not left in place: %v", err)
+		}
+	}
+	if len(glob(filepath.Join(dir, "hourly", "_withdrawn-*", "part-*"))) == 0 {
+		t.Error("nothing was withdrawn: the test shows less than it should")
+	}
+}
+
+func checkFallback(t *testing.T, damage, log string, bad []string, good string) {
+	t.Helper()
+	for _, c := range bad {
+		checkSays(t, log, fmt.Sprintf("checkpoint %d is corrupt: ", idOf(c)))
+	}
+	checkSays(t, log, fmt.Sprintf("; using %d", idOf(good)), fmt.Sprintf("resumed from checkpoint %d ", idOf(good)),
+		fmt.Sprintf("sink hourly withdraws: it has committed after checkpoint %d", idOf(good)))
+	if t.Failed() {
+		t.Fatalf("after damage of %s", damage)
 	}
 }
 

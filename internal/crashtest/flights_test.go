@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	_ "github.com/weirstream/weir"
+	_ "github.com/weirstream/weir/connector/file"
 	"github.com/weirstream/weir/internal/crashtest"
 )
 
@@ -27,12 +29,27 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	executable = filepath.Join(dir, "flights")
+	if err := watchSources(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	build := exec.Command("go", "build", "-o", executable, "github.com/weirstream/weir/examples/flights")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build examples/flights: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
+}
+
+// watchSources looks at the files that the program is built of, so that the go tool does not take a cached result when one of them changes. It
+// sees by itself what the test imports, which is the engine.
+func watchSources() error {
+	for _, name := range glob("../../examples/flights/*") {
+		if _, err := os.Stat(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flights is the job, writing to a folder of the test, with checkpoints every 50 ms.

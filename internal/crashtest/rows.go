@@ -63,15 +63,15 @@ func rowsOf(dir, path string, headers map[string]string) ([]string, error) {
 
 // Diff says how sorted rows differ from those that are wanted, in a few lines; it is empty if they do not.
 func Diff(got, want []string) string {
-	missing, extra := without(want, got), without(got, want)
+	missing, extra := Without(want, got), Without(got, want)
 	if len(missing)+len(extra) == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%d rows, want %d\n%s%s", len(got), len(want), some("missing", missing), some("too many", extra))
 }
 
-// without returns the elements of a that are not in b, which both are sorted. Equal ones are counted.
-func without(a, b []string) (rest []string) {
+// Without returns the elements of a that are not in b. Both are sorted; equal ones are counted.
+func Without(a, b []string) (rest []string) {
 	for _, x := range a {
 		for len(b) > 0 && b[0] < x {
 			b = b[1:]

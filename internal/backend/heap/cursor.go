@@ -1,7 +1,6 @@
 package heap
 
 import (
-	"strings"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -75,12 +74,14 @@ func (e *Encoded) Load(p unsafe.Pointer) {
 // Store keeps the encoding of the value at p.
 func (e *Encoded) Store(p unsafe.Pointer) {
 	e.real.At()
-	b := string(e.codec.Append(e.real.core.scratch[:0], p))
-	if strings.Compare(b, e.zero) == 0 {
-		b = ""
+	core := e.real.core
+	core.scratch = e.codec.Append(core.scratch[:0], p)
+	kept := ""
+	if string(core.scratch) != e.zero {
+		kept = string(core.scratch)
 	}
 	e.real.Own()
-	*e.bytes() = b
+	*e.bytes() = kept
 }
 
 // Clear makes the value zero.

@@ -78,6 +78,7 @@ func (x *index) resize(places, tail int) {
 	old := x.slots
 	for {
 		x.slots = unsafe.Slice((*uint64)(x.arena.alloc((places+tail)*8)), places+tail)
+		clear(x.slots) // they are zero, but a first access that writes takes one page fault where a read and a write take two
 		for x.shift = 32; 1<<(32-x.shift) < places; {
 			x.shift--
 		}

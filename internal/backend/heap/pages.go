@@ -224,6 +224,12 @@ func (r *rows) setLive(id uint32, on bool) {
 	}
 }
 
+func (r *rows) isLive(id uint32) bool {
+	s, k := r.place(id)
+	i := (id - s.first) & (1<<r.sh.shift - 1)
+	return s.live[k*r.sh.words+int(i>>6)]&(1<<(i&63)) != 0
+}
+
 // reserve makes room for rows 0 to n-1.
 func (r *rows) reserve(n int) {
 	if uint64(n) > mostRows {

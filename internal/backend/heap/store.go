@@ -209,12 +209,6 @@ func (s *Store[K]) EndBatch() {
 	s.doubtful = s.doubtful[:0]
 }
 
-func (r *rows) isLive(id uint32) bool {
-	s, k := r.place(id)
-	i := (id - s.first) & (1<<r.sh.shift - 1)
-	return s.live[k*r.sh.words+int(i>>6)]&(1<<(i&63)) != 0
-}
-
 // isZero reports whether a row holds no state.
 func (l *Layout) isZero(row unsafe.Pointer) bool {
 	for _, z := range l.zeroes {

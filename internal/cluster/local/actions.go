@@ -21,9 +21,6 @@ func (m *master) random() float64 { return rand.Float64() }
 
 // perform does what the coordinator has decided.
 func (m *master) perform() {
-	if m.coordinator == nil {
-		return
-	}
 	for {
 		actions := m.coordinator.Actions()
 		if len(actions) == 0 {
@@ -65,7 +62,10 @@ func (m *master) do(a coordinator.Action) {
 		m.discardState(a)
 	case coordinator.ArmTimer:
 		m.timers[a.Timer] = time.AfterFunc(a.After, func() {
-			m.post(func() { m.coordinator.TimerFired(a.Timer, m.Now()) })
+			m.post(func() {
+				delete(m.timers, a.Timer)
+				m.coordinator.TimerFired(a.Timer, m.Now())
+			})
 		})
 	case coordinator.DisarmTimer:
 		if t := m.timers[a.Timer]; t != nil {
@@ -186,7 +186,7 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 	return pointer, int64(len(encoded)), err
 }
 
-// discard deletes a checkpoint beside the master: it may take long and nobody waits for it.
+// discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it.
 func (m *master) discard(a coordinator.Discard) {
 	m.deleting.Go(func() {
 		ctx := context.Background()
@@ -196,12 +196,10 @@ func (m *master) discard(a coordinator.Discard) {
 		} else {
 			err = m.storage.Discard(ctx, a.ID)
 		}
-		m.post(func() {
-			if err != nil && !errors.Is(err, storage.ErrNotExist) {
-				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
-			}
-			m.coordinator.CleaningDone(a.ID, m.Now())
-		})
+		if err != nil && !errors.Is(err, storage.ErrNotExist) {
+			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
+		}
+		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
 	})
 }
 
@@ -216,9 +214,7 @@ func (m *master) discardState(a coordinator.DiscardState) {
 	}
 	m.deleting.Go(func() {
 		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
-			m.post(func() {
-				m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
-			})
+			m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
 		}
 	})
 }
@@ -265,7 +261,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 			return
 		}
 		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
-		m.deploy(nil, func() {})
+		m.deploy(nil)
 		return
 	}
 	m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
@@ -280,7 +276,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 				m.fail(err, istorage.Classify(err) != istorage.Unknown)
 				return
 			}
-			m.deploy(meta, func() {})
+			m.deploy(meta)
 		}
 	}, m.post)
 }

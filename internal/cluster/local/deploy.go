@@ -17,8 +17,8 @@ import (
 	"github.com/weirstream/weir/sink"
 )
 
-// deploy lets the sinks recover and starts all tasks from a checkpoint, nil for none. ready is called before the first task runs.
-func (m *master) deploy(meta *snapshot.Metadata, ready func()) {
+// deploy lets the sinks recover and starts all tasks from a checkpoint, nil for none.
+func (m *master) deploy(meta *snapshot.Metadata) {
 	m.state = deploying
 	r := m.recovery
 	m.clerk.do(func() func() {
@@ -27,65 +27,58 @@ func (m *master) deploy(meta *snapshot.Metadata, ready func()) {
 			for _, name := range moved {
 				m.logger.Warn("output was moved", "file", name)
 			}
-			switch {
-			case m.state != deploying: // the job was stopped meanwhile
-			case err != nil:
-				m.failStart(fmt.Errorf("recover the sinks: %w", err), ready)
-			default:
-				if err := m.assignAndStart(meta, ready); err != nil {
-					m.failStart(err, ready)
-				}
+			if err == nil && m.state == deploying {
+				err = m.startAttempt(meta)
+			}
+			if err != nil {
+				m.fail(err, false)
 			}
 		}
 	}, m.post)
 }
 
-// failStart fails an attempt none of whose tasks runs.
-func (m *master) failStart(err error, ready func()) {
-	if m.coordinator == nil {
-		ready()
-	}
-	m.fail(err, false)
-}
-
 func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) (moved []string, err error) {
 	defer rescue(&err)
-	ctx := context.Background()
-	if err := m.sinks.open(ctx, &m.Options, m.line); err != nil {
-		return nil, err
-	}
-	return m.sinks.recover(ctx, meta, r, m.openStream)
+	return m.sinks.recover(context.Background(), meta, r, m.openStream)
 }
 
 func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
 	return m.storage.OpenStream(ctx, s)
 }
 
-// assignAndStart deals the state out and starts the tasks.
-func (m *master) assignAndStart(meta *snapshot.Metadata, ready func()) error {
-	var a *assign.Assignment
-	if meta != nil {
-		var err error
-		a, err = assign.Assign(meta, assignJob(m.Plan), assign.Options{Failover: m.attempt > 0})
-		if err != nil {
-			return permanent(err)
-		}
-		for i, v := range a.Vertices {
-			m.Plan.Vertices[i].MaxParallelism = v.MaxParallelism
+// startAttempt deals the state out and starts the tasks.
+func (m *master) startAttempt(meta *snapshot.Metadata) error {
+	restored, err := dealOut(meta, m.Plan, m.attempt > 0)
+	if err != nil {
+		return permanent(err)
+	}
+	if m.attempt > 0 { // those of the first attempt were there before
+		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, m.changed); err != nil {
+			return err
 		}
 	}
-	ready()
 	m.attempt++
-	restored := newRestored(meta, a)
-	if err := m.startSources(restored); err != nil {
-		return err
-	}
 	tasks, err := program.Deploy(m.deployment(restored))
 	if err != nil {
 		return permanent(err)
 	}
 	m.startTasks(tasks)
 	return nil
+}
+
+// dealOut says what each operator begins with. The plan gets the max parallelism of the state.
+func dealOut(meta *snapshot.Metadata, p *graph.Plan, failover bool) (restored, error) {
+	if meta == nil {
+		return newRestored(nil, nil), nil
+	}
+	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: failover})
+	if err != nil {
+		return restored{}, err
+	}
+	for i, v := range a.Vertices {
+		p.Vertices[i].MaxParallelism = v.MaxParallelism
+	}
+	return newRestored(meta, a), nil
 }
 
 // rescue turns a panic of a connector into an error, so that it fails the job and not the process.

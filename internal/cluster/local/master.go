@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -54,13 +55,15 @@ type master struct {
 	tasks    map[job.Subtask]*running
 	alive    int // tasks that have not ended
 	starting int // tasks that do not run yet
-	sources  map[job.OperatorID]*enumerator
+	sources  sources
 	stopTask context.CancelFunc
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
 	state    state
+	ran      bool  // all tasks ran at one moment
 	cause    error // why the job failed or is restarting
+	refusal  error // why the run ended before its first task, if it did
 	delay    time.Duration
 	stopping stopping
 	result   Result
@@ -98,7 +101,7 @@ func newMaster(s *start, b *beginning) *master {
 	m := &master{
 		Options:     s.Options,
 		checkpoints: s.checkpoints,
-		queue:       newQueue(),
+		queue:       s.queue,
 		progress:    newProgress(s.Plan),
 		logger:      s.Logger,
 		id:          b.job,
@@ -112,8 +115,16 @@ func newMaster(s *start, b *beginning) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		timers:      map[coordinator.Timer]*time.Timer{},
 	}
+	m.sources = s.opened
+	s.changed = m.changed
 	m.ids.Add(b.ids)
-	m.post(func() { m.beginRun(b) })
+	m.coordinator = m.newCoordinator()
+	m.coordinator.Restored(restoration(b), m.Now())
+	m.post(func() {
+		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
+		m.logger.Info(survival(m.checkpoints, m.storage))
+		m.deploy(b.restore)
+	})
 	return m
 }
 
@@ -180,7 +191,10 @@ func (m *master) run(ctx context.Context) (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
-	if m.result.Status == Failed {
+	switch {
+	case m.refusal != nil:
+		return m.result, m.refusal
+	case m.result.Status == Failed:
 		return m.result, m.cause
 	}
 	return m.result, nil
@@ -218,16 +232,6 @@ func (q *queue) take() []func() {
 	return items
 }
 
-// beginRun restores what the start has found and deploys the tasks.
-func (m *master) beginRun(b *beginning) {
-	m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
-	m.logger.Info(survival(m.checkpoints, m.storage))
-	m.deploy(b.restore, func() {
-		m.coordinator = m.newCoordinator()
-		m.coordinator.Restored(restoration(b), m.Now())
-	})
-}
-
 func attrsToArgs(attrs []slog.Attr) (args []any) {
 	for _, a := range attrs {
 		args = append(args, a)
@@ -257,6 +261,10 @@ func (m *master) fail(err error, permanent bool) {
 	}
 	m.cause = err
 	m.coordinatorStopped()
+	if m.neverBegan(err) {
+		m.refuse(err)
+		return
+	}
 	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), rand.Float64())
 	if m.stopping.on {
 		m.logger.Error("the job failed while it was stopping", "error", err)
@@ -274,11 +282,14 @@ func (m *master) fail(err error, permanent bool) {
 	m.stopAll(m.awaitRestart)
 }
 
-func (m *master) coordinatorStopped() {
-	if m.coordinator != nil {
-		m.coordinator.JobNotRunning(m.Now())
-	}
+// neverBegan reports whether the job did not come to do anything: its state could not be restored, or something could not be opened. Then
+// it has not failed but was not started, and all stays as it was.
+func (m *master) neverBegan(err error) bool {
+	var open *task.OpenError
+	return m.attempt == 0 || !m.ran && isPermanent(err) && errors.As(err, &open)
 }
+
+func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
@@ -296,7 +307,8 @@ func (m *master) whenStopped(then func()) {
 		return
 	}
 	m.afterStop = nil
-	m.closeSources()
+	m.sources.close(m.logger)
+	m.sources = nil
 	then()
 }
 
@@ -343,8 +355,11 @@ func (m *master) suspend(cause error) {
 	}
 }
 
-// stopped ends a stop whose checkpoint has come to an end.
+// stopped ends a stop whose checkpoint has come to an end. If that is because the job was ended meanwhile, there is nothing left to do.
 func (m *master) stopped(err error) {
+	if m.result.Status != "" {
+		return
+	}
 	if err != nil {
 		m.logger.Error("the checkpoint to stop with failed: the job goes on from the one before", "error", err)
 	}
@@ -357,6 +372,12 @@ func (m *master) cancel() { m.end(Canceled) }
 
 // abort ends the job at once.
 func (m *master) abort() { m.end(Aborted) }
+
+// refuse ends a run that never began. The line remembers it as little as a crash, and the same command tries again.
+func (m *master) refuse(err error) {
+	m.refusal = refuse(exitcode.Refused, "%v\nThe job was not started. Put right what is named above and run the same command again.", err)
+	m.end(Aborted)
+}
 
 func (m *master) end(s Status) {
 	if m.state == over || m.result.Status != "" {
@@ -375,10 +396,6 @@ func (m *master) finish(s Status) {
 		Finished: coordinator.JobFinished, Canceled: coordinator.JobCanceled, Failed: coordinator.JobFailed,
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
 	}[s]
-	if m.coordinator == nil {
-		m.ended = true
-		return
-	}
 	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
 	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
 }

@@ -61,7 +61,7 @@ func (m *master) taskRunning(a job.Attempt) {
 	m.coordinator.TaskRunning(a)
 	m.starting--
 	if m.starting == 0 && m.state == deploying {
-		m.state = inFlight
+		m.state, m.ran = inFlight, true
 		m.progress.entered(Running)
 		m.coordinator.JobRunning(m.Now(), m.random())
 	}
@@ -110,7 +110,8 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 		m.whenStopped(m.afterStop)
 	case m.state == inFlight || m.state == deploying:
 		m.coordinatorStopped()
-		m.closeSources()
+		m.sources.close(m.logger)
+		m.sources = nil
 		m.finish(Finished)
 	}
 }

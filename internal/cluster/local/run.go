@@ -84,10 +84,10 @@ type Execution struct {
 // Start begins a job, or says why it does not. The context bounds the run: when it is cancelled the job takes a checkpoint and stops,
 // resumable.
 func Start(ctx context.Context, o Options) (*Execution, error) {
-	s := &start{Options: o, checkpoints: o.Config.Checkpointing()}
+	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue()}
 	b, err := s.begin(ctx)
 	if err != nil {
-		s.release()
+		s.giveUp()
 		return nil, err
 	}
 	e := &Execution{done: make(chan struct{})}

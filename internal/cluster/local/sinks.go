@@ -26,12 +26,12 @@ type sinks struct {
 
 func stepOf(n *graph.Node) *program.Step { return n.Payload.(*program.Step) }
 
-// open opens the committers, once.
+// open opens the committers, once. It opens all of them or none, and changes nothing outside.
 func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 	if s.committers != nil {
 		return nil
 	}
-	s.committers = map[job.OperatorID]sink.Committer{}
+	opened := sinks{committers: map[job.OperatorID]sink.Committer{}}
 	for _, v := range o.Plan.Vertices {
 		for _, n := range v.Nodes {
 			newCommitter := stepOf(n).Committer
@@ -40,12 +40,16 @@ func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 			}
 			c, err := newCommitter(ctx, sink.CommitterEnv{Line: l, Logger: o.Logger.With("step", n.Name), Now: o.Now})
 			if err != nil {
+				if closing := opened.close(); closing != nil {
+					o.Logger.Warn("close the sinks", "error", closing)
+				}
 				return refuse(exitcode.Refused, "sink %q: %v", n.Name, err)
 			}
-			s.nodes = append(s.nodes, n)
-			s.committers[n.ID()] = &serial{committer: c}
+			opened.nodes = append(opened.nodes, n)
+			opened.committers[n.ID()] = &serial{committer: c}
 		}
 	}
+	*s = opened
 	return nil
 }
 
@@ -97,15 +101,31 @@ func withdrawal(n *graph.Node) line.Withdrawal {
 	return line.OnRequest
 }
 
+// check finds out whether every sink will be able to recover. It changes nothing.
+func (s *sinks) check(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener) (err error) {
+	defer rescue(&err)
+	_, err = s.plans(ctx, meta, r, open)
+	return err
+}
+
+func (s *sinks) plans(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener) ([]sinkRecovery, error) {
+	plans := make([]sinkRecovery, len(s.nodes))
+	for i, n := range s.nodes {
+		var err error
+		if plans[i], err = s.planRecovery(ctx, n, meta, r, open); err != nil {
+			return nil, fmt.Errorf("sink %q: %w", n.Name, err)
+		}
+	}
+	return plans, nil
+}
+
 // recover lets every sink commit what the restored checkpoint knows as prepared, withdraw and sweep, before any writer is opened. All are
 // asked whether they can before the first one does. It replaces the writers' states in meta by those that the sinks return. meta is nil
 // for a new start.
 func (s *sinks) recover(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener) (moved []string, err error) {
-	plans := make([]sinkRecovery, len(s.nodes))
-	for i, n := range s.nodes {
-		if plans[i], err = s.planRecovery(ctx, n, meta, r, open); err != nil {
-			return nil, fmt.Errorf("sink %q: %w", n.Name, err)
-		}
+	plans, err := s.plans(ctx, meta, r, open)
+	if err != nil {
+		return nil, err
 	}
 	for i, n := range s.nodes {
 		done, err := s.committers[n.ID()].Recover(ctx, plans[i].what)

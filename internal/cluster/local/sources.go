@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -17,32 +18,43 @@ type enumerator struct {
 	waiting map[int]job.Attempt // by subtask
 }
 
-// startSources starts the enumerators of all sources that have not finished.
-func (m *master) startSources(r restored) error {
-	m.sources = map[job.OperatorID]*enumerator{}
-	for _, v := range m.Plan.Vertices {
+// sources holds the enumerators of a job by the id of their operator.
+type sources map[job.OperatorID]*enumerator
+
+// newSources starts the enumerators of all sources that have not finished. When one has news for its readers, changed is posted.
+func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()), changed func(job.OperatorID)) (sources, error) {
+	all := sources{}
+	for _, v := range p.Vertices {
 		n := v.Nodes[0]
 		if n.Kind != graph.Source || r.finished[v.ID()] {
 			continue
 		}
 		id := n.ID()
-		e, err := m.newEnumerator(n, v, r.operators[id].Coordinator)
+		e, err := newEnumerator(n, source.EnumeratorEnv{
+			Parallelism: v.Parallelism,
+			Logger:      logger.With("step", n.Name),
+			Changed:     func() { post(func() { changed(id) }) },
+		}, r.operators[id].Coordinator)
 		if err != nil {
-			return fmt.Errorf("source %q: %w", n.Name, err)
+			all.close(logger)
+			return nil, fmt.Errorf("source %q: %w", n.Name, err)
 		}
-		m.sources[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}}
+		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}}
 	}
-	return nil
+	return all, nil
 }
 
-func (m *master) newEnumerator(n *graph.Node, v *graph.Vertex, restored []byte) (e source.Enumerator, err error) {
+func newEnumerator(n *graph.Node, env source.EnumeratorEnv, restored []byte) (e source.Enumerator, err error) {
 	defer rescue(&err)
-	id := n.ID()
-	return stepOf(n).Enumerator(context.Background(), source.EnumeratorEnv{
-		Parallelism: v.Parallelism,
-		Logger:      m.logger.With("step", n.Name),
-		Changed:     func() { m.post(func() { m.changed(id) }) },
-	}, restored)
+	return stepOf(n).Enumerator(context.Background(), env, restored)
+}
+
+func (s sources) close(logger *slog.Logger) {
+	for _, e := range s {
+		if err := e.Close(); err != nil {
+			logger.Warn("close the enumerator", "step", e.node.Name, "error", err)
+		}
+	}
 }
 
 // next asks an enumerator for a split.
@@ -54,15 +66,6 @@ func (e *enumerator) next(subtask int) (split source.Split, what source.Assignme
 func (e *enumerator) snapshot() (state []byte, err error) {
 	defer rescue(&err)
 	return e.Snapshot()
-}
-
-func (m *master) closeSources() {
-	for _, e := range m.sources {
-		if err := e.Close(); err != nil {
-			m.logger.Warn("close the enumerator", "step", e.node.Name, "error", err)
-		}
-	}
-	m.sources = nil
 }
 
 // requestSplit answers a reader that has asked for a split.

@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
@@ -28,6 +29,10 @@ type start struct {
 	situation   line.Situation
 	loaded      map[string]*snapshot.Metadata // by path
 	sinks       sinks
+	queue       queue
+	// changed tells the master that an enumerator has news; it is set before anything in the queue is handled.
+	changed func(job.OperatorID)
+	opened  sources // the enumerators, which the master takes over
 }
 
 // beginning is how a job begins.
@@ -58,6 +63,15 @@ func (s *start) release() {
 			s.Logger.Warn("release the lock of the job", "error", err)
 		}
 	}
+}
+
+// giveUp closes what was opened for a job that does not start.
+func (s *start) giveUp() {
+	s.opened.close(s.Logger)
+	if err := s.sinks.close(); err != nil {
+		s.Logger.Warn("close the sinks", "error", err)
+	}
+	s.release()
 }
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
@@ -99,11 +113,62 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	if b.storage, err = s.newStorage(b.job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
 	}
+	if err := s.prepare(ctx, b); err != nil {
+		return nil, err
+	}
 	if err := s.firstWrites(ctx, b); err != nil {
 		return nil, err
 	}
+	if s.file == nil && b.restore == nil {
+		b.text = "new start: there is no checkpoint directory"
+	}
 	s.Logger.Info(b.text)
 	return b, nil
+}
+
+// prepare finds out whether the job can begin, and changes nothing: the state fits its steps, the sinks will be able to recover, the sources
+// find what they read.
+func (s *start) prepare(ctx context.Context, b *beginning) error {
+	restored, err := dealOut(b.restore, s.Plan, false)
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
+		return err
+	}
+	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
+		return b.storage.OpenStream(ctx, stream)
+	}
+	if err := s.noMixture(ctx, b); err != nil {
+		return err
+	}
+	if err := s.sinks.check(ctx, b.restore, b.recovery, open); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, func(id job.OperatorID) { s.changed(id) })
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
+}
+
+// noMixture refuses to add to the output of an earlier run that nothing is remembered of.
+func (s *start) noMixture(ctx context.Context, b *beginning) error {
+	if s.file != nil || b.restore != nil || b.recovery.fresh {
+		return nil
+	}
+	for _, n := range s.sinks.nodes {
+		earlier, err := s.sinks.committers[n.ID()].CommittedAfter(ctx, 0)
+		if err != nil && !errors.Is(err, sink.ErrUnknown) {
+			return refuse(exitcode.Refused, "sink %q: find out what earlier runs have committed: %v", n.Name, err)
+		}
+		if len(earlier) > 0 {
+			return refuse(exitcode.Refused, `job %q: sink %q holds the output of an earlier run (%s), and without a checkpoint directory there is nothing to go on from.
+  --fresh                                        moves that output aside and starts anew
+  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart`, s.Name, n.Name, earlier[0])
+		}
+	}
+	return nil
 }
 
 // firstWrites proves that the place for checkpoints can be written to, and takes the line over.
@@ -138,6 +203,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	}
 	s.situation.Sources, s.situation.Sinks = locations(s.Plan)
 	if s.checkpoints.Dir == "" {
+		s.situation.NewLine = lineWithoutDir(s.Name)
 		return s.nameFrom(ctx)
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err != nil {
@@ -160,6 +226,12 @@ func (s *start) remember(ctx context.Context) (err error) {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	return s.nameFrom(ctx)
+}
+
+// lineWithoutDir names the line of a job that has no checkpoint directory to remember it in. It is the same in every run, so that sinks
+// know the output of earlier runs as the job's own.
+func lineWithoutDir(name string) string {
+	return job.OperatorIDOf("a line without a checkpoint directory: " + name).String()
 }
 
 // look reads who has taken a checkpoint.

@@ -94,7 +94,6 @@ type Task struct {
 	final      job.CheckpointID
 	complete   job.CheckpointID // the latest that the task knows to be complete
 	confirming []job.CheckpointID
-	closed     bool // closing: nothing more is to be done
 }
 
 // beforePark is an operator that has something to do before its task parks.
@@ -197,6 +196,15 @@ func (t *Task) run(ctx context.Context) error {
 	}
 }
 
+// OpenError says that an operator could not be opened, so that the task has not done anything.
+type OpenError struct{ Err error }
+
+// Error returns what happened.
+func (e *OpenError) Error() string { return "open: " + e.Err.Error() }
+
+// Unwrap returns the error itself.
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // openAll opens the operators, the last one first, so that each finds open what it pushes to.
 func (t *Task) openAll(ctx context.Context) (err error) {
 	defer t.rescue(&err)
@@ -205,7 +213,7 @@ func (t *Task) openAll(ctx context.Context) (err error) {
 	}
 	for i := len(t.Operators) - 1; i >= 0; i-- {
 		if err := t.Operators[i].Open(ctx); err != nil {
-			return fmt.Errorf("open: %w", err)
+			return &OpenError{err}
 		}
 	}
 	return nil
