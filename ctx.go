@@ -131,9 +131,9 @@ func (r *results[K, Out]) event(e element.Event) error {
 
 // fault says at which key an error or panic happened.
 func (r *results[K, Out]) fault(err error, keyed bool) error {
-	e, ok := operator.InStep(r.env.Name, r.env.Subtask, err).(*operator.StepError)
-	if ok && keyed && e.Key == "" {
+	err = operator.InStep(r.env.Name, r.env.Subtask, err)
+	if e, ok := err.(*operator.StepError); ok && keyed && e.Key == "" {
 		e.Key = fmt.Sprintf("%v", r.key)
 	}
-	return e
+	return err
 }

@@ -518,8 +518,8 @@ func (f *faulty) On(c *weir.Ctx[int, int], n int) error {
 	case "permanent":
 		return weir.Permanent(errTest)
 	case "panic":
-		var m map[string]int
-		m["x"] = 1
+		var none []int
+		_ = none[len(f.How)]
 	}
 	return nil
 }
@@ -537,7 +537,7 @@ func TestUserErrors(t *testing.T) {
 	if !errors.Is(err, errTest) {
 		t.Error("the error is not the user's")
 	}
-	contains(t, build("panic"), `step "faulty", subtask `, "key 7", "panic: assignment to entry in nil map", "engine_test.go")
+	contains(t, build("panic"), `step "faulty", subtask `, "key 7", "panic: runtime error: index out of range", "engine_test.go")
 	if err := build("permanent"); !source.IsPermanent(err) {
 		t.Errorf("%v is not permanent", err)
 	}
@@ -630,4 +630,12 @@ func TestWrongGraph(t *testing.T) {
 	contains(t, runFor(t, j), `job "test" cannot be built`, `nothing reads what "count" produces`, `"silent": *weir_test.silent has timers but no method OnTimer`,
 		`two steps have the id "in"`, `step "forward": Forward needs the same parallelism`, `step "negative"`, "SideOutput", "must not be negative", "window size 0s")
 	contains(t, runFor(t, newJob(t, 1)), "the job has no steps")
+}
+
+// logger returns a logger that writes to the test's log if it is verbose.
+func logger(t testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }

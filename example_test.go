@@ -15,7 +15,7 @@ import (
 	"github.com/weirstream/weir/window"
 )
 
-// newJob returns a job that logs nothing. It runs with a parallelism of 1, so that records come out in order.
+// exampleJob returns a job that logs nothing. It runs with a parallelism of 1, so that records come out in order.
 func exampleJob() *weir.Job {
 	j := weir.NewJob("example")
 	j.Logger(slog.New(slog.DiscardHandler))
@@ -35,8 +35,8 @@ type Click struct {
 	At   time.Time
 }
 
-// at returns a time so many seconds after noon.
-func minutes(seconds int) time.Time { return time.Date(2026, 1, 1, 12, 0, seconds, 0, time.UTC) }
+// noonPlus returns a time so many seconds after noon.
+func noonPlus(seconds int) time.Time { return time.Date(2026, 1, 1, 12, 0, seconds, 0, time.UTC) }
 
 func Example() {
 	j := exampleJob()
@@ -212,7 +212,7 @@ func ExampleAggregate() {
 func ExampleWindow() {
 	j := exampleJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{
-		{"ann", "/", minutes(3)}, {"bob", "/", minutes(12)}, {"ann", "/cart", minutes(9)}, {"ann", "/", minutes(27)},
+		{"ann", "/", noonPlus(3)}, {"bob", "/", noonPlus(12)}, {"ann", "/cart", noonPlus(9)}, {"ann", "/", noonPlus(27)},
 	}))
 	clicks = weir.EventTime(clicks, func(c Click) time.Time { return c.At }, weir.BoundedDisorder(5*time.Second))
 	perUser := weir.KeyBy(clicks, func(c Click) string { return c.User })
@@ -231,7 +231,7 @@ func ExampleWindow() {
 
 func ExampleEventTime() {
 	j := exampleJob()
-	clicks := weir.From(j, "clicks", memory.Slice([]Click{{"ann", "/", minutes(3)}, {"bob", "/", minutes(1)}}))
+	clicks := weir.From(j, "clicks", memory.Slice([]Click{{"ann", "/", noonPlus(3)}, {"bob", "/", noonPlus(1)}}))
 	timed := weir.EventTime(clicks, func(c Click) time.Time { return c.At },
 		weir.BoundedDisorder(5*time.Second), weir.IdleAfter(time.Minute))
 	weir.To(weir.ProcessPlain(timed, "times", &times{}), "out", print.Stdout[string]())
@@ -272,7 +272,7 @@ func (s *sessions) OnTimer(c *weir.Ctx[string, string], _ *weir.Timer) error {
 func ExampleProcess() {
 	j := exampleJob()
 	clicks := weir.From(j, "clicks", memory.Slice([]Click{
-		{"ann", "/", minutes(1)}, {"bob", "/", minutes(2)}, {"ann", "/cart", minutes(4)},
+		{"ann", "/", noonPlus(1)}, {"bob", "/", noonPlus(2)}, {"ann", "/cart", noonPlus(4)},
 	}))
 	clicks = weir.EventTime(clicks, func(c Click) time.Time { return c.At })
 	perUser := weir.KeyBy(clicks, func(c Click) string { return c.User })

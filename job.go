@@ -19,6 +19,7 @@ type Job struct {
 	settings *config.Layer // the job's own, made in code
 	logger   *slog.Logger
 	errs     []error
+	warnings []string
 }
 
 // NewJob returns a job without steps. The name, together with the checkpoint directory, is what a later run is recognised by.
@@ -48,6 +49,11 @@ func (j *Job) Set(key, value string) { j.settings.Set(key, value, "code (Job.Set
 
 // fail notes a mistake in the program's graph, to be reported with all others when the job is run.
 func (j *Job) fail(format string, args ...any) { j.errs = append(j.errs, fmt.Errorf(format, args...)) }
+
+// warn notes something that works but could be better, to be logged when the job is run.
+func (j *Job) warn(format string, args ...any) {
+	j.warnings = append(j.warnings, fmt.Sprintf(format, args...))
+}
 
 // plan returns how the job is run, or everything that is wrong with it.
 func (j *Job) plan(d graph.Defaults) (*graph.Plan, error) {

@@ -20,12 +20,17 @@ import (
 // Main runs a job as a program of its own, and does not return. build declares the job's steps; it may read the program's own flags from
 // Job.Args. The flags that all jobs have are listed by -help.
 //
+// What happens is written to stderr: on a terminal as a status that is redrawn below the log, elsewhere as lines of log/slog. The first
+// line names the process. While the job runs, slog.Default and package log write there too.
+//
 // The first interrupt or termination signal lets the job take a checkpoint and stop, a second one ends it at once; after both the same
 // command goes on where the job was. The exit status is 0 if the job has finished, now or earlier, 1 if it failed, 2 for a mistake in
 // flags, configuration or program, 3 if the start was refused so that nothing is lost, 4 if another process runs the same job, 5 if it was
 // stopped and can go on, and 130 if it was ended at once.
 func Main(name string, build func(j *Job) error) {
-	os.Exit(int(run(name, build, os.Args[1:], os.Stderr)))
+	d := newDisplay(name, os.Stderr)
+	d.ready = func() { slog.SetDefault(d.logger()) }
+	os.Exit(int(run(d, build, os.Args[1:])))
 }
 
 // command is what was said on the command line.
@@ -34,85 +39,114 @@ type command struct {
 	file     string // --config
 	operator *config.Layer
 	help     bool
-	args     map[string]string // the program's own
+	own      map[string]given // the flags that are not common: the program's own, or mistakes
 	errs     []error
 }
 
-// commonFlag is a flag that every job has. Those without a value are switches.
+// commonFlag is a flag that every job has: one with a value, or a switch.
 type commonFlag struct {
 	name, value, usage string
 	set                func(c *command, value string)
+	turn               func(c *command, on bool)
 }
 
-var commonFlags []commonFlag
-
-func init() { // not in the declaration, because the functions lead back to it through the search for similar names
-	commonFlags = []commonFlag{
-		{"p", "n", "run with this parallelism", func(c *command, v string) { c.put("parallelism.default", v, "-p") }},
-		{"s", "path", "start from this checkpoint: its directory or its _metadata", func(c *command, v string) { c.put("execution.state-recovery.path", v, "-s") }},
-		{"D", "key=value", "set an option; see docs/reference/config.md", func(c *command, v string) { c.operator.Define(v) }},
-		{"config", "file", "read options from this file: config.yaml or flink-conf.yaml", func(c *command, v string) { c.file = v }},
-		{"fresh", "", "start anew: earlier output is moved aside, earlier checkpoints are kept", func(c *command, _ string) { c.flags.Fresh = true }},
-		{"rewind", "", "go back to the checkpoint named with -s once more", func(c *command, _ string) { c.flags.Rewind = true }},
-		{"withdraw", "", "let sinks take back what they committed after the restored checkpoint", func(c *command, _ string) { c.flags.Withdraw = true }},
-		{"accept-duplicates", "", "leave what was committed after the restored checkpoint, although it comes again", func(c *command, _ string) { c.flags.AcceptDuplicates = true }},
-		{"help", "", "show this", func(c *command, _ string) { c.help = true }},
-		{"h", "", "", func(c *command, _ string) { c.help = true }},
-	}
+var commonFlags = []commonFlag{
+	{name: "p", value: "n", usage: "run with this parallelism",
+		set: func(c *command, v string) { c.operator.Set("parallelism.default", v, "-p") }},
+	{name: "s", value: "path", usage: "start from this checkpoint: its directory or its _metadata",
+		set: func(c *command, v string) { c.operator.Set("execution.state-recovery.path", v, "-s") }},
+	{name: "D", value: "key=value", usage: "set an option, also -Dkey=value; docs/reference/config.md lists them",
+		set: func(c *command, v string) { c.operator.Define(v) }},
+	{name: "config", value: "file", usage: "read options from this file: config.yaml or flink-conf.yaml",
+		set: func(c *command, v string) { c.file = v }},
+	{name: "fresh", usage: "start anew: earlier output is moved aside, earlier checkpoints are kept",
+		turn: func(c *command, on bool) { c.flags.Fresh = on }},
+	{name: "rewind", usage: "go back to the checkpoint named with -s once more",
+		turn: func(c *command, on bool) { c.flags.Rewind = on }},
+	{name: "withdraw", usage: "let sinks take back what they committed after the restored checkpoint",
+		turn: func(c *command, on bool) { c.flags.Withdraw = on }},
+	{name: "accept-duplicates", usage: "leave what was committed after the restored checkpoint, although it comes again",
+		turn: func(c *command, on bool) { c.flags.AcceptDuplicates = on }},
+	{name: "help", usage: "show this", turn: func(c *command, on bool) { c.help = on }},
+	{name: "h", turn: func(c *command, on bool) { c.help = on }},
 }
 
-func (c *command) put(key, value, origin string) { c.operator.Set(key, value, origin) }
-
-// parse reads a command line. Which of the flags it does not know belong to the program is known once the job is built.
+// parse reads a command line. Which of the flags that are not common belong to the program is known once the job is built.
 func parse(args []string) *command {
-	c := &command{operator: config.Operator(), args: map[string]string{}}
+	c := &command{operator: config.Operator(), own: map[string]given{}}
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
-		name, value, hasValue, ok := isFlag(arg)
+		name, g, ok := isFlag(arg)
 		if !ok {
-			c.errs = append(c.errs, fmt.Errorf("argument %q: this program takes flags only", arg))
+			c.fail("argument %q belongs to no flag, and this program takes flags only", arg)
 			continue
 		}
-		f, common := findCommon(name, &value, &hasValue)
-		if common && f.value == "" {
-			if on, err := strconv.ParseBool(value); !hasValue || err == nil && on {
-				f.set(c, "")
-			}
+		if isDefine(name) {
+			c.operator.Define(strings.TrimPrefix(strings.TrimLeft(arg, "-"), "D"))
 			continue
 		}
-		if !hasValue && len(args) > 0 && !looksLikeFlag(args[0]) {
-			value, hasValue, args = args[0], true, args[1:]
+		f, common := findCommon(name)
+		if g.alone && len(args) > 0 && f.takes(args[0]) {
+			g, args = given{value: args[0]}, args[1:]
 		}
-		switch {
-		case common && !hasValue:
-			c.errs = append(c.errs, fmt.Errorf("flag -%s needs a value: -%s %s", name, name, f.value))
-		case common:
-			f.set(c, value)
-		case !hasValue:
-			c.args[name] = "true"
-		default:
-			c.args[name] = value
+		if common {
+			c.set(f, g)
+		} else {
+			c.own[name] = g
 		}
 	}
 	return c
 }
 
-// looksLikeFlag tells the next flag from a value, which may be a negative number.
-func looksLikeFlag(s string) bool {
-	_, _, _, ok := isFlag(s)
-	if _, err := strconv.ParseFloat(s, 64); err == nil {
-		return false
+// takes reports whether the argument that follows a flag is its value. Whether a flag of the program is a switch is not known yet, but
+// an argument that belongs to no flag would be a mistake anyway.
+func (f commonFlag) takes(next string) bool {
+	if f.turn != nil {
+		_, err := strconv.ParseBool(next)
+		return err == nil
 	}
-	return ok
+	if _, err := strconv.ParseFloat(next, 64); err == nil {
+		return true // it may be negative
+	}
+	_, _, flag := isFlag(next)
+	return !flag
 }
 
-// findCommon returns the common flag of that name. -Dkey=value is -D with its value.
-func findCommon(name string, value *string, hasValue *bool) (commonFlag, bool) {
-	if key, ok := strings.CutPrefix(name, "D"); ok && strings.Contains(key, ".") {
-		*value, *hasValue = key+"="+*value, true
-		name = "D"
+// set does what a common flag says.
+func (c *command) set(f commonFlag, g given) {
+	switch {
+	case f.turn != nil && g.alone:
+		f.turn(c, true)
+	case f.turn != nil:
+		on, err := strconv.ParseBool(g.value)
+		if err != nil {
+			c.fail("flag -%s: %q is neither true nor false", f.name, g.value)
+			return
+		}
+		f.turn(c, on)
+	case g.alone || g.value == "":
+		c.fail("flag -%s needs a value: -%s <%s>", f.name, f.name, f.value)
+	default:
+		f.set(c, g.value)
 	}
+}
+
+func (c *command) fail(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(format, args...))
+}
+
+// layers returns the settings beside the job's own.
+func (c *command) layers() []*config.Layer {
+	layers := []*config.Layer{config.Environment(os.Environ()), c.operator}
+	if c.file != "" {
+		layers = append(layers, config.File(c.file))
+	}
+	return layers
+}
+
+// findCommon returns the common flag of that name.
+func findCommon(name string) (commonFlag, bool) {
 	for _, f := range commonFlags {
 		if f.name == name {
 			return f, true
@@ -121,70 +155,100 @@ func findCommon(name string, value *string, hasValue *bool) (commonFlag, bool) {
 	return commonFlag{}, false
 }
 
-// run runs a program with the given arguments and returns its exit status.
-func run(name string, build func(*Job) error, args []string, stderr io.Writer) exitcode.Code {
-	c := parse(args)
-	j := NewJob(name)
-	j.args = newArgs(c.args)
-	display := newDisplay(stderr)
-	defer display.close()
-	j.logger = slog.New(display.handler())
-	err := build(j)
-	if c.help {
-		usage(stderr, name, j.args)
-		return exitcode.Finished
-	}
-	if errs := append(c.errs, j.args.check()...); len(errs) > 0 {
-		err = errors.Join(append(errs, err)...)
-	}
-	if err != nil {
-		return display.end(name, Result{}, usageError{err})
-	}
-	layers := []*config.Layer{config.Environment(os.Environ()), c.operator}
-	if c.file != "" {
-		layers = append(layers, config.File(c.file))
-	}
-	j.logger.Info(fmt.Sprintf("job %q runs in process %d", name, os.Getpid()))
-	r, err := runUntilSignal(j, c.flags, layers, display)
-	return display.end(name, r, err)
+// isDefine reports whether a flag is -D with an option's key behind it, which always has a dot.
+func isDefine(name string) bool {
+	return strings.HasPrefix(name, "D") && strings.Contains(name, ".")
 }
 
-// runUntilSignal runs the job. The first signal lets it stop with a checkpoint, the second ends it.
-func runUntilSignal(j *Job, flags local.Flags, layers []*config.Layer, display *display) (Result, error) {
+// run runs a program with the given arguments and returns its exit status.
+func run(d *display, build func(*Job) error, args []string) exitcode.Code {
+	defer d.close()
+	c := parse(args)
+	j := NewJob(d.name)
+	j.args = newArgs(c.own)
+	j.logger = d.logger()
+	buildErr := build(j)
+	if c.help {
+		usage(d.console, d.name, j.args)
+		return exitcode.Finished
+	}
+	p, err := prepareAll(c, j, buildErr)
+	if err != nil {
+		return d.end(Result{}, usageError{err})
+	}
+	d.announce()
+	r, err := runUntilSignal(p, c.flags, d)
+	return d.end(r, err)
+}
+
+// prepareAll makes a job ready to start, or returns all mistakes that can be found: in flags, program and configuration.
+func prepareAll(c *command, j *Job, buildErr error) (*prepared, error) {
+	errs := append(c.errs, j.args.errs...)
+	if buildErr != nil {
+		_, _, err := config.Load(append(c.layers(), j.settings)...)
+		return nil, errors.Join(append(errs, err, buildErr)...) // which flags and steps are missing nobody can tell
+	}
+	errs = append(errs, j.args.unknown()...)
+	p, err := prepare(j, c.layers()...)
+	return p, errors.Join(append(errs, err)...)
+}
+
+// runUntilSignal runs the job. The first signal lets it stop with a checkpoint, the second ends it; a third has its usual effect.
+func runUntilSignal(p *prepared, flags local.Flags, d *display) (Result, error) {
 	signals := make(chan os.Signal, 2) // one to stop, one to abort
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	e, err := start(ctx, j, flags, layers...)
-	if err != nil {
-		return Result{}, err
+
+	type started struct {
+		e   *Execution
+		err error
 	}
-	display.follow(e)
+	starting := make(chan started, 1) // a start that is not waited for must not wait either
+	go func() {
+		e, err := p.start(ctx, flags)
+		starting <- started{e, err}
+	}()
+	var e *Execution
+	var done <-chan struct{}
 	stopping := false
 	for {
 		select {
-		case <-e.Done():
+		case s := <-starting:
+			if s.err != nil {
+				return Result{}, s.err
+			}
+			e, done = s.e, s.e.Done()
+			d.follow(e, p)
+		case <-done:
 			return e.Wait()
 		case s := <-signals:
-			if stopping {
+			switch {
+			case !stopping:
+				stopping = true
+				cancel(fmt.Errorf("%v: a checkpoint is taken first; once more to end at once", s))
+			case e == nil:
+				return Result{Status: Aborted}, nil
+			default:
+				signal.Stop(signals)
 				e.Abort()
-				continue
 			}
-			stopping = true
-			cancel(fmt.Errorf("%v: a checkpoint is taken first; once more to end at once", s))
 		}
 	}
 }
 
 // usage writes what flags there are.
 func usage(w io.Writer, name string, a *Args) {
-	fmt.Fprintf(w, "%s is a Weir job.\n\nIts own flags:\n", name)
-	a.usage(w)
+	fmt.Fprintf(w, "%s is a Weir job.\n", name)
+	if len(a.declared) > 0 {
+		fmt.Fprintf(w, "\nIts own flags:\n")
+		a.usage(w)
+	}
 	fmt.Fprintf(w, "\nFlags of all jobs:\n")
 	for _, f := range commonFlags {
 		if f.usage != "" {
-			fmt.Fprintf(w, "  -%-22s %s\n", strings.TrimSpace(f.name+" "+f.value), f.usage)
+			writeFlag(w, f.name, f.value, f.usage)
 		}
 	}
 }

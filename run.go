@@ -3,7 +3,6 @@ package weir
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -51,8 +50,16 @@ func (e *Execution) Cancel() { e.e.Cancel() }
 // Abort ends the job at once and without a checkpoint. It can go on from its last complete one.
 func (e *Execution) Abort() { e.e.Abort() }
 
+// Progress is how a job is doing at one moment, StepProgress what one of its steps has done, and CheckpointProgress what became of its
+// checkpoints.
+type (
+	Progress           = local.Progress
+	StepProgress       = local.StepProgress
+	CheckpointProgress = local.CheckpointProgress
+)
+
 // Progress returns how the job is doing.
-func (e *Execution) Progress() local.Progress { return e.e.Snapshot() }
+func (e *Execution) Progress() Progress { return e.e.Snapshot() }
 
 // Run runs a job and returns when it has ended. When ctx is cancelled the job takes a checkpoint, commits what belongs to it, and stops: the
 // status is Suspended and the next run goes on from there. The error says why the job could not be built or started, or why it failed.
@@ -66,25 +73,46 @@ func Run(ctx context.Context, j *Job) (Result, error) {
 
 // Start begins to run a job and returns when it is clear that it can. The context bounds the run as in Run.
 func Start(ctx context.Context, j *Job) (*Execution, error) {
-	return start(ctx, j, local.Flags{}, config.Environment(os.Environ()))
+	p, err := prepare(j, config.Environment(os.Environ()))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return p.start(ctx, local.Flags{})
 }
 
-// start puts the settings together and starts a job. layers are those beside the job's own.
-func start(ctx context.Context, j *Job, flags local.Flags, layers ...*config.Layer) (*Execution, error) {
+// prepared is a job with its settings and its plan, which nothing stands against as far as they can tell.
+type prepared struct {
+	job    *Job
+	config *config.Config
+	notes  []config.Note
+	plan   *graph.Plan
+}
+
+// prepare puts settings together and plans a job, or returns everything that is wrong with either. layers are those beside the job's own.
+func prepare(j *Job, layers ...*config.Layer) (*prepared, error) {
 	cfg, notes, err := config.Load(append(layers, j.settings)...)
-	if err != nil {
-		return nil, usageError{err}
+	defaults := graph.Defaults{Parallelism: 1} // any will do to find the mistakes in a graph
+	if err == nil {
+		p := cfg.Parallelism()
+		defaults = graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max}
 	}
-	for _, n := range notes {
-		j.logger.Warn(fmt.Sprint(n))
+	plan, planErr := j.plan(defaults)
+	if err := errors.Join(err, planErr); err != nil {
+		return nil, err
 	}
-	p := cfg.Parallelism()
-	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
-	if err != nil {
-		return nil, usageError{err}
+	return &prepared{j, cfg, notes, plan}, nil
+}
+
+// start starts the job.
+func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, error) {
+	for _, n := range p.notes {
+		p.job.logger.Warn(string(n))
+	}
+	for _, w := range p.job.warnings {
+		p.job.logger.Warn(w)
 	}
 	e, err := local.Start(ctx, local.Options{
-		Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs.Local{}, Now: time.Now,
+		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: fs.Local{}, Now: time.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -64,6 +64,8 @@ var layers = []layer{
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
 		"it prints what is declared there"},
+	{"internal/cluster/console", names + " internal/cluster/local",
+		"it shows what a job tells of itself and has no part in what happens"},
 	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/cluster/config",
 		"a process puts the rooms together; it sees neither the user's surface nor the form of state"},
 
@@ -110,7 +112,7 @@ var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
-	{door, "golang.org/x/term", "the size of the terminal"},
+	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
 }
 
 // calls are functions that packages must not call. Tests may.

@@ -43,11 +43,21 @@ func NewScope() *Scope {
 	return &Scope{counters: map[string]*Counter{}, gauges: map[string]*Gauge{}}
 }
 
-// Counter returns the counter of that name.
-func (s *Scope) Counter(name string) *Counter { return named(s, s.counters, name) }
+// Counter returns the counter of that name. That of a nil Scope is nobody else's.
+func (s *Scope) Counter(name string) *Counter {
+	if s == nil {
+		return new(Counter)
+	}
+	return named(s, s.counters, name)
+}
 
-// Gauge returns the gauge of that name.
-func (s *Scope) Gauge(name string) *Gauge { return named(s, s.gauges, name) }
+// Gauge returns the gauge of that name. That of a nil Scope is nobody else's.
+func (s *Scope) Gauge(name string) *Gauge {
+	if s == nil {
+		return new(Gauge)
+	}
+	return named(s, s.gauges, name)
+}
 
 func named[M any](s *Scope, metrics map[string]*M, name string) *M {
 	s.mu.Lock()

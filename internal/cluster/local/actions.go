@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"time"
 
 	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -16,8 +14,6 @@ import (
 	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/storage"
 )
-
-func (m *master) random() float64 { return rand.Float64() }
 
 // perform does what the coordinator has decided.
 func (m *master) perform() {
@@ -61,12 +57,13 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.DiscardState:
 		m.discardState(a)
 	case coordinator.ArmTimer:
-		m.timers[a.Timer] = time.AfterFunc(a.After, func() {
-			m.post(func() { m.coordinator.TimerFired(a.Timer, m.Now()) })
+		m.timers[a.Timer] = m.after(a.After, func() {
+			delete(m.timers, a.Timer)
+			m.coordinator.TimerFired(a.Timer, m.Now())
 		})
 	case coordinator.DisarmTimer:
-		if t := m.timers[a.Timer]; t != nil {
-			t.Stop()
+		if stop := m.timers[a.Timer]; stop != nil {
+			stop()
 			delete(m.timers, a.Timer)
 		}
 	case coordinator.Completed:
@@ -183,9 +180,9 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 	return pointer, int64(len(encoded)), err
 }
 
-// discard deletes a checkpoint beside the master: it may take long and nobody waits for it.
+// discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it.
 func (m *master) discard(a coordinator.Discard) {
-	m.deleting.Go(func() {
+	m.delete(func() {
 		ctx := context.Background()
 		var err error
 		if a.Pointer == "" {
@@ -193,12 +190,10 @@ func (m *master) discard(a coordinator.Discard) {
 		} else {
 			err = m.storage.Discard(ctx, a.ID)
 		}
-		m.post(func() {
-			if err != nil && !errors.Is(err, storage.ErrNotExist) {
-				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
-			}
-			m.coordinator.CleaningDone(a.ID, m.Now())
-		})
+		if err != nil && !errors.Is(err, storage.ErrNotExist) {
+			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
+		}
+		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
 	})
 }
 
@@ -211,11 +206,9 @@ func (m *master) discardState(a coordinator.DiscardState) {
 			}
 		})
 	}
-	m.deleting.Go(func() {
+	m.delete(func() {
 		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
-			m.post(func() {
-				m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
-			})
+			m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
 		}
 	})
 }

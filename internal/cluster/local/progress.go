@@ -16,7 +16,8 @@ import (
 type Progress struct {
 	Phase Phase
 	Steps []StepProgress // those with an id, in the order of the plan
-	// Newest is the largest event time that was assigned to a record, in milliseconds since 1970 UTC, or element.NoTime.
+	// Newest is the largest event time that was assigned to a record, in milliseconds since 1970 UTC; the smallest
+	// int64 if none was.
 	Newest     int64
 	Checkpoint CheckpointProgress
 	Restarts   int
@@ -37,12 +38,12 @@ const (
 // StepProgress is what a step has done, summed over its subtasks, since the process began. What is read again after a restart counts
 // again.
 type StepProgress struct {
-	Name string
-	Kind graph.Kind
-	In   int64 // records; a source has none
-	Out  int64 // records; a sink has none
-	// Watermark is the lowest of its subtasks' that have one, in milliseconds since 1970 UTC; element.NoTime if none has, and
-	// element.MaxTime at the end of the data.
+	Name         string
+	Source, Sink bool
+	In           int64 // records; a source has none
+	Out          int64 // records; a sink has none
+	// Watermark is the lowest of its subtasks' that have one, in milliseconds since 1970 UTC; the smallest int64 if none has, and the
+	// largest at the end of the data.
 	Watermark int64
 	Counters  map[string]int64 // the step's own
 }
@@ -147,7 +148,7 @@ func (p *progress) snapshot() Progress {
 
 // step sums up a step's subtasks, and returns the newest event time that it has assigned.
 func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest int64) {
-	s = StepProgress{Name: n.Name, Kind: n.Kind, Watermark: element.NoTime, Counters: map[string]int64{}}
+	s = StepProgress{Name: n.Name, Source: n.Kind == graph.Source, Sink: n.Kind == graph.Sink, Watermark: element.NoTime, Counters: map[string]int64{}}
 	newest = element.NoTime
 	for i := range parallelism {
 		scope := p.all[scopeKey{n.ID(), i}]

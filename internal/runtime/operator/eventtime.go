@@ -141,13 +141,16 @@ func (s *EventTime[T]) Tick(now time.Time) error {
 func (s *EventTime[T]) BeforePark(now time.Time) error { return s.emit(now) }
 
 func (s *EventTime[T]) emit(now time.Time) error {
+	if s.tracker.splits.awaited {
+		return nil // what it brings may be older than all that was seen, and must not be late for that
+	}
 	s.tracker.refresh()
 	s.dirty = false
 	s.gauge.Set(s.newest)
 	s.findIdle(now)
 	seen, active := s.tracker.lowest()
 	if !active {
-		if s.isIdle || s.emitted == element.MaxTime || s.tracker.splits.awaited {
+		if s.isIdle || s.emitted == element.MaxTime {
 			return nil
 		}
 		s.isIdle = true

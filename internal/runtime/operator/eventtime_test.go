@@ -55,6 +55,7 @@ func TestSplitOnItsWayHoldsBack(t *testing.T) {
 				}
 			}
 			look(0)
+			splits.awaited = false
 			splits.Open("a", nil)
 			push("a", 100)
 			look(0)
@@ -62,6 +63,7 @@ func TestSplitOnItsWayHoldsBack(t *testing.T) {
 			splits.awaited = c.awaited
 			look(0)
 			look(time.Second)
+			splits.awaited = false
 			splits.Open("b", nil)
 			look(0)
 			push("b", 300)

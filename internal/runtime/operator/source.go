@@ -97,8 +97,8 @@ func (s *SourceReader[T]) Open(ctx context.Context) error {
 	return s.reader.Start()
 }
 
-// requestSplit asks for a split, unless that has been done. Until it is known whether there is one the subtask is not idle, although it may
-// have nothing to read: what it is about to be given may be older than what others have read meanwhile.
+// requestSplit asks for a split, unless that has been done. Until it is known whether there is one event time stands still: what the
+// subtask is about to be given may be older than what it and others read meanwhile.
 func (s *SourceReader[T]) requestSplit() {
 	if !s.requested {
 		s.requested, s.without, s.env.Splits.awaited = true, false, true

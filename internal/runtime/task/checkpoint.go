@@ -125,7 +125,7 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
 	ended := t.ended
-	t.snapping.Go(func() {
+	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
 		began := time.Now()

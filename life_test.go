@@ -1,0 +1,529 @@
+package weir_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/checkpoint"
+	"github.com/weirstream/weir/connector/memory"
+	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/storage/fs"
+	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/storage"
+	"github.com/weirstream/weir/window"
+)
+
+// reading is a record of the tests of jobs that stop and go on. Each key is in one split, in order of Seq and of time.
+type reading struct {
+	Key, Seq int
+}
+
+func (r reading) millis() int64 { return int64(r.Seq) * 3 }
+
+// world is what outlives the runs of one job: its input, its output, its checkpoints.
+type world struct {
+	t     *testing.T
+	in    *tape[reading]
+	fs    storage.FS
+	dir   string
+	out   *memory.Collector[string]
+	sink  sink.Sink[string] // out unless a test has put something before it
+	flags local.Flags
+	// options are added to those of every run.
+	options []checkpoint.Option
+	set     map[string]string
+}
+
+func newWorld(t *testing.T, splits, records int) *world {
+	w := &world{t: t, in: &tape[reading]{batch: 7, together: true}, fs: fs.NewMemory(), dir: t.TempDir(), out: memory.Collect[string](), set: map[string]string{}}
+	for s := range splits {
+		var split []reading
+		for i := range records {
+			for k := range 3 {
+				split = append(split, reading{Key: s*3 + k, Seq: i})
+			}
+		}
+		w.in.splits = append(w.in.splits, split)
+	}
+	w.sink = w.out
+	w.set["restart-strategy.type"] = "none"
+	return w
+}
+
+// want returns what a run without failures commits.
+func (w *world) want() []string {
+	var all []string
+	for _, split := range w.in.splits {
+		sums, windows := map[int]int{}, map[string]int{}
+		for _, r := range split {
+			if r.Seq%2 == 1 {
+				continue
+			}
+			sums[r.Key] += r.Seq
+			all = append(all, fmt.Sprintf("key %d seq %d sum %d", r.Key, r.Seq, sums[r.Key]), fmt.Sprintf("seen %d %d", r.Key, r.Seq))
+			windows[fmt.Sprintf("key %d window %d", r.Key, r.millis()/10*10)]++
+		}
+		for name, n := range windows {
+			all = append(all, fmt.Sprintf("%s: %d", name, n))
+		}
+		for k, sum := range sums {
+			all = append(all, fmt.Sprintf("key %d in all %d", k, sum))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// sums emits running sums, and the last one at the end of the data by a timer that moves on with each record.
+type sums struct {
+	Sum state.Value[int]      `state:"sum"`
+	Old state.List[int]       `state:"old"`
+	Set state.Map[int, int]   `state:"set"`
+	Str state.Value[[]string] `state:"str"`
+	End weir.Timer            `timer:"end,event"`
+}
+
+func (p *sums) On(c *weir.Ctx[int, string], r reading) error {
+	p.Sum.Set(p.Sum.Get() + r.Seq)
+	p.Old.Append(r.Seq)
+	p.Set.Put(r.Seq, p.Sum.Get())
+	p.Str.Set(append(p.Str.Get(), fmt.Sprint(r.Seq)))
+	p.End.AtMillis(1 << 50)
+	c.Emit(fmt.Sprintf("key %d seq %d sum %d", c.Key(), r.Seq, p.Sum.Get()))
+	return nil
+}
+
+func (p *sums) OnTimer(c *weir.Ctx[int, string], _ *weir.Timer) error {
+	all := 0
+	for n := range p.Old.All() {
+		all += n
+	}
+	if all != p.Sum.Get() || p.Old.Len() < p.Set.Len() || p.Old.Len() != len(p.Str.Get()) {
+		return fmt.Errorf("states differ: %d, %d, %d, %d, %d", all, p.Sum.Get(), p.Old.Len(), p.Set.Len(), len(p.Str.Get()))
+	}
+	c.Emit(fmt.Sprintf("key %d in all %d", c.Key(), all))
+	return nil
+}
+
+// keeper keeps what it has seen in a list and emits it at the end.
+type keeper struct {
+	Seen state.List[reading] `state:"seen"`
+}
+
+func (p *keeper) On(_ *weir.Ctx[weir.NoKey, string], r reading) error {
+	p.Seen.Append(r)
+	return nil
+}
+
+func (p *keeper) Finish(c *weir.Ctx[weir.NoKey, string]) error {
+	for r := range p.Seen.All() {
+		c.Emit(fmt.Sprintf("seen %d %d", r.Key, r.Seq))
+	}
+	return nil
+}
+
+// job builds the job: sums and windows by key behind a shuffle, lists without keys, two-phase sinks.
+func (w *world) job(parallelism int) *weir.Job {
+	j := newJob(w.t, parallelism)
+	j.Logger(logger(w.t))
+	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Dir(w.dir), checkpoint.KeepOnCancel())
+	j.Checkpoint(w.options...)
+	for _, k := range slices.Sorted(maps.Keys(w.set)) {
+		j.Set(k, w.set[k])
+	}
+	in := weir.Filter(weir.From(j, "in", w.in), func(r reading) bool { return r.Seq%2 == 0 })
+	timed := weir.EventTime(in, reading.millis)
+	keyed := weir.KeyBy(timed, func(r reading) int { return r.Key })
+	summed := weir.Process(keyed, "sums", &sums{})
+	windowed := weir.Window(keyed, "windows", window.Tumbling(10*time.Millisecond), func(n *int, _ reading) { *n++ },
+		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) })
+	kept := weir.ProcessPlain(weir.Rebalance(in), "kept", &keeper{})
+	weir.To(weir.Union(summed, windowed, kept), "out", w.sink)
+	return j
+}
+
+func (w *world) start(ctx context.Context, parallelism int) *weir.Execution {
+	w.t.Helper()
+	e, err := weir.StartOn(ctx, w.job(parallelism), w.fs, w.flags)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}
+
+// end waits for a run and checks how it ended.
+func (w *world) end(e *weir.Execution, want weir.Status) (weir.Result, error) {
+	w.t.Helper()
+	select {
+	case <-e.Done():
+	case <-time.After(20 * time.Second):
+		e.Abort()
+		w.t.Fatalf("the job does not end: %+v", e.Progress())
+	}
+	r, err := e.Wait()
+	if r.Status != want {
+		w.t.Fatalf("the job ended as %s, %v: want %s", r.Status, err, want)
+	}
+	return r, err
+}
+
+// finish runs the job to its end and compares what is committed with an undisturbed run.
+func (w *world) finish(parallelism int) {
+	w.t.Helper()
+	for i := range w.in.splits {
+		w.in.release(i)
+	}
+	w.end(w.start(context.Background(), parallelism), weir.Finished)
+	w.check()
+}
+
+func (w *world) check() {
+	w.t.Helper()
+	got, want := slices.Sorted(slices.Values(w.out.Records())), w.want()
+	if slices.Equal(got, want) {
+		return
+	}
+	count := map[string]int{}
+	for _, s := range want {
+		count[s]++
+	}
+	for _, s := range got {
+		count[s]--
+	}
+	shown := 0
+	for _, s := range slices.Sorted(maps.Keys(count)) {
+		if n := count[s]; n != 0 {
+			if shown++; shown < 20 {
+				w.t.Errorf("%q: %+d", s, -n)
+			}
+		}
+	}
+	w.t.Fatalf("%d records, want %d", len(got), len(want))
+}
+
+// upTo runs the job until a checkpoint has completed after all splits were read up to a position, and stops it in a way.
+func (w *world) upTo(parallelism, position int, stop func(e *weir.Execution, cancel func()), want weir.Status) weir.Result {
+	w.t.Helper()
+	for i := range w.in.splits {
+		w.in.hold(i, position)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	e := w.start(ctx, parallelism)
+	w.checkpoints(e, 2)
+	stop(e, cancel)
+	r, _ := w.end(e, want)
+	return r
+}
+
+// checkpoints waits until n more checkpoints have completed.
+func (w *world) checkpoints(e *weir.Execution, n int) {
+	w.t.Helper()
+	until := e.Progress().Checkpoint.Completed + n
+	for deadline := time.Now().Add(20 * time.Second); e.Progress().Checkpoint.Completed < until; {
+		select {
+		case <-e.Done():
+			r, err := e.Wait()
+			w.t.Fatalf("the job ended as %s: %v", r.Status, err)
+		case <-time.After(time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("no checkpoint completes: %+v", e.Progress())
+		}
+	}
+}
+
+func suspend(_ *weir.Execution, cancel func()) { cancel() }
+func abort(e *weir.Execution, _ func())        { e.Abort() }
+func cancelJob(e *weir.Execution, _ func())    { e.Cancel() }
+
+// TestRescale shows that every kind of state goes on at another parallelism: keyed state, timers, windows, lists, splits, the sink's
+// transactions; after a stop with a checkpoint and after an abort.
+func TestRescale(t *testing.T) {
+	for name, stop := range map[string]func(*weir.Execution, func()){"suspended": suspend, "aborted": abort} {
+		t.Run(name, func(t *testing.T) {
+			status := map[string]weir.Status{"suspended": weir.Suspended, "aborted": weir.Aborted}[name]
+			w := newWorld(t, 5, 60)
+			w.upTo(1, 50, stop, status)
+			w.upTo(3, 100, stop, status)
+			w.upTo(2, 150, stop, status)
+			w.finish(3)
+		})
+	}
+}
+
+// TestSuspendCommits shows that a stop with a checkpoint commits all that was read before it.
+func TestSuspendCommits(t *testing.T) {
+	w := newWorld(t, 2, 20)
+	r := w.upTo(2, 30, suspend, weir.Suspended)
+	n := 0
+	for _, s := range w.out.Records() {
+		if strings.Contains(s, "sum") {
+			n++
+		}
+	}
+	if n != 2*15 { // half of the records pass the filter
+		t.Errorf("%d sums are committed, want 30", n)
+	}
+	if !strings.Contains(r.Checkpoint, w.dir) {
+		t.Errorf("the result names checkpoint %q", r.Checkpoint)
+	}
+	w.finish(1)
+}
+
+// TestAtOnce shows jobs of the smallest kinds, with checkpoints: nothing to read, one record, one split for two subtasks.
+func TestAtOnce(t *testing.T) {
+	for _, splits := range []int{0, 1, 2} {
+		for _, records := range []int{0, 1, 40} {
+			w := newWorld(t, splits, records)
+			w.finish(2)
+		}
+	}
+}
+
+// TestRestart shows that a failing task restarts the job from its latest checkpoint, as often as the strategy allows.
+func TestRestart(t *testing.T) {
+	tests := []struct {
+		name     string
+		set      map[string]string
+		failures int32
+		status   weir.Status
+	}{
+		{"fixed delay", map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": "2", "restart-strategy.fixed-delay.delay": "0"}, 2, weir.Finished},
+		{"fixed delay, one too many", map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": "2", "restart-strategy.fixed-delay.delay": "1 ms"}, 3, weir.Failed},
+		{"none", map[string]string{"restart-strategy.type": "none"}, 1, weir.Failed},
+		{"failure rate", map[string]string{"restart-strategy.type": "failure-rate", "restart-strategy.failure-rate.max-failures-per-interval": "2", "restart-strategy.failure-rate.delay": "1 ms"}, 2, weir.Finished},
+		{"failure rate, one too many", map[string]string{"restart-strategy.type": "failure-rate", "restart-strategy.failure-rate.max-failures-per-interval": "2", "restart-strategy.failure-rate.delay": "1 ms"}, 3, weir.Failed},
+		{"exponential delay", map[string]string{"restart-strategy.type": "exponential-delay", "restart-strategy.exponential-delay.initial-backoff": "1 ms"}, 3, weir.Finished},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, 3, 60)
+			maps.Copy(w.set, test.set)
+			var failures atomic.Int32
+			var e atomic.Pointer[weir.Execution]
+			w.in.poll = func(split, at int) error {
+				x := e.Load()
+				if split == 1 && at >= 50 && x != nil && failures.Load() < test.failures && x.Progress().Checkpoint.Completed > int(failures.Load()) {
+					failures.Add(1)
+					return errTest
+				}
+				return nil
+			}
+			w.in.hold(1, 50)
+			w.in.hold(2, 30) // so that the job does not finish before it has failed
+			e.Store(w.start(context.Background(), 2))
+			go func() {
+				for failures.Load() < test.failures {
+					time.Sleep(time.Millisecond)
+				}
+				w.in.release(2)
+			}()
+			// Split 1 goes on step by step, so that failures come after checkpoints.
+			go func() {
+				for i := 50; i < 180 && failures.Load() < test.failures; i++ {
+					w.in.hold(1, i)
+					time.Sleep(5 * time.Millisecond)
+				}
+				w.in.release(1)
+			}()
+			_, err := w.end(e.Load(), test.status)
+			if failures.Load() != test.failures {
+				t.Fatalf("%d failures, want %d", failures.Load(), test.failures)
+			}
+			if test.status == weir.Failed {
+				contains(t, err, `step "in", subtask`, errTest.Error())
+				w.finish(2) // RETAIN keeps the checkpoints of a failed job
+				return
+			}
+			if n := e.Load().Progress().Restarts; n != int(test.failures) {
+				t.Errorf("%d restarts, want %d", n, test.failures)
+			}
+			w.check()
+		})
+	}
+}
+
+// TestPermanentError shows that an error that a replay must repeat fails the job without a restart.
+func TestPermanentError(t *testing.T) {
+	w := newWorld(t, 2, 30)
+	w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": "100", "restart-strategy.fixed-delay.delay": "0"}
+	w.in.poll = func(_, at int) error {
+		if at == 40 {
+			return source.Permanent(errTest)
+		}
+		return nil
+	}
+	w.in.hold(0, 20)
+	w.in.hold(1, 20)
+	e := w.start(context.Background(), 2)
+	w.checkpoints(e, 1)
+	w.in.release(0)
+	w.in.release(1)
+	_, err := w.end(e, weir.Failed)
+	contains(t, err, errTest.Error())
+	if n := e.Progress().Restarts; n != 0 {
+		t.Errorf("%d restarts", n)
+	}
+	w.in.poll = nil
+	w.finish(1)
+}
+
+// TestRestartWithoutCheckpoint shows that a job that fails before its first checkpoint begins again, and doubles nothing.
+func TestRestartWithoutCheckpoint(t *testing.T) {
+	w := newWorld(t, 2, 30)
+	w.options = []checkpoint.Option{checkpoint.Every(time.Hour)}
+	w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "0"}
+	var failed atomic.Bool
+	w.in.poll = func(_, at int) error {
+		if at == 40 && failed.CompareAndSwap(false, true) {
+			return errTest
+		}
+		return nil
+	}
+	w.finish(2)
+}
+
+// TestStorageFaults shows what a file system that fails does to a job: the message says what happened, the job restarts or fails, and
+// nothing is lost or doubled.
+func TestStorageFaults(t *testing.T) {
+	full := fmt.Errorf("write: %w", syscall.ENOSPC)
+	readOnly := syscall.EACCES
+	tests := []struct {
+		name  string
+		fault fs.Fault
+		want  []string
+	}{
+		{"full disk", fs.Fault{Op: fs.OpWrite, Path: "*", Times: fs.Forever, Err: full}, []string{"no space left on device"}},
+		{"no state file can be made", fs.Fault{Op: fs.OpCreate, Path: "*", Times: fs.Forever, Err: full}, []string{"no space left on device"}},
+		{"read-only folder", fs.Fault{Op: fs.OpMakeDir, Path: "*", Times: fs.Forever, Err: readOnly}, []string{"permission denied"}},
+		{"_metadata cannot be written", fs.Fault{Path: "_metadata", Op: fs.OpPut, Times: fs.Forever, Err: full}, []string{"no space left on device"}},
+		{"_metadata is written but nobody knows", fs.Fault{Path: "_metadata", Op: fs.OpPut, Times: fs.Forever, Err: full, Late: true}, []string{"no space left on device"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, 3, 60)
+			w.set["execution.checkpointing.data-inline-threshold"] = "0" // so that there are files
+			faulty := fs.NewFaulty(w.fs, nil)
+			w.fs = faulty
+			for i := range w.in.splits {
+				w.in.hold(i, 50)
+			}
+			e := w.start(context.Background(), 2)
+			w.checkpoints(e, 2)
+			faulty.Inject(test.fault)
+			for i := range w.in.splits {
+				w.in.hold(i, 100)
+			}
+			_, err := w.end(e, weir.Failed)
+			contains(t, err, append(test.want, "checkpoint")...)
+			faulty.Clear()
+			w.finish(3)
+		})
+	}
+}
+
+// TestTolerated shows that failed checkpoints within the tolerance do no harm, and that what they had prepared is committed later.
+func TestTolerated(t *testing.T) {
+	w := newWorld(t, 3, 60)
+	faulty := fs.NewFaulty(w.fs, nil)
+	w.fs = faulty
+	w.options = []checkpoint.Option{checkpoint.TolerateFailures(1000)}
+	for i := range w.in.splits {
+		w.in.hold(i, 50)
+	}
+	e := w.start(context.Background(), 2)
+	w.checkpoints(e, 1)
+	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Nth: 1, Times: 3, Err: syscall.ENOSPC})
+	for e.Progress().Checkpoint.Failed < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	for i := range w.in.splits {
+		w.in.release(i)
+	}
+	w.end(e, weir.Finished)
+	w.check()
+	if n := e.Progress().Restarts; n != 0 {
+		t.Errorf("%d restarts", n)
+	}
+}
+
+// TestStartOnReadOnly shows that a job whose checkpoint folder cannot be written to does not start, and says why.
+func TestStartOnReadOnly(t *testing.T) {
+	w := newWorld(t, 1, 10)
+	faulty := fs.NewFaulty(w.fs, nil)
+	faulty.Inject(fs.Fault{Times: fs.Forever, Op: fs.OpMakeDir, Err: syscall.EACCES})
+	_, err := weir.StartOn(context.Background(), w.job(1), faulty, w.flags)
+	contains(t, err, "permission denied", "checkpoint directory")
+	w.finish(1)
+}
+
+// TestRetention shows which ends keep which checkpoints.
+func TestRetention(t *testing.T) {
+	tests := []struct {
+		retention string
+		stop      func(*weir.Execution, func())
+		status    weir.Status
+		kept      bool
+	}{
+		{"RETAIN_ON_CANCELLATION", cancelJob, weir.Canceled, true},
+		{"DELETE_ON_CANCELLATION", cancelJob, weir.Canceled, false},
+		{"NO_EXTERNALIZED_CHECKPOINTS", cancelJob, weir.Canceled, false},
+		{"NO_EXTERNALIZED_CHECKPOINTS", suspend, weir.Suspended, true},
+		{"NO_EXTERNALIZED_CHECKPOINTS", abort, weir.Aborted, true},
+		{"DELETE_ON_CANCELLATION", suspend, weir.Suspended, true},
+	}
+	for _, test := range tests {
+		t.Run(test.retention+" "+string(test.status), func(t *testing.T) {
+			w := newWorld(t, 2, 30)
+			w.set["execution.checkpointing.externalized-checkpoint-retention"] = test.retention
+			r := w.upTo(2, 30, test.stop, test.status)
+			if kept := w.metadata(); (len(kept) > 0) != test.kept || (r.Checkpoint != "") != test.kept {
+				t.Errorf("kept %q, result %q: want %v", kept, r.Checkpoint, test.kept)
+			}
+			if test.status == weir.Canceled {
+				_, err := weir.StartOn(context.Background(), w.job(2), w.fs, w.flags)
+				contains(t, err, "fresh")
+				return
+			}
+			w.finish(1)
+			if kept := w.metadata(); len(kept) != 0 {
+				t.Errorf("the finished job has left %q", kept)
+			}
+		})
+	}
+}
+
+// metadata returns the published checkpoints.
+func (w *world) metadata() (names []string) {
+	w.t.Helper()
+	var walk func(dir string)
+	walk = func(dir string) {
+		entries, err := w.fs.List(context.Background(), dir)
+		if err != nil && !errors.Is(err, storage.ErrNotExist) {
+			w.t.Fatal(err)
+		}
+		for _, e := range entries {
+			name := filepath.Join(dir, e.Name)
+			if e.Name == "_metadata" {
+				names = append(names, name)
+			} else if e.Dir {
+				walk(name)
+			}
+		}
+	}
+	walk(w.dir)
+	return names
+}
