@@ -17,19 +17,21 @@ type counting struct {
 func Count[K comparable, T any](in Keyed[K, T], id string, options ...Option) Stream[KV[K, int64]] {
 	return keyedStep(in, id, &counting{}, options, func(o *keyedOp[K, T, KV[K, int64]], copied any) {
 		n := &copied.(*counting).N
-		o.each = func(b *element.Batch[T]) error {
-			c, store := &o.Ctx, o.store
-			keys, refs := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)]
-			for i := range b.Recs {
-				store.Seek(refs[i])
-				count := n.Get() + 1
-				n.Set(count)
-				c.recs = append(c.recs, KV[K, int64]{keys[i], count})
-			}
-			c.ts = append(c.ts, b.TS...)
-			return nil
-		}
+		o.each = func(b *element.Batch[T]) error { return countEach(o, n, b) }
 	})
+}
+
+func countEach[K comparable, T any](o *keyedOp[K, T, KV[K, int64]], n *state.Value[int64], b *element.Batch[T]) error {
+	c, store := &o.Ctx, o.store
+	keys, refs := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)]
+	for i := range keys {
+		store.Seek(refs[i])
+		count := n.Get() + 1
+		n.Set(count)
+		c.recs = append(c.recs, KV[K, int64]{keys[i], count})
+	}
+	c.ts = append(c.ts, b.TS...)
+	return nil
 }
 
 // Reduce combines the records of each key and emits the new result for each record. The first record is the first result.

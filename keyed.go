@@ -34,8 +34,8 @@ func KeyBy[K comparable, T any](in Stream[T], key func(T) K) Keyed[K, T] {
 	return Keyed[K, T]{in: in.with(graph.Hash, program.EdgePayload{Hasher: hasher}), key: key}
 }
 
-// batchHasher returns a function that hashes the keys of a batch. For the most common key types the hash is inlined in its loop, since a
-// call for each record costs more than the hash.
+// batchHasher returns a function that hashes the keys of a batch. The most common key types have loops of their own, since a call for each
+// record costs more than the hash.
 func batchHasher[K comparable, T any](key func(T) K) (func(recs []T, hashes []uint64) error, error) {
 	hash, valid, err := keyhash.Of[K]()
 	if err != nil {
@@ -72,11 +72,14 @@ func batchHasher[K comparable, T any](key func(T) K) (func(recs []T, hashes []ui
 	}, nil
 }
 
+// hashInts collects the keys and hashes them together: calls of plain functions are not inlined in code that is compiled in the user's
+// package.
 func hashInts[K int64 | uint64 | int | int32 | uint32, T any](key func(T) K) func([]T, []uint64) error {
 	return func(recs []T, hashes []uint64) error {
 		for i := range recs {
-			hashes[i] = keyhash.Uint64(uint64(key(recs[i])))
+			hashes[i] = uint64(key(recs[i]))
 		}
+		keyhash.Words(hashes[:len(recs)])
 		return nil
 	}
 }

@@ -57,7 +57,8 @@ type (
 // Process runs a processor over a keyed stream. The id is what the processor's state is found by.
 func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[K, In, Out], options ...Option) Stream[Out] {
 	return keyedStep(in, id, p, options, func(o *keyedOp[K, In, Out], copied any) {
-		o.each = o.processEach(copied.(Processor[K, In, Out]))
+		p := copied.(Processor[K, In, Out])
+		o.each = func(b *element.Batch[In]) error { return o.processEach(p, b) }
 	})
 }
 
@@ -118,16 +119,16 @@ type keyedOp[K comparable, In, Out any] struct {
 	layout    *heap.Layout
 	store     *heap.Store[K]
 	each      func(b *element.Batch[In]) error
-	keys      []K
+	part      element.Batch[In] // the part of a batch that is being handled
+	keys      []K               // of its records, as refs
 	refs      []heap.Ref
 	processor any
 	onTimer   func(c *Ctx[K, Out], t *Timer) error
 	timers    []*Timer
-	split     int
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
-	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor}
+	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch)}
 	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
 	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
 	o.sides = sidesOf(processor)
@@ -183,18 +184,32 @@ func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) err
 	return o.store.Restore(k, r)
 }
 
-// Push handles a batch.
+// keyedBatch is the number of records that are handled at a time: what is known of them, and their results, then stays in the first-level
+// cache until it is used.
+const keyedBatch = 256
+
+// Push handles a batch, which may be larger than keyedBatch.
 func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
-	n := len(b.Recs)
-	if cap(o.keys) < n {
-		o.keys, o.refs = make([]K, n), make([]heap.Ref, n)
+	recs, ts, hashes := b.Recs, b.TS[:len(b.Recs)], b.Hash[:len(b.Recs)]
+	for len(recs) > 0 {
+		n := min(len(recs), keyedBatch)
+		o.part = element.Batch[In]{Recs: recs[:n], TS: ts[:n], Hash: hashes[:n], Split: b.Split}
+		if err := o.handle(&o.part); err != nil {
+			return err
+		}
+		recs, ts, hashes = recs[n:], ts[n:], hashes[n:]
 	}
-	keys, refs, keyOf := o.keys[:n], o.refs[:n], o.keyOf
+	o.part = element.Batch[In]{}
+	return nil
+}
+
+func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
+	n, keyOf := len(b.Recs), o.keyOf
+	keys, refs := o.keys[:n], o.refs[:n]
 	for i := range b.Recs {
 		keys[i] = keyOf(b.Recs[i])
 	}
 	o.store.Resolve(keys, b.Hash, refs)
-	o.split = b.Split
 	err := o.each(b)
 	o.store.EndBatch()
 	if err != nil {
@@ -203,30 +218,31 @@ func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
 	return o.flush(b.Split)
 }
 
-// processEach returns the loop that calls a processor for each record.
-func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out]) func(b *element.Batch[In]) error {
-	return func(b *element.Batch[In]) (err error) {
-		defer o.rescue(&err)
-		c, store, sides := &o.Ctx, o.store, len(o.sides) > 0
-		keys, refs, ts := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)], b.TS[:len(b.Recs)]
-		for i := range b.Recs {
-			c.key, c.at = keys[i], ts[i]
-			store.Seek(refs[i])
-			if err := p.On(c, b.Recs[i]); err != nil {
-				o.cut()
-				return o.fault(err, true)
-			}
-			if len(c.recs) > len(c.ts) || sides {
-				o.stamp(c.at)
-				if len(c.recs) >= emitBatch {
-					if err := o.flush(b.Split); err != nil {
-						return err
-					}
-				}
+// processEach calls a processor for each record. It is a method and no closure, because the compiler does not inline calls in a closure
+// whose maker is itself inlined.
+func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out], b *element.Batch[In]) (err error) {
+	defer o.rescue(&err)
+	c, store, sides := &o.Ctx, o.store, len(o.sides) > 0
+	keys, refs, ts := o.keys[:len(b.Recs)], o.refs[:len(b.Recs)], b.TS[:len(b.Recs)]
+	for i := range b.Recs {
+		c.key, c.at = keys[i], ts[i]
+		store.Seek(refs[i])
+		if err := p.On(c, b.Recs[i]); err != nil {
+			o.cut()
+			return o.fault(err, true)
+		}
+		if len(c.recs) == len(c.ts)+1 && !sides { // what most processors do, without a call
+			c.ts = append(c.ts, c.at)
+		} else {
+			o.stamp(c.at)
+		}
+		if len(c.recs) >= emitBatch {
+			if err := o.flush(b.Split); err != nil {
+				return err
 			}
 		}
-		return nil
 	}
+	return nil
 }
 
 // rescue turns a panic of the user's code into an error that names the key.

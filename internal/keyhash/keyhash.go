@@ -33,6 +33,13 @@ func fold(a, b uint64) uint64 {
 // Uint64 returns the hash of one word. Integers of every width are widened to it, signed ones with their sign.
 func Uint64(x uint64) uint64 { return fold(fold(x^seed, mulA)^x, mulB) }
 
+// Words replaces each word by its hash.
+func Words(words []uint64) {
+	for i, x := range words {
+		words[i] = Uint64(x)
+	}
+}
+
 // Pair returns the hash of two words.
 func Pair(a, b uint64) uint64 { return fold(fold(a^seed, mulA^b)^a^bits.RotateLeft64(b, 32), mulB) }
 

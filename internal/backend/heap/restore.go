@@ -285,7 +285,7 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, *key, g+int(s.first))
 		}
 		if t.index.candidate(uint32(h)) != 0 {
-			if _, twice := t.find(*key, uint32(h)); twice {
+			if _, twice := s.find(t, *key, uint32(h)); twice {
 				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, *key)
 			}
 		}

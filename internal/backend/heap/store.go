@@ -10,32 +10,36 @@ import (
 )
 
 // core is what does not depend on the type of the key.
+//
+// What runs for every record and does not need the key's type is written here and not in Store: the code of a generic type is compiled
+// in the user's package, where calls of plain functions of this package are not inlined.
 type core struct {
-	layout   *Layout
-	groups   keygroup.Range
-	arena    *arena
-	clock    clock
-	cur      Cursor
-	shape    *shape
-	rowsOf   func(group uint32) *rows
-	hashOf   func(rowID) uint64
-	doubtful []rowID // rows that may have no state left
-	scratch  []byte
-	timers   [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
+	layout *Layout
+	groups keygroup.Range
+	first  uint32 // key group of tables[0]
+	tables []table
+	// maxParallelism is the number of all key groups.
+	maxParallelism uint64
+	touched        uintptr // keeps touch from being optimised away
+	arena          *arena
+	clock          clock
+	cur            Cursor
+	shape          *shape
+	rowsOf         func(group uint32) *rows
+	hashOf         func(rowID) uint64
+	doubtful       []rowID // rows that may have no state left
+	scratch        []byte
+	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
 type Store[K comparable] struct {
 	core
-	maxParallelism uint64
-	first          uint32 // key group of tables[0]
-	tables         []table[K]
-	hash           func(*K) uint64
-	touched        uintptr // keeps touch from being optimised away
+	hash func(*K) uint64
 }
 
 // table holds the rows of one key group.
-type table[K comparable] struct {
+type table struct {
 	index index
 	rows  rows
 }
@@ -53,15 +57,20 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 	}
 	l.finish()
 	s := &Store[K]{
-		core:           core{layout: l, groups: groups, arena: newArena(), clock: clock{now: 1}},
-		maxParallelism: uint64(maxParallelism),
-		first:          uint32(groups.First),
-		tables:         make([]table[K], groups.Len()),
-		hash:           hash,
+		core: core{
+			layout:         l,
+			groups:         groups,
+			first:          uint32(groups.First),
+			tables:         make([]table, groups.Len()),
+			maxParallelism: uint64(maxParallelism),
+			arena:          newArena(),
+			clock:          clock{now: 1},
+		},
+		hash: hash,
 	}
 	s.shape = newShape(l.row, l.pointerFree, s.arena, &s.clock)
 	for i := range s.tables {
-		s.tables[i] = table[K]{index: newIndex(s.arena), rows: rows{sh: s.shape}}
+		s.tables[i] = table{index: newIndex(s.arena), rows: rows{sh: s.shape}}
 	}
 	s.rowsOf = func(group uint32) *rows { return &s.tables[group].rows }
 	s.hashOf = func(r rowID) uint64 { return hash((*K)(s.tables[r.group].rows.at(r.id))) }
@@ -82,66 +91,90 @@ func (s *core) attach() {
 	}
 }
 
+// resolveAtOnce is the number of keys that are looked up together: enough for their cache misses to overlap, and few, because a key that
+// is new is looked up a second time wherever it comes again among them.
+const resolveAtOnce = 64
+
 // Resolve finds the rows of a batch's keys, and makes those that are not there. hashes holds the keys' hashes, refs receives the rows; all
-// are of one length. It takes two passes, first over the index, then over the rows, so that the cache misses of different keys overlap.
+// are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap.
 func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
-	hashes, refs = hashes[:len(keys)], refs[:len(keys)]
+	for len(keys) > 0 {
+		n := min(len(keys), resolveAtOnce)
+		s.candidates(hashes[:n], refs[:n])
+		for j := range keys[:n] {
+			if r := &refs[j]; r.row == nil || *(*K)(r.row) != keys[j] {
+				*r = s.findOrInsert(keys[j], hashes[j], r.group)
+			}
+		}
+		keys, hashes, refs = keys[n:], hashes[n:], refs[n:]
+	}
+}
+
+// candidates finds for each hash the first row in the index that may be meant; the row is nil if there is none.
+func (s *core) candidates(hashes []uint64, refs []Ref) {
+	tables, size := s.tables, s.shape.size
 	for j, h := range hashes {
 		g := s.groupOf(h)
-		refs[j].group = g
-		refs[j].id = s.tables[g].index.candidate(uint32(h))
-	}
-	if len(s.layout.keyStrings) > 0 {
-		s.touch(refs)
+		refs[j].group, refs[j].id = g, tables[g].index.candidate(uint32(h))
 	}
 	for j := range refs {
 		r := &refs[j]
-		t := &s.tables[r.group]
-		if r.id != 0 {
-			sl, k := t.rows.place(r.id - 1)
-			row := unsafe.Add(sl.base, uintptr(r.id-1-sl.first)*s.shape.size)
-			if *(*K)(row) == keys[j] {
-				r.id--
-				r.row, r.page = row, &sl.pages[k]
-				continue
-			}
+		if r.id == 0 {
+			r.row = nil
+			continue
 		}
-		r.id = s.findOrInsert(keys[j], hashes[j], r.group)
-		r.row, r.page = t.rows.at(r.id), t.rows.page(r.id)
+		r.id--
+		sl, k := tables[r.group].rows.place(r.id)
+		r.row, r.page = unsafe.Add(sl.base, uintptr(r.id-sl.first)*size), &sl.pages[k]
+	}
+	if len(s.layout.keyStrings) > 0 {
+		s.touch(refs)
 	}
 }
 
 // touch loads the rows of all candidates into the cache. It pays where comparing a key takes a second miss, for the bytes of a string, which
 // would leave too little room for the misses of other rows to overlap.
-func (s *Store[K]) touch(refs []Ref) {
+func (s *core) touch(refs []Ref) {
 	var sum uintptr
 	for j := range refs {
-		if r := &refs[j]; r.id != 0 {
-			sum += *(*uintptr)(s.tables[r.group].rows.at(r.id - 1))
+		if row := refs[j].row; row != nil {
+			sum += *(*uintptr)(row)
 		}
 	}
 	s.touched = sum
 }
 
 // groupOf returns the table of a hash. The rule is keygroup.Of's.
-func (s *Store[K]) groupOf(hash uint64) uint32 {
+func (s *core) groupOf(hash uint64) uint32 {
 	return uint32((hash>>32)*s.maxParallelism>>32) - s.first
 }
 
-func (s *Store[K]) findOrInsert(key K, hash uint64, group uint32) uint32 {
-	t := &s.tables[group]
-	if id, ok := t.find(key, uint32(hash)); ok {
-		return id
+func (s *Store[K]) findOrInsert(key K, hash uint64, group uint32) Ref {
+	if id, ok := s.find(&s.tables[group], key, uint32(hash)); ok {
+		return s.refOf(group, id)
 	}
-	id := t.rows.insert()
-	*(*K)(t.rows.at(id)) = key
-	cloneStrings(t.rows.at(id), s.layout.keyStrings)
-	t.index.add(uint32(hash), id)
-	s.doubtful = append(s.doubtful, rowID{group, id})
-	return id
+	r := s.insert(group, uint32(hash))
+	*(*K)(r.row) = key
+	cloneStrings(r.row, s.layout.keyStrings)
+	return r
 }
 
-func (t *table[K]) find(key K, tag uint32) (id uint32, ok bool) {
+// insert enters a zero row, whose key is the caller's to set.
+func (s *core) insert(group, tag uint32) Ref {
+	t := &s.tables[group]
+	id := t.rows.insert()
+	t.index.add(tag, id)
+	s.doubtful = append(s.doubtful, rowID{group, id})
+	return s.refOf(group, id)
+}
+
+func (s *core) refOf(group, id uint32) Ref {
+	rows := &s.tables[group].rows
+	sl, k := rows.place(id)
+	return Ref{rows.at(id), &sl.pages[k], id, group}
+}
+
+func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 	for i := int(tag >> t.index.shift); t.index.slots[i] != 0; i++ {
 		e := t.index.slots[i]
 		if uint32(e>>32) == tag && *(*K)(t.rows.at(uint32(e) - 1)) == key {

@@ -37,9 +37,17 @@ func BatchSize[T any]() int {
 
 // sender collects the records for one channel.
 type sender[T any] struct {
-	ch    *Channel
+	ch *Channel
+	// cur has all its room as its length, so that a record is stored by its index; n of it is in use.
 	cur   *element.Batch[T]
+	n     int
 	since time.Time // when FlushIdle first saw the records of cur
+}
+
+// open makes a batch that holds nothing ready to be filled.
+func (s *sender[T]) open(b *element.Batch[T]) {
+	b.Recs, b.TS, b.Hash = b.Recs[:cap(b.Recs)], b.TS[:cap(b.TS)], b.Hash[:cap(b.Hash)]
+	s.cur, s.n = b, 0
 }
 
 // base is what all outputs have in common.
@@ -52,15 +60,17 @@ type base[T any] struct {
 func newBase[T any](channels []*Channel, keyed bool) base[T] {
 	b := base[T]{size: BatchSize[T](), keyed: keyed}
 	for _, ch := range channels {
-		b.senders = append(b.senders, sender[T]{ch: ch, cur: newBatch[T](b.size, keyed)})
+		s := sender[T]{ch: ch}
+		s.open(newBatch[T](b.size, keyed))
+		b.senders = append(b.senders, s)
 	}
 	return b
 }
 
 func newBatch[T any](size int, keyed bool) *element.Batch[T] {
-	b := &element.Batch[T]{Recs: make([]T, 0, size), TS: make([]int64, 0, size)}
+	b := &element.Batch[T]{Recs: make([]T, size), TS: make([]int64, size)}
 	if keyed {
-		b.Hash = make([]uint64, 0, size)
+		b.Hash = make([]uint64, size)
 	}
 	return b
 }
@@ -92,7 +102,7 @@ func (o *base[T]) FlushIdle(now time.Time) {
 	for i := range o.senders {
 		s := &o.senders[i]
 		switch {
-		case len(s.cur.Recs) == 0:
+		case s.n == 0:
 		case s.since.IsZero():
 			s.since = now
 		case now.Sub(s.since) >= patience && s.ch.starved():
@@ -103,25 +113,28 @@ func (o *base[T]) FlushIdle(now time.Time) {
 
 // send hands the sender's batch over, if it holds anything, and provides the next one.
 func (o *base[T]) send(s *sender[T]) {
-	if len(s.cur.Recs) == 0 {
+	if s.n == 0 {
 		return
 	}
-	free := s.ch.send(element.Message{Batch: s.cur})
+	b, n := s.cur, s.n
+	b.Recs, b.TS = b.Recs[:n], b.TS[:n]
+	if o.keyed {
+		b.Hash = b.Hash[:n]
+	}
+	next, ok := s.ch.send(element.Message{Batch: b}).(*element.Batch[T])
+	if !ok {
+		next = newBatch[T](o.size, o.keyed)
+	}
+	s.open(next)
 	s.since = time.Time{}
-	if next, ok := free.(*element.Batch[T]); ok {
-		s.cur = next
-		return
-	}
-	s.cur = newBatch[T](o.size, o.keyed)
 }
 
 // add copies records to a sender's batch, and sends as often as it is full.
 func (o *base[T]) add(s *sender[T], recs []T, ts []int64) {
 	for len(recs) > 0 {
-		n := min(len(recs), o.size-len(s.cur.Recs))
-		s.cur.Recs = append(s.cur.Recs, recs[:n]...)
-		s.cur.TS = append(s.cur.TS, ts[:n]...)
-		if len(s.cur.Recs) >= o.size {
+		n := copy(s.cur.Recs[s.n:], recs)
+		copy(s.cur.TS[s.n:], ts[:n])
+		if s.n += n; s.n == o.size {
 			o.send(s)
 		}
 		recs, ts = recs[n:], ts[n:]
@@ -234,14 +247,14 @@ func (o *Hash[T]) Push(b *element.Batch[T]) error {
 	if err := o.hash(b.Recs, hashes); err != nil {
 		return err
 	}
-	ts, maxP, target := b.TS[:len(b.Recs)], o.maxP, o.target
+	recs, ts, maxP, target, size := b.Recs[:len(hashes)], b.TS[:len(hashes)], o.maxP, o.target, o.size
 	for i, h := range hashes {
 		s := &o.senders[target[h>>32*maxP>>32]]
-		c := s.cur
-		c.Recs = append(c.Recs, b.Recs[i])
-		c.TS = append(c.TS, ts[i])
-		c.Hash = append(c.Hash, h)
-		if len(c.Recs) >= o.size {
+		c, n := s.cur, s.n
+		c.Recs[n] = recs[i]
+		c.TS[n] = ts[i]
+		c.Hash[n] = h
+		if s.n = n + 1; n+1 == size {
 			o.send(s)
 		}
 	}
