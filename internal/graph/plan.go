@@ -52,7 +52,7 @@ func (p *Plan) place(n *Node, d Defaults) {
 	if v := p.chainFor(n, parallelism); v != nil && !d.NoChaining {
 		v.Nodes = append(v.Nodes, n)
 		p.byNode[n] = v
-		if n.MaxParallelism != 0 {
+		if n.MaxParallelism != 0 && !v.Nodes[0].Keyed { // the key groups of the head are not changed by who follows
 			v.MaxParallelism, v.ExplicitMax = n.MaxParallelism, true
 		}
 		return
