@@ -76,6 +76,9 @@ func newBatch[T any](size int, keyed bool) *element.Batch[T] {
 }
 
 func (o *base[T]) Event(e element.Event) error {
+	if e.Kind == element.SplitEnd {
+		return nil // of no interest to other tasks
+	}
 	for i := range o.senders {
 		o.send(&o.senders[i])
 		o.senders[i].ch.send(element.Message{Event: e})
