@@ -227,7 +227,11 @@ func (m *master) completed(a coordinator.Completed) {
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
 	m.progress.failed(s)
-	m.logger.Warn(fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
+	level := slog.LevelWarn
+	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
+		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong
+	}
+	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
 	}
