@@ -87,9 +87,16 @@ func arg[V any](a *Args, d argument, value V, parse func(string) (V, error)) V {
 	case d.kind == "":
 		a.fail("flag -%s: %q is neither true nor false", d.name, g.value)
 	default:
-		a.fail("flag -%s: %q is no %s such as %s", d.name, g.value, d.kind, example(d))
+		a.fail("flag -%s: %q is not %s such as %s", d.name, g.value, withArticle(d.kind), example(d))
 	}
 	return value
+}
+
+func withArticle(kind string) string {
+	if kind == "integer" {
+		return "an integer"
+	}
+	return "a " + kind
 }
 
 // example returns a value that a flag could have.

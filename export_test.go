@@ -28,5 +28,23 @@ func StartOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (*Ex
 	return &Execution{e}, nil
 }
 
+// StartSimulated starts a job that a scheduler runs.
+func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Scheduler, now func() time.Time) (*Execution, error) {
+	cfg, _, err := config.Load(j.settings)
+	if err != nil {
+		return nil, err
+	}
+	p := cfg.Parallelism()
+	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
+	if err != nil {
+		return nil, err
+	}
+	e, err := local.Start(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Logger: j.logger, FS: fs, Now: now, Scheduler: s})
+	if err != nil {
+		return nil, err
+	}
+	return &Execution{e}, nil
+}
+
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }

@@ -110,7 +110,7 @@ func (p *sums) OnTimer(c *weir.Ctx[int, string], _ *weir.Timer) error {
 	for n := range p.Old.All() {
 		all += n
 	}
-	if all != p.Sum.Get() || p.Old.Len() != p.Set.Len() || p.Old.Len() != len(p.Str.Get()) {
+	if all != p.Sum.Get() || p.Old.Len() < p.Set.Len() || p.Old.Len() != len(p.Str.Get()) {
 		return fmt.Errorf("states differ: %d, %d, %d, %d, %d", all, p.Sum.Get(), p.Old.Len(), p.Set.Len(), len(p.Str.Get()))
 	}
 	c.Emit(fmt.Sprintf("key %d in all %d", c.Key(), all))
@@ -526,4 +526,263 @@ func (w *world) metadata() (names []string) {
 	}
 	walk(w.dir)
 	return names
+}
+
+// TestLateStaysLate shows that a record that was late before a restore is late after it: event time goes on where it was, before the first
+// record is read.
+func TestLateStaysLate(t *testing.T) {
+	in := &tape[event]{splits: [][]event{{{"a", 1}, {"a", 30}, {"a", 2}, {"a", 31}}}}
+	out, files, dir := memory.Collect[string](), fs.NewMemory(), t.TempDir()
+	passed := make(chan struct{}, 10)
+	start := func(ctx context.Context) *weir.Execution {
+		j := newJob(t, 1)
+		j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Dir(dir))
+		weir.To(weir.Map(windows(weir.From(j, "in", in)), func(s string) string { passed <- struct{}{}; return s }), "out", out)
+		e, err := weir.StartOn(ctx, j, files, local.Flags{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	in.hold(0, 2)
+	ctx, cancel := context.WithCancel(context.Background())
+	e := start(ctx)
+	<-passed
+	cancel()
+	if r, err := e.Wait(); r.Status != weir.Suspended {
+		t.Fatalf("%v, %v", r, err)
+	}
+	in.release(0)
+	if r, err := start(context.Background()).Wait(); r.Status != weir.Finished {
+		t.Fatalf("%v, %v", r, err)
+	}
+	equal(t, slices.Sorted(slices.Values(out.Records())), []string{"a [0,10) 1", "a [30,40) 2"})
+}
+
+// TestFinishedSubtasks shows a job one of whose source subtasks has finished long before the other: checkpoints go on, the job can be
+// stopped and killed in that state, also before the finished subtask's last checkpoint, and goes on at another parallelism.
+func TestFinishedSubtasks(t *testing.T) {
+	for name, stop := range map[string]func(*weir.Execution, func()){"suspended": suspend, "aborted": abort, "aborted at once": abort} {
+		for _, parallelism := range []int{1, 2, 3} {
+			t.Run(fmt.Sprintf("%s, then %d", name, parallelism), func(t *testing.T) {
+				w := newWorld(t, 2, 40)
+				w.in.together = false
+				w.in.hold(1, 30) // split 0 is read to its end
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				e := w.start(ctx, 2)
+				if name == "aborted at once" {
+					for e.Progress().Steps[0].Out < 60+15 {
+						time.Sleep(100 * time.Microsecond)
+					}
+				} else {
+					w.checkpoints(e, 4) // the first subtask has ended after the second
+				}
+				stop(e, cancel)
+				w.end(e, map[bool]weir.Status{true: weir.Suspended, false: weir.Aborted}[name == "suspended"])
+				w.in.hold(1, 60)
+				w.upTo(parallelism, 60, func(e *weir.Execution, cancel func()) {
+					w.in.release(0) // it has been read already, if it is known to be
+					w.checkpoints(e, 2)
+					stop(e, cancel)
+				}, map[bool]weir.Status{true: weir.Suspended, false: weir.Aborted}[name == "suspended"])
+				w.finish(2)
+			})
+		}
+	}
+}
+
+// TestKillAtTheEnd shows that a job that is ended between the end of its data and the final checkpoint goes on and finishes, and that one
+// whose final checkpoint is complete but not committed commits.
+func TestKillAtTheEnd(t *testing.T) {
+	w := newWorld(t, 2, 20)
+	hold := newSlowSink(w.out)
+	w.sink = hold
+	e := w.start(context.Background(), 2)
+	<-hold.entered // a commit is under way
+	for i := range 3 {
+		e.Abort()
+		close(hold.release)
+		w.end(e, weir.Aborted)
+		hold = newSlowSink(w.out)
+		w.sink = hold
+		if i == 2 {
+			break
+		}
+		e = w.start(context.Background(), 1+i)
+		<-hold.entered
+	}
+	close(hold.release)
+	w.finish(2)
+}
+
+// slowSink commits only when it is let.
+type slowSink struct {
+	*memory.Collector[string]
+	entered chan struct{} // closed when the first commit begins
+	release chan struct{}
+	first   atomic.Bool
+}
+
+func newSlowSink(c *memory.Collector[string]) *slowSink {
+	return &slowSink{Collector: c, entered: make(chan struct{}), release: make(chan struct{})}
+}
+
+func (s *slowSink) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
+	c, err := s.Collector.Committer(ctx, env)
+	return &slowCommitter{c, s}, err
+}
+
+type slowCommitter struct {
+	sink.Committer
+	sink *slowSink
+}
+
+func (c *slowCommitter) Commit(ctx context.Context, id int64, pending [][]byte) error {
+	if c.sink.first.CompareAndSwap(false, true) {
+		close(c.sink.entered)
+	}
+	select {
+	case <-c.sink.release:
+		return c.Committer.Commit(ctx, id, pending)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestSlowCommit shows that a commit that takes long does not stop checkpoints, and that a stop waits for it.
+func TestSlowCommit(t *testing.T) {
+	w := newWorld(t, 2, 40)
+	slow := newSlowSink(w.out)
+	w.sink = slow
+	w.in.hold(0, 30)
+	w.in.hold(1, 30)
+	ctx, cancel := context.WithCancel(context.Background())
+	e := w.start(ctx, 2)
+	<-slow.entered
+	w.checkpoints(e, 3)
+	cancel()
+	select {
+	case <-e.Done():
+		t.Error("the job has stopped before its commits were done")
+	case <-time.After(30 * time.Millisecond):
+	}
+	close(slow.release)
+	w.end(e, weir.Suspended)
+	if n := len(w.out.Records()); n < 30 {
+		t.Errorf("%d records are committed", n)
+	}
+	w.finish(2)
+}
+
+// TestCheckpointTimeout shows that a checkpoint whose barrier is stuck behind a busy step times out, fails the job when none may fail, and
+// that nothing is lost.
+func TestCheckpointTimeout(t *testing.T) {
+	for _, tolerable := range []int{0, 1000} {
+		w := newWorld(t, 2, 40)
+		w.options = []checkpoint.Option{checkpoint.Timeout(20 * time.Millisecond), checkpoint.TolerateFailures(tolerable)}
+		w.in.hold(0, 30)
+		w.in.hold(1, 30)
+		e := w.start(context.Background(), 2)
+		w.checkpoints(e, 1)
+		var stuck atomic.Bool
+		go_on := make(chan struct{})
+		w.in.poll = nil
+		w.in.mu.Lock()
+		w.in.poll = func(int, int) error {
+			if stuck.CompareAndSwap(false, true) {
+				<-go_on
+			}
+			return nil
+		}
+		w.in.mu.Unlock()
+		w.in.hold(0, 60)
+		if tolerable == 0 {
+			go func() {
+				for e.Progress().Checkpoint.Failed == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				close(go_on)
+			}()
+			_, err := w.end(e, weir.Failed)
+			contains(t, err, "heckpoint expired")
+			w.finish(2)
+			continue
+		}
+		for e.Progress().Checkpoint.Failed < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		close(go_on)
+		w.checkpoints(e, 1)
+		w.in.release(0)
+		w.in.release(1)
+		w.end(e, weir.Finished)
+		w.check()
+	}
+}
+
+// TestJobManagerStorage shows checkpoints without files of state: a state above the limit fails clearly; with a directory they can be resumed,
+// without one a restart in the process works and nothing else.
+func TestJobManagerStorage(t *testing.T) {
+	t.Run("too large", func(t *testing.T) {
+		w := newWorld(t, 1, 40)
+		w.options = []checkpoint.Option{checkpoint.Storage(checkpoint.JobManager), checkpoint.MaxStateSize(100)}
+		_, err := w.end(w.start(context.Background(), 1), weir.Failed)
+		contains(t, err, "checkpoint", "100 bytes")
+	})
+	t.Run("resumed", func(t *testing.T) {
+		w := newWorld(t, 2, 40)
+		w.options = []checkpoint.Option{checkpoint.Storage(checkpoint.JobManager)}
+		w.upTo(2, 50, suspend, weir.Suspended)
+		w.upTo(1, 90, abort, weir.Aborted)
+		w.finish(3)
+	})
+	t.Run("in memory", func(t *testing.T) {
+		w := newWorld(t, 2, 40)
+		w.options = []checkpoint.Option{checkpoint.Storage(checkpoint.JobManager), checkpoint.Dir("")}
+		w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "0"}
+		var e atomic.Pointer[weir.Execution]
+		var failed atomic.Bool
+		w.in.poll = func(_, at int) error {
+			if x := e.Load(); at > 50 && x != nil && x.Progress().Checkpoint.Completed > 1 && failed.CompareAndSwap(false, true) {
+				return errTest
+			}
+			return nil
+		}
+		w.in.hold(0, 50)
+		w.in.hold(1, 50)
+		e.Store(w.start(context.Background(), 2))
+		w.checkpoints(e.Load(), 2)
+		w.in.release(0)
+		w.in.release(1)
+		w.end(e.Load(), weir.Finished)
+		w.check()
+		if !failed.Load() {
+			t.Error("nothing has failed")
+		}
+	})
+}
+
+// textual has the state of sums with another type.
+type textual struct {
+	Sum state.Value[string] `state:"sum"`
+	Old state.List[int]     `state:"old"`
+}
+
+func (p *textual) On(*weir.Ctx[int, string], reading) error { return nil }
+
+// TestChangedStateType shows that a checkpoint with another type of a state is refused, naming state, field and both types.
+func TestChangedStateType(t *testing.T) {
+	w := newWorld(t, 2, 40)
+	w.upTo(2, 30, suspend, weir.Suspended)
+	j := newJob(t, 2)
+	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Dir(w.dir))
+	keyed := weir.KeyBy(weir.From(j, "in", w.in), func(r reading) int { return r.Key })
+	weir.To(weir.Process(keyed, "sums", &textual{}), "out", w.out)
+	e, err := weir.StartOn(context.Background(), j, w.fs, w.flags)
+	if err == nil {
+		_, err = e.Wait()
+	}
+	contains(t, err, "sum", "int", "string")
+	w.finish(2) // the refusal has damaged nothing
 }

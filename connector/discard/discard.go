@@ -17,8 +17,9 @@ func Sink[T any]() *Counter[T] { return &Counter[T]{} }
 // Count returns how many records were written by all subtasks, also those that a restart has repeated. Any goroutine may call it.
 func (c *Counter[T]) Count() int64 { return c.n.Load() }
 
-// Location is empty: there is nothing to compare.
-func (c *Counter[T]) Location() string { return "" }
+// Location tells it from a sink without a place of its own, such as one that prints. A job that was started with it and now writes to a
+// file is refused: what came before would be missing there.
+func (c *Counter[T]) Location() string { return "nowhere" }
 
 // Writer returns the writer of one subtask.
 func (c *Counter[T]) Writer(context.Context, sink.WriterEnv, [][]byte) (sink.Writer[T], error) {

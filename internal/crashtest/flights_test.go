@@ -33,7 +33,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	build := exec.Command("go", "build", "-o", executable, "github.com/weirstream/weir/examples/flights")
+	build := exec.Command("go", append(buildArgs, "-o", executable, "github.com/weirstream/weir/examples/flights")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build examples/flights: %v\n%s", err, out)
 		return 1
@@ -88,7 +88,7 @@ func checkRows(t *testing.T, dir string) {
 	}
 }
 
-// finish runs the job to its end, as fast as it can, and compares its rows.
+// finish runs the job to its end, as fast as it can, compares its rows, and checks that no file of a killed process has stayed.
 func finish(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	code, log := flights(dir, "--rate", "0").Run(t, args...)
@@ -96,6 +96,9 @@ func finish(t *testing.T, dir string, args ...string) {
 		t.Fatalf("the last run: exit code %d, want 0:\n%s", code, log)
 	}
 	checkRows(t, dir)
+	if left := glob(filepath.Join(dir, "*", ".part-*")); len(left) > 0 {
+		t.Errorf("files that are not committed are left: %v", left)
+	}
 }
 
 // checkpoints returns the directories of the complete checkpoints below an output folder, in order of their ids.

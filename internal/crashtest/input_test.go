@@ -110,7 +110,7 @@ func TestBadRow(t *testing.T) {
 	p := flights(dir, "--rate", "20000", "--input", path)
 	says := []string{fmt.Sprintf("flights.csv:%d: ", bad+2), "distance", "not a whole number"}
 	log := checkRun(t, p, 1, says...)
-	if strings.Contains(log, "restarts") {
+	if strings.Contains(log, "the job restarts") {
 		t.Errorf("the job has tried again what must fail again:\n%s", log)
 	}
 	checkSome(t, dir, want)

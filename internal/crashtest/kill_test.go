@@ -1,10 +1,8 @@
 package crashtest_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -112,28 +110,4 @@ func killAndCompare(t *testing.T, kills int, parallelism func(*rand.Rand) string
 		t.Error("no run has resumed from a checkpoint")
 	}
 	finish(t, dir, "-p", parallelism(random))
-}
-
-// TestEveryRunMakesProgress kills the job right after each of its checkpoints: it must come to its end all the same.
-func TestEveryRunMakesProgress(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
-	t.Parallel()
-	dir := t.TempDir()
-	for run := 0; ; run++ {
-		p := flights(dir, "--rate", "400000").Start(t, "-p", strconv.Itoa(1+run%2))
-		if !p.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", 1)) {
-			if code := p.Wait(); code != 0 {
-				t.Fatalf("run %d: exit code %d:\n%s", run, code, p.Log())
-			}
-			t.Log(fmt.Sprint(run, " runs were killed"))
-			break
-		}
-		p.Kill()
-		if run > 500 {
-			t.Fatalf("no end after %d runs; the last one wrote:\n%s", run, p.Log())
-		}
-	}
-	checkRows(t, dir)
 }

@@ -81,7 +81,7 @@ func TestUsage(t *testing.T) {
 		{"option", []string{"-D", "execution.checkpointing.intervall=5s"}, []string{"execution.checkpointing.intervall", "5s", "-D", "did you mean execution.checkpointing.interval?"}},
 		{"option's value", []string{"-D", "execution.checkpointing.timeout=soon"}, []string{"execution.checkpointing.timeout", "soon", "-D"}},
 		{"not available yet", []string{"-D", "state.backend=rocksdb"}, []string{"state.backend", "rocksdb", "not available yet"}},
-		{"number", []string{"--rate", "fast"}, []string{"-rate", "fast", "a number"}},
+		{"number", []string{"--rate", "fast"}, []string{"-rate", "fast", "number"}},
 		{"rate", []string{"--rate", "-1"}, []string{"Rate(-1)"}},
 		{"missing file", []string{"--input", "no-such.csv"}, []string{"-input", "no-such.csv"}},
 		{"argument", []string{"flights.csv"}, []string{"flights.csv"}},

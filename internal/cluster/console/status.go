@@ -200,9 +200,13 @@ func (s *Status) account() (lines []string) {
 		}
 	}
 	c := s.Progress.Checkpoint
-	done := fmt.Sprintf("  %s completed, %d failed; %s", plural(c.Completed, "checkpoint"), c.Failed, plural(s.Progress.Restarts, "restart"))
+	done := fmt.Sprintf("  %s completed, %d failed", plural(c.Completed, "checkpoint"), c.Failed)
 	if c.Completed > 0 {
-		done += fmt.Sprintf("; the last checkpoint, %d: %s in %s", c.LastID, size(c.LastBytes), span(c.LastDuration))
+		done += fmt.Sprintf("; the last one, %d: %s in %s", c.LastID, size(c.LastBytes), span(c.LastDuration))
 	}
-	return append(lines, done)
+	lines = append(lines, done)
+	if n := s.Progress.Restarts; n > 0 {
+		lines = append(lines, "  "+plural(n, "restart"))
+	}
+	return lines
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"time"
 
 	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -16,8 +14,6 @@ import (
 	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/storage"
 )
-
-func (m *master) random() float64 { return rand.Float64() }
 
 // perform does what the coordinator has decided.
 func (m *master) perform() {
@@ -61,15 +57,13 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.DiscardState:
 		m.discardState(a)
 	case coordinator.ArmTimer:
-		m.timers[a.Timer] = time.AfterFunc(a.After, func() {
-			m.post(func() {
-				delete(m.timers, a.Timer)
-				m.coordinator.TimerFired(a.Timer, m.Now())
-			})
+		m.timers[a.Timer] = m.after(a.After, func() {
+			delete(m.timers, a.Timer)
+			m.coordinator.TimerFired(a.Timer, m.Now())
 		})
 	case coordinator.DisarmTimer:
-		if t := m.timers[a.Timer]; t != nil {
-			t.Stop()
+		if stop := m.timers[a.Timer]; stop != nil {
+			stop()
 			delete(m.timers, a.Timer)
 		}
 	case coordinator.Completed:
@@ -188,7 +182,7 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 
 // discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it.
 func (m *master) discard(a coordinator.Discard) {
-	m.deleting.Go(func() {
+	m.delete(func() {
 		ctx := context.Background()
 		var err error
 		if a.Pointer == "" {
@@ -212,7 +206,7 @@ func (m *master) discardState(a coordinator.DiscardState) {
 			}
 		})
 	}
-	m.deleting.Go(func() {
+	m.delete(func() {
 		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
 			m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
 		}
@@ -233,7 +227,11 @@ func (m *master) completed(a coordinator.Completed) {
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
 	m.progress.failed(s)
-	m.logger.Warn(fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
+	level := slog.LevelWarn
+	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
+		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong
+	}
+	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
 	}

@@ -11,7 +11,11 @@ type clerk struct {
 // clerkQueue is how much work may wait: the master has at most a few things under way at a time, one for each action of a checkpoint.
 const clerkQueue = 64
 
-func newClerk() *clerk {
+// newClerk returns a clerk. One that is inline has no goroutine and does its work at once.
+func newClerk(inline bool) *clerk {
+	if inline {
+		return &clerk{}
+	}
 	c := &clerk{work: make(chan func(), clerkQueue)}
 	c.done.Go(func() {
 		for f := range c.work {
@@ -23,11 +27,18 @@ func newClerk() *clerk {
 
 // do runs work on the clerk's goroutine and posts what it returns.
 func (c *clerk) do(work func() func(), post func(func())) {
+	if c.work == nil {
+		post(work())
+		return
+	}
 	c.work <- func() { post(work()) }
 }
 
 // close returns when all work is done.
 func (c *clerk) close() {
+	if c.work == nil {
+		return
+	}
 	close(c.work)
 	c.done.Wait()
 }

@@ -159,6 +159,7 @@ func (m *master) deployment(r restored) *program.Deployment {
 		Master:       reports{m},
 		Logger:       m.logger,
 		Now:          m.Now,
+		Beside:       m.besides(),
 		Line:         m.line,
 		Streams:      func(id job.CheckpointID) operator.Streams { return streams{m.storage, id} },
 		OpenStream:   m.openStream,
@@ -189,7 +190,7 @@ func (m *master) startTasks(tasks []*task.Task) {
 			i++
 			m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, vertex: v}
 			m.coordinator.TaskDeployed(t.Attempt)
-			go t.Run(ctx)
+			m.runTask(ctx, t)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -48,7 +47,7 @@ type master struct {
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
-	timers      map[coordinator.Timer]*time.Timer
+	timers      map[coordinator.Timer]func() // what stops them
 
 	// Of the present attempt.
 	attempt  int
@@ -68,6 +67,7 @@ type master struct {
 	stopping stopping
 	result   Result
 	ended    bool
+	told     bool // that the context was cancelled
 }
 
 // running is a task of the present attempt.
@@ -110,10 +110,10 @@ func newMaster(s *start, b *beginning) *master {
 		file:        s.file,
 		storage:     b.storage,
 		sinks:       s.sinks,
-		clerk:       newClerk(),
+		clerk:       newClerk(s.Scheduler != nil),
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
-		timers:      map[coordinator.Timer]*time.Timer{},
+		timers:      map[coordinator.Timer]func(){},
 	}
 	m.sources = s.opened
 	s.changed = m.changed
@@ -176,16 +176,26 @@ func (m *master) run(ctx context.Context) (Result, error) {
 	for !m.ended {
 		select {
 		case <-m.queue.ready:
-			for _, f := range m.queue.take() {
-				f()
-				m.perform()
-			}
+			m.handle()
 		case <-stop:
 			stop = nil
 			m.suspend(context.Cause(ctx))
 			m.perform()
 		}
 	}
+	return m.close()
+}
+
+// handle does what is in the queue.
+func (m *master) handle() {
+	for _, f := range m.queue.take() {
+		f()
+		m.perform()
+	}
+}
+
+// close ends the run and returns how it went.
+func (m *master) close() (Result, error) {
 	m.deleting.Wait()
 	if err := m.sinks.close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
@@ -265,7 +275,7 @@ func (m *master) fail(err error, permanent bool) {
 		m.refuse(err)
 		return
 	}
-	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), rand.Float64())
+	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), m.random())
 	if m.stopping.on {
 		m.logger.Error("the job failed while it was stopping", "error", err)
 		m.stopAll(func() { m.finish(Suspended) })
@@ -318,7 +328,7 @@ func (m *master) awaitRestart() {
 		return
 	}
 	m.state = waiting
-	time.AfterFunc(m.delay, func() { m.post(m.restart) })
+	m.after(m.delay, m.restart)
 }
 
 // restart asks for the newest checkpoint; the answer is the action Restore.

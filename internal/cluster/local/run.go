@@ -37,6 +37,8 @@ type Options struct {
 	FS storage.FS
 	// Now is the wall clock.
 	Now func() time.Time
+	// Scheduler makes everything happen in an order of its choice; nil outside of tests.
+	Scheduler Scheduler
 }
 
 // Status is how a run ended.
@@ -98,6 +100,18 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 		return e, nil
 	}
 	e.master = newMaster(s, b)
+	if o.Scheduler != nil {
+		o.Scheduler.Master(func() (worked, ended bool) {
+			worked = e.master.step(ctx)
+			if e.master.ended {
+				e.result, e.err = e.master.close()
+				s.release()
+				close(e.done)
+			}
+			return worked, e.master.ended
+		})
+		return e, nil
+	}
 	go func() {
 		defer close(e.done)
 		defer s.release()

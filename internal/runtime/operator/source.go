@@ -61,7 +61,7 @@ const (
 )
 
 // splitState is the list state that holds the splits of a reader.
-const splitState = "SourceReaderState"
+const splitState = "source-splits"
 
 // Open makes the reader and gives it the splits it goes on with.
 func (s *SourceReader[T]) Open(ctx context.Context) error {

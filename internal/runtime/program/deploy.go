@@ -26,7 +26,9 @@ type Deployment struct {
 	Master  task.Master
 	Logger  *slog.Logger
 	Now     func() time.Time
-	Line    sink.Line
+	// Beside runs work beside tasks; nil means on goroutines.
+	Beside func(work func())
+	Line   sink.Line
 
 	// Streams opens the place where tasks write their parts of a checkpoint.
 	Streams func(id job.CheckpointID) operator.Streams
@@ -134,6 +136,7 @@ func (b *builder) chain(s *subtask) error {
 		Mode:         b.Mode,
 		Master:       b.Master,
 		Now:          b.Now,
+		Beside:       b.Beside,
 		Gate:         s.gate,
 		Operators:    s.ops,
 		Outputs:      s.outs,

@@ -88,12 +88,12 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		t.Master.Acknowledge(t.Attempt, b.ID, &snapshot.Task{FinishedOnRestore: true, OperatorsFinished: true}, m)
 		return nil
 	}
-	began := time.Now()
+	began := t.Now()
 	captures, err := t.capture(b.ID)
 	if err != nil {
 		return fmt.Errorf("checkpoint %d: %w", b.ID, err)
 	}
-	m.Sync = time.Since(began)
+	m.Sync = t.Now().Sub(began)
 	t.write(b.ID, captures, m)
 	return nil
 }
@@ -125,12 +125,12 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
 	ended := t.ended
-	t.snapping.Go(func() {
+	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
-		began := time.Now()
+		began := t.Now()
 		state, err := t.writeAll(ctx, id, captures)
-		m.Async = time.Since(began)
+		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
 		case ctx.Err() != nil: // aborted, or the task has ended: nobody waits for it

@@ -7,9 +7,9 @@
 //
 //	  - Records, timers, checkpoints and notifications never run at the same time, so operators need no locks.
 //	  - What blocks (writing a snapshot, committing) runs on goroutines of its own, started through operator.Env.Go. They report by mail,
-//	    and every one of them has ended when Run returns.
+//	    and every one of them has ended when Close returns.
 //	  - A snapshot is captured in a step, after the barrier was sent on, and written beside the task.
-//	  - An error or panic in a step ends the task; it is reported once, and Run closes the operators.
+//	  - An error or panic in a step ends the task; it is reported once, and Close closes the operators.
 //
 // Goroutines: Run's own, one for each piece of work beside it. Others talk to a task only through Post and the gate.
 package task

@@ -16,6 +16,16 @@ func (p *Parker) Wake() {
 	}
 }
 
+// Woken reports whether somebody has called Wake since the last sleep or call of Woken. It is for those who step the task themselves.
+func (p *Parker) Woken() bool {
+	select {
+	case <-p.token:
+		return true
+	default:
+		return false
+	}
+}
+
 // sleep returns when somebody calls Wake, when the time has come, or when done is closed. A zero time never comes.
 func (p *Parker) sleep(until time.Time, now time.Time, done <-chan struct{}) {
 	var alarm <-chan time.Time

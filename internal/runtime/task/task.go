@@ -53,6 +53,8 @@ type Config struct {
 	Master  Master
 	Now     func() time.Time
 	Parker  *Parker
+	// Beside runs work beside the task; nil means on a goroutine of its own.
+	Beside func(work func())
 
 	// Gate and Head are set for a task with inputs, Source for one without.
 	Gate   *exchange.Gate
@@ -94,6 +96,7 @@ type Task struct {
 	final      job.CheckpointID
 	complete   job.CheckpointID // the latest that the task knows to be complete
 	confirming []job.CheckpointID
+	done       bool // Step has said so
 }
 
 // beforePark is an operator that has something to do before its task parks.
@@ -135,7 +138,7 @@ func (t *Task) Post(mail func() error) { t.mailbox.post(mail) }
 
 // Go runs work on a goroutine of its own and its result as a mail.
 func (t *Task) Go(work func(context.Context) func() error) {
-	t.beside.Go(func() {
+	t.runBeside(&t.beside, func() {
 		if mail := t.guarded(work); mail != nil {
 			t.Post(mail)
 		}
@@ -153,11 +156,55 @@ func (t *Task) guarded(work func(context.Context) func() error) (mail func() err
 	return work(t.ctx)
 }
 
-// Run opens the operators, steps the task until it ends or ctx is cancelled, closes the operators and reports how it ended.
+// runBeside runs work that Close waits for.
+func (t *Task) runBeside(group *sync.WaitGroup, work func()) {
+	if t.Beside == nil {
+		group.Go(work)
+		return
+	}
+	group.Add(1)
+	t.Beside(func() {
+		defer group.Done()
+		work()
+	})
+}
+
+// Run opens the task, steps it until it ends or ctx is cancelled, and closes it.
 func (t *Task) Run(ctx context.Context) {
-	err := t.run(ctx)
-	if ctx.Err() == nil {
+	err := t.Open(ctx)
+	for err == nil && ctx.Err() == nil {
+		var wait Wait
+		if wait, err = t.Step(); wait.Done {
+			break
+		}
+		if err == nil && wait.Park {
+			t.Parker.sleep(wait.Until, t.Now(), ctx.Done())
+		}
+	}
+	t.Close(ctx, err)
+}
+
+// Open opens the operators and reports that the task runs. It may block. A caller that steps the task itself calls it first.
+func (t *Task) Open(ctx context.Context) error {
+	if err := t.openAll(ctx); err != nil {
+		return err
+	}
+	t.Master.Running(t.Attempt)
+	if t.Finished {
+		t.sendAll(element.Event{Kind: element.Watermark, Time: element.MaxTime})
+		t.reachEnd()
+	}
+	return nil
+}
+
+// Close ends the task: because of an error of Open or Step, because ctx was cancelled, or because Step was done. It waits for the work
+// beside the task, closes the operators and reports how the task ended. The task must not be used any more.
+func (t *Task) Close(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() == nil:
 		err = operator.InStep(t.Name, t.Attempt.Subtask.Index, err)
+	case err == nil && !t.done:
+		err = context.Cause(ctx)
 	}
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
@@ -169,31 +216,6 @@ func (t *Task) Run(ctx context.Context) {
 		t.sendAll(element.Event{Kind: element.EndOfPartition})
 	}
 	t.Master.Ended(t.Attempt, err)
-}
-
-func (t *Task) run(ctx context.Context) error {
-	if err := t.openAll(ctx); err != nil {
-		return err
-	}
-	t.Master.Running(t.Attempt)
-	if t.Finished {
-		t.sendAll(element.Event{Kind: element.Watermark, Time: element.MaxTime})
-		t.reachEnd()
-	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		wait, err := t.Step()
-		switch {
-		case err != nil:
-			return err
-		case wait.Done:
-			return nil
-		case wait.Park:
-			t.Parker.sleep(wait.Until, t.Now(), ctx.Done())
-		}
-	}
 }
 
 // OpenError says that an operator could not be opened, so that the task has not done anything.
@@ -234,6 +256,7 @@ func (t *Task) Step() (w Wait, err error) {
 	}
 	t.confirm()
 	if t.mayFinish() {
+		t.done = true
 		return Wait{Done: true}, nil
 	}
 	now := t.Now()
