@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
