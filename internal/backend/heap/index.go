@@ -89,7 +89,7 @@ func (x *index) resize(places, tail int) {
 		tail *= 2
 	}
 	if len(old) > 1 {
-		x.arena.free(unsafe.Pointer(unsafe.SliceData(old)))
+		x.arena.free(unsafe.Pointer(unsafe.SliceData(old)), len(old)*8)
 	}
 }
 
@@ -102,7 +102,7 @@ func (x *index) refill(old []uint64) bool {
 	return true
 }
 
-func (x *index) release() { x.arena.free(unsafe.Pointer(unsafe.SliceData(x.slots))) }
+func (x *index) release() { x.arena.free(unsafe.Pointer(unsafe.SliceData(x.slots)), len(x.slots)*8) }
 
 // remove takes out the entry of a row and closes the gap, so that no tombstones remain.
 func (x *index) remove(tag, row uint32) {

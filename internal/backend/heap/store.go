@@ -20,7 +20,7 @@ type core struct {
 	tables []table
 	// maxParallelism is the number of all key groups.
 	maxParallelism uint64
-	touched        uintptr // keeps touch from being optimised away
+	touched        uint64 // keeps loads from being optimised away
 	arena          *arena
 	clock          clock
 	cur            Cursor
@@ -111,35 +111,30 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 }
 
 // candidates finds for each hash the first row in the index that may be meant; the row is nil if there is none.
+//
+// Its first pass only loads where the entries should be, and its second one loads the rows before their keys are compared: what a branch
+// depends on is then in the cache. Otherwise each miss of a key that the processor guessed wrong about, such as a new one, would be
+// waited for by itself.
 func (s *core) candidates(hashes []uint64, refs []Ref) {
-	tables, size := s.tables, s.shape.size
+	tables, size, sum := s.tables, s.shape.size, uint64(0)
 	for j, h := range hashes {
 		g := s.groupOf(h)
-		refs[j].group, refs[j].id = g, tables[g].index.candidate(uint32(h))
+		x := &tables[g].index
+		refs[j].group = g
+		sum += x.slots[uint32(h)>>x.shift]
 	}
-	for j := range refs {
+	for j, h := range hashes {
 		r := &refs[j]
-		if r.id == 0 {
+		t := &tables[r.group]
+		id := t.index.candidate(uint32(h))
+		if id == 0 {
 			r.row = nil
 			continue
 		}
-		r.id--
-		sl, k := tables[r.group].rows.place(r.id)
-		r.row, r.page = unsafe.Add(sl.base, uintptr(r.id-sl.first)*size), &sl.pages[k]
-	}
-	if len(s.layout.keyStrings) > 0 {
-		s.touch(refs)
-	}
-}
-
-// touch loads the rows of all candidates into the cache. It pays where comparing a key takes a second miss, for the bytes of a string, which
-// would leave too little room for the misses of other rows to overlap.
-func (s *core) touch(refs []Ref) {
-	var sum uintptr
-	for j := range refs {
-		if row := refs[j].row; row != nil {
-			sum += *(*uintptr)(row)
-		}
+		id--
+		sl, k := t.rows.place(id)
+		r.id, r.row, r.page = id, unsafe.Add(sl.base, uintptr(id-sl.first)*size), &sl.pages[k]
+		sum += uint64(*(*byte)(r.row))
 	}
 	s.touched = sum
 }
