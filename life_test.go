@@ -691,12 +691,12 @@ func TestCheckpointTimeout(t *testing.T) {
 		e := w.start(context.Background(), 2)
 		w.checkpoints(e, 1)
 		var stuck atomic.Bool
-		go_on := make(chan struct{})
+		proceed := make(chan struct{})
 		w.in.poll = nil
 		w.in.mu.Lock()
 		w.in.poll = func(int, int) error {
 			if stuck.CompareAndSwap(false, true) {
-				<-go_on
+				<-proceed
 			}
 			return nil
 		}
@@ -707,7 +707,7 @@ func TestCheckpointTimeout(t *testing.T) {
 				for e.Progress().Checkpoint.Failed == 0 {
 					time.Sleep(time.Millisecond)
 				}
-				close(go_on)
+				close(proceed)
 			}()
 			_, err := w.end(e, weir.Failed)
 			contains(t, err, "did not complete within its timeout")
@@ -717,7 +717,7 @@ func TestCheckpointTimeout(t *testing.T) {
 		for e.Progress().Checkpoint.Failed < 2 {
 			time.Sleep(time.Millisecond)
 		}
-		close(go_on)
+		close(proceed)
 		w.checkpoints(e, 1)
 		w.in.release(0)
 		w.in.release(1)
