@@ -101,7 +101,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	var all []string
 	_, bad, good := killAfterCommit(t, dir, toFiles...)
 	for i, d := range damages {
-		if testing.Short() && i > 1 {
+		if few() && i > 1 {
 			break
 		}
 		for _, c := range bad {

@@ -41,6 +41,10 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
+// few reports whether a test should take fewer turns: in a hurry, and with the race detector, which slows the program down and looks for other
+// things than the many turns do.
+func few() bool { return testing.Short() || raced }
+
 // watchSources looks at the files that the program is built of, so that the go tool does not take a cached result when one of them changes. It
 // sees by itself what the test imports, which is the engine.
 func watchSources() error {

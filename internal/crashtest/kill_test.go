@@ -1,8 +1,10 @@
 package crashtest_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +67,7 @@ func appears(dir, pattern string, n int) func() bool {
 // TestKills kills the job at random moments, lets it finish, and compares the rows with those of a run that nobody disturbed.
 func TestKills(t *testing.T) {
 	kills := 30
-	if testing.Short() {
+	if few() {
 		kills = 8
 	}
 	killAndCompare(t, kills, func(*rand.Rand) string { return "2" })
@@ -74,7 +76,7 @@ func TestKills(t *testing.T) {
 // TestKillsAtOtherParallelism does the same while each run has another parallelism than the one before.
 func TestKillsAtOtherParallelism(t *testing.T) {
 	kills := 12
-	if testing.Short() {
+	if few() {
 		kills = 3
 	}
 	order := []string{"1", "3", "2"}
@@ -92,9 +94,9 @@ func killAndCompare(t *testing.T, kills int, parallelism func(*rand.Rand) string
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	counts := map[string]int{}
-	resumed := 0
+	resumed, all, first := 0, kills, random.IntN(len(moments))
 	for run := 0; kills > 0; run++ {
-		m := moments[run%len(moments)]
+		m := moments[(first+run)%len(moments)]
 		p := flights(dir, "--rate", "25000").Start(t, "-p", parallelism(random))
 		if !m.wait(p, dir, random) || !p.Kill() {
 			t.Fatalf("run %d has ended before it could be killed (%s):\n%s", run, m.name, p.Log())
@@ -106,8 +108,57 @@ func killAndCompare(t *testing.T, kills int, parallelism func(*rand.Rand) string
 		}
 	}
 	t.Logf("killed %v; %d of the runs had resumed", counts, resumed)
-	if resumed == 0 {
+	if resumed == 0 && all > len(moments) {
 		t.Error("no run has resumed from a checkpoint")
 	}
 	finish(t, dir, "-p", parallelism(random))
+}
+
+// TestKillsAtTheEnd kills short jobs: between the end of the data and the last checkpoint, while that one's output is committed, before the end
+// is remembered, while checkpoints are deleted. A job that has said that it finished says so again.
+func TestKillsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	text, _ := input(0)
+	text = text[:bytes.LastIndexByte(text[:len(text)/8], '\n')+1]
+	want := expected(t, "flights.csv", text)
+	path := filepath.Join(t.TempDir(), "flights.csv")
+	writeInput(t, path, text)
+	jobs := 12
+	if few() {
+		jobs = 2
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	total := 0
+	for i := range jobs {
+		dir := t.TempDir()
+		p := flights(dir, "--rate", "0", "--input", path, "-p", strconv.Itoa(1+i%2))
+		killed := 0
+		for killed < 4 {
+			r := p.Start(t)
+			if end := endings[random.IntN(len(endings))]; !r.Until(appears(dir, end, 1)) || !sleep(r, random, 5*time.Millisecond) || !r.Kill() {
+				break
+			}
+			killed++
+		}
+		total += killed
+		code, log := p.Run(t)
+		if code != 0 {
+			t.Fatalf("after %d kills: exit code %d:\n%s", killed, code, log)
+		}
+		checkRun(t, p, 0, "finished already")
+		checkAll(t, dir, want)
+	}
+	t.Logf("%d runs were killed", total)
+}
+
+// endings are the files whose appearance begins a part of the end.
+var endings = []string{
+	"hourly/.part-*",
+	"_checkpoints/*/chk-*/*",
+	"_checkpoints/*/chk-*/_metadata",
+	"hourly/part-*",
+	"routes/part-*",
+	"streaks/part-*",
 }

@@ -29,11 +29,14 @@ type Process struct {
 	code int
 }
 
+// raceAtOnce keeps a program with the race detector from sleeping for a second before it ends.
+const raceAtOnce = "GORACE=atexit_sleep_ms=0"
+
 // Start runs the program with more arguments. A process that the test leaves running is killed when the test ends.
 func (p Program) Start(t testing.TB, args ...string) *Process {
 	t.Helper()
 	r := &Process{t: t, cmd: exec.Command(p.Path, append(p.Args[:len(p.Args):len(p.Args)], args...)...), done: make(chan struct{})}
-	r.cmd.Env = append(os.Environ(), p.Env...)
+	r.cmd.Env = append(append(os.Environ(), raceAtOnce), p.Env...)
 	r.cmd.Stderr = &r.log
 	r.cmd.Stdout = &r.log
 	if err := r.cmd.Start(); err != nil {

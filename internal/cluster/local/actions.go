@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
+	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/line"
@@ -155,9 +157,15 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 	first := m.record.Completed == 0
 	m.clerk.do(func() func() {
 		pointer, size, err := m.publish(a, next, first)
+		if err != nil && istorage.Classify(err) == istorage.Unknown {
+			pointer, size, err = m.publish(a, next, first) // it may be there, and only the answer was lost
+		}
 		return func() {
 			if err != nil {
 				unknown := istorage.Classify(err) == istorage.Unknown
+				if unknown {
+					m.doubtful = append(m.doubtful, a.ID)
+				}
 				m.coordinator.MetadataFailed(a.ID, err.Error(), unknown, m.Now())
 				return
 			}
@@ -217,6 +225,7 @@ func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.progress.completed(s)
 	m.recovery = recovery{}
+	m.forgetDoubtful()
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopping.id = s.ID
@@ -259,13 +268,13 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 			return
 		}
 		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
-		m.deploy(nil)
-		return
+	} else {
+		m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
 	}
-	m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
 	m.state = deploying
+	doubtful := slices.Clone(m.doubtful)
 	m.clerk.do(func() func() {
-		meta, err := m.loadForRestart(a.From)
+		meta, err := m.loadBefore(doubtful, a)
 		return func() {
 			if m.state != deploying {
 				return
@@ -274,9 +283,36 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 				m.fail(err, istorage.Classify(err) != istorage.Unknown)
 				return
 			}
+			m.doubtful = nil
 			m.deploy(meta)
 		}
 	}, m.post)
+}
+
+// loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart from; nil if there is none. The
+// order matters: from here on the sinks sweep what only the doubtful ones knew, so none of them may be found by a later start.
+func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore) (*snapshot.Metadata, error) {
+	for _, id := range doubtful {
+		if err := m.storage.Discard(context.Background(), id); err != nil {
+			return nil, fmt.Errorf("go back behind checkpoint %d, which may or may not have been published: %w", id, err)
+		}
+	}
+	if !a.Found {
+		return nil, nil
+	}
+	return m.loadForRestart(a.From)
+}
+
+// forgetDoubtful deletes checkpoints that may exist and that a newer one has replaced.
+func (m *master) forgetDoubtful() {
+	for _, id := range m.doubtful {
+		m.delete(func() {
+			if err := m.storage.Discard(context.Background(), id); err != nil {
+				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", id, "error", err)
+			}
+		})
+	}
+	m.doubtful = nil
 }
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.

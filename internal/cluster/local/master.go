@@ -59,6 +59,9 @@ type master struct {
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
+	// doubtful are checkpoints of which it is not known whether they were published.
+	doubtful []job.CheckpointID
+
 	state    state
 	ran      bool  // all tasks ran at one moment
 	cause    error // why the job failed or is restarting

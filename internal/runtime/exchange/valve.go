@@ -16,6 +16,7 @@ type Valve struct {
 type valveChannel struct {
 	watermark int64
 	idle      bool
+	behind    bool // it woke up behind the merged watermark and has not caught up
 }
 
 // NewValve returns a valve with channels that have promised nothing yet.
@@ -30,7 +31,9 @@ func NewValve(channels int) *Valve {
 // Watermark takes the watermark of one channel, which thereby is not idle any more, and returns the event to pass on, if any.
 func (v *Valve) Watermark(channel int, t int64) (element.Event, bool) {
 	c := &v.channels[channel]
-	c.watermark, c.idle = max(c.watermark, t), false
+	c.watermark = max(c.watermark, t)
+	c.behind = (c.behind || c.idle) && c.watermark < v.last
+	c.idle = false
 	return v.merge()
 }
 
@@ -41,10 +44,14 @@ func (v *Valve) Idle(channel int) (element.Event, bool) {
 }
 
 func (v *Valve) merge() (element.Event, bool) {
-	lowest, active := element.MaxTime, false
+	lowest, active, known := element.MaxTime, false, false
 	for i := range v.channels {
-		if c := &v.channels[i]; !c.idle {
-			lowest, active = min(lowest, c.watermark), true
+		switch c := &v.channels[i]; {
+		case c.idle:
+		case c.behind:
+			active = true
+		default:
+			lowest, active, known = min(lowest, c.watermark), true, true
 		}
 	}
 	if !active {
@@ -54,7 +61,7 @@ func (v *Valve) merge() (element.Event, bool) {
 	}
 	woke := v.idle
 	v.idle = false
-	if lowest > v.last {
+	if known && lowest > v.last {
 		v.last = lowest
 		return element.Event{Kind: element.Watermark, Time: lowest}, true
 	}

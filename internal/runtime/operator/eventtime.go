@@ -125,8 +125,11 @@ func (s *EventTime[T]) Event(e element.Event) error {
 	return s.out.Event(e)
 }
 
-// NextTick returns when the watermark is to be looked at.
-func (s *EventTime[T]) NextTick() (time.Time, bool) { return s.due, s.dirty || s.idle > 0 }
+// NextTick returns when the watermark is to be looked at: also when splits have come, so that what was seen of them before a restore is told
+// before the first record is read, and what was late stays late.
+func (s *EventTime[T]) NextTick() (time.Time, bool) {
+	return s.due, s.dirty || s.idle > 0 || s.tracker.version != s.tracker.splits.version
+}
 
 // Tick emits the watermark if it is time.
 func (s *EventTime[T]) Tick(now time.Time) error {
