@@ -168,6 +168,9 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 				return fmt.Errorf("step %q: %w", o.env.Name, err)
 			}
 		}
+		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
+			return fmt.Errorf("step %q: %w", o.env.Name, err)
+		}
 	}
 	if p, ok := o.processor.(opener[K, Out]); ok {
 		return p.Open(&o.Ctx)
@@ -303,7 +306,7 @@ func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
 
 // Snapshot captures the table.
 func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
-	return keyedCapture{o.store.Capture()}, nil
+	return keyedCapture{o.store.Capture(), o.seen}, nil
 }
 
 // Finish lets the processor emit what it holds back.
@@ -330,10 +333,13 @@ func (o *keyedOp[K, In, Out]) Close() error {
 	return err
 }
 
-// keyedCapture writes a captured table to one stream.
-type keyedCapture struct{ c *heap.Capture }
+// keyedCapture writes a captured table to one stream, and beside it the watermark up to which its timers have fired.
+type keyedCapture struct {
+	c    *heap.Capture
+	seen int64
+}
 
-// Write writes the table.
+// Write writes both.
 func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
 	out, err := streams.NewStream(ctx, snapshot.Exclusive)
 	if err != nil {
@@ -346,7 +352,15 @@ func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*sna
 	if keyed.Stream, err = out.Finish(); err != nil {
 		return nil, err
 	}
-	return &snapshot.OperatorSubtask{Keyed: []snapshot.Keyed{keyed}}, nil
+	state, err := operator.WatermarkCapture(k.seen).Write(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	if state == nil {
+		state = &snapshot.OperatorSubtask{}
+	}
+	state.Keyed = []snapshot.Keyed{keyed}
+	return state, nil
 }
 
 // Release gives the captured pages up.
