@@ -779,16 +779,19 @@ type textual struct {
 
 func (p *textual) On(*weir.Ctx[int, string], reading) error { return nil }
 
-// TestChangedStateType shows that a checkpoint with another type of a state is refused, naming state, field and both types.
+// TestChangedStateType shows that a checkpoint with another type of a state is refused, naming state, field and both types. The job neither
+// restarts nor fails for good, which would cost it its checkpoints.
 func TestChangedStateType(t *testing.T) {
 	w := newWorld(t, 2, 40)
+	w.set["restart-strategy.type"] = "exponential-delay"
+	w.set["execution.checkpointing.externalized-checkpoint-retention"] = "NO_EXTERNALIZED_CHECKPOINTS"
 	w.upTo(2, 30, suspend, weir.Suspended)
 	w.textual = true
 	e, err := weir.StartOn(context.Background(), w.job(2), w.fs, w.flags)
 	if err == nil {
 		_, err = e.Wait()
 	}
-	contains(t, err, `step "sums"`, `"sum"`, "int", "string")
+	contains(t, err, `step "sums"`, `"sum"`, "int", "string", "The job was not started.")
 	w.textual = false
 	w.finish(2) // the refusal has damaged nothing
 }
