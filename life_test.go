@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
@@ -45,6 +46,7 @@ type world struct {
 	options []checkpoint.Option
 	set     map[string]string
 	textual bool // run the job with another type of state
+	renamed bool // run the job with other ids, and say what they were
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -147,19 +149,30 @@ func (w *world) job(parallelism int) *weir.Job {
 	for _, k := range slices.Sorted(maps.Keys(w.set)) {
 		j.Set(k, w.set[k])
 	}
-	in := weir.Filter(weir.From(j, "in", w.in), func(r reading) bool { return r.Seq%2 == 0 })
+	id := func(name string) (string, weir.Option) {
+		if w.renamed {
+			return "new " + name, weir.FormerlyID(name)
+		}
+		return name, func(*graph.Node) {}
+	}
+	source, formerly := id("in")
+	in := weir.Filter(weir.From(j, source, w.in, formerly), func(r reading) bool { return r.Seq%2 == 0 })
 	timed := weir.EventTime(in, reading.millis)
 	keyed := weir.KeyBy(timed, func(r reading) int { return r.Key })
 	var summed weir.Stream[string]
+	step, formerly := id("sums")
 	if w.textual {
-		summed = weir.Process(keyed, "sums", &textual{})
+		summed = weir.Process(keyed, step, &textual{}, formerly)
 	} else {
-		summed = weir.Process(keyed, "sums", &sums{})
+		summed = weir.Process(keyed, step, &sums{}, formerly)
 	}
-	windowed := weir.Window(keyed, "windows", window.Tumbling(10*time.Millisecond), func(n *int, _ reading) { *n++ },
-		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) })
-	kept := weir.ProcessPlain(weir.Rebalance(in), "kept", &keeper{})
-	weir.To(weir.Union(summed, windowed, kept), "out", w.sink)
+	step, formerly = id("windows")
+	windowed := weir.Window(keyed, step, window.Tumbling(10*time.Millisecond), func(n *int, _ reading) { *n++ },
+		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) }, formerly)
+	step, formerly = id("kept")
+	kept := weir.ProcessPlain(weir.Rebalance(in), step, &keeper{}, formerly)
+	step, formerly = id("out")
+	weir.To(weir.Union(summed, windowed, kept), step, w.sink, formerly)
 	return j
 }
 
@@ -794,6 +807,20 @@ func TestChangedStateType(t *testing.T) {
 	contains(t, err, `step "sums"`, `"sum"`, "int", "string", "The job was not started.")
 	w.textual = false
 	w.finish(2) // the refusal has damaged nothing
+}
+
+// TestRenamedSteps shows that steps find their state again under new ids if they name the old ones, at another parallelism too, and that the
+// start is refused with both sides named if they do not.
+func TestRenamedSteps(t *testing.T) {
+	w := newWorld(t, 3, 40)
+	w.upTo(2, 30, suspend, weir.Suspended)
+	w.renamed = true
+	w.upTo(1, 60, suspend, weir.Suspended)
+	w.renamed = false
+	_, err := weir.StartOn(context.Background(), w.job(2), w.fs, w.flags)
+	contains(t, err, "new sums", `"sums"`)
+	w.renamed = true
+	w.finish(2)
 }
 
 // TestLostAnswer shows that a checkpoint whose publication took place although an error was reported is complete.

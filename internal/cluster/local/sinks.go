@@ -181,11 +181,7 @@ func (s *sinks) planRecovery(ctx context.Context, n *graph.Node, meta *snapshot.
 
 // stateOf returns what a snapshot holds for a node, under its present id or an earlier one.
 func stateOf(meta *snapshot.Metadata, n *graph.Node) *snapshot.OperatorState {
-	ids := []job.OperatorID{n.ID()}
-	for _, name := range n.Former {
-		ids = append(ids, job.OperatorIDOf(name))
-	}
-	for _, id := range ids {
+	for _, id := range append([]job.OperatorID{n.ID()}, n.FormerIDs()...) {
 		for i := range meta.Operators {
 			if meta.Operators[i].ID == id {
 				return &meta.Operators[i]

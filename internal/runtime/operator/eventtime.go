@@ -55,7 +55,7 @@ func NewEventTime[T any](env *Env, assign func(recs []T, ts []int64), disorder, 
 		now:      env.Now,
 	}
 	s.gauge.Set(element.NoTime)
-	s.tracker = tracker{step: env.Operator, splits: env.Splits, version: -1}
+	s.tracker = tracker{step: env.Operator, former: env.Former, splits: env.Splits, version: -1}
 	if !s.behind {
 		s.tracker.splits = NewSplits()
 	}

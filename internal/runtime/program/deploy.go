@@ -223,6 +223,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 	t, id := s.task, n.ID()
 	return &operator.Env{
 		Operator:       id,
+		Former:         n.FormerIDs(),
 		Name:           n.Name,
 		Subtask:        s.index,
 		Parallelism:    s.vertex.Parallelism,
