@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
@@ -488,6 +489,20 @@ func TestStartOnReadOnly(t *testing.T) {
 	faulty.Inject(fs.Fault{Times: fs.Forever, Op: fs.OpMakeDir, Err: syscall.EACCES})
 	_, err := weir.StartOn(context.Background(), w.job(1), faulty, w.flags)
 	contains(t, err, "permission denied", "checkpoint directory")
+	w.finish(1)
+}
+
+// TestStoppedAtStart shows that a job that is told to stop while it starts does not call that a refusal: a supervisor may run it again.
+func TestStoppedAtStart(t *testing.T) {
+	w := newWorld(t, 2, 40)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := weir.StartOn(ctx, w.job(1), w.fs, w.flags)
+	var refused *local.StartError
+	if !errors.As(err, &refused) || refused.Code != exitcode.Stopped {
+		t.Fatalf("error %v, want one with exit code %d", err, exitcode.Stopped)
+	}
+	contains(t, err, "was stopped before it began", "the same command starts it again")
 	w.finish(1)
 }
 
