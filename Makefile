@@ -20,7 +20,7 @@ lint:
 	go test ./internal/lint
 
 golden: ## rewrite scripts, golden files and the reference page; review the diff
-	go test ./codec ./internal/backend/heap ./internal/cluster/config ./internal/protocol/barrier ./internal/protocol/coordinator ./internal/protocol/failover ./internal/protocol/line ./internal/protocol/snapshot ./internal/storage -update
+	go test ./codec ./internal/backend/heap ./internal/cluster/cli ./internal/cluster/config ./internal/protocol/barrier ./internal/protocol/coordinator ./internal/protocol/failover ./internal/protocol/line ./internal/protocol/snapshot ./internal/storage -update
 	go generate ./internal/cluster/config
 
 soak: ## fuzz every decoder in turn, FUZZTIME each

@@ -59,7 +59,13 @@ var layers = []layer{
 	{"internal/runtime/program", names + " sink source internal/graph internal/protocol/snapshot internal/protocol/barrier internal/runtime/*",
 		"a program puts tasks together; how they are supervised is above it"},
 
+	// Without a program.
+	{"internal/inspect", names + " codec storage internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
+		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
+
 	// Processes.
+	{"internal/cluster/cli", names + " storage internal/inspect internal/storage internal/storage/*",
+		"a command takes arguments and prints; the work is done below it, and needs no job's program"},
 	{"internal/cluster/config", "internal/nearest",
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
@@ -76,6 +82,9 @@ var layers = []layer{
 		"it gives names to options that are declared there"},
 	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/graph internal/protocol/snapshot internal/runtime/* internal/storage/fs",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
+
+	{"cmd/weir", "internal/cluster/cli",
+		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
 	{"connector/*", contracts + " codec source/* connector/*",

@@ -43,7 +43,7 @@ type restorer[K comparable] struct {
 }
 
 func (in *restorer[K]) restore() error {
-	if err := in.checkHandle(); err != nil {
+	if err := checkHandle(&in.k); err != nil {
 		return err
 	}
 	src, err := readAll(in.r, 0, in.k.Header)
@@ -67,8 +67,7 @@ func (in *restorer[K]) restore() error {
 }
 
 // checkHandle makes sure that the handle makes sense by itself.
-func (in *restorer[K]) checkHandle() error {
-	k := &in.k
+func checkHandle(k *snapshot.Keyed) error {
 	switch n := k.Range.Intersect(k.Written).Len(); {
 	case len(k.Offsets) != k.Written.Len():
 		return fmt.Errorf("%w: %d offsets for groups %v", ErrCorrupt, len(k.Offsets), k.Written)

@@ -1,0 +1,183 @@
+// Package cli answers what the command weir does with its arguments.
+//
+// A command reads its flags, calls the room that does the work, and prints: results to stdout, everything else to stderr. It needs no
+// job's program, and changes nothing on disk.
+//
+// The exit status is part of the contract and never changes its meaning: see [Code].
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/weirstream/weir/internal/inspect"
+	"github.com/weirstream/weir/internal/nearest"
+	"github.com/weirstream/weir/internal/storage/fs"
+	"github.com/weirstream/weir/storage"
+)
+
+// Code is the exit status of weir.
+type Code int
+
+const (
+	// Good means that it was done, and that nothing is wrong.
+	Good Code = 0
+	// Damage means that a snapshot is damaged, on proof.
+	Damage Code = 1
+	// Usage means that the command line is wrong. Nothing was read.
+	Usage Code = 2
+	// Unknown means that it could not be told: something could not be read, is not there, or was written by a newer version.
+	Unknown Code = 3
+)
+
+// IO is where a command reads and writes.
+type IO struct {
+	FS     storage.FS // nil for the local one
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// command is one of those that weir has.
+type command struct {
+	name, args, summary string
+	// declare adds its flags and returns what to do once they are parsed.
+	declare func(flags *flag.FlagSet) func(ctx context.Context, path string, io IO) error
+}
+
+var commands = []command{
+	{"inspect", "<checkpoint>", "say what is in a checkpoint or savepoint", declareInspect},
+	{"verify", "<path>", "read every byte and check it: of a checkpoint, a job or all jobs in a directory", declareVerify},
+}
+
+// Run runs weir with the arguments that follow its name.
+func Run(ctx context.Context, args []string, io IO) Code {
+	if io.FS == nil {
+		io.FS = fs.Local{}
+	}
+	if len(args) == 0 {
+		usage(io.Stderr)
+		return Usage
+	}
+	if isHelp(args[0]) && len(args) == 1 {
+		usage(io.Stdout)
+		return Good
+	}
+	if isHelp(args[0]) {
+		args = []string{args[1], "--help"}
+	}
+	for _, c := range commands {
+		if c.name == args[0] {
+			return c.run(ctx, args[1:], io)
+		}
+	}
+	return exit(io, unknownCommand(args[0]))
+}
+
+func isHelp(arg string) bool {
+	return arg == "help" || strings.TrimLeft(arg, "-") == "help" || arg == "-h"
+}
+
+func unknownCommand(name string) error {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	if near, ok := nearest.Name(name, names, nearest.Half(name)); ok {
+		return usageError{fmt.Errorf("there is no command %q; did you mean %q?", name, near)}
+	}
+	return usageError{fmt.Errorf("there is no command %q: there are %s", name, strings.Join(names, ", "))}
+}
+
+func (c command) run(ctx context.Context, args []string, io IO) Code {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Stderr)
+	flags.Usage = func() {}
+	do := c.declare(flags)
+	paths, err := parse(flags, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		c.help(flags, io.Stdout)
+		return Good
+	case err != nil:
+		return Usage // flags has said why
+	case len(paths) != 1:
+		return exit(io, usageError{fmt.Errorf("want one path, got %d: weir %s %s", len(paths), c.name, c.args)})
+	}
+	return exit(io, do(ctx, paths[0], io))
+}
+
+// parse reads flags also behind the path.
+func parse(flags *flag.FlagSet, args []string) (paths []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			return paths, nil
+		}
+		paths = append(paths, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// errDamage ends a command that has said what is damaged, errUnknown one that has said what could not be read.
+var (
+	errDamage  = errors.New("damaged")
+	errUnknown = errors.New("could not be told")
+)
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+// exit says what an error means, on stderr and as exit status.
+func exit(io IO, err error) Code {
+	switch {
+	case err == nil:
+		return Good
+	case errors.Is(err, errDamage):
+		return Damage
+	case errors.Is(err, errUnknown):
+		return Unknown
+	}
+	fmt.Fprintf(io.Stderr, "weir: %v\n", err)
+	if u := (usageError{}); errors.As(err, &u) {
+		return Usage
+	}
+	if inspect.IsDamage(err) {
+		return Damage
+	}
+	return Unknown
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "weir looks into what jobs keep on disk.\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  weir %-24s %s\n", c.name+" "+c.args, c.summary)
+	}
+	fmt.Fprint(w, "\nweir help <command> lists its flags. Exit status:\n\n")
+	exitCodes(w)
+}
+
+func exitCodes(w io.Writer) {
+	fmt.Fprint(w, "  0  done, and nothing is wrong\n  1  damaged, on proof\n  2  a mistake in the command line\n  3  it could not be told\n")
+}
+
+func (c command) help(flags *flag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, "weir %s [flags] %s: %s.\n", c.name, c.args, c.summary)
+	gap := "\n"
+	flags.VisitAll(func(f *flag.Flag) {
+		value, text := flag.UnquoteUsage(f)
+		name := "--" + f.Name
+		if value != "" {
+			name += "=" + value
+		}
+		fmt.Fprintf(w, "%s  %-22s %s\n", gap, name, text)
+		gap = ""
+	})
+	fmt.Fprint(w, "\nExit status:\n\n")
+	exitCodes(w)
+}
