@@ -44,7 +44,6 @@ var changing = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`line(" *: "| +)[0-9a-f]{32}`), "line${1}LINE"},
-	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
 	{regexp.MustCompile(`20(2[6-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z`), "TIME"}, // the data has whole seconds
 	{regexp.MustCompile(`after [\d.]+[mµn]?s`), "after DURATION"},
 	{regexp.MustCompile(`(graph[": ]+)[0-9a-f]{16,}`), "${1}GRAPH"},
