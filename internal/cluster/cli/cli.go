@@ -134,6 +134,9 @@ var (
 // usageError is a mistake in the command line.
 type usageError struct{ error }
 
+// refusal is an error that says nothing of whether something is damaged, although damage may have been the reason.
+type refusal struct{ error }
+
 // exit says what an error means, on stderr and as exit status.
 func exit(io IO, err error) Code {
 	switch {
@@ -148,10 +151,10 @@ func exit(io IO, err error) Code {
 	if u := (usageError{}); errors.As(err, &u) {
 		return Usage
 	}
-	if inspect.IsDamage(err) {
-		return Damage
+	if r := (refusal{}); errors.As(err, &r) || !inspect.IsDamage(err) {
+		return Unknown
 	}
-	return Unknown
+	return Damage
 }
 
 func usage(w io.Writer) {

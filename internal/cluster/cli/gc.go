@@ -15,7 +15,7 @@ func declareGC(flags *flag.FlagSet) func(context.Context, string, IO) error {
 	return func(ctx context.Context, dir string, io IO) (err error) {
 		found, err := garbage.Find(ctx, dir, time.Now())
 		if err != nil {
-			return err
+			return refusal{err}
 		}
 		defer func() { err = errors.Join(err, found.Close()) }()
 		var bytes int64

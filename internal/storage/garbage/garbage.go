@@ -47,7 +47,7 @@ type Found struct {
 }
 
 // Find looks for garbage in a checkpoint directory and changes nothing but the text in lock files. The error is a *RunningError if a job
-// runs there, and a *storage.CorruptError if a record or metadata is damaged. Without an error the caller has to Close what is returned.
+// runs there; all others too mean that nothing can be told. Without an error the caller has to Close what is returned.
 func Find(ctx context.Context, dir string, now time.Time) (*Found, error) {
 	f := &finder{ctx: ctx, dir: strings.TrimRight(filepath.ToSlash(dir), "/"), claimed: map[job.ID]bool{}, reached: map[string]bool{}}
 	err := f.find(now)
@@ -166,8 +166,8 @@ func (f *finder) lock(now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if damage := (*linefile.DamageError)(nil); errors.As(file.Damage(), &damage) {
-			return fmt.Errorf("nothing can be proved: %w", &storage.CorruptError{File: damage.Path, Why: damage.Err.Error()})
+		if err := file.Damage(); err != nil {
+			return fmt.Errorf("nothing can be proved: %w", err)
 		}
 		if r := file.Record(); r != nil {
 			for _, j := range r.Jobs {
