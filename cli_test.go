@@ -76,6 +76,7 @@ func play(t *testing.T, words []string) []string {
 var programs = map[string]func(*Job) error{
 	"words":  words,
 	"ticks":  ticks,
+	"tally":  tally,
 	"broken": broken,
 	"taken":  taken,
 	"absent": func(*Job) error { return errors.New("no dictionary for this language") },
@@ -102,19 +103,36 @@ func words(j *Job) error {
 // ticks does not end by itself, but is interrupted at its tenth tick.
 func ticks(j *Job) error {
 	j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.Dir("cp"))
+	To(interrupted(j), "out", discard.Sink[int64]())
+	return nil
+}
+
+func interrupted(j *Job) Stream[int64] {
 	n := 0
-	interrupted := TryMap(From(j, "ticks", datagen.Source(datagen.Unbounded, func(i int64) int64 { return i }, datagen.Rate(1000))),
-		func(i int64) (int64, error) {
-			if n++; n != 10 {
-				return i, nil
-			}
-			p, err := os.FindProcess(os.Getpid())
-			if err != nil {
-				return i, err
-			}
-			return i, p.Signal(os.Interrupt)
-		})
-	To(interrupted, "out", discard.Sink[int64]())
+	return TryMap(thousandPerSecond(j), func(i int64) (int64, error) {
+		if n++; n != 10 {
+			return i, nil
+		}
+		p, err := os.FindProcess(os.Getpid())
+		if err != nil {
+			return i, err
+		}
+		return i, p.Signal(os.Interrupt)
+	})
+}
+
+func thousandPerSecond(j *Job) Stream[int64] {
+	return From(j, "ticks", datagen.Source(datagen.Unbounded, func(i int64) int64 { return i }, datagen.Rate(1000)))
+}
+
+// tally counts ticks, by a key of another type if it is told to.
+func tally(j *Job) error {
+	j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.Dir("cp"))
+	if j.Args().Bool("text", false, "count by text") {
+		To(Count(KeyBy(thousandPerSecond(j), func(int64) string { return "" }), "tally"), "out", discard.Sink[KV[string, int64]]())
+		return nil
+	}
+	To(Count(KeyBy(interrupted(j), func(int64) int64 { return 0 }), "tally"), "out", discard.Sink[KV[int64, int64]]())
 	return nil
 }
 
@@ -171,7 +189,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`[\d.]+ (Ki)?B in \d+m?s`), "<size> in <time>"},
 	{regexp.MustCompile(`[0-9a-f]{32}`), "<job>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`), "<date>"},
-	{regexp.MustCompile(`^  (ticks|out) +[-\d,]+ +[-\d,]+`), "  $1 <records>"},
+	{regexp.MustCompile(`^  (ticks|tally|out) +[-\d,]+ +[-\d,]+`), "  $1 <records>"},
 	{regexp.MustCompile(`part-[0-9a-f]{8}`), "part-<line>"},
 	{regexp.MustCompile(`_before-\w+`), "_before-<date>"},
 	{regexp.MustCompile(`/\S*/00\d/`), "<dir>/"},

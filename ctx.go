@@ -77,6 +77,7 @@ type results[K comparable, Out any] struct {
 	Ctx[K, Out]
 	out      operator.Pusher[Out]
 	batch    element.Batch[Out]
+	untimed  bool // the results were made from records without event time
 	pointers bool
 	sides    []sideField
 }
@@ -110,7 +111,7 @@ func (r *results[K, Out]) flush(split int) error {
 		return nil
 	}
 	recs, ts := r.recs, r.ts
-	r.batch = element.Batch[Out]{Recs: recs, TS: ts, Split: split}
+	r.batch = element.Batch[Out]{Recs: recs, TS: ts, Untimed: r.untimed, Split: split}
 	err := r.out.Push(&r.batch)
 	if r.pointers {
 		clear(recs)

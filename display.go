@@ -64,7 +64,8 @@ func (d *display) end(r Result, err error) exitcode.Code {
 		now := d.e.Progress()
 		p = &now
 	}
-	if p == nil && err != nil {
+	var refused *local.StartError
+	if err != nil && (p == nil || errors.As(err, &refused)) {
 		fmt.Fprint(d.console, d.mistakes(err, code))
 		return code
 	}

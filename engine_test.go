@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/connector/discard"
 	"github.com/weirstream/weir/connector/memory"
+	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/window"
@@ -571,6 +572,49 @@ func TestSourceAndSinkErrors(t *testing.T) {
 	}}
 	weir.To(weir.From(j, "numbers", in), "out", memory.Collect[int]())
 	contains(t, runFor(t, j), `step "numbers`, "subtask 0", errTest.Error())
+}
+
+// panicky is a sink whose committer panics in one of its methods.
+type panicky struct {
+	*memory.Collector[int]
+	in string
+}
+
+func (p panicky) must(in string) {
+	if p.in == in {
+		panic("in " + in)
+	}
+}
+
+func (p panicky) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
+	p.must("Committer")
+	c, err := p.Collector.Committer(ctx, env)
+	return panickyCommitter{c, p}, err
+}
+
+type panickyCommitter struct {
+	sink.Committer
+	panicky
+}
+
+func (c panickyCommitter) CommittedAfter(ctx context.Context, checkpoint int64) ([]string, error) {
+	c.must("CommittedAfter")
+	return c.Committer.CommittedAfter(ctx, checkpoint)
+}
+
+func (c panickyCommitter) Recover(ctx context.Context, r sink.Recovery) (sink.Recovered, error) {
+	c.must("Recover")
+	return c.Committer.Recover(ctx, r)
+}
+
+// TestCommitterPanics shows that a panic of a connector on the way to a start is an error that names its step, and not the end of the
+// process.
+func TestCommitterPanics(t *testing.T) {
+	for _, in := range []string{"Committer", "CommittedAfter", "Recover"} {
+		j := newJob(t, 1)
+		weir.To(weir.From(j, "numbers", memory.Slice(numbers(3))), "out", panicky{memory.Collect[int](), in})
+		contains(t, runFor(t, j), `sink "out"`, "panic: in "+in, "engine_test.go")
+	}
 }
 
 // shared is a processor whose copies would share a map.

@@ -31,7 +31,7 @@ func KeyBy[K comparable, T any](in Stream[T], key func(T) K) Keyed[K, T] {
 	if err != nil {
 		in.job.fail("KeyBy: %w", err)
 	}
-	return Keyed[K, T]{in: in.with(graph.Hash, program.EdgePayload{Hasher: hasher}), key: key}
+	return Keyed[K, T]{in: in.with(graph.Hash, program.EdgePayload{Hasher: hasher, ShipHashes: rehasher[K]() == nil}), key: key}
 }
 
 // batchHasher returns a function that hashes the keys of a batch. The most common key types have loops of their own, since a call for each
@@ -70,6 +70,32 @@ func batchHasher[K comparable, T any](key func(T) K) (func(recs []T, hashes []ui
 		}
 		return nil
 	}, nil
+}
+
+// rehasher returns a function that hashes keys again where they are used. For keys of one word that costs less than to send the hash from
+// one core to another; it is nil for others.
+func rehasher[K comparable]() func(keys []K, hashes []uint64) {
+	switch any(*new(K)).(type) {
+	case int64:
+		return rehash[K, int64]
+	case uint64:
+		return rehash[K, uint64]
+	case int:
+		return rehash[K, int]
+	case int32:
+		return rehash[K, int32]
+	case uint32:
+		return rehash[K, uint32]
+	}
+	return nil
+}
+
+// rehash is for keys whose type K is W.
+func rehash[K comparable, W int64 | uint64 | int | int32 | uint32](keys []K, hashes []uint64) {
+	for i, k := range any(keys).([]W) {
+		hashes[i] = uint64(k)
+	}
+	keyhash.Words(hashes[:len(keys)])
 }
 
 // hashInts collects the keys and hashes them together: calls of plain functions are not inlined in code that is compiled in the user's

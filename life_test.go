@@ -17,6 +17,8 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/exitcode"
+	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
@@ -45,6 +47,7 @@ type world struct {
 	options []checkpoint.Option
 	set     map[string]string
 	textual bool // run the job with another type of state
+	renamed bool // run the job with other ids, and say what they were
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -147,19 +150,30 @@ func (w *world) job(parallelism int) *weir.Job {
 	for _, k := range slices.Sorted(maps.Keys(w.set)) {
 		j.Set(k, w.set[k])
 	}
-	in := weir.Filter(weir.From(j, "in", w.in), func(r reading) bool { return r.Seq%2 == 0 })
+	id := func(name string) (string, weir.Option) {
+		if w.renamed {
+			return "new " + name, weir.FormerlyID(name)
+		}
+		return name, func(*graph.Node) {}
+	}
+	source, formerly := id("in")
+	in := weir.Filter(weir.From(j, source, w.in, formerly), func(r reading) bool { return r.Seq%2 == 0 })
 	timed := weir.EventTime(in, reading.millis)
 	keyed := weir.KeyBy(timed, func(r reading) int { return r.Key })
 	var summed weir.Stream[string]
+	step, formerly := id("sums")
 	if w.textual {
-		summed = weir.Process(keyed, "sums", &textual{})
+		summed = weir.Process(keyed, step, &textual{}, formerly)
 	} else {
-		summed = weir.Process(keyed, "sums", &sums{})
+		summed = weir.Process(keyed, step, &sums{}, formerly)
 	}
-	windowed := weir.Window(keyed, "windows", window.Tumbling(10*time.Millisecond), func(n *int, _ reading) { *n++ },
-		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) })
-	kept := weir.ProcessPlain(weir.Rebalance(in), "kept", &keeper{})
-	weir.To(weir.Union(summed, windowed, kept), "out", w.sink)
+	step, formerly = id("windows")
+	windowed := weir.Window(keyed, step, window.Tumbling(10*time.Millisecond), func(n *int, _ reading) { *n++ },
+		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) }, formerly)
+	step, formerly = id("kept")
+	kept := weir.ProcessPlain(weir.Rebalance(in), step, &keeper{}, formerly)
+	step, formerly = id("out")
+	weir.To(weir.Union(summed, windowed, kept), step, w.sink, formerly)
 	return j
 }
 
@@ -478,6 +492,20 @@ func TestStartOnReadOnly(t *testing.T) {
 	w.finish(1)
 }
 
+// TestStoppedAtStart shows that a job that is told to stop while it starts does not call that a refusal: a supervisor may run it again.
+func TestStoppedAtStart(t *testing.T) {
+	w := newWorld(t, 2, 40)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := weir.StartOn(ctx, w.job(1), w.fs, w.flags)
+	var refused *local.StartError
+	if !errors.As(err, &refused) || refused.Code != exitcode.Stopped {
+		t.Fatalf("error %v, want one with exit code %d", err, exitcode.Stopped)
+	}
+	contains(t, err, "was stopped before it began", "the same command starts it again")
+	w.finish(1)
+}
+
 // TestRetention shows which ends keep which checkpoints.
 func TestRetention(t *testing.T) {
 	tests := []struct {
@@ -691,12 +719,12 @@ func TestCheckpointTimeout(t *testing.T) {
 		e := w.start(context.Background(), 2)
 		w.checkpoints(e, 1)
 		var stuck atomic.Bool
-		go_on := make(chan struct{})
+		proceed := make(chan struct{})
 		w.in.poll = nil
 		w.in.mu.Lock()
 		w.in.poll = func(int, int) error {
 			if stuck.CompareAndSwap(false, true) {
-				<-go_on
+				<-proceed
 			}
 			return nil
 		}
@@ -707,7 +735,7 @@ func TestCheckpointTimeout(t *testing.T) {
 				for e.Progress().Checkpoint.Failed == 0 {
 					time.Sleep(time.Millisecond)
 				}
-				close(go_on)
+				close(proceed)
 			}()
 			_, err := w.end(e, weir.Failed)
 			contains(t, err, "did not complete within its timeout")
@@ -717,7 +745,7 @@ func TestCheckpointTimeout(t *testing.T) {
 		for e.Progress().Checkpoint.Failed < 2 {
 			time.Sleep(time.Millisecond)
 		}
-		close(go_on)
+		close(proceed)
 		w.checkpoints(e, 1)
 		w.in.release(0)
 		w.in.release(1)
@@ -779,18 +807,35 @@ type textual struct {
 
 func (p *textual) On(*weir.Ctx[int, string], reading) error { return nil }
 
-// TestChangedStateType shows that a checkpoint with another type of a state is refused, naming state, field and both types.
+// TestChangedStateType shows that a checkpoint with another type of a state is refused, naming state, field and both types. The job neither
+// restarts nor fails for good, which would cost it its checkpoints.
 func TestChangedStateType(t *testing.T) {
 	w := newWorld(t, 2, 40)
+	w.set["restart-strategy.type"] = "exponential-delay"
+	w.set["execution.checkpointing.externalized-checkpoint-retention"] = "NO_EXTERNALIZED_CHECKPOINTS"
 	w.upTo(2, 30, suspend, weir.Suspended)
 	w.textual = true
 	e, err := weir.StartOn(context.Background(), w.job(2), w.fs, w.flags)
 	if err == nil {
 		_, err = e.Wait()
 	}
-	contains(t, err, `step "sums"`, `"sum"`, "int", "string")
+	contains(t, err, `step "sums"`, `"sum"`, "int", "string", "The job was not started.")
 	w.textual = false
 	w.finish(2) // the refusal has damaged nothing
+}
+
+// TestRenamedSteps shows that steps find their state again under new ids if they name the old ones, at another parallelism too, and that the
+// start is refused with both sides named if they do not.
+func TestRenamedSteps(t *testing.T) {
+	w := newWorld(t, 3, 40)
+	w.upTo(2, 30, suspend, weir.Suspended)
+	w.renamed = true
+	w.upTo(1, 60, suspend, weir.Suspended)
+	w.renamed = false
+	_, err := weir.StartOn(context.Background(), w.job(2), w.fs, w.flags)
+	contains(t, err, "new sums", `"sums"`)
+	w.renamed = true
+	w.finish(2)
 }
 
 // TestLostAnswer shows that a checkpoint whose publication took place although an error was reported is complete.

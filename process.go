@@ -122,13 +122,16 @@ type keyedOp[K comparable, In, Out any] struct {
 	part      element.Batch[In] // the part of a batch that is being handled
 	keys      []K               // of its records, as refs
 	refs      []heap.Ref
+	hashes    []uint64
+	rehash    func(keys []K, hashes []uint64)
 	processor any
 	onTimer   func(c *Ctx[K, Out], t *Timer) error
 	timers    []*Timer
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
-	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch)}
+	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch),
+		hashes: make([]uint64, keyedBatch), rehash: rehasher[K]()}
 	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
 	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
 	o.sides = sidesOf(processor)
@@ -168,6 +171,9 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 				return fmt.Errorf("step %q: %w", o.env.Name, err)
 			}
 		}
+		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
+			return fmt.Errorf("step %q: %w", o.env.Name, err)
+		}
 	}
 	if p, ok := o.processor.(opener[K, Out]); ok {
 		return p.Open(&o.Ctx)
@@ -190,14 +196,16 @@ const keyedBatch = 256
 
 // Push handles a batch, which may be larger than keyedBatch.
 func (o *keyedOp[K, In, Out]) Push(b *element.Batch[In]) error {
-	recs, ts, hashes := b.Recs, b.TS[:len(b.Recs)], b.Hash[:len(b.Recs)]
-	for len(recs) > 0 {
-		n := min(len(recs), keyedBatch)
-		o.part = element.Batch[In]{Recs: recs[:n], TS: ts[:n], Hash: hashes[:n], Split: b.Split}
+	o.untimed = b.Untimed
+	for from := 0; from < len(b.Recs); from += keyedBatch {
+		to := min(from+keyedBatch, len(b.Recs))
+		o.part = element.Batch[In]{Recs: b.Recs[from:to], TS: b.TS[from:to], Untimed: b.Untimed, Split: b.Split}
+		if len(b.Hash) > 0 {
+			o.part.Hash = b.Hash[from:to]
+		}
 		if err := o.handle(&o.part); err != nil {
 			return err
 		}
-		recs, ts, hashes = recs[n:], ts[n:], hashes[n:]
 	}
 	o.part = element.Batch[In]{}
 	return nil
@@ -208,6 +216,10 @@ func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
 	keys, refs := o.keys[:n], o.refs[:n]
 	for i := range b.Recs {
 		keys[i] = keyOf(b.Recs[i])
+	}
+	if len(b.Hash) == 0 {
+		b.Hash = o.hashes[:n]
+		o.rehash(keys, b.Hash)
 	}
 	o.store.Resolve(keys, b.Hash, refs)
 	err := o.each(b)
@@ -270,6 +282,7 @@ func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64)
 		return nil
 	}
 	defer o.rescue(&err)
+	o.untimed = false
 	err = due(upTo, func(r heap.Ref, key K, timer int, at int64) error {
 		o.key, o.at = key, at
 		o.store.Seek(r)
@@ -303,11 +316,12 @@ func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
 
 // Snapshot captures the table.
 func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
-	return keyedCapture{o.store.Capture()}, nil
+	return keyedCapture{o.store.Capture(), o.seen}, nil
 }
 
 // Finish lets the processor emit what it holds back.
 func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
+	o.untimed = false
 	if p, ok := o.processor.(finisher[K, Out]); ok {
 		defer o.rescue(&err)
 		if err := p.Finish(&o.Ctx); err != nil {
@@ -330,10 +344,13 @@ func (o *keyedOp[K, In, Out]) Close() error {
 	return err
 }
 
-// keyedCapture writes a captured table to one stream.
-type keyedCapture struct{ c *heap.Capture }
+// keyedCapture writes a captured table to one stream, and beside it the watermark up to which its timers have fired.
+type keyedCapture struct {
+	c    *heap.Capture
+	seen int64
+}
 
-// Write writes the table.
+// Write writes both.
 func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
 	out, err := streams.NewStream(ctx, snapshot.Exclusive)
 	if err != nil {
@@ -346,7 +363,15 @@ func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*sna
 	if keyed.Stream, err = out.Finish(); err != nil {
 		return nil, err
 	}
-	return &snapshot.OperatorSubtask{Keyed: []snapshot.Keyed{keyed}}, nil
+	state, err := operator.WatermarkCapture(k.seen).Write(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	if state == nil {
+		state = &snapshot.OperatorSubtask{}
+	}
+	state.Keyed = []snapshot.Keyed{keyed}
+	return state, nil
 }
 
 // Release gives the captured pages up.

@@ -346,3 +346,14 @@ func TestSameSeed(t *testing.T) {
 		}
 	}
 }
+
+// TestStoriesOfOld tells again the stories that have found something.
+func TestStoriesOfOld(t *testing.T) {
+	t.Run("a step that had finished before its input", func(t *testing.T) {
+		newStory(t, 5590, checkpoint.AtLeastOnce()).tell(func() {})
+	})
+	t.Run("a checkpoint of which nobody knew", func(t *testing.T) {
+		s := newStory(t, 1999)
+		s.tell(s.check)
+	})
+}

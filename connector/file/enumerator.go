@@ -107,11 +107,29 @@ func (f *Files[T]) Enumerator(ctx context.Context, env source.EnumeratorEnv, res
 		return nil, source.Permanent(err)
 	}
 	if restored != nil {
-		splits, err := decodeSplits(restored)
-		return &enumerator{splits}, f.wrap(err)
+		splits, err := f.restore(restored)
+		return &enumerator{splits}, err
 	}
 	splits, err := f.list()
 	return &enumerator{splits}, err
+}
+
+// restore returns the splits that a checkpoint holds, whose files must be there unchanged.
+func (f *Files[T]) restore(state []byte) ([]split, error) {
+	splits, err := decodeSplits(state)
+	if err != nil || len(splits) == 0 {
+		return nil, f.wrap(err)
+	}
+	at, err := f.locate()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range splits {
+		if err := at.check(s); err != nil {
+			return nil, err
+		}
+	}
+	return splits, nil
 }
 
 // enumerator hands out files in the order of their names.

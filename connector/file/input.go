@@ -35,15 +35,8 @@ func openInput(fsys fs.FS, s split) (*input, error) {
 }
 
 func newInput(fsys fs.FS, f fs.File, s split) (*input, error) {
-	size, head, err := identify(f)
-	if err != nil {
+	if err := s.checkFile(f); err != nil {
 		return nil, err
-	}
-	if size != s.size {
-		return nil, &formatError{fmt.Errorf("the file has changed since the job began: it had %d bytes and has %d; put the old one back, or start anew", s.size, size)}
-	}
-	if head != s.head {
-		return nil, &formatError{errors.New("the file has changed since the job began: it begins with other data; put the old one back, or start anew")}
 	}
 	seeker, ok := f.(io.Seeker)
 	if !ok {
@@ -54,6 +47,33 @@ func newInput(fsys fs.FS, f fs.File, s split) (*input, error) {
 	}
 	in := &input{file: f, raw: &tracked{Reader: f}}
 	return in, in.decompress(s.name, seeker)
+}
+
+// checkFile refuses a file that is not the one that the split knows. It reads from the beginning.
+func (s split) checkFile(f fs.File) error {
+	size, head, err := identify(f)
+	switch {
+	case err != nil:
+		return err
+	case size != s.size:
+		return &formatError{fmt.Errorf("the file has changed since the job began: it had %d bytes and has %d; put the old one back, or start anew", s.size, size)}
+	case head != s.head:
+		return &formatError{errors.New("the file has changed since the job began: it begins with other data; put the old one back, or start anew")}
+	}
+	return nil
+}
+
+// check refuses a split whose file is not there any more, or is another one. A job that goes on looks before it begins: found later, the
+// same would end it for good, and the end may delete the checkpoints that it could go on from once the file is back.
+func (at root) check(s split) error {
+	f, err := at.fsys.Open(s.name)
+	if err == nil {
+		err = errors.Join(s.checkFile(f), f.Close())
+	}
+	if err != nil {
+		return wrapOpen(at.display+s.name, err)
+	}
+	return nil
 }
 
 // decompress chooses how to read by the end of the name.

@@ -28,12 +28,14 @@ type reader[T any] struct {
 	root  root
 	env   source.ReaderEnv
 
-	queue  []split
-	open   *openFile[T] // the one it reads
-	noMore bool
+	queue   []split
+	open    *openFile[T] // the one it reads
+	started bool
+	noMore  bool
 }
 
 func (r *reader[T]) Start() error {
+	r.started = true
 	r.requestIfOut()
 	return nil
 }
@@ -49,6 +51,11 @@ func (r *reader[T]) AddSplits(splits []source.Split) error {
 		s, err := decodeSplit(public.Data)
 		if err != nil {
 			return r.files.wrap(err)
+		}
+		if !r.started { // it comes from a checkpoint
+			if err := r.root.check(s); err != nil {
+				return err
+			}
 		}
 		r.queue = append(r.queue, s)
 	}
@@ -145,7 +152,7 @@ func (f *Files[T]) open(at root, s split) (*openFile[T], error) {
 	o := &openFile[T]{split: s, display: at.display + s.name, decoder: f.format.decoder()}
 	var err error
 	if o.input, err = openInput(at.fsys, s); err != nil {
-		return nil, o.wrapOpen(err)
+		return nil, wrapOpen(o.display, err)
 	}
 	o.scan = newScanner(o.input, f.format.quoted())
 	if o.input.seeker != nil {
@@ -235,11 +242,12 @@ func (o *openFile[T]) wrap(err error) error {
 	return named
 }
 
-func (o *openFile[T]) wrapOpen(err error) error {
-	named := fmt.Errorf("%s: %w", o.display, err)
+// wrapOpen names a file that could not be opened, and marks errors that trying again would repeat.
+func wrapOpen(display string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return source.Permanent(fmt.Errorf("%s: there is no such file; it was there when the job began", o.display))
+		return source.Permanent(fmt.Errorf("%s: there is no such file; it was there when the job began", display))
 	}
+	named := fmt.Errorf("%s: %w", display, err)
 	var format *formatError
 	if errors.As(err, &format) {
 		return source.Permanent(named)

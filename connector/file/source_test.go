@@ -234,6 +234,7 @@ func TestChangedFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			var none []split
 			split, _, _ := e.Next(0)
 			known, _ := decodeSplit(split.Data)
 			fsys := fstest.MapFS{"a.csv": {Data: []byte(c.changed)}}
@@ -243,6 +244,20 @@ func TestChangedFile(t *testing.T) {
 			_, err = s.open(root{fsys, "in:", "a.csv"}, known)
 			if err == nil || !source.IsPermanent(err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v\nwant %s", err, c.want)
+			}
+
+			// A job that goes on learns it before it begins, from a reader with the split and from an enumerator that still has it.
+			if c.changed == "" {
+				fsys["other.csv"] = &fstest.MapFile{}
+			}
+			r := &reader[row]{files: s, root: root{fsys, "in:", "a.csv"}}
+			if err := r.AddSplits([]source.Split{split}); !source.IsPermanent(err) || !strings.Contains(fmt.Sprint(err), c.want) {
+				t.Errorf("reader: error %v\nwant %s", err, c.want)
+			}
+			changed := CSV[row](".", FS("in", fsys))
+			_, err = changed.Enumerator(context.Background(), source.EnumeratorEnv{}, encodeSplits(append(none, known)))
+			if want := strings.ReplaceAll(c.want, "in:", "in:./"); !source.IsPermanent(err) || !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("enumerator: error %v\nwant %s", err, want)
 			}
 		})
 	}

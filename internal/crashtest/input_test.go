@@ -133,7 +133,7 @@ func TestCutGzip(t *testing.T) {
 	checkRun(t, p, 1, "flights.csv.gz:", "damaged or cut short", io.ErrUnexpectedEOF.Error())
 	checkSome(t, dir, want)
 	writeInput(t, path, zip)
-	checkRun(t, p, 1, "flights.csv.gz", "has changed since the job began")
+	checkRun(t, p, 3, "flights.csv.gz", "has changed since the job began")
 	checkSome(t, dir, want)
 	p.Args = append(p.Args, "--fresh")
 	checkRun(t, p, 0, "fresh start")

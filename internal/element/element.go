@@ -22,7 +22,9 @@ type Batch[T any] struct {
 	Recs []T
 	// TS holds the event time of each record in milliseconds since 1970 UTC, or NoTime. It is as long as Recs.
 	TS []int64
-	// Hash holds the key hash of each record on a keyed edge and is empty elsewhere.
+	// Untimed says that no record has an event time. TS then holds NoTime throughout and may be shared: it must not be written to.
+	Untimed bool
+	// Hash holds the key hash of each record on a keyed edge, unless it costs less to make it again, and is empty elsewhere.
 	Hash []uint64
 	// Split is the number that the source subtask gave to the split of these records; 0 if there is no split to tell apart.
 	Split int

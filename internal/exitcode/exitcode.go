@@ -20,7 +20,7 @@ const (
 	Refused Code = 3
 	// Held means that another process runs this job line. Nothing was changed.
 	Held Code = 4
-	// Stopped means that the job was asked to stop, has taken a checkpoint and goes on when the same command is run again.
+	// Stopped means that the job was asked to stop, has taken a checkpoint if it had begun, and goes on when the same command is run again.
 	Stopped Code = 5
 	// Aborted means that the job was told to stop a second time and did not wait. It goes on from its last completed checkpoint.
 	Aborted Code = 130

@@ -71,11 +71,16 @@ type Node struct {
 	// Payload is what the node is at run time.
 	Payload any
 
-	id job.OperatorID
+	id     job.OperatorID
+	former []job.OperatorID
 }
 
 // ID returns what the node's state is found by. It is set by Plan.
 func (n *Node) ID() job.OperatorID { return n.id }
+
+// FormerIDs returns the ids under which a checkpoint of an earlier version of the program may hold the node's state, the most likely first.
+// They are set by Plan.
+func (n *Node) FormerIDs() []job.OperatorID { return n.former }
 
 // Edge leads from an output of one node to another node.
 type Edge struct {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/internal/job"
@@ -52,7 +53,7 @@ func (p *Plan) place(n *Node, d Defaults) {
 	if v := p.chainFor(n, parallelism); v != nil && !d.NoChaining {
 		v.Nodes = append(v.Nodes, n)
 		p.byNode[n] = v
-		if n.MaxParallelism != 0 {
+		if n.MaxParallelism != 0 && !v.Nodes[0].Keyed { // the key groups of the head are not changed by who follows
 			v.MaxParallelism, v.ExplicitMax = n.MaxParallelism, true
 		}
 		return
@@ -81,15 +82,38 @@ func (p *Plan) chainFor(n *Node, parallelism int) *Vertex {
 	return v
 }
 
-// assignIDs gives every node its operator id. A node without a name gets the id of a path that begins at the nearest named node
-// upstream and says, for each step from there, which operation it is and the how-manieth of its kind at that place.
+// assignIDs gives every node its operator id, and the ids it had under former names of its own or of a step upstream.
 func (g *Graph) assignIDs() {
-	paths := map[*Node]string{}
-	used := map[string]int{}
+	generations := 0
+	for _, n := range g.Nodes {
+		generations = max(generations, len(n.Former))
+	}
+	for n, id := range g.ids(func(n *Node) string { return n.Name }) {
+		n.id, n.former = id, nil
+	}
+	for i := range generations {
+		former := g.ids(func(n *Node) string {
+			if i < len(n.Former) {
+				return n.Former[i]
+			}
+			return n.Name
+		})
+		for n, id := range former {
+			if id != n.id && !slices.Contains(n.former, id) {
+				n.former = append(n.former, id)
+			}
+		}
+	}
+}
+
+// ids returns the operator ids that follow from the names of the named nodes. A node without a name gets the id of a path that begins at
+// the nearest named node upstream and says, for each step from there, which operation it is and the how-manieth of its kind at that place.
+func (g *Graph) ids(nameOf func(*Node) string) map[*Node]job.OperatorID {
+	ids, paths, used := map[*Node]job.OperatorID{}, map[*Node]string{}, map[string]int{}
 	for _, n := range g.Nodes {
 		if n.Named {
-			paths[n] = n.Name
-			n.id = job.OperatorIDOf(n.Name)
+			paths[n] = nameOf(n)
+			ids[n] = job.OperatorIDOf(paths[n])
 			continue
 		}
 		var from []string
@@ -99,8 +123,9 @@ func (g *Graph) assignIDs() {
 		path := strings.Join(from, "+") + " > " + n.Name
 		used[path]++
 		paths[n] = fmt.Sprintf("%s#%d", path, used[path])
-		n.id = job.OperatorIDOf("\x00" + paths[n]) // no user's id begins with a zero byte
+		ids[n] = job.OperatorIDOf("\x00" + paths[n]) // no user's id begins with a zero byte
 	}
+	return ids
 }
 
 // check returns everything that is wrong with the graph.

@@ -93,7 +93,10 @@ func (o *OperatorLists) Restore(all []ListData) error {
 			errs = append(errs, fmt.Errorf("list state %q: %w", all[i].Name, err))
 		}
 	}
-	return errors.Join(errs...)
+	if len(errs) > 0 {
+		return refusal{errors.Join(errs...)}
+	}
+	return nil
 }
 
 func (o *OperatorLists) restore(d *ListData) error {

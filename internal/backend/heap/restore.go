@@ -23,6 +23,15 @@ func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error {
 	return nil
 }
 
+// refusal is why state of a snapshot does not fit the program. Nothing but another program can help, so a job must not try again.
+type refusal struct{ error }
+
+// Permanent reports that a replay would meet the same.
+func (refusal) Permanent() bool { return true }
+
+// Unwrap returns the error itself.
+func (r refusal) Unwrap() error { return r.error }
+
 type restorer[K comparable] struct {
 	s       *Store[K]
 	k       snapshot.Keyed
@@ -43,10 +52,10 @@ func (in *restorer[K]) restore() error {
 	}
 	h, err := parseHead(src)
 	if err != nil {
-		return err
+		return refusal{err}
 	}
 	if err := in.match(h); err != nil {
-		return err
+		return refusal{err}
 	}
 	wanted := in.k.Range.Intersect(in.s.groups)
 	for g := wanted.First; g <= wanted.Last; g++ {

@@ -225,6 +225,9 @@ func TestChangedProgram(t *testing.T) {
 				t.Errorf("%s: error %v\ndoes not say %s", name, err, part)
 			}
 		}
+		if c.want != nil && !permanent(err) {
+			t.Errorf("%s: a job would restart after %v", name, err)
+		}
 	}
 
 	var c struct{ Count state.Value[int64] }
@@ -311,6 +314,12 @@ func TestCollidingKeys(t *testing.T) {
 	}
 }
 
+// permanent reports whether a job gives up after an error instead of restarting.
+func permanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
 // Elements of operator lists can be dealt out one by one to other subtasks.
 func TestOperatorLists(t *testing.T) {
 	type splits struct {
@@ -346,6 +355,8 @@ func TestOperatorLists(t *testing.T) {
 	data[0].Name = "done"
 	if err := others.Restore(data); err == nil || !strings.Contains(err.Error(), `list state "done": the type of its elements has changed: value: was map[string]int64, is now string`) {
 		t.Errorf("another type: %v", err)
+	} else if !permanent(err) {
+		t.Errorf("a job would restart after %v", err)
 	}
 	data[0].Name = "gone"
 	if err := others.Restore(data); err == nil || !strings.Contains(err.Error(), "open, done") {

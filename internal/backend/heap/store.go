@@ -3,6 +3,7 @@ package heap
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"reflect"
 	"unsafe"
 
@@ -116,9 +117,11 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 // depends on is then in the cache. Otherwise each miss of a key that the processor guessed wrong about, such as a new one, would be
 // waited for by itself.
 func (s *core) candidates(hashes []uint64, refs []Ref) {
-	tables, size, sum := s.tables, s.shape.size, uint64(0)
+	tables, size, shift, sum := s.tables, s.shape.size, s.shape.shift&31, uint64(0)
+	groups, first := s.maxParallelism, s.first
+	refs = refs[:len(hashes)]
 	for j, h := range hashes {
-		g := s.groupOf(h)
+		g := groupOf(h, groups, first)
 		x := &tables[g].index
 		refs[j].group = g
 		sum += x.slots[uint32(h)>>x.shift]
@@ -132,16 +135,17 @@ func (s *core) candidates(hashes []uint64, refs []Ref) {
 			continue
 		}
 		id--
-		sl, k := t.rows.place(id)
-		r.id, r.row, r.page = id, unsafe.Add(sl.base, uintptr(id-sl.first)*size), &sl.pages[k]
+		sl := &t.rows.slabs[bits.Len32(id>>shift)] // as in rows.place
+		inSlab := id - sl.first
+		r.id, r.row, r.page = id, unsafe.Add(sl.base, uintptr(inSlab)*size), &sl.pages[inSlab>>shift]
 		sum += uint64(*(*byte)(r.row))
 	}
 	s.touched = sum
 }
 
 // groupOf returns the table of a hash. The rule is keygroup.Of's.
-func (s *core) groupOf(hash uint64) uint32 {
-	return uint32((hash>>32)*s.maxParallelism>>32) - s.first
+func groupOf(hash, maxParallelism uint64, first uint32) uint32 {
+	return uint32((hash>>32)*maxParallelism>>32) - first
 }
 
 func (s *Store[K]) findOrInsert(key K, hash uint64, group uint32) Ref {

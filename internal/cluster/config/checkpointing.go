@@ -155,7 +155,7 @@ var (
 	ParallelCleaning = boolOption(spec[bool]{
 		Key: "execution.checkpointing.cleaner.parallel-mode", Aliases: []string{"state.checkpoint.cleaner.parallel-mode"},
 		Default: new(true), Built: true,
-		Doc: "Whether the files of a checkpoint that goes are deleted in parallel.",
+		Doc: "Whether several checkpoints that go are deleted at the same time. `false`: one after the other.",
 	})
 
 	LocalBackup = boolOption(spec[bool]{

@@ -133,11 +133,7 @@ func assignJob(p *graph.Plan) assign.Job {
 			ID: v.ID(), Name: v.Name(), Parallelism: v.Parallelism, MaxParallelism: v.MaxParallelism, MaxExplicit: v.ExplicitMax,
 		}
 		for _, n := range v.Nodes {
-			op := assign.Operator{ID: n.ID(), Name: n.Name, Named: n.Named}
-			for _, name := range n.Former {
-				op.FormerIDs = append(op.FormerIDs, job.OperatorIDOf(name))
-			}
-			av.Operators = append(av.Operators, op)
+			av.Operators = append(av.Operators, assign.Operator{ID: n.ID(), FormerIDs: n.FormerIDs(), Name: n.Name, Named: n.Named})
 		}
 		for _, in := range v.Inputs {
 			av.Inputs = append(av.Inputs, assign.Edge{From: in.FromVertex.ID(), AllToAll: in.Partitioning != graph.Forward})

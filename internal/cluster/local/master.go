@@ -43,7 +43,8 @@ type master struct {
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
 
-	deleting sync.WaitGroup // goroutines that delete files
+	deleting    sync.WaitGroup // goroutines that delete files
+	deletingOne sync.Mutex     // held by the one that may, if they must not do so in parallel
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy

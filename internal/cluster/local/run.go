@@ -90,7 +90,7 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	b, err := s.begin(ctx)
 	if err != nil {
 		s.giveUp()
-		return nil, err
+		return nil, s.unlessStopped(ctx, err)
 	}
 	e := &Execution{done: make(chan struct{})}
 	if b.finished {
@@ -118,6 +118,16 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 		e.result, e.err = e.master.run(ctx)
 	}()
 	return e, nil
+}
+
+// unlessStopped returns why a start failed. If that was told to stop, nothing stands against the next one, whatever the interrupted
+// operation says.
+func (s *start) unlessStopped(ctx context.Context, err error) error {
+	var refused *StartError
+	if ctx.Err() == nil || errors.As(err, &refused) && refused.Code != exitcode.Refused {
+		return err
+	}
+	return refuse(exitcode.Stopped, "job %q was stopped before it began; the same command starts it again (%v)", s.Name, err)
 }
 
 // Wait returns when the job has ended. The error says why it failed.

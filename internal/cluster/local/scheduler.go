@@ -52,11 +52,18 @@ func (m *master) random() float64 {
 
 // delete deletes files beside the master. The end of the run waits for it.
 func (m *master) delete(work func()) {
-	if m.Scheduler == nil {
+	switch {
+	case m.Scheduler != nil:
+		work()
+	case m.checkpoints.ParallelCleaning:
 		m.deleting.Go(work)
-		return
+	default:
+		m.deleting.Go(func() {
+			m.deletingOne.Lock()
+			defer m.deletingOne.Unlock()
+			work()
+		})
 	}
-	work()
 }
 
 // besides returns what runs the work of tasks that may block; nil for goroutines.

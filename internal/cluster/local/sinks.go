@@ -34,11 +34,10 @@ func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 	opened := sinks{committers: map[job.OperatorID]sink.Committer{}}
 	for _, v := range o.Plan.Vertices {
 		for _, n := range v.Nodes {
-			newCommitter := stepOf(n).Committer
-			if newCommitter == nil {
+			if stepOf(n).Committer == nil {
 				continue
 			}
-			c, err := newCommitter(ctx, sink.CommitterEnv{Line: l, Logger: o.Logger.With("step", n.Name), Now: o.Now})
+			c, err := openCommitter(ctx, n, sink.CommitterEnv{Line: l, Logger: o.Logger.With("step", n.Name), Now: o.Now})
 			if err != nil {
 				if closing := opened.close(); closing != nil {
 					o.Logger.Warn("close the sinks", "error", closing)
@@ -51,6 +50,11 @@ func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 	}
 	*s = opened
 	return nil
+}
+
+func openCommitter(ctx context.Context, n *graph.Node, env sink.CommitterEnv) (c sink.Committer, err error) {
+	defer rescue(&err)
+	return stepOf(n).Committer(ctx, env)
 }
 
 func (s *sinks) close() error {
@@ -177,11 +181,7 @@ func (s *sinks) planRecovery(ctx context.Context, n *graph.Node, meta *snapshot.
 
 // stateOf returns what a snapshot holds for a node, under its present id or an earlier one.
 func stateOf(meta *snapshot.Metadata, n *graph.Node) *snapshot.OperatorState {
-	ids := []job.OperatorID{n.ID()}
-	for _, name := range n.Former {
-		ids = append(ids, job.OperatorIDOf(name))
-	}
-	for _, id := range ids {
+	for _, id := range append([]job.OperatorID{n.ID()}, n.FormerIDs()...) {
 		for i := range meta.Operators {
 			if meta.Operators[i].ID == id {
 				return &meta.Operators[i]
@@ -235,7 +235,8 @@ func replaceState(state *snapshot.OperatorState, writers [][]byte) {
 	state.Subtasks[0].Lists = []snapshot.List{l}
 }
 
-// serial lets one goroutine at a time use a committer, since each subtask of a sink commits what it has prepared.
+// serial lets one goroutine at a time use a committer, since each subtask of a sink commits what it has prepared. What the master asks of
+// it does not panic: that would end the process, and with it what else there is to say.
 type serial struct {
 	mu        sync.Mutex // held across the committer's I/O, which is what it is for
 	committer sink.Committer
@@ -247,20 +248,23 @@ func (s *serial) Commit(ctx context.Context, checkpoint int64, pending [][]byte)
 	return s.committer.Commit(ctx, checkpoint, pending)
 }
 
-func (s *serial) CommittedAfter(ctx context.Context, checkpoint int64) ([]string, error) {
+func (s *serial) CommittedAfter(ctx context.Context, checkpoint int64) (names []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer rescue(&err)
 	return s.committer.CommittedAfter(ctx, checkpoint)
 }
 
-func (s *serial) Recover(ctx context.Context, r sink.Recovery) (sink.Recovered, error) {
+func (s *serial) Recover(ctx context.Context, r sink.Recovery) (done sink.Recovered, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer rescue(&err)
 	return s.committer.Recover(ctx, r)
 }
 
-func (s *serial) Close() error {
+func (s *serial) Close() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer rescue(&err)
 	return s.committer.Close()
 }

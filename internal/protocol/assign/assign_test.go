@@ -275,12 +275,12 @@ func TestMatching(t *testing.T) {
 		{
 			name: "gone", snapshot: []snapshot.OperatorState{state("count"), state("a")}, steps: []Vertex{step("a"), step("counts"), step("print")},
 			err: `checkpoint 7 has state that no step of this job takes: "count" (%id(count)); steps of this job without state: "counts", "print"; ` +
-				`if "counts" is the former "count", say so with FormerlyID("count"); to give the state up, use --allowNonRestoredState`,
+				`if "counts" is the former "count", say so with FormerlyID("count"); keep each such step, or name it with FormerlyID in the step that takes its place (giving state up is not available yet), or start anew with --fresh`,
 		},
 		{
 			name: "gone, generated", snapshot: []snapshot.OperatorState{generated, state("a")}, steps: []Vertex{step("a")},
 			err: `checkpoint 7 has state that no step of this job takes: "Process-2" (%id(Process-2), a generated id: it changes with the graph ` +
-				`unless the step gets an id); every step of this job has found its state or has none; to give the state up, use --allowNonRestoredState`,
+				`unless the step gets an id); every step of this job has found its state or has none; keep each such step, or name it with FormerlyID in the step that takes its place (giving state up is not available yet), or start anew with --fresh`,
 		},
 	} {
 		a, err := Assign(snapshotOf(c.snapshot...), Job{Vertices: c.steps}, Options{AllowNonRestored: c.allow})

@@ -38,7 +38,7 @@ func (e *UnmatchedError) Error() string {
 			fmt.Fprintf(&b, "; if %q is the former %q, say so with FormerlyID(%q)", s.Nearest, s.Name, s.Name)
 		}
 	}
-	b.WriteString("; to give the state up, use --allowNonRestoredState")
+	b.WriteString("; keep each such step, or name it with FormerlyID in the step that takes its place (giving state up is not available yet), or start anew with --fresh")
 	return b.String()
 }
 

@@ -167,13 +167,17 @@ func hasFiles(state *snapshot.Task) bool {
 // metadata puts the checkpoint together. Of a vertex that is finished for good no state is kept; in one that is finished in part the
 // finished subtasks are marked. A vertex whose operators have all seen the end of the data is finished too, even if its tasks wait for
 // this very checkpoint: it has nothing more to do, and would emit what it held back a second time if it were run again. Only what is
-// pending outside is kept of it.
+// pending outside is kept of it. That holds if all it reads from is finished too: at least once, a step may have seen the end of the data
+// although the part of the step before it is older than that, and then it must run again.
 func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	m := c.job.Header
 	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
 	m.Operators = nil
+	ended := make([]bool, len(c.job.Vertices))
 	for v, vertex := range c.job.Vertices {
 		finished := p.plan.fullyFinished(v) || slices.ContainsFunc(p.states[v], finishedOnRestore)
+		ended[v] = finished || p.operatorsFinished(v) &&
+			!slices.ContainsFunc(vertex.Inputs, func(in Input) bool { return !ended[in.From] })
 		for _, op := range vertex.Operators {
 			state := snapshot.OperatorState{
 				ID: op.ID, Name: op.Name, Named: op.Named, Parallelism: vertex.Parallelism, MaxParallelism: op.MaxParallelism,
@@ -181,7 +185,7 @@ func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 			}
 			switch {
 			case finished:
-			case p.operatorsFinished(v):
+			case ended[v]:
 				state.FullyFinished = true
 				state.Subtasks = listsOnly(p.subtasks(v, op.ID))
 			default:

@@ -246,7 +246,7 @@ func TestOutputs(t *testing.T) {
 		"rebalance": {func(c []*Channel) output { return NewRebalance[int](c, 5) }, func(int, int) bool { return true }, 1},
 		"custom": {func(c []*Channel) output { return NewCustom(c, func(n, p int) int { return n % p }) },
 			func(n, ch int) bool { return n%channels == ch }, 1},
-		"hash": {func(c []*Channel) output { return NewHash(c, maxP, hash) }, func(n, ch int) bool {
+		"hash": {func(c []*Channel) output { return NewHash(c, maxP, true, hash) }, func(n, ch int) bool {
 			return ch == keygroup.SubtaskOf(keygroup.Of(keyhash.Uint64(uint64(n)), maxP), channels, maxP)
 		}, 1},
 	}
@@ -312,7 +312,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	no := errors.New("no")
-	if err := NewHash(chs, 8, func([]int, []uint64) error { return no }).Push(batchOf(1)); err != no {
+	if err := NewHash(chs, 8, true, func([]int, []uint64) error { return no }).Push(batchOf(1)); err != no {
 		t.Errorf("got %v", err)
 	}
 }
@@ -391,5 +391,61 @@ func BenchmarkHandOver(b *testing.B) {
 				g.Recycle(ch, batch)
 			}
 		})
+	}
+}
+
+// Times are sent from the first record on that may have one; those before it have none, in whatever batch they are. Hashes that are not
+// shipped are not there.
+func TestTimesAreSentOnceThereAreAny(t *testing.T) {
+	g := NewGate(func() {})
+	ch := g.NewChannel(func() {})
+	hash := func(recs []int, hashes []uint64) error {
+		for i, r := range recs {
+			hashes[i] = keyhash.Uint64(uint64(r))
+		}
+		return nil
+	}
+	out := NewHash([]*Channel{ch}, 8, false, hash)
+	push := func(untimed bool, first, n int) {
+		b := &element.Batch[int]{Untimed: untimed}
+		for i := range n {
+			at := int64(10 * (first + i))
+			if untimed {
+				at = element.NoTime
+			}
+			b.Recs, b.TS = append(b.Recs, first+i), append(b.TS, at)
+		}
+		if err := out.Push(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const full = 1024
+	push(true, 0, full+100)    // one batch without times, and one begun
+	push(false, full+100, 50)  // times begin in the middle of it
+	push(true, full+150, full) // and go on with records that have none
+	out.Flush()
+	next := 0
+	for batches := 0; ; batches++ {
+		_, m, ok := g.Poll()
+		if !ok {
+			break
+		}
+		b := m.Batch.(*element.Batch[int])
+		if b.Untimed != (batches == 0) || len(b.Hash) != 0 {
+			t.Fatalf("batch %d: untimed %v, %d hashes", batches, b.Untimed, len(b.Hash))
+		}
+		for i, n := range b.Recs {
+			want := element.NoTime
+			if n >= full+100 && n < full+150 {
+				want = int64(10 * n)
+			}
+			if n != next || !b.Untimed && b.TS[i] != want {
+				t.Fatalf("record %d, want %d; time %d, want %d", n, next, b.TS[i], want)
+			}
+			next++
+		}
+	}
+	if next != 2*full+150 {
+		t.Errorf("%d records came, want %d", next, 2*full+150)
 	}
 }

@@ -54,28 +54,48 @@ func (s *sender[T]) open(b *element.Batch[T]) {
 type base[T any] struct {
 	senders []sender[T]
 	size    int
-	keyed   bool
+	hashed  bool // batches carry the hashes of their keys
+	// timed is set with the first record that may have an event time. Until then no times are sent: they would be a third of what a small
+	// record costs on its way from one core to another.
+	timed bool
 }
 
-func newBase[T any](channels []*Channel, keyed bool) base[T] {
-	b := base[T]{size: BatchSize[T](), keyed: keyed}
+func newBase[T any](channels []*Channel, hashed bool) base[T] {
+	b := base[T]{size: BatchSize[T](), hashed: hashed}
 	for _, ch := range channels {
 		s := sender[T]{ch: ch}
-		s.open(newBatch[T](b.size, keyed))
+		s.open(newBatch[T](b.size, hashed))
 		b.senders = append(b.senders, s)
 	}
 	return b
 }
 
-func newBatch[T any](size int, keyed bool) *element.Batch[T] {
+func newBatch[T any](size int, hashed bool) *element.Batch[T] {
 	b := &element.Batch[T]{Recs: make([]T, size), TS: make([]int64, size)}
-	if keyed {
+	if hashed {
 		b.Hash = make([]uint64, size)
 	}
 	return b
 }
 
+// useTimes begins to send times, if the records of a batch may have some and none were sent before.
+func (o *base[T]) useTimes(b *element.Batch[T]) {
+	if b.Untimed || o.timed {
+		return
+	}
+	o.timed = true
+	for i := range o.senders {
+		s := &o.senders[i]
+		for j := range s.cur.TS[:s.n] {
+			s.cur.TS[j] = element.NoTime
+		}
+	}
+}
+
 func (o *base[T]) Event(e element.Event) error {
+	if e.Kind == element.SplitEnd {
+		return nil // of no interest to other tasks
+	}
 	for i := range o.senders {
 		o.send(&o.senders[i])
 		o.senders[i].ch.send(element.Message{Event: e})
@@ -117,13 +137,13 @@ func (o *base[T]) send(s *sender[T]) {
 		return
 	}
 	b, n := s.cur, s.n
-	b.Recs, b.TS = b.Recs[:n], b.TS[:n]
-	if o.keyed {
+	b.Recs, b.TS, b.Untimed = b.Recs[:n], b.TS[:n], !o.timed
+	if o.hashed {
 		b.Hash = b.Hash[:n]
 	}
 	next, ok := s.ch.send(element.Message{Batch: b}).(*element.Batch[T])
 	if !ok {
-		next = newBatch[T](o.size, o.keyed)
+		next = newBatch[T](o.size, o.hashed)
 	}
 	s.open(next)
 	s.since = time.Time{}
@@ -133,7 +153,9 @@ func (o *base[T]) send(s *sender[T]) {
 func (o *base[T]) add(s *sender[T], recs []T, ts []int64) {
 	for len(recs) > 0 {
 		n := copy(s.cur.Recs[s.n:], recs)
-		copy(s.cur.TS[s.n:], ts[:n])
+		if o.timed {
+			copy(s.cur.TS[s.n:], ts[:n])
+		}
 		if s.n += n; s.n == o.size {
 			o.send(s)
 		}
@@ -151,6 +173,7 @@ func NewForward[T any](ch *Channel) *Forward[T] {
 
 // Push sends the records of a batch; the batch is the caller's again afterwards.
 func (o *Forward[T]) Push(b *element.Batch[T]) error {
+	o.useTimes(b)
 	o.add(&o.senders[0], b.Recs, b.TS)
 	return nil
 }
@@ -165,6 +188,7 @@ func NewBroadcast[T any](channels []*Channel) *Broadcast[T] {
 
 // Push sends the records of a batch; the batch is the caller's again afterwards.
 func (o *Broadcast[T]) Push(b *element.Batch[T]) error {
+	o.useTimes(b)
 	for i := range o.senders {
 		o.add(&o.senders[i], b.Recs, b.TS)
 	}
@@ -184,6 +208,7 @@ func NewRebalance[T any](channels []*Channel, first int) *Rebalance[T] {
 
 // Push sends the records of a batch; the batch is the caller's again afterwards.
 func (o *Rebalance[T]) Push(b *element.Batch[T]) error {
+	o.useTimes(b)
 	recs, ts, p := b.Recs, b.TS, len(o.senders)
 	run := (len(recs) + p - 1) / p
 	for len(recs) > 0 {
@@ -210,6 +235,7 @@ func NewCustom[T any](channels []*Channel, pick func(record T, channels int) int
 
 // Push sends the records of a batch; the batch is the caller's again afterwards.
 func (o *Custom[T]) Push(b *element.Batch[T]) error {
+	o.useTimes(b)
 	for i := range b.Recs {
 		n := o.pick(b.Recs[i], len(o.senders))
 		if n < 0 || n >= len(o.senders) {
@@ -229,9 +255,10 @@ type Hash[T any] struct {
 	target []uint16 // channel by key group
 }
 
-// NewHash returns an output for a keyed edge. hash writes the key hash of each record; it is called once for each batch.
-func NewHash[T any](channels []*Channel, maxParallelism int, hash func(recs []T, hashes []uint64) error) *Hash[T] {
-	o := &Hash[T]{base: newBase[T](channels, true), hash: hash, maxP: uint64(maxParallelism)}
+// NewHash returns an output for a keyed edge. hash writes the key hash of each record; it is called once for each batch. ship says whether
+// the hashes go along with the records.
+func NewHash[T any](channels []*Channel, maxParallelism int, ship bool, hash func(recs []T, hashes []uint64) error) *Hash[T] {
+	o := &Hash[T]{base: newBase[T](channels, ship), hash: hash, maxP: uint64(maxParallelism)}
 	for g := range maxParallelism {
 		o.target = append(o.target, uint16(keygroup.SubtaskOf(g, len(channels), maxParallelism)))
 	}
@@ -247,16 +274,42 @@ func (o *Hash[T]) Push(b *element.Batch[T]) error {
 	if err := o.hash(b.Recs, hashes); err != nil {
 		return err
 	}
-	recs, ts, maxP, target, size := b.Recs[:len(hashes)], b.TS[:len(hashes)], o.maxP, o.target, o.size
+	o.useTimes(b)
+	if o.timed || o.hashed {
+		o.partition(b.Recs, b.TS, hashes)
+	} else {
+		o.partitionBare(b.Recs, hashes)
+	}
+	return nil
+}
+
+func (o *Hash[T]) partition(recs []T, ts []int64, hashes []uint64) {
+	recs, ts = recs[:len(hashes)], ts[:len(hashes)]
+	maxP, target, size, hashed := o.maxP, o.target, o.size, o.hashed
 	for i, h := range hashes {
 		s := &o.senders[target[h>>32*maxP>>32]]
 		c, n := s.cur, s.n
 		c.Recs[n] = recs[i]
 		c.TS[n] = ts[i]
-		c.Hash[n] = h
+		if hashed {
+			c.Hash[n] = h
+		}
 		if s.n = n + 1; n+1 == size {
 			o.send(s)
 		}
 	}
-	return nil
+}
+
+// partitionBare is partition for records alone.
+func (o *Hash[T]) partitionBare(recs []T, hashes []uint64) {
+	recs = recs[:len(hashes)]
+	maxP, target, size := o.maxP, o.target, o.size
+	for i, h := range hashes {
+		s := &o.senders[target[h>>32*maxP>>32]]
+		n := s.n
+		s.cur.Recs[n] = recs[i]
+		if s.n = n + 1; n+1 == size {
+			o.send(s)
+		}
+	}
 }

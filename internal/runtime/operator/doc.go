@@ -85,6 +85,7 @@ type Ticker interface {
 // Restored and Metrics, which are each operator's own.
 type Env struct {
 	Operator       job.OperatorID
+	Former         []job.OperatorID // ids under which earlier versions of the program kept the operator's state
 	Name           string
 	Subtask        int
 	Parallelism    int

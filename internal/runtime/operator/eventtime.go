@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/element"
@@ -23,6 +24,7 @@ type EventTime[T any] struct {
 	assign   func(recs []T, ts []int64)
 	disorder int64         // ms
 	idle     time.Duration // 0: no split is ever idle
+	times    []int64       // of a batch that came without
 	out      Pusher[T]
 	env      *Env
 	behind   bool // directly behind a source, so that splits can be told apart
@@ -53,7 +55,7 @@ func NewEventTime[T any](env *Env, assign func(recs []T, ts []int64), disorder, 
 		now:      env.Now,
 	}
 	s.gauge.Set(element.NoTime)
-	s.tracker = tracker{step: env.Operator, splits: env.Splits, version: -1}
+	s.tracker = tracker{step: env.Operator, former: env.Former, splits: env.Splits, version: -1}
 	if !s.behind {
 		s.tracker.splits = NewSplits()
 	}
@@ -99,6 +101,10 @@ func (s *EventTime[T]) Push(b *element.Batch[T]) error {
 		s.tracker.refresh()
 	}
 	split := s.tracker.of(b.Split)
+	if b.Untimed {
+		s.times = slices.Grow(s.times[:0], len(b.Recs))[:len(b.Recs)]
+		b.TS, b.Untimed = s.times, false
+	}
 	s.assign(b.Recs, b.TS)
 	seen := split.seen
 	for _, t := range b.TS {

@@ -32,7 +32,8 @@ type SourceReader[T any] struct {
 	requested bool
 	without   bool // that there is none for now is known
 	pointers  bool
-	noTimes   []int64
+	noTimes   noTimes
+	times     []int64
 }
 
 // NewSourceReader returns the head of a chain that reads src.
@@ -43,10 +44,6 @@ func NewSourceReader[T any](env *Env, src source.Source[T], out Pusher[T]) *Sour
 		env:      env,
 		out:      out,
 		pointers: HoldsPointers[T](),
-	}
-	s.noTimes = make([]int64, chainBatch)
-	for i := range s.noTimes {
-		s.noTimes[i] = element.NoTime
 	}
 	return s
 }
@@ -162,12 +159,10 @@ func (s *SourceReader[T]) push(in *source.Batch[T]) error {
 	b.Recs, b.Split = in.Records, s.number
 	switch len(in.Times) {
 	case n:
-		b.TS = append(b.TS[:0], in.Times...)
+		s.times = append(s.times[:0], in.Times...)
+		b.TS, b.Untimed = s.times, false
 	case 0:
-		b.TS = b.TS[:0]
-		for n > len(b.TS) {
-			b.TS = append(b.TS, s.noTimes[:min(n-len(b.TS), chainBatch)]...)
-		}
+		b.TS, b.Untimed = s.noTimes.of(n), true
 	default:
 		return fmt.Errorf("the source returned %d records with %d times: want as many, or none", n, len(in.Times))
 	}

@@ -64,6 +64,7 @@ func (s *Splits) Seen(id string) map[job.OperatorID]int64 {
 // tracker is what one step that assigns event times knows of the splits it reads: how far each has come and when it last had a record.
 type tracker struct {
 	step    job.OperatorID
+	former  []job.OperatorID
 	splits  *Splits
 	version int
 	active  []*trackedSplit // in order of number
@@ -88,13 +89,19 @@ func (t *tracker) refresh() {
 	t.active = slices.DeleteFunc(t.active, func(a *trackedSplit) bool { return t.splits.open[a.number] == nil })
 	for _, n := range slices.Sorted(maps.Keys(t.splits.open)) {
 		if !slices.ContainsFunc(t.active, func(a *trackedSplit) bool { return a.number == n }) {
-			seen, ok := t.splits.open[n].seen[t.step]
-			if !ok {
-				seen = element.NoTime
-			}
-			t.active = append(t.active, &trackedSplit{number: n, seen: seen})
+			t.active = append(t.active, &trackedSplit{number: n, seen: t.restored(t.splits.open[n])})
 		}
 	}
+}
+
+// restored returns how far a split had come, under whatever id this step had then.
+func (t *tracker) restored(s *openSplit) int64 {
+	for _, id := range append([]job.OperatorID{t.step}, t.former...) {
+		if seen, ok := s.seen[id]; ok {
+			return seen
+		}
+	}
+	return element.NoTime
 }
 
 // save writes the event times to where the source finds them for a checkpoint.

@@ -22,7 +22,7 @@ func (s *Map[T, U]) Push(b *element.Batch[T]) error {
 	for i := range b.Recs {
 		recs = append(recs, f(b.Recs[i]))
 	}
-	return s.out.push(recs, b.TS, b.Split)
+	return s.out.push(recs, b.TS, b.Untimed, b.Split)
 }
 
 // Event passes an event on.
@@ -42,8 +42,8 @@ func newMapped[U any](next Pusher[U]) mapped[U] {
 // room returns an empty slice for the next batch.
 func (m *mapped[U]) room() []U { return m.buf.Recs[:0] }
 
-func (m *mapped[U]) push(recs []U, ts []int64, split int) error {
-	m.buf.Recs, m.buf.TS, m.buf.Split = recs, ts, split
+func (m *mapped[U]) push(recs []U, ts []int64, untimed bool, split int) error {
+	m.buf.Recs, m.buf.TS, m.buf.Untimed, m.buf.Split = recs, ts, untimed, split
 	err := m.next.Push(&m.buf)
 	wipe(recs, m.pointers)
 	m.buf.Recs, m.buf.TS = recs[:0], nil
@@ -68,7 +68,7 @@ func (s *MapInto[T, U]) Push(b *element.Batch[T]) error {
 	for i := range b.Recs {
 		f(&b.Recs[i], &recs[i])
 	}
-	return s.out.push(recs, b.TS, b.Split)
+	return s.out.push(recs, b.TS, b.Untimed, b.Split)
 }
 
 // Event passes an event on.
@@ -106,20 +106,46 @@ func NewFilter[T any](f func(T) bool, out Pusher[T]) *Filter[T] { return &Filter
 
 // Push filters a batch in place.
 func (s *Filter[T]) Push(b *element.Batch[T]) error {
-	f, k, ts := s.f, 0, b.TS[:len(b.Recs)]
-	for i := range b.Recs {
-		if f(b.Recs[i]) {
-			if k != i {
-				b.Recs[k], ts[k] = b.Recs[i], ts[i]
-			}
-			k++
-		}
+	var k int
+	if b.Untimed {
+		k = s.keep(b.Recs)
+	} else {
+		k = s.keepTimed(b.Recs, b.TS)
 	}
 	if k == 0 {
 		return nil
 	}
-	b.Recs, b.TS = b.Recs[:k], ts[:k]
+	b.Recs, b.TS = b.Recs[:k], b.TS[:k]
 	return s.out.Push(b)
+}
+
+// keep moves the records that are kept to the front and returns how many there are.
+func (s *Filter[T]) keep(recs []T) (k int) {
+	f := s.f
+	for i := range recs {
+		if f(recs[i]) {
+			if k != i {
+				recs[k] = recs[i]
+			}
+			k++
+		}
+	}
+	return k
+}
+
+// keepTimed is keep for records with their times.
+func (s *Filter[T]) keepTimed(recs []T, ts []int64) (k int) {
+	f := s.f
+	ts = ts[:len(recs)]
+	for i := range recs {
+		if f(recs[i]) {
+			if k != i {
+				recs[k], ts[k] = recs[i], ts[i]
+			}
+			k++
+		}
+	}
+	return k
 }
 
 // Event passes an event on.
@@ -146,7 +172,7 @@ func (s *TryMap[T, U]) Push(b *element.Batch[T]) error {
 		}
 		recs = append(recs, u)
 	}
-	return s.out.push(recs, b.TS, b.Split)
+	return s.out.push(recs, b.TS, b.Untimed, b.Split)
 }
 
 // Event passes an event on.
@@ -210,7 +236,7 @@ func (s *Tee[T]) Push(b *element.Batch[T]) error {
 	last := len(s.outs) - 1
 	for _, out := range s.outs[:last] {
 		recs, ts := append(s.buf.Recs[:0], b.Recs...), append(s.buf.TS[:0], b.TS...)
-		s.buf.Recs, s.buf.TS, s.buf.Split = recs, ts, b.Split
+		s.buf.Recs, s.buf.TS, s.buf.Untimed, s.buf.Split = recs, ts, b.Untimed, b.Split
 		err := out.Push(&s.buf)
 		wipe(recs, s.pointers)
 		s.buf.Recs, s.buf.TS = recs[:0], ts[:0]

@@ -15,7 +15,8 @@ type Edge struct {
 	Partitioning graph.Partitioning
 	// Hasher is a func([]T, []uint64) error for hash edges, Picker a func(T, int) int for custom ones.
 	Hasher, Picker any
-	MaxParallelism int // of the consumer, for hash edges
+	ShipHashes     bool // for hash edges
+	MaxParallelism int  // of the consumer, for hash edges
 }
 
 // Output is a pusher at the end of a chain: an exchange with the type of its records taken away.
@@ -73,7 +74,7 @@ func (typeOf[T]) Output(e Edge, channels []*exchange.Channel, producer int) Outp
 		o := exchange.NewBroadcast[T](channels)
 		return Output{o, o}
 	case graph.Hash:
-		o := exchange.NewHash(channels, e.MaxParallelism, e.Hasher.(func([]T, []uint64) error))
+		o := exchange.NewHash(channels, e.MaxParallelism, e.ShipHashes, e.Hasher.(func([]T, []uint64) error))
 		return Output{o, o}
 	case graph.Custom:
 		o := exchange.NewCustom(channels, e.Picker.(func(T, int) int))
@@ -97,11 +98,15 @@ func (typeOf[T]) Head(first any) Head {
 type head[T any] struct {
 	first    Pusher[T]
 	pointers bool
+	noTimes  noTimes
 }
 
 func (h *head[T]) Push(m element.Any) error {
 	b := m.(*element.Batch[T])
 	recs, ts, hash := b.Recs, b.TS, b.Hash // what the chain leaves in the batch does not matter, its room does
+	if b.Untimed {
+		b.TS = h.noTimes.of(len(recs))
+	}
 	err := h.first.Push(b)
 	wipe(recs, h.pointers)
 	b.Recs, b.TS, b.Hash = recs[:0], ts[:0], hash[:0]
@@ -109,6 +114,16 @@ func (h *head[T]) Push(m element.Any) error {
 }
 
 func (h *head[T]) Event(e element.Event) error { return h.first.Event(e) }
+
+// noTimes makes the times of records that have none. Nobody writes to them: see element.Batch.Untimed.
+type noTimes struct{ all []int64 }
+
+func (t *noTimes) of(n int) []int64 {
+	for len(t.all) < n {
+		t.all = append(t.all, element.NoTime)
+	}
+	return t.all[:n]
+}
 
 // wipe clears records that hold pointers, so that a batch that waits for its next use keeps nothing alive.
 func wipe[T any](recs []T, pointers bool) {

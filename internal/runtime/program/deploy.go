@@ -211,7 +211,7 @@ func (b *builder) output(s *subtask, n *graph.Node, to *graph.Vertex, input int)
 	in := to.Inputs[input]
 	e := operator.Edge{Partitioning: in.Partitioning, MaxParallelism: to.MaxParallelism}
 	if p, ok := in.Payload.(EdgePayload); ok {
-		e.Hasher, e.Picker = p.Hasher, p.Picker
+		e.Hasher, e.ShipHashes, e.Picker = p.Hasher, p.ShipHashes, p.Picker
 	}
 	out := n.Payload.(*Step).Outs[in.Slot].Output(e, b.channels[channelKey{to, input, s.index}], s.index)
 	s.outs = append(s.outs, out)
@@ -223,6 +223,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 	t, id := s.task, n.ID()
 	return &operator.Env{
 		Operator:       id,
+		Former:         n.FormerIDs(),
 		Name:           n.Name,
 		Subtask:        s.index,
 		Parallelism:    s.vertex.Parallelism,

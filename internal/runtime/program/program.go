@@ -34,4 +34,6 @@ type Step struct {
 type EdgePayload struct {
 	Hasher any // a func([]T, []uint64) error for hash edges
 	Picker any // a func(T, int) int for custom ones
+	// ShipHashes says whether the consumer of a hash edge is sent the hashes, or makes them again.
+	ShipHashes bool
 }

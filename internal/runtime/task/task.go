@@ -429,9 +429,11 @@ func (t *Task) sendAll(e element.Event) {
 	}
 }
 
-// mayFinish reports whether all is done: the data has ended, the final checkpoint is complete and what it commits is committed.
+// mayFinish reports whether all is done: the data has ended, the final checkpoint is complete and what it commits is committed. Tasks finish
+// in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
+// be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended {
+	if !t.ended || t.open > 0 || len(t.running) > 0 {
 		return false
 	}
 	if t.Checkpointed && (t.final == 0 || t.complete < t.final) {
