@@ -525,6 +525,13 @@ func (f *faulty) On(c *weir.Ctx[int, int], n int) error {
 	return nil
 }
 
+func (f *faulty) Finish(*weir.Ctx[int, int]) error {
+	if f.How == "panic at the end" {
+		panic("no more data")
+	}
+	return nil
+}
+
 // TestUserErrors shows that an error of the user's code says where it happened: step, subtask, key, and for a panic the stack.
 func TestUserErrors(t *testing.T) {
 	build := func(how string) error {
@@ -539,6 +546,11 @@ func TestUserErrors(t *testing.T) {
 		t.Error("the error is not the user's")
 	}
 	contains(t, build("panic"), `step "faulty", subtask `, "key 7", "panic: runtime error: index out of range", "engine_test.go")
+	err = build("panic at the end")
+	contains(t, err, `step "faulty", subtask `, "panic: no more data", "engine_test.go")
+	if strings.Contains(err.Error(), ", key ") {
+		t.Errorf("%v names a key, although no record is being handled", err)
+	}
 	if err := build("permanent"); !source.IsPermanent(err) {
 		t.Errorf("%v is not permanent", err)
 	}

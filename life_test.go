@@ -506,6 +506,26 @@ func TestStoppedAtStart(t *testing.T) {
 	w.finish(1)
 }
 
+// TestSnapshotWithoutDirectory shows that a job without a checkpoint directory goes on from a snapshot once: a second run, of which it cannot
+// know that it is one, does not add to the output of the first.
+func TestSnapshotWithoutDirectory(t *testing.T) {
+	w := newWorld(t, 2, 40)
+	w.set["execution.state-recovery.path"] = w.upTo(2, 30, suspend, weir.Suspended).Checkpoint
+	for i := range w.in.splits {
+		w.in.release(i)
+	}
+	w.dir, w.out = "", memory.Collect[string]()
+	w.sink = w.out
+	w.end(w.start(context.Background(), 2), weir.Finished)
+	before := len(w.out.Records())
+
+	_, err := weir.StartOn(context.Background(), w.job(2), w.fs, w.flags)
+	contains(t, err, `sink "out" holds the output of an earlier run`, "another output, or a checkpoint directory")
+	if strings.Contains(err.Error(), "--fresh") || len(w.out.Records()) != before {
+		t.Errorf("%d records, had %d; %v", len(w.out.Records()), before, err)
+	}
+}
+
 // TestRetention shows which ends keep which checkpoints.
 func TestRetention(t *testing.T) {
 	tests := []struct {

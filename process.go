@@ -265,6 +265,14 @@ func (o *keyedOp[K, In, Out]) rescue(err *error) {
 	}
 }
 
+// rescueWithoutKey does the same where no record or timer is being handled: the key is that of an earlier one.
+func (o *keyedOp[K, In, Out]) rescueWithoutKey(err *error) {
+	if r := recover(); r != nil {
+		o.cut()
+		*err = operator.PanicError(o.env.Name, o.env.Subtask, r)
+	}
+}
+
 // Event fires the timers that a watermark makes due, before it passes the watermark on.
 func (o *keyedOp[K, In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark && e.Time > o.seen {
@@ -323,7 +331,7 @@ func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (opera
 func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
 	o.untimed = false
 	if p, ok := o.processor.(finisher[K, Out]); ok {
-		defer o.rescue(&err)
+		defer o.rescueWithoutKey(&err)
 		if err := p.Finish(&o.Ctx); err != nil {
 			return o.fault(err, false)
 		}

@@ -128,6 +128,8 @@ func parseLine(line string) (string, bool) {
 
 var errJournal = errors.New("the journal of the output folder is damaged")
 
+const journalRemedy = "put a whole " + journalName + " back, or move the folder away and start anew"
+
 // decodeJournal reads a journal. What a kill has cut off at the end was not yet relied upon and is left out.
 func decodeJournal(data []byte) (*journal, error) {
 	j := &journal{}
@@ -138,12 +140,12 @@ func decodeJournal(data []byte) (*journal, error) {
 			return j, nil
 		}
 		if !ok || !j.parse(number, text) {
-			return nil, fmt.Errorf("%w: line %d: %q", errJournal, number, line)
+			return nil, fmt.Errorf("%w: line %d: %q; %s", errJournal, number, line, journalRemedy)
 		}
 		data = rest
 	}
 	if j.line.Epoch == 0 {
-		return nil, fmt.Errorf("%w: it is cut short", errJournal)
+		return nil, fmt.Errorf("%w: it is cut short; %s", errJournal, journalRemedy)
 	}
 	return j, nil
 }

@@ -301,6 +301,7 @@ func TestDamagedJournal(t *testing.T) {
 	file.data[40] ^= 1
 	_, _, err := begin(t, disk, b.next(), last)
 	wantError(t, err, "output folder /out: the journal of the output folder is damaged: line 2")
+	wantError(t, err, "put a whole .weir-journal back, or move the folder away and start anew")
 	wantNumbers(t, disk, 5)
 }
 

@@ -154,7 +154,7 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 
 // noMixture refuses to add to the output of an earlier run that nothing is remembered of.
 func (s *start) noMixture(ctx context.Context, b *beginning) error {
-	if s.file != nil || b.restore != nil || b.recovery.fresh {
+	if s.file != nil || b.recovery.fresh {
 		return nil
 	}
 	for _, n := range s.sinks.nodes {
@@ -163,12 +163,20 @@ func (s *start) noMixture(ctx context.Context, b *beginning) error {
 			return refuse(exitcode.Refused, "sink %q: find out what earlier runs have committed: %v", n.Name, err)
 		}
 		if len(earlier) > 0 {
-			return refuse(exitcode.Refused, `job %q: sink %q holds the output of an earlier run (%s), and without a checkpoint directory there is nothing to go on from.
-  --fresh                                        moves that output aside and starts anew
-  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart`, s.Name, n.Name, earlier[0])
+			return s.mixture(n.Name, earlier[0], b.restore != nil)
 		}
 	}
 	return nil
+}
+
+// mixture says that a sink holds output already, and what can be done: with -s there is no fresh start.
+func (s *start) mixture(step, earlier string, named bool) error {
+	why := fmt.Sprintf("job %q: sink %q holds the output of an earlier run (%s), and without a checkpoint directory nobody knows how this run goes on from it.",
+		s.Name, step, earlier)
+	if !named {
+		why += "\n  --fresh                                        moves that output aside and starts anew"
+	}
+	return refuse(exitcode.Refused, "%s\n  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart", why)
 }
 
 // firstWrites proves that the place for checkpoints can be written to, and takes the line over.

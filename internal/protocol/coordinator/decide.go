@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
@@ -63,12 +65,30 @@ func (c *Coordinator) expire(id job.CheckpointID, now time.Time) {
 	if p == nil || p.stage == publishing {
 		return
 	}
-	c.abort(p, failure{why: reason.CheckpointExpired}, now)
+	c.abort(p, failure{why: reason.CheckpointExpired, cause: c.missing(p)}, now)
 	if len(c.expired) == maxExpired {
 		c.expired = c.expired[1:]
 	}
 	c.expired = append(c.expired, id)
 	c.choose(now)
+}
+
+// missing names the tasks that a checkpoint waits for, but not more than a reader takes in.
+func (c *Coordinator) missing(p *pending) string {
+	const most = 3
+	var names []string
+	for _, a := range p.plan.tasks {
+		if p.awaits(a) {
+			names = append(names, c.nameOf(a))
+		}
+	}
+	switch n := len(names); {
+	case n == 0:
+		return ""
+	case n > most:
+		names = append(names[:most], fmt.Sprintf("%d more", n-most))
+	}
+	return "not acknowledged by " + strings.Join(names, ", ")
 }
 
 // abort gives a pending checkpoint up and discards what there is of it.

@@ -21,7 +21,9 @@ func (d *decision) refuse(why string, choices []choice) Verdict {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nNothing was changed. You can", why)
 	for _, c := range choices {
-		if c.flags == "" {
+		if c == freshChoice && d.Flags.From != nil {
+			fmt.Fprintf(&b, "\n  leave -s out and add %s\n      to %s", c.flags, c.does) // the two contradict each other
+		} else if c.flags == "" {
 			fmt.Fprintf(&b, "\n  %s", c.does)
 		} else {
 			fmt.Fprintf(&b, "\n  add %s\n      to %s", c.flags, c.does)
