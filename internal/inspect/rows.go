@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -213,12 +214,13 @@ type render func(s *codec.Schema, dst, src []byte) (out, rest []byte, err error)
 
 // cellForm is how the entries of a cell are put together.
 type cellForm struct {
-	comma, open, close, openMap, closeMap, openPair, pair, closePair, quote string
+	comma, open, close, openMap, closeMap, openPair, pair, closePair string
+	millis                                                           bool
 }
 
 var (
-	textForm = cellForm{", ", "[", "]", "{", "}", "", ": ", "", ""}
-	jsonForm = cellForm{",", "[", "]", "[", "]", "[", ",", "]", `"`}
+	textForm = cellForm{", ", "[", "]", "{", "}", "", ": ", "", false}
+	jsonForm = cellForm{",", "[", "]", "[", "]", "[", ",", "]", true}
 )
 
 // appendCell appends one state of one key. A map in JSON is an array of pairs, whatever its keys are.
@@ -226,7 +228,7 @@ func appendCell(b []byte, s *heap.ScannedState, c heap.Cell, render render, f ce
 	src := c.Bytes
 	switch s.Kind {
 	case heap.KindTimer:
-		return append(append(append(b, f.quote...), time.UnixMilli(c.Deadline).UTC().Format(time.RFC3339Nano)...), f.quote...), nil
+		return f.appendDeadline(b, c.Deadline), nil
 	case heap.KindValue:
 		b, _, err = render(s.Elem, b, src)
 		return b, err
@@ -250,6 +252,17 @@ func appendCell(b []byte, s *heap.ScannedState, c heap.Cell, render render, f ce
 		b = append(b, f.closePair...)
 	}
 	return append(b, f.closeMap...), err
+}
+
+// appendDeadline appends when a timer is due: for programs in milliseconds since 1970 UTC.
+func (f *cellForm) appendDeadline(b []byte, millis int64) []byte {
+	switch {
+	case f.millis:
+		return strconv.AppendInt(b, millis, 10)
+	case millis == math.MaxInt64:
+		return append(b, "end of data"...)
+	}
+	return time.UnixMilli(millis).UTC().AppendFormat(b, time.RFC3339Nano)
 }
 
 func separator(i int, f cellForm) string {

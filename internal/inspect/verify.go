@@ -147,8 +147,14 @@ func (v *verifier) line(path string) {
 		return
 	}
 	if _, err := line.Decode(data); err != nil {
-		v.Problems = append(v.Problems, Problem{path, err.Error(), true})
+		v.Problems = append(v.Problems, Problem{path, err.Error(), !ofAnotherFormat(data)})
 	}
+}
+
+// ofAnotherFormat reports whether data may be the record of a line as another version writes it.
+func ofAnotherFormat(data []byte) bool {
+	const head = "weir job line, format "
+	return strings.HasPrefix(string(data), head) && !strings.HasPrefix(string(data), head+"1\n")
 }
 
 // checkpoint reads one through. What its job deletes meanwhile is not damaged: a checkpoint is deleted with its metadata first.
@@ -156,7 +162,7 @@ func (v *verifier) checkpoint(pointer string) {
 	before := len(v.Problems)
 	meta, err := storage.Load(v.ctx, v.fs, pointer)
 	if err != nil {
-		v.add(pointer+"/"+storage.MetadataName, err)
+		v.add(metadataOf(pointer), err)
 	} else {
 		v.streams(pointer, meta)
 	}
@@ -197,9 +203,18 @@ func (v *verifier) streams(pointer string, meta *snapshot.Metadata) {
 // nameOf returns the file that a stream lies in.
 func nameOf(pointer, path string) string {
 	if path == "" {
-		return pointer + "/" + storage.MetadataName + " (state inside it)"
+		return metadataOf(pointer) + " (state inside it)"
 	}
 	return path
+}
+
+// metadataOf returns the metadata file of a snapshot that is named by it or by its directory.
+func metadataOf(pointer string) string {
+	pointer = strings.TrimRight(pointer, "/")
+	if pointer == storage.MetadataName || strings.HasSuffix(pointer, "/"+storage.MetadataName) {
+		return pointer
+	}
+	return pointer + "/" + storage.MetadataName
 }
 
 // oneFile is what a snapshot has in one file, made to look like a snapshot.

@@ -47,6 +47,9 @@ var layers = []layer{
 	{"internal/storage/linefile", names + " storage internal/storage internal/protocol/line",
 		"it keeps the record that protocol/line decides about, and nothing else"},
 
+	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
+		"it finds what neither records nor metadata refer to, and asks no job"},
+
 	// State and work.
 	{"internal/backend/*", names + " codec storage internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},

@@ -85,11 +85,11 @@ func captureLinked(l linked, groups int) []rowsImage {
 // Release ends the capture: pages are no longer copied for it, and a Write that is under way fails soon. It does not wait. It is
 // idempotent.
 func (c *Capture) Release() {
-	c.cancelled.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.mu.released {
-		c.mu.released = true
+		c.mu.released = true // before cancelled, so that a Write knows why it has to stop
+		c.cancelled.Store(true)
 		c.endLocked()
 	}
 }

@@ -1,7 +1,7 @@
 // Package cli answers what the command weir does with its arguments.
 //
 // A command reads its flags, calls the room that does the work, and prints: results to stdout, everything else to stderr. It needs no
-// job's program, and changes nothing on disk.
+// job's program, and changes nothing on disk unless it is told to by a flag.
 //
 // The exit status is part of the contract and never changes its meaning: see [Code].
 package cli
@@ -28,15 +28,15 @@ const (
 	Good Code = 0
 	// Damage means that a snapshot is damaged, on proof.
 	Damage Code = 1
-	// Usage means that the command line is wrong. Nothing was read.
+	// Usage means that the command line is wrong, or names a step or state that is not there. Nothing was changed.
 	Usage Code = 2
-	// Unknown means that it could not be told: something could not be read, is not there, or was written by a newer version.
+	// Unknown means that it could not be told: something could not be read, is not there, was written by a newer version, or is in use.
 	Unknown Code = 3
 )
 
 // IO is where a command reads and writes.
 type IO struct {
-	FS     storage.FS // nil for the local one
+	FS     storage.FS // of checkpoints to look into, nil for the local one
 	Stdout io.Writer
 	Stderr io.Writer
 }
@@ -51,6 +51,7 @@ type command struct {
 var commands = []command{
 	{"inspect", "<checkpoint>", "say what is in a checkpoint or savepoint", declareInspect},
 	{"verify", "<path>", "read every byte and check it: of a checkpoint, a job or all jobs in a directory", declareVerify},
+	{"gc", "<dir>", "find what no line in a checkpoint directory needs any more, and delete it if asked to", declareGC},
 }
 
 // Run runs weir with the arguments that follow its name.
@@ -133,6 +134,9 @@ var (
 // usageError is a mistake in the command line.
 type usageError struct{ error }
 
+// refusal is an error that says nothing of whether something is damaged, although damage may have been the reason.
+type refusal struct{ error }
+
 // exit says what an error means, on stderr and as exit status.
 func exit(io IO, err error) Code {
 	switch {
@@ -147,10 +151,10 @@ func exit(io IO, err error) Code {
 	if u := (usageError{}); errors.As(err, &u) {
 		return Usage
 	}
-	if inspect.IsDamage(err) {
-		return Damage
+	if r := (refusal{}); errors.As(err, &r) || !inspect.IsDamage(err) {
+		return Unknown
 	}
-	return Unknown
+	return Damage
 }
 
 func usage(w io.Writer) {

@@ -1,0 +1,156 @@
+package cli_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/cli"
+	"github.com/weirstream/weir/internal/storage/linefile"
+)
+
+const (
+	stream1  = "11111111-2222-4333-8444-555555555555"
+	stream2  = "99999999-2222-4333-8444-555555555555"
+	otherJob = "00000000000000000000000000000001" // sorts before the job that runs
+	lostJob  = "fedcba9876543210fedcba9876543210"
+)
+
+// littered is a stopped job beside whose checkpoint lies what crashes leave, and what looks like it but must be kept.
+func littered(t *testing.T) world {
+	w := stopped(t)
+	jobDir := filepath.Dir(w.chk)
+	for _, garbage := range []string{
+		filepath.Join(jobDir, "chk-2", stream1),
+		filepath.Join(w.chk, stream1),
+		filepath.Join(w.chk, ".weir-tmp-00ff"),
+		filepath.Join(jobDir, ".weir-tmp-01"),
+		filepath.Join(w.dir, otherJob, "chk-5", stream1),
+	} {
+		put(t, garbage)
+	}
+	for _, dir := range []string{"shared", "taskowned"} {
+		if err := os.MkdirAll(filepath.Join(w.dir, otherJob, dir), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kept := range []string{
+		filepath.Join(jobDir, "chk-3", stream1), filepath.Join(jobDir, "chk-3", "notes.txt"),
+		filepath.Join(jobDir, "chk-07", stream1),
+		filepath.Join(jobDir, "shared", stream2),
+		filepath.Join(w.chk, "notes.txt"),
+		filepath.Join(w.dir, "other", stream1),
+	} {
+		put(t, kept)
+	}
+	if err := os.CopyFS(filepath.Join(w.dir, lostJob, "chk-1"), os.DirFS(w.chk)); err != nil { // a start without a record would find it
+		t.Fatal(err)
+	}
+	return w
+}
+
+func put(t *testing.T, path string) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(path), 0o777)
+	if err == nil {
+		err = os.WriteFile(path, []byte("1234567"), 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files lists all files and directories below a directory.
+func files(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		all = append(all, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// weir gc finds what nobody needs and says why, deletes it when asked to and nothing else, and then finds nothing more.
+func TestGC(t *testing.T) {
+	s := &session{t: t, w: littered(t)}
+	before := files(t, s.w.dir)
+	if code := s.run("gc", s.w.dir); code != cli.Good {
+		t.Error(code)
+	}
+	if !slices.Equal(files(t, s.w.dir), before) {
+		t.Error("without --delete something has changed")
+	}
+	s.run("gc", "--delete", s.w.dir)
+	after := files(t, s.w.dir)
+	for _, path := range before {
+		if !slices.Contains(after, path) {
+			s.out.WriteString("gone: " + path + "\n")
+		}
+	}
+	s.run("gc", s.w.dir)
+	s.run("verify", s.w.chk)
+	s.golden("gc.txt")
+}
+
+// weir gc deletes nothing as long as a job runs, or a record or a checkpoint cannot be read.
+func TestGCNeedsProof(t *testing.T) {
+	w := littered(t)
+	for _, c := range []struct {
+		name  string
+		spoil func() (undo func())
+		want  cli.Code
+		says  string
+	}{
+		{"running", func() func() {
+			l, err := linefile.TakeLock(w.dir, "shop", time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { l.Release() }
+		}, cli.Unknown, `job "shop" is running in .* \(process \d+ on .*\), and what it needs cannot be told: stop it first`},
+		{"starting for the first time", func() func() {
+			l, err := linefile.TakeLock(w.dir, "a new/job", time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { l.Release() }
+		}, cli.Unknown, `job "a new/job" is running`},
+		{"damaged record", func() func() { return damage(t, filepath.Join(w.dir, "shop.line")) }, cli.Unknown, `nothing can be proved: .*shop.line: checksum`},
+		{"damaged metadata", func() func() { return damage(t, filepath.Join(w.chk, "_metadata")) }, cli.Unknown, `nothing can be proved, since it is not known what .*chk-1 refers to`},
+		{"no directory", func() func() {
+			if err := os.Rename(w.dir, w.dir+"-away"); err != nil {
+				t.Fatal(err)
+			}
+			return func() { os.Rename(w.dir+"-away", w.dir) }
+		}, cli.Unknown, `no such file`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &session{t: t, w: w}
+			before := files(t, filepath.Dir(w.chk))
+			undo := c.spoil()
+			code := s.run("gc", "--delete", w.dir)
+			undo()
+			if code != c.want || !regexp.MustCompile(c.says).MatchString(s.out.String()) {
+				t.Errorf("want exit %d and %q, got\n%s", c.want, c.says, s.out.String())
+			}
+			if !slices.Equal(files(t, filepath.Dir(w.chk)), before) {
+				t.Error("something was deleted")
+			}
+		})
+	}
+}
+
+// damage changes a byte of a file until undo is called.
+func damage(t *testing.T, path string) (undo func()) {
+	t.Helper()
+	flip := func() { change(t, path, func(b []byte) []byte { b[40] ^= 1; return b }) }
+	flip()
+	return flip
+}
