@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"math/bits"
+	"runtime"
 	"unsafe"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -48,6 +49,7 @@ func (w *writer) flush() error {
 		err = io.ErrShortWrite
 	}
 	w.buf = w.buf[:0]
+	runtime.Gosched() // else a task that becomes ready may have to wait for the end of the writer's time slice of 10 ms
 	return err
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Local keeps files in the operating system's file system. The zero value takes paths as the operating system understands them.
 //
-// It makes files durable by fsync of the file and of the directories that lead to it, as far as they are new. Swap excludes other
+// It writes the bulk of large files past the system's page cache where it can. It makes files durable by fsync of the file and of the directories that lead to it, as far as they are new. Swap excludes other
 // processes by a lock of the operating system on a file beside the one that is swapped, which stays.
 type Local struct {
 	// Root, if it is not empty, is put before every path.
@@ -80,7 +80,7 @@ func (l Local) Create(ctx context.Context, path string) (storage.Writer, error) 
 	if err != nil {
 		return nil, wrap("create", path, err)
 	}
-	return &localWriter{ctx: ctx, file: f, path: path}, nil
+	return &localWriter{ctx: ctx, file: bulkFile{File: f}, path: path}, nil
 }
 
 // createFile makes a new file. It makes the directory only when that turns out to be missing, which is seldom.
@@ -98,7 +98,7 @@ func createFile(name string) (*os.File, error) {
 
 type localWriter struct {
 	ctx  context.Context
-	file *os.File
+	file bulkFile
 	path string
 }
 
@@ -113,7 +113,11 @@ func (w *localWriter) Write(p []byte) (int, error) {
 // Commit gives the file up when it cannot be made durable: after a failed fsync nobody knows which pages reached the disk, and a second
 // one would report success.
 func (w *localWriter) Commit() error {
+	defer w.file.drop()
 	err := w.ctx.Err()
+	if err == nil {
+		err = w.file.finish(0)
+	}
 	if err == nil {
 		err = w.file.Sync()
 	}
@@ -128,6 +132,7 @@ func (w *localWriter) Commit() error {
 }
 
 func (w *localWriter) Abort() error {
+	defer w.file.drop()
 	return wrap("abort", w.path, errors.Join(w.file.Close(), removeFile(w.file.Name())))
 }
 

@@ -1,0 +1,124 @@
+package fs
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	// directFrom is the size of a write from which a file counts as large. Who writes less at a time is writing a small file, or gathers
+	// nothing, and is served best by the system.
+	directFrom = 64 << 10
+	// directBytes is written at once past the page cache. A disk needs pieces of this order to be at its best.
+	directBytes = 1 << 20
+	// directAlign suits all disks in use, in memory and in the file. A file system that wants more refuses, and is written to as usual.
+	directAlign = 4096
+)
+
+// bulkFile is a new file that is written from beginning to end, the bulk of a large one past the system's page cache where that can be.
+//
+// State is written once per checkpoint, and read only after a failure. In the page cache each of its pages costs an allocation and, on
+// virtual machines that give unused memory back to their host, a fault there, which can take several times as long as copying it; it all
+// happens on the CPUs that the tasks need, and pushes out of memory what others will read. Past it, the disk fetches the bytes itself
+// while the writer sleeps.
+type bulkFile struct {
+	*os.File
+	size  int64   // bytes in the file and in block
+	block *[]byte // gathers directBytes, aligned; nil while the file is written as usual
+	usual bool    // the file system refuses to be written to past its cache
+}
+
+// Write writes p, or keeps some of it for later.
+func (f *bulkFile) Write(p []byte) (n int, err error) {
+	if f.block == nil && !f.usual && len(p) >= directFrom {
+		if n, err = f.align(p); err != nil {
+			return n, err
+		}
+		f.begin()
+	}
+	if f.block == nil {
+		m, err := f.File.Write(p[n:])
+		f.size += int64(m)
+		return n + m, err
+	}
+	m, err := f.gather(p[n:])
+	return n + m, err
+}
+
+// align writes as much of p as brings the file to a multiple of directAlign.
+func (f *bulkFile) align(p []byte) (n int, err error) {
+	n, err = f.File.Write(p[:-f.size&(directAlign-1)])
+	f.size += int64(n)
+	return n, err
+}
+
+// begin turns to writing past the cache, if it can be.
+func (f *bulkFile) begin() {
+	if setDirect(f.File, true) != nil {
+		f.usual = true
+		return
+	}
+	f.block = blocks.Get().(*[]byte)
+}
+
+func (f *bulkFile) gather(p []byte) (n int, err error) {
+	for n < len(p) && f.block != nil {
+		m := copy((*f.block)[len(*f.block):directBytes], p[n:])
+		*f.block = (*f.block)[:len(*f.block)+m]
+		n, f.size = n+m, f.size+int64(m)
+		if len(*f.block) == directBytes {
+			if err := f.writeBlock(); err != nil {
+				return n, err
+			}
+		}
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	m, err := f.File.Write(p[n:])
+	f.size += int64(m)
+	return n + m, err
+}
+
+// writeBlock empties the block into the file. If the file system does not want it past its cache after all, the file goes on as usual.
+func (f *bulkFile) writeBlock() error {
+	n, err := f.File.Write(*f.block)
+	if errors.Is(err, syscall.EINVAL) {
+		return f.finish(n)
+	}
+	*f.block = (*f.block)[:0]
+	return err
+}
+
+// finish writes what is in the block, from byte n on, as usual: it need not be a multiple of anything.
+func (f *bulkFile) finish(n int) error {
+	if f.block == nil {
+		return nil
+	}
+	err := setDirect(f.File, false)
+	if err == nil {
+		_, err = f.File.Write((*f.block)[n:])
+	}
+	f.usual = true
+	f.drop()
+	return err
+}
+
+// drop gives the block back.
+func (f *bulkFile) drop() {
+	if f.block != nil {
+		*f.block = (*f.block)[:0]
+		blocks.Put(f.block)
+		f.block = nil
+	}
+}
+
+var blocks = sync.Pool{New: func() any {
+	b := make([]byte, directBytes+directAlign)
+	from := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (directAlign - 1)
+	b = b[from : from : from+directBytes]
+	return &b
+}}

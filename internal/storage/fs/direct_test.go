@@ -1,0 +1,84 @@
+package fs
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"unsafe"
+)
+
+// A file holds what was written to it, in order, whatever the sizes of the pieces: around the size from which the page cache is passed by,
+// the alignment, and the size of a block.
+func TestLocalWritesOfEverySize(t *testing.T) {
+	for _, sizes := range [][]int{
+		{directFrom},
+		{directFrom - 1, directFrom, 1},
+		{100, directFrom, 7, directBytes, 3},
+		{directAlign, directBytes, directBytes},
+		{directAlign - 1, directFrom},
+		{1, 2*directBytes + 1, directFrom, directFrom},
+		{300, 256 << 10, 256<<10 - 5, 256 << 10, 256 << 10, 256 << 10},
+	} {
+		name := filepath.Join(t.TempDir(), "f")
+		want := writePieces(t, name, sizes)
+		got, err := os.ReadFile(name)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("pieces of %v bytes: %d bytes came back of %d, or others (%v)", sizes, len(got), len(want), err)
+		}
+	}
+}
+
+func writePieces(t *testing.T, name string, sizes []int) (all []byte) {
+	w, err := Local{}.Create(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.NewChaCha8([32]byte{})
+	for _, n := range sizes {
+		p := make([]byte, n)
+		random.Read(p)
+		if m, err := w.Write(p); m != n || err != nil {
+			t.Fatalf("wrote %d of %d bytes: %v", m, n, err)
+		}
+		all = append(all, p...)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A file system that takes no writes past its cache after all, here because a piece is not aligned in memory, gets them as usual.
+func TestLocalGoesBackToUsualWrites(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	file, err := createFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := bulkFile{File: file}
+	if f.begin(); f.block == nil {
+		t.Skip("no writes past the page cache here")
+	}
+	crooked := make([]byte, directBytes+directAlign)
+	if uintptr(unsafe.Pointer(&crooked[0]))%directAlign == 0 {
+		crooked = crooked[1:]
+	}
+	crooked = crooked[:0:directBytes]
+	f.block = &crooked
+	want := bytes.Repeat([]byte{1, 2, 3}, directBytes)
+	if n, err := f.Write(want); n != len(want) || err != nil {
+		t.Fatalf("wrote %d of %d bytes: %v", n, len(want), err)
+	}
+	if !f.usual {
+		t.Log("this file system takes any alignment: the way back was not taken")
+	}
+	if err := errors.Join(f.finish(0), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came back of %d, or others (%v)", len(got), len(want), err)
+	}
+}
