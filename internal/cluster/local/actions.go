@@ -248,8 +248,8 @@ func (m *master) failed(a coordinator.Failed) {
 
 func (m *master) refused(a coordinator.Refused) {
 	level := slog.LevelWarn
-	if a.Kind == coordinator.Periodic && a.Reason == reason.MinimumTimeBetweenCheckpoints {
-		level = slog.LevelDebug // it will be tried again when the pause has passed
+	if a.Kind == coordinator.Periodic && (a.Reason == reason.MinimumTimeBetweenCheckpoints || a.Reason == reason.PeriodicSchedulerShutdown) {
+		level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
 	}
 	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", a.Cause)
 	if m.stopping.on && a.Request == m.stopping.request {
