@@ -25,7 +25,7 @@ func benchCheckpoint(b *testing.B) (Storage, *snapshot.Metadata) {
 	meta := &snapshot.Metadata{Job: scriptJob, Checkpoint: 1, Operators: []snapshot.OperatorState{
 		{Parallelism: 1, MaxParallelism: 1, Subtasks: []*snapshot.OperatorSubtask{sub}},
 	}}
-	_, err = s.PublishMetadata(b.Context(), 1, meta)
+	_, _, err = s.PublishMetadata(b.Context(), 1, meta)
 	if err == nil {
 		meta, err = s.LoadCheckpoint(b.Context(), 1)
 	}
@@ -80,7 +80,7 @@ func BenchmarkPublish(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := s.PublishMetadata(b.Context(), 1, &snapshot.Metadata{Job: scriptJob, Checkpoint: 1}); err != nil {
+		if _, _, err := s.PublishMetadata(b.Context(), 1, &snapshot.Metadata{Job: scriptJob, Checkpoint: 1}); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.Discard(b.Context(), 1); err != nil {

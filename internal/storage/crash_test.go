@@ -58,7 +58,7 @@ func liveALittle(ctx context.Context, s Storage) (published map[job.CheckpointID
 		if err != nil {
 			return published, err
 		}
-		if _, err := s.PublishMetadata(ctx, id, meta); err != nil {
+		if _, _, err := s.PublishMetadata(ctx, id, meta); err != nil {
 			return published, err
 		}
 		published[id] = true

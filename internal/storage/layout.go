@@ -101,19 +101,19 @@ func (l *layout) InitCheckpoint(ctx context.Context, id job.CheckpointID) error 
 	return nil
 }
 
-func (l *layout) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (string, error) {
+func (l *layout) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, size int64, err error) {
 	if meta.Checkpoint != id || meta.Job != l.job {
 		panic(fmt.Sprintf("storage: metadata of checkpoint %d of job %s published as checkpoint %d of job %s", meta.Checkpoint, meta.Job, id, l.job))
 	}
 	data, err := snapshot.Encode(meta)
 	if err != nil {
-		return "", fmt.Errorf("checkpoint %d: encode metadata: %w", id, err)
+		return "", 0, fmt.Errorf("checkpoint %d: encode metadata: %w", id, err)
 	}
 	dir := l.checkpointDir(id)
 	if err := l.putOnce(ctx, join(dir, MetadataName), data); err != nil {
-		return "", fmt.Errorf("checkpoint %d: publish metadata: %w", id, err)
+		return "", 0, fmt.Errorf("checkpoint %d: publish metadata: %w", id, err)
 	}
-	return dir, nil
+	return dir, int64(len(data)), nil
 }
 
 // putOnce is PutIfAbsent that can be repeated: when the reply to an earlier call was lost, the file stands there already, and is ours if

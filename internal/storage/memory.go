@@ -38,12 +38,12 @@ func (m *memory) NewWriter(ctx context.Context, _ job.CheckpointID, scope snapsh
 	return newStreamWriter(ctx, place{scope: scope, limit: m.limit})
 }
 
-func (m *memory) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (string, error) {
-	pointer, err := m.layout.PublishMetadata(ctx, id, meta)
+func (m *memory) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, size int64, err error) {
+	pointer, size, err = m.layout.PublishMetadata(ctx, id, meta)
 	if err == nil && !m.survives {
 		pointer = NotAddressable
 	}
-	return pointer, err
+	return pointer, size, err
 }
 
 func (m *memory) List(ctx context.Context) ([]Found, error) {

@@ -158,7 +158,7 @@ func (w *world) stream(ctx context.Context, words []string) error {
 
 // publish ID NAME...: a checkpoint of these streams.
 func (w *world) publish(ctx context.Context, words []string) error {
-	pointer, err := w.storage.PublishMetadata(ctx, w.id(words[0]), w.metadata(words))
+	pointer, _, err := w.storage.PublishMetadata(ctx, w.id(words[0]), w.metadata(words))
 	if err == nil {
 		w.printf("%s", pointer)
 	}

@@ -41,10 +41,11 @@ type Storage interface {
 	// NewWriter begins one stream of state of a checkpoint. It does no I/O: that begins when the stream outgrows its buffer. The
 	// context covers the writer until it has ended.
 	NewWriter(ctx context.Context, id job.CheckpointID, scope snapshot.Scope) *StreamWriter
-	// PublishMetadata makes the checkpoint exist, and returns its pointer: what a user gives to `-s`. It may be repeated after a
+	// PublishMetadata makes the checkpoint exist, and returns its pointer: what a user gives to `-s`, and
+	// the length of its `_metadata` in bytes. It may be repeated after a
 	// failure; if another process has published something else under this id, it fails with storage.ErrExist. The file names in
 	// meta stay relative.
-	PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, err error)
+	PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, size int64, err error)
 	// LoadCheckpoint reads back the metadata of a published checkpoint of this job, with full paths as Load does.
 	LoadCheckpoint(ctx context.Context, id job.CheckpointID) (*snapshot.Metadata, error)
 	// Verify reads all that the snapshot refers to and compares lengths and checksums: see the function Verify.

@@ -176,7 +176,7 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 }
 
 func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bool) (pointer string, size int64, err error) {
-	if pointer, err = m.storage.PublishMetadata(context.Background(), a.ID, a.Metadata); err != nil {
+	if pointer, size, err = m.storage.PublishMetadata(context.Background(), a.ID, a.Metadata); err != nil {
 		return "", 0, err
 	}
 	if first {
@@ -184,8 +184,7 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bo
 			return "", 0, err
 		}
 	}
-	encoded, err := snapshot.Encode(a.Metadata)
-	return pointer, int64(len(encoded)), err
+	return pointer, size, nil
 }
 
 // discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it.
