@@ -75,21 +75,17 @@ func (s *sinks) ask(ctx context.Context, st *start, v line.Verdict) ([]line.Sink
 	var answers []line.SinkAnswer
 	for _, n := range s.nodes {
 		c := s.committers[n.ID()]
-		committed, err := retry(ctx, func() ([]string, error) {
+		a, err := retry(ctx, func() (line.SinkAnswer, error) {
 			names, err := c.CommittedAfter(ctx, int64(v.After))
 			if errors.Is(err, sink.ErrUnknown) {
-				return nil, nil // asked for below
+				return line.SinkAnswer{Unknown: err.Error()}, nil
 			}
-			return names, err
+			return line.SinkAnswer{Committed: names}, err
 		})
 		if err != nil {
 			return nil, refuse(exitcode.Refused, "sink %q: find out what was committed after checkpoint %d: %v", n.Name, v.After, err)
 		}
-		a := line.SinkAnswer{Name: n.Name, Committed: committed}
-		if _, err := c.CommittedAfter(ctx, int64(v.After)); errors.Is(err, sink.ErrUnknown) {
-			a.Unknown = err.Error()
-		}
-		a.Withdrawal = withdrawal(n)
+		a.Name, a.Withdrawal = n.Name, withdrawal(n)
 		answers = append(answers, a)
 	}
 	return answers, nil
