@@ -16,7 +16,7 @@ import (
 // directory goes too unless something foreign lies in it. Discard goes on after a failure and returns the first. A snapshot that is
 // not there is no error; one whose metadata cannot be read for damage loses its metadata and keeps its files.
 func Discard(ctx context.Context, fs storage.FS, pointer string) error {
-	dir := snapshotDir(pointer)
+	dir := SnapshotDir(pointer)
 	meta, err := Load(ctx, fs, join(dir, MetadataName))
 	if err != nil && Classify(err) == Unknown {
 		return fmt.Errorf("discard %s: %w", dir, err)

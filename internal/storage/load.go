@@ -42,7 +42,7 @@ func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadat
 
 // findMetadata reads the metadata file that a pointer means, which may have been given another name.
 func findMetadata(ctx context.Context, fs storage.FS, pointer string) (name string, data []byte, err error) {
-	dir := snapshotDir(pointer)
+	dir := SnapshotDir(pointer)
 	name = join(dir, MetadataName)
 	data, err = readFile(ctx, fs, name)
 	if !errors.Is(err, storage.ErrNotExist) {
@@ -59,8 +59,8 @@ func findMetadata(ctx context.Context, fs storage.FS, pointer string) (name stri
 	return name, nil, explainAbsent(ctx, fs, dir, pointer, err)
 }
 
-// snapshotDir returns the directory that a pointer means.
-func snapshotDir(pointer string) string {
+// SnapshotDir returns the directory that a pointer means: a checkpoint is named by its directory or by the `_metadata` in it.
+func SnapshotDir(pointer string) string {
 	if dir, name := split(pointer); name == MetadataName {
 		return dir
 	}

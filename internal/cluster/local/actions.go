@@ -263,7 +263,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 	}
 	if !a.Found {
 		if len(a.Damaged) > 0 {
-			m.fail(permanent(fmt.Errorf("there is no checkpoint left to restart from: %v are damaged", a.Damaged)), true)
+			m.fail(fmt.Errorf("there is no checkpoint left to restart from: %v are damaged", a.Damaged), true)
 			return
 		}
 		m.logger.Warn("there is no checkpoint: the job begins again from nothing")

@@ -15,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
 )
 
 // deploy lets the sinks recover and starts all tasks from a checkpoint, nil for none.
@@ -50,7 +51,7 @@ func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.St
 func (m *master) startAttempt(meta *snapshot.Metadata) error {
 	restored, err := dealOut(meta, m.Plan, m.attempt > 0)
 	if err != nil {
-		return permanent(err)
+		return source.Permanent(err)
 	}
 	if m.attempt > 0 { // those of the first attempt were there before
 		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, m.changed); err != nil {
@@ -60,7 +61,7 @@ func (m *master) startAttempt(meta *snapshot.Metadata) error {
 	m.attempt++
 	tasks, err := program.Deploy(m.deployment(restored))
 	if err != nil {
-		return permanent(err)
+		return source.Permanent(err)
 	}
 	m.startTasks(tasks)
 	return nil
@@ -87,15 +88,6 @@ func rescue(err *error) {
 		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 	}
 }
-
-// permanent marks an error that the next attempt would meet again.
-func permanent(err error) error { return permanentError{err} }
-
-type permanentError struct{ error }
-
-func (permanentError) Permanent() bool { return true }
-
-func (e permanentError) Unwrap() error { return e.error }
 
 // restored finds what a checkpoint holds for an operator.
 type restored struct {

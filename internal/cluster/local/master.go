@@ -22,6 +22,7 @@ import (
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
 )
 
 // master runs one job from its start to its end. All fields but queue and progress belong to its goroutine.
@@ -279,7 +280,7 @@ func (m *master) fail(err error, permanent bool) {
 		m.refuse(err)
 		return
 	}
-	delay, restart := m.strategy.Decide(m.Now(), permanent || isPermanent(err), m.random())
+	delay, restart := m.strategy.Decide(m.Now(), permanent || source.IsPermanent(err), m.random())
 	if m.stopping.on {
 		m.logger.Error("the job failed while it was stopping", "error", err)
 		m.stopAll(func() { m.finish(Suspended) })
@@ -300,7 +301,7 @@ func (m *master) fail(err error, permanent bool) {
 // it has not failed but was not started, and all stays as it was.
 func (m *master) neverBegan(err error) bool {
 	var open *task.OpenError
-	return m.attempt == 0 || !m.ran && isPermanent(err) && errors.As(err, &open)
+	return m.attempt == 0 || !m.ran && source.IsPermanent(err) && errors.As(err, &open)
 }
 
 func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }

@@ -200,12 +200,6 @@ func locations(p *graph.Plan) (sources, sinks map[string]string) {
 	return sources, sinks
 }
 
-// isPermanent reports whether a replay must meet the error again.
-func isPermanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
-}
-
 // endOf returns what the line remembers of an end.
 func endOf(s Status, now time.Time, kept bool, cause error, latest job.CheckpointID) line.End {
 	e := line.End{At: now, Kept: kept, Completed: latest, State: line.State(s)}

@@ -81,8 +81,8 @@ type Ticker interface {
 	Tick(now time.Time) error
 }
 
-// Env is what a step knows of the subtask it runs in. It is made by the subtask and shared by its steps, but for OperatorID, Name,
-// Restored and Metrics, which are each operator's own.
+// Env is what a step knows of the subtask it runs in. It is made by the subtask and shared by its steps, but for Operator, Former,
+// Name, Restored, Metrics, Logger and Committer, which are each operator's own.
 type Env struct {
 	Operator       job.OperatorID
 	Former         []job.OperatorID // ids under which earlier versions of the program kept the operator's state
@@ -103,15 +103,13 @@ type Env struct {
 	OpenStream func(ctx context.Context, s snapshot.Stream) (StreamReader, error)
 	// Go runs work beside the subtask. What work returns is run on the subtask's goroutine, as a mail, unless the subtask has ended.
 	Go func(work func(ctx context.Context) (mail func() error))
-	// Mail runs a function on the subtask's goroutine, before its next batch. Any goroutine may call it.
-	Mail func(func() error)
 	// Wake makes a parked subtask look for work. Any goroutine may call it.
 	Wake func()
 	// Splits numbers the source splits that the chain reads.
 	Splits *Splits
 	// RequestSplit asks the source's enumerator for a split on behalf of this operator.
 	RequestSplit func()
-	// Line and Durable say whose output it is, and whether there are checkpoints to wait for before it is committed.
+	// Line and Checkpointed say whose output it is, and whether there are checkpoints to wait for before it is committed.
 	Line         sink.Line
 	Checkpointed bool
 	// Committer makes what sinks prepare visible; nil for operators that are no two-phase sinks.

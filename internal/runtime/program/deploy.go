@@ -236,7 +236,6 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		IsRestored:     b.Restored != 0,
 		OpenStream:     b.OpenStream,
 		Go:             t.Go,
-		Mail:           t.Post,
 		Wake:           s.parker.Wake,
 		Splits:         s.splits,
 		RequestSplit:   func() { b.Master.RequestSplit(t.Attempt, id) },
