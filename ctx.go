@@ -82,6 +82,16 @@ type results[K comparable, Out any] struct {
 	sides    []sideField
 }
 
+// init connects the results with a step's outputs: the main one, and those of the processor's side outputs.
+func (r *results[K, Out]) init(env *operator.Env, processor any, outs []any) {
+	r.env, r.seen, r.at = env, element.NoTime, element.NoTime
+	r.out, r.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
+	r.sides = sidesOf(processor)
+	for i, s := range r.sides {
+		s.attach(outs[1+i])
+	}
+}
+
 // stamp gives the results that were emitted since the last call the event time of the record or timer they were made from.
 func (r *results[K, Out]) stamp(at int64) {
 	for len(r.ts) < len(r.recs) {

@@ -33,10 +33,7 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 			return o, o, err
 		},
 	}
-	for _, s := range sidesOf(p) {
-		step.Outs = append(step.Outs, s.recordType())
-		step.Sides = append(step.Sides, s)
-	}
+	addSides(&step, p)
 	n := addNode(in.job, graph.Node{Name: id, Named: true, Inputs: in.edges}, step, options)
 	return stream[Out](in.job, n, 0)
 }
@@ -59,12 +56,7 @@ type plainOp[In, Out any] struct {
 
 func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs []any) (*plainOp[In, Out], error) {
 	o := &plainOp[In, Out]{Base: operator.Base{OperatorID: env.Operator}, p: p}
-	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
-	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
-	o.sides = sidesOf(p)
-	for i, s := range o.sides {
-		s.attach(outs[1+i])
-	}
+	o.init(env, p, outs)
 	return o, o.lists.Bind(p)
 }
 
@@ -144,21 +136,13 @@ func (o *plainOp[In, Out]) Event(e element.Event) error {
 func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
 	c := &operator.ListCapture{}
 	for _, l := range o.lists.Capture() {
-		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema, Elements: cutAt(l.Bytes, l.Offsets)})
+		elements, err := operator.CutElements(l.Bytes, l.Offsets)
+		if err != nil {
+			return nil, fmt.Errorf("state %q: %w", l.Name, err)
+		}
+		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema, Elements: elements})
 	}
 	return c, nil
-}
-
-// cutAt cuts bytes into elements that begin at the given offsets.
-func cutAt(data []byte, offsets []int64) (elements [][]byte) {
-	for i, from := range offsets {
-		to := int64(len(data))
-		if i+1 < len(offsets) {
-			to = offsets[i+1]
-		}
-		elements = append(elements, data[from:to])
-	}
-	return elements
 }
 
 // Finish lets the processor emit what it holds back.

@@ -81,10 +81,7 @@ func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, opt
 			return o, o, nil
 		},
 	}
-	for _, s := range sidesOf(p) {
-		step.Outs = append(step.Outs, s.recordType())
-		step.Sides = append(step.Sides, s)
-	}
+	addSides(&step, p)
 	n := addNode(j, graph.Node{Name: id, Named: true, Keyed: true, Inputs: in.in.edges}, step, options)
 	return stream[Out](j, n, 0)
 }
@@ -132,12 +129,7 @@ type keyedOp[K comparable, In, Out any] struct {
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
 	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch),
 		hashes: make([]uint64, keyedBatch), rehash: rehasher[K]()}
-	o.env, o.seen, o.at = env, element.NoTime, element.NoTime
-	o.out, o.pointers = outs[0].(operator.Pusher[Out]), operator.HoldsPointers[Out]()
-	o.sides = sidesOf(processor)
-	for i, s := range o.sides {
-		s.attach(outs[1+i])
-	}
+	o.init(env, processor, outs)
 	var err error
 	if o.layout, err = heap.NewLayout(reflect.TypeFor[K]()); err != nil {
 		return nil, err

@@ -75,6 +75,14 @@ func sidesOf(processor any) (sides []sideField) {
 	return sides
 }
 
+// addSides adds the side outputs of a template to its step.
+func addSides(step *program.Step, template any) {
+	for _, s := range sidesOf(template) {
+		step.Outs = append(step.Outs, s.recordType())
+		step.Sides = append(step.Sides, s)
+	}
+}
+
 // SideOutput returns the stream of a processor's side output. side points into the very struct that was given to Process:
 //
 //	p := &Sessions{Gap: time.Minute}

@@ -84,11 +84,16 @@ func ReadElements(ctx context.Context, open func(context.Context, snapshot.Strea
 	if err != nil {
 		return nil, err
 	}
-	elements := make([][]byte, len(l.Offsets))
-	for i, from := range l.Offsets {
+	return CutElements(data, l.Offsets)
+}
+
+// CutElements cuts bytes into elements that begin at the given offsets, the last one ending with the bytes. They share data's memory.
+func CutElements(data []byte, offsets []int64) ([][]byte, error) {
+	elements := make([][]byte, len(offsets))
+	for i, from := range offsets {
 		to := int64(len(data))
-		if i+1 < len(l.Offsets) {
-			to = l.Offsets[i+1]
+		if i+1 < len(offsets) {
+			to = offsets[i+1]
 		}
 		if from < 0 || from > to || to > int64(len(data)) {
 			return nil, fmt.Errorf("element %d lies at %d to %d of %d bytes", i, from, to, len(data))
