@@ -72,7 +72,45 @@ type Event struct {
 	Time  int64
 	ID    job.CheckpointID
 	Split int
+	// Snapshot says what a barrier's snapshot is for; zero elsewhere.
+	Snapshot Snapshot
 }
+
+// Snapshot says what kind of snapshot a barrier cuts off. It travels with the barrier.
+type Snapshot struct {
+	Kind SnapshotKind
+	// Stop says what becomes of the job once the snapshot is complete.
+	Stop Stop
+}
+
+// SnapshotKind tells snapshots apart by whom they are for and what they may refer to.
+type SnapshotKind uint8
+
+const (
+	// Checkpoint is for the job itself, and may refer to files of earlier checkpoints.
+	Checkpoint SnapshotKind = iota
+	// FullCheckpoint is a checkpoint that must not refer to files of earlier ones; later ones may refer to its own.
+	FullCheckpoint
+	// CanonicalSavepoint is for a user: self-contained, and in the format that does not depend on the state backend.
+	CanonicalSavepoint
+	// NativeSavepoint is for a user: self-contained, and in the state backend's own format.
+	NativeSavepoint
+)
+
+// IsSavepoint reports whether the snapshot is for a user.
+func (k SnapshotKind) IsSavepoint() bool { return k >= CanonicalSavepoint }
+
+// Stop says whether a job ends with a snapshot, and how.
+type Stop uint8
+
+const (
+	// GoOn means that the job goes on.
+	GoOn Stop = iota
+	// Suspend means that sources stop before the barrier and nothing follows it. Windows stay open and timers stay set, in the snapshot.
+	Suspend
+	// Drain means that sources end before the barrier, as at the end of their data: event time comes to its end and Finish is called.
+	Drain
+)
 
 // Message is what a channel carries: a batch, or an event if Batch is nil.
 type Message struct {

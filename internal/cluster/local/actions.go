@@ -139,7 +139,7 @@ func (m *master) snapshotCoordinators(a coordinator.SnapshotCoordinators) {
 }
 
 func (m *master) sendTrigger(a coordinator.SendTrigger) {
-	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Full: a.Full}
+	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Snapshot: a.Snapshot}
 	for _, at := range a.Tasks {
 		t := m.current(at)
 		if t == nil {

@@ -356,7 +356,7 @@ func (m *master) suspend(cause error) {
 	case m.state == waiting:
 		m.finish(Suspended)
 	case m.state == inFlight && m.checkpoints.Interval > 0:
-		request, err := m.coordinator.Request(coordinator.Configured, m.Now())
+		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
 		if err != nil {
 			m.logger.Error("stop without a checkpoint", "error", err)
 			m.stopAll(func() { m.finish(Suspended) })

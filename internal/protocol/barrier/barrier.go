@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
 )
@@ -39,7 +40,7 @@ const (
 type Barrier struct {
 	ID        job.CheckpointID
 	Timestamp time.Time // when the coordinator triggered it, wall time
-	Full      bool      // the snapshot must not refer to files of earlier ones
+	Snapshot  element.Snapshot
 }
 
 // Alignment is when the first and the last barrier of a checkpoint reached a task.

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -16,7 +17,12 @@ type Action interface{ isAction() }
 type AllocateID struct{ ID job.CheckpointID }
 
 // InitLocation asks to prepare the place where the files of the checkpoint go. The answer is LocationReady.
-type InitLocation struct{ ID job.CheckpointID }
+type InitLocation struct {
+	ID job.CheckpointID
+	// Savepoint and Target are of a savepoint: it goes into a new directory below Target, or the default one if that is empty.
+	Savepoint bool
+	Target    string
+}
 
 // SnapshotCoordinators asks for the state of the operators' coordinators, such as the split enumerators of sources. From then on what
 // a coordinator sends to its subtasks is held back until SendTrigger has been performed or the checkpoint was aborted. The answer is
@@ -30,7 +36,7 @@ type SnapshotCoordinators struct {
 type SendTrigger struct {
 	ID        job.CheckpointID
 	Timestamp time.Time // of the trigger, wall clock
-	Full      bool      // the snapshot must not refer to files of earlier ones
+	Snapshot  element.Snapshot
 	Tasks     []job.Attempt
 }
 

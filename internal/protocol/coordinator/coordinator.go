@@ -170,7 +170,7 @@ func (c *Coordinator) EndOfData(a job.Attempt, now time.Time) {
 	}
 	t.endOfData = true
 	if c.running && c.allAtEnd() {
-		c.submit(Configured, now)
+		c.submit(Request{Kind: Configured}, now)
 	}
 }
 
@@ -198,7 +198,7 @@ func (c *Coordinator) JobRunning(now time.Time, random float64) {
 		c.armPeriodic(pause+time.Duration(random*float64(c.cfg.baseInterval()-pause)), now)
 	}
 	if c.allAtEnd() {
-		c.submit(Configured, now)
+		c.submit(Request{Kind: Configured}, now)
 	}
 }
 
@@ -289,7 +289,7 @@ func (c *Coordinator) periodicFired(t Timer, now time.Time) {
 	next := c.periodic.next.Add(c.cfg.baseInterval())
 	c.armPeriodic(max(0, next.Sub(now)), now)
 	c.periodic.next = next
-	c.submit(Periodic, now)
+	c.submit(Request{Kind: Periodic}, now)
 }
 
 func (c *Coordinator) armPeriodic(after time.Duration, now time.Time) {

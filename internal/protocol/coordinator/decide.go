@@ -103,7 +103,7 @@ func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Tim
 	if !keepFiles && p.stage != locating {
 		c.discard(Discard{ID: p.id})
 	}
-	c.countFailure(p.id, p.request.kind, f)
+	c.countFailure(p.id, p.request.Kind, f)
 }
 
 func (c *Coordinator) countFailure(id job.CheckpointID, kind RequestKind, f failure) {

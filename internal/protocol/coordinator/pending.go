@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -53,6 +54,27 @@ func (c *Coordinator) newPending(id job.CheckpointID, t *trigger) *pending {
 }
 
 func (p *pending) expiry() Timer { return Timer{Kind: ExpiryTimer, N: int64(p.id)} }
+
+// snapshot returns what the tasks are told of the checkpoint.
+func (p *pending) snapshot() element.Snapshot {
+	r := p.request.Request
+	var s element.Snapshot
+	switch {
+	case r.Kind.isSavepoint() && r.Native:
+		s.Kind = element.NativeSavepoint
+	case r.Kind.isSavepoint():
+		s.Kind = element.CanonicalSavepoint
+	case p.full || r.Kind == Full:
+		s.Kind = element.FullCheckpoint
+	}
+	if r.Kind == StopWithSavepoint {
+		s.Stop = element.Suspend
+		if r.Drain {
+			s.Stop = element.Drain
+		}
+	}
+	return s
+}
 
 func (p *pending) awaits(a job.Attempt) bool { return p.waiting[a] }
 

@@ -143,7 +143,7 @@ func (w *world) step() {
 		w.note("end of data %v", a)
 		w.c.EndOfData(a, w.now)
 	case n < 185:
-		r, err := w.c.Request(Configured, w.now)
+		r, err := w.c.Request(Request{Kind: Configured}, w.now)
 		if err != nil {
 			w.fatalf("request: %v", err)
 		}

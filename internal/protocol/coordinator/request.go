@@ -37,24 +37,35 @@ func (k RequestKind) isSavepoint() bool { return k == Savepoint || k == StopWith
 // RequestID names one request to the coordinator, so that whoever asked can be answered.
 type RequestID int64
 
-// Request asks for a checkpoint. How it ends is told by Completed, Failed or Refused with the id returned here. The error says that
-// there is no such kind of checkpoint in this version.
-func (c *Coordinator) Request(kind RequestKind, now time.Time) (RequestID, error) {
-	if kind > Configured {
-		return 0, fmt.Errorf("%v: not available yet", kind)
-	}
-	return c.submit(kind, now), nil
+// Request is a wish for a checkpoint or savepoint.
+type Request struct {
+	Kind RequestKind
+	// Of a savepoint: the directory to make its own directory in, empty for the default; and whether it is in the state backend's own
+	// format instead of the canonical one.
+	Target string
+	Native bool
+	// Drain is of StopWithSavepoint: the job is brought to the end of its data first, and is not meant to be resumed.
+	Drain bool
 }
 
-// request is one wish for a checkpoint.
+// Request asks for a checkpoint. How it ends is told by Completed, Failed or Refused with the id returned here. The error says that
+// there is no such kind of checkpoint in this version.
+func (c *Coordinator) Request(r Request, now time.Time) (RequestID, error) {
+	if r.Kind > Configured {
+		return 0, fmt.Errorf("%v: not available yet", r.Kind)
+	}
+	return c.submit(r, now), nil
+}
+
+// request is a Request that has come in.
 type request struct {
-	id   RequestID
-	kind RequestKind
-	at   time.Time
+	Request
+	id RequestID
+	at time.Time
 }
 
 // forced requests go ahead of the limit of concurrent checkpoints: savepoints, as long as checkpoints are aligned.
-func (r request) forced() bool { return r.kind.isSavepoint() }
+func (r request) forced() bool { return r.Kind.isSavepoint() }
 
 // maxQueued bounds the requests that wait.
 const maxQueued = 1000
@@ -65,9 +76,9 @@ type queue struct{ list []request }
 // before orders requests: savepoints first, then forced ones, then those made by hand, then older ones.
 func before(a, b request) int {
 	return cmp.Or(
-		firstIf(a.kind.isSavepoint(), b.kind.isSavepoint()),
+		firstIf(a.Kind.isSavepoint(), b.Kind.isSavepoint()),
 		firstIf(a.forced(), b.forced()),
-		firstIf(a.kind != Periodic, b.kind != Periodic),
+		firstIf(a.Kind != Periodic, b.Kind != Periodic),
 		a.at.Compare(b.at),
 		cmp.Compare(a.id, b.id),
 	)
@@ -85,7 +96,7 @@ func firstIf(a, b bool) int {
 
 // add inserts a request and returns the one that found no place, which may be the same.
 func (q *queue) add(r request) (dropped request, full bool) {
-	if len(q.list) >= maxQueued && q.list[len(q.list)-1].kind != Periodic {
+	if len(q.list) >= maxQueued && q.list[len(q.list)-1].Kind != Periodic {
 		return r, true
 	}
 	at, _ := slices.BinarySearchFunc(q.list, r, before)
@@ -112,17 +123,17 @@ func (q *queue) takeAll() []request {
 
 func (q *queue) hasPeriodic() bool {
 	n := len(q.list)
-	return n > 0 && q.list[n-1].kind == Periodic // they come last
+	return n > 0 && q.list[n-1].Kind == Periodic // they come last
 }
 
 // submit queues a request. One periodic request in the queue is enough: the next checkpoint starts the moment it can.
-func (c *Coordinator) submit(kind RequestKind, now time.Time) RequestID {
+func (c *Coordinator) submit(wish Request, now time.Time) RequestID {
 	c.requests++
-	r := request{id: c.requests, kind: kind, at: now}
+	r := request{Request: wish, id: c.requests, at: now}
 	switch {
 	case c.end != nil:
 		c.refuse(r, failure{why: reason.CheckpointCoordinatorShutdown})
-	case kind == Periodic && c.queue.hasPeriodic():
+	case wish.Kind == Periodic && c.queue.hasPeriodic():
 		c.requests-- // nobody knows of it
 		return 0
 	default:
@@ -155,7 +166,7 @@ func (c *Coordinator) next(now time.Time) (request, bool) {
 		if len(c.pending) >= c.cfg.MaxConcurrent {
 			return request{}, false
 		}
-		if wait := c.pauseLeft(now); head.kind == Periodic && wait > 0 {
+		if wait := c.pauseLeft(now); head.Kind == Periodic && wait > 0 {
 			c.refuse(c.queue.pop(), failure{why: reason.MinimumTimeBetweenCheckpoints})
 			c.armPeriodic(wait, now)
 			return request{}, false
@@ -180,5 +191,5 @@ type failure struct {
 }
 
 func (c *Coordinator) refuse(r request, f failure) {
-	c.emit(Refused{Request: r.id, Kind: r.kind, Reason: f.why, Cause: f.cause})
+	c.emit(Refused{Request: r.id, Kind: r.Kind, Reason: f.why, Cause: f.cause})
 }

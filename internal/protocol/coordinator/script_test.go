@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -188,21 +189,21 @@ func (p *player) playJob(command string, args []string) bool {
 		p.c.End(EndStatus(slices.Index(endNames[:], args[0])), p.now)
 	case "request":
 		kind := RequestKind(slices.Index(kindNames[:], strings.Join(args, " ")))
-		if id, err := p.c.Request(kind, p.now); err != nil {
+		if id, err := p.c.Request(Request{Kind: kind}, p.now); err != nil {
 			p.say("error: %v", err)
 		} else {
 			p.say("request %d", id)
 		}
 	case "requests":
 		for range p.number(args[0]) {
-			p.c.submit(Configured, p.now)
+			p.c.submit(Request{Kind: Configured}, p.now)
 		}
 	case "tick": // a periodic request without its timer
-		p.c.submit(Periodic, p.now)
+		p.c.submit(Request{Kind: Periodic}, p.now)
 	case "queue":
 		kinds := map[string]int{}
 		for _, r := range p.c.queue.list {
-			kinds[r.kind.String()]++
+			kinds[r.Kind.String()]++
 		}
 		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 			p.say("%d x %s", kinds[kind], kind)
@@ -438,7 +439,7 @@ func (p *player) describe(a Action) string {
 		return fmt.Sprintf("snapshot %d coordinators for %d", len(a.Operators), a.ID)
 	case SendTrigger:
 		full := ""
-		if a.Full {
+		if a.Snapshot.Kind == element.FullCheckpoint {
 			full = " full"
 		}
 		return fmt.Sprintf("send%s trigger %d to %s", full, a.ID, p.attempts(a.Tasks))

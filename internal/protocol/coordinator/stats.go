@@ -123,7 +123,7 @@ type statistics struct {
 }
 
 func (s *statistics) begin(id job.CheckpointID, t *trigger, vertices []Vertex) *CheckpointStats {
-	cs := &CheckpointStats{ID: id, Kind: t.request.kind, Triggered: t.at, Tasks: len(t.plan.tasks)}
+	cs := &CheckpointStats{ID: id, Kind: t.request.Kind, Triggered: t.at, Tasks: len(t.plan.tasks)}
 	for _, v := range vertices {
 		cs.Vertices = append(cs.Vertices, VertexStats{ID: v.ID, Name: v.Name, Subtasks: make([]SubtaskStats, v.Parallelism)})
 	}

@@ -36,7 +36,7 @@ func (c *Coordinator) precheck(r request) reason.Reason {
 	switch {
 	case c.end != nil:
 		return reason.CheckpointCoordinatorShutdown
-	case r.kind == Periodic && !c.running:
+	case r.Kind == Periodic && !c.running:
 		return reason.PeriodicSchedulerShutdown
 	}
 	return reason.None
@@ -65,7 +65,8 @@ func (c *Coordinator) IDAllocated(id job.CheckpointID, now time.Time) {
 		t.pending = c.newPending(id, t)
 		c.pending = append(c.pending, t.pending)
 		c.emit(ArmTimer{Timer: t.pending.expiry(), After: c.cfg.Timeout})
-		c.emit(InitLocation{ID: id})
+		r := t.request.Request
+		c.emit(InitLocation{ID: id, Savepoint: r.Kind.isSavepoint(), Target: r.Target})
 	}
 }
 
@@ -105,7 +106,7 @@ func (c *Coordinator) CoordinatorsSnapshotted(id job.CheckpointID, states map[jo
 
 func (c *Coordinator) sendTrigger(p *pending) {
 	p.stage = collecting
-	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Full: p.full, Tasks: p.plan.trigger})
+	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Tasks: p.plan.trigger})
 }
 
 // TriggersSent answers SendTrigger.
@@ -166,7 +167,7 @@ func (c *Coordinator) endTrigger(f failure, now time.Time) {
 func (c *Coordinator) failTrigger(r request, f failure) {
 	c.stats.refused()
 	c.refuse(r, f)
-	c.countFailure(0, r.kind, f)
+	c.countFailure(0, r.Kind, f)
 }
 
 // withCoordinator returns the operators whose coordinators have a part in the checkpoint.

@@ -79,7 +79,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 			}
 		}
 	}
-	t.sendAll(element.Event{Kind: element.Barrier, ID: b.ID, Time: b.Timestamp.UnixMilli()})
+	t.sendAll(element.Event{Kind: element.Barrier, ID: b.ID, Time: b.Timestamp.UnixMilli(), Snapshot: b.Snapshot})
 	if t.ended && t.final == 0 {
 		t.final = b.ID
 	}

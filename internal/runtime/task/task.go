@@ -376,7 +376,7 @@ func (t *Task) handle(ch int, m element.Message, now time.Time) error {
 	case element.Idle:
 		return t.forward(t.valve.Idle(ch))
 	case element.Barrier:
-		t.handler.Barrier(ch, barrier.Barrier{ID: e.ID, Timestamp: time.UnixMilli(e.Time)}, now)
+		t.handler.Barrier(ch, barrier.Barrier{ID: e.ID, Timestamp: time.UnixMilli(e.Time), Snapshot: e.Snapshot}, now)
 		return t.act()
 	case element.CancelBarrier:
 		t.handler.Cancel(ch, e.ID)
