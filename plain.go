@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/weirstream/weir/internal/backend/heap"
@@ -14,15 +15,15 @@ import (
 )
 
 // PlainProcessor handles the records of a stream without keys one by one. It is a struct, of which each subtask gets a copy. Its fields
-// of type state.List hold state of the subtask, whose elements are dealt out anew when the parallelism changes. It may have the methods
-// Open, Finish and Close of a Processor.
+// of type state.List hold state of the subtask, whose elements are dealt out anew when the parallelism changes. It may have all the
+// optional methods of a Processor but OnTimer.
 type PlainProcessor[In, Out any] interface {
 	On(c *Ctx[NoKey, Out], e In) error
 }
 
 // ProcessPlain runs a processor over a stream without keys. The id is what the processor's state is found by.
 func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Out], options ...Option) Stream[Out] {
-	if err := checkPlain(p); err != nil {
+	if err := checkPlain[Out](p); err != nil {
 		in.job.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
@@ -39,24 +40,23 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 }
 
 // checkPlain finds out while the job is built what would go wrong when it runs.
-func checkPlain(p any) error {
+func checkPlain[Out any](p any) error {
 	if err := checkTemplate(p); err != nil {
 		return err
 	}
-	return new(heap.OperatorLists).Bind(copyOf(p))
+	copied := copyOf(p)
+	return errors.Join(new(heap.OperatorLists).Bind(copied), checkMethods[NoKey, Out](copied))
 }
 
 // plainOp runs a processor that has no keys.
 type plainOp[In, Out any] struct {
-	operator.Base
-	results[NoKey, Out]
+	hooked[NoKey, Out]
 	p     PlainProcessor[In, Out]
 	lists heap.OperatorLists
 }
 
 func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs []any) (*plainOp[In, Out], error) {
-	o := &plainOp[In, Out]{Base: operator.Base{OperatorID: env.Operator}, p: p}
-	o.init(env, p, outs)
+	o := &plainOp[In, Out]{hooked: newHooked[NoKey, Out](env, p, outs), p: p}
 	return o, o.lists.Bind(p)
 }
 
@@ -99,7 +99,7 @@ func (o *plainOp[In, Out]) Push(b *element.Batch[In]) error {
 }
 
 func (o *plainOp[In, Out]) all(b *element.Batch[In]) (err error) {
-	defer o.rescue(&err)
+	defer o.rescueWithoutKey(&err)
 	c, ts := &o.Ctx, b.TS[:len(b.Recs)]
 	for i := range b.Recs {
 		c.at = ts[i]
@@ -117,13 +117,6 @@ func (o *plainOp[In, Out]) all(b *element.Batch[In]) (err error) {
 	return nil
 }
 
-func (o *plainOp[In, Out]) rescue(err *error) {
-	if r := recover(); r != nil {
-		o.cut()
-		*err = operator.PanicError(o.env.Name, o.env.Subtask, r)
-	}
-}
-
 // Event passes an event on.
 func (o *plainOp[In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark {
@@ -132,8 +125,12 @@ func (o *plainOp[In, Out]) Event(e element.Event) error {
 	return o.event(e)
 }
 
-// Snapshot captures the lists.
+// Snapshot captures the lists. After Finish there are none: all that they held has been emitted, and a restore that finds them would emit it
+// again.
 func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
+	if o.finished {
+		return nil, nil
+	}
 	c := &operator.ListCapture{}
 	for _, l := range o.lists.Capture() {
 		elements, err := operator.CutElements(l.Bytes, l.Offsets)
@@ -147,8 +144,9 @@ func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator
 
 // Finish lets the processor emit what it holds back.
 func (o *plainOp[In, Out]) Finish(context.Context) (err error) {
+	o.finished = true
 	if p, ok := o.p.(finisher[NoKey, Out]); ok {
-		defer o.rescue(&err)
+		defer o.rescueWithoutKey(&err)
 		if err := p.Finish(&o.Ctx); err != nil {
 			return o.fault(err, false)
 		}

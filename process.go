@@ -34,12 +34,18 @@ type (
 //
 // A processor may also have these methods:
 //
-//	Open(c *Ctx[K, Out]) error                      before the first record; there is no key
+//	Open(c *Ctx[K, Out]) error                      before the first record
 //	OnTimer(c *Ctx[K, Out], t *Timer) error         when a timer is due; needed if there are Timer fields
-//	Finish(c *Ctx[K, Out]) error                    at the end of the data, before the last checkpoint; there is no key
+//	Finish(c *Ctx[K, Out]) error                    at the end of the data, before the last checkpoint
 //	Close() error                                   when the subtask ends, also after an error
 //
-// All of them run on the subtask's goroutine, one at a time.
+//	BeforeCheckpoint(c *Ctx[K, Out], of CheckpointInfo) error      before the state is captured; may set state and emit
+//	CheckpointComplete(c *Ctx[K, Out], of CheckpointInfo) error    when the checkpoint exists; must not emit
+//	CheckpointAborted(c *Ctx[K, Out], of CheckpointInfo) error     when there will be no such checkpoint; must not emit
+//
+// All of them run on the subtask's goroutine, one at a time. But for OnTimer there is no key. An error or a panic fails the subtask, and
+// with it the job, which its restart strategy may restart. When each is called, and when it is not:
+// docs/checkpoints.md, "What your code is told".
 type Processor[K comparable, In, Out any] interface {
 	On(c *Ctx[K, Out], e In) error
 }
@@ -96,7 +102,7 @@ func checkKeyed[K comparable, Out any](j *Job, id string, p any) error {
 		return err
 	}
 	copied := copyOf(p)
-	if err := layout.Bind(copied); err != nil {
+	if err := errors.Join(layout.Bind(copied), checkMethods[K, Out](copied)); err != nil {
 		return err
 	}
 	for _, w := range layout.Warnings() {
@@ -110,26 +116,23 @@ func checkKeyed[K comparable, Out any](j *Job, id string, p any) error {
 
 // keyedOp runs a step whose state belongs to keys: it finds the rows of a batch's keys, and lets each handle the records one by one.
 type keyedOp[K comparable, In, Out any] struct {
-	operator.Base
-	results[K, Out]
-	keyOf     func(In) K
-	layout    *heap.Layout
-	store     *heap.Store[K]
-	each      func(b *element.Batch[In]) error
-	part      element.Batch[In] // the part of a batch that is being handled
-	keys      []K               // of its records, as refs
-	refs      []heap.Ref
-	hashes    []uint64
-	rehash    func(keys []K, hashes []uint64)
-	processor any
-	onTimer   func(c *Ctx[K, Out], t *Timer) error
-	timers    []*Timer
+	hooked[K, Out]
+	keyOf   func(In) K
+	layout  *heap.Layout
+	store   *heap.Store[K]
+	each    func(b *element.Batch[In]) error
+	part    element.Batch[In] // the part of a batch that is being handled
+	keys    []K               // of its records, as refs
+	refs    []heap.Ref
+	hashes  []uint64
+	rehash  func(keys []K, hashes []uint64)
+	onTimer func(c *Ctx[K, Out], t *Timer) error
+	timers  []*Timer
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
-	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch),
+	o := &keyedOp[K, In, Out]{hooked: newHooked[K, Out](env, processor, outs), keyOf: key, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch),
 		hashes: make([]uint64, keyedBatch), rehash: rehasher[K]()}
-	o.init(env, processor, outs)
 	var err error
 	if o.layout, err = heap.NewLayout(reflect.TypeFor[K]()); err != nil {
 		return nil, err
@@ -257,14 +260,6 @@ func (o *keyedOp[K, In, Out]) rescue(err *error) {
 	}
 }
 
-// rescueWithoutKey does the same where no record or timer is being handled: the key is that of an earlier one.
-func (o *keyedOp[K, In, Out]) rescueWithoutKey(err *error) {
-	if r := recover(); r != nil {
-		o.cut()
-		*err = operator.PanicError(o.env.Name, o.env.Subtask, r)
-	}
-}
-
 // Event fires the timers that a watermark makes due, before it passes the watermark on.
 func (o *keyedOp[K, In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark && e.Time > o.seen {
@@ -321,7 +316,7 @@ func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (opera
 
 // Finish lets the processor emit what it holds back.
 func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
-	o.untimed = false
+	o.untimed, o.finished = false, true
 	if p, ok := o.processor.(finisher[K, Out]); ok {
 		defer o.rescueWithoutKey(&err)
 		if err := p.Finish(&o.Ctx); err != nil {
