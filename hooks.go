@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 )
 
@@ -37,7 +39,8 @@ type hooked[K comparable, Out any] struct {
 	operator.Base
 	results[K, Out]
 	processor any
-	finished  bool // the processor has had its last word
+	lists     heap.OperatorLists // state of the subtask
+	finished  bool               // the processor has had its last word
 }
 
 func newHooked[K comparable, Out any](env *operator.Env, processor any, outs []any) hooked[K, Out] {
@@ -87,6 +90,48 @@ func (h *hooked[K, Out]) notify(name string, call func() error) error {
 		return h.fault(fmt.Errorf("%s has emitted a record: emit in On, OnTimer, BeforeCheckpoint or Finish", name), false)
 	}
 	return nil
+}
+
+// restoreLists gives the processor the state of its subtask that the step goes on with. What the runtime keeps under the given name is none
+// of it.
+func (h *hooked[K, Out]) restoreLists(ctx context.Context, except string) error {
+	if h.env.Restored == nil {
+		return nil
+	}
+	var all []heap.ListData
+	for _, l := range h.env.Restored.Lists {
+		if l.Name == except {
+			continue
+		}
+		elements, err := operator.ReadElements(ctx, h.env.OpenStream, l)
+		if err != nil {
+			return fmt.Errorf("read state %q: %w", l.Name, err)
+		}
+		d := heap.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema}
+		for _, e := range elements {
+			d.Offsets = append(d.Offsets, int64(len(d.Bytes)))
+			d.Bytes = append(d.Bytes, e...)
+		}
+		all = append(all, d)
+	}
+	return h.lists.Restore(all)
+}
+
+// captureLists captures the state of the subtask. After Finish a list that is dealt out is left away: all that it held has been emitted, and
+// whoever got it after a restore would emit it again.
+func (h *hooked[K, Out]) captureLists() (*operator.ListCapture, error) {
+	c := &operator.ListCapture{}
+	for _, l := range h.lists.Capture() {
+		if h.finished && l.Mode == snapshot.Split {
+			continue
+		}
+		elements, err := operator.CutElements(l.Bytes, l.Offsets)
+		if err != nil {
+			return nil, fmt.Errorf("state %q: %w", l.Name, err)
+		}
+		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema, Elements: elements})
+	}
+	return c, nil
 }
 
 // call calls a method of the processor outside of records and timers.

@@ -3,7 +3,6 @@ package weir
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/element"
@@ -15,15 +14,16 @@ import (
 )
 
 // PlainProcessor handles the records of a stream without keys one by one. It is a struct, of which each subtask gets a copy. Its fields
-// of type state.List hold state of the subtask, whose elements are dealt out anew when the parallelism changes. It may have all the
-// optional methods of a Processor but OnTimer.
+// of the types state.List, state.UnionList and state.Broadcast hold state of the subtask; they differ in what a subtask gets of it after a
+// restore. It may have all the optional methods of a Processor but OnTimer.
 type PlainProcessor[In, Out any] interface {
 	On(c *Ctx[NoKey, Out], e In) error
 }
 
 // ProcessPlain runs a processor over a stream without keys. The id is what the processor's state is found by.
 func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Out], options ...Option) Stream[Out] {
-	if err := checkPlain[Out](p); err != nil {
+	lists, err := checkPlain[Out](p)
+	if err != nil {
 		in.job.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
@@ -33,6 +33,7 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 			o, err := newPlainOp[In, Out](env, copyOf(p), outs)
 			return o, o, err
 		},
+		Union: lists.Names(snapshot.Union),
 	}
 	addSides(&step, p)
 	n := addNode(in.job, graph.Node{Name: id, Named: true, Inputs: in.edges}, step, options)
@@ -40,19 +41,18 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 }
 
 // checkPlain finds out while the job is built what would go wrong when it runs.
-func checkPlain[Out any](p any) error {
+func checkPlain[Out any](p any) (lists heap.OperatorLists, err error) {
 	if err := checkTemplate(p); err != nil {
-		return err
+		return lists, err
 	}
 	copied := copyOf(p)
-	return errors.Join(new(heap.OperatorLists).Bind(copied), checkMethods[NoKey, Out](copied))
+	return lists, errors.Join(lists.Bind(copied), checkMethods[NoKey, Out](copied))
 }
 
 // plainOp runs a processor that has no keys.
 type plainOp[In, Out any] struct {
 	hooked[NoKey, Out]
-	p     PlainProcessor[In, Out]
-	lists heap.OperatorLists
+	p PlainProcessor[In, Out]
 }
 
 func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs []any) (*plainOp[In, Out], error) {
@@ -62,32 +62,13 @@ func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs 
 
 // Open restores the lists.
 func (o *plainOp[In, Out]) Open(ctx context.Context) error {
-	if o.env.Restored != nil {
-		if err := o.restore(ctx, o.env.Restored.Lists); err != nil {
-			return err
-		}
+	if err := o.restoreLists(ctx, ""); err != nil {
+		return err
 	}
 	if p, ok := o.p.(opener[NoKey, Out]); ok {
 		return p.Open(&o.Ctx)
 	}
 	return nil
-}
-
-func (o *plainOp[In, Out]) restore(ctx context.Context, lists []snapshot.List) error {
-	var all []heap.ListData
-	for _, l := range lists {
-		elements, err := operator.ReadElements(ctx, o.env.OpenStream, l)
-		if err != nil {
-			return fmt.Errorf("read state %q: %w", l.Name, err)
-		}
-		d := heap.ListData{Name: l.Name, Schema: l.Schema}
-		for _, e := range elements {
-			d.Offsets = append(d.Offsets, int64(len(d.Bytes)))
-			d.Bytes = append(d.Bytes, e...)
-		}
-		all = append(all, d)
-	}
-	return o.lists.Restore(all)
 }
 
 // Push handles a batch.
@@ -125,21 +106,9 @@ func (o *plainOp[In, Out]) Event(e element.Event) error {
 	return o.event(e)
 }
 
-// Snapshot captures the lists. After Finish there are none: all that they held has been emitted, and a restore that finds them would emit it
-// again.
+// Snapshot captures the lists.
 func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
-	if o.finished {
-		return nil, nil
-	}
-	c := &operator.ListCapture{}
-	for _, l := range o.lists.Capture() {
-		elements, err := operator.CutElements(l.Bytes, l.Offsets)
-		if err != nil {
-			return nil, fmt.Errorf("state %q: %w", l.Name, err)
-		}
-		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema, Elements: elements})
-	}
-	return c, nil
+	return o.captureLists()
 }
 
 // Finish lets the processor emit what it holds back.

@@ -18,11 +18,12 @@ type ListData struct {
 // ListCapture is a capture of operator list states.
 type ListCapture struct{ Lists []ListData }
 
-// Write writes a stream for each list that has elements.
+// Write writes a stream for each list that has elements. A copy of a map is one also without: else the subtask would be restored with a copy
+// that has some.
 func (c *ListCapture) Write(ctx context.Context, streams Streams) (*snapshot.OperatorSubtask, error) {
 	state := &snapshot.OperatorSubtask{}
 	for _, l := range c.Lists {
-		if len(l.Elements) == 0 {
+		if len(l.Elements) == 0 && l.Mode != snapshot.Broadcast {
 			continue
 		}
 		written, err := writeList(ctx, streams, l)
