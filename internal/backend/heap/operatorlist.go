@@ -119,13 +119,13 @@ func (o *OperatorLists) Reserve(name string) error {
 	return nil
 }
 
-// Capture returns all states that have elements, and the copies of maps also without, encoded. It takes time in proportion to their size.
+// Capture returns all states, encoded, but lists that are dealt out only if they have elements. It takes time in proportion to their size.
 func (o *OperatorLists) Capture() []ListData {
 	var all []ListData
 	for i := range o.lists {
 		l := &o.lists[i]
 		first, n := l.slice()
-		if n == 0 && l.mode != snapshot.Broadcast {
+		if n == 0 && l.mode == snapshot.Split {
 			continue
 		}
 		d := ListData{Name: l.name, Mode: l.mode, Schema: l.codec.Schema().AppendTo(nil)}
@@ -155,7 +155,7 @@ func (o *OperatorLists) Restore(all []ListData) error {
 func (o *OperatorLists) restore(d *ListData) error {
 	l := o.find(d.Name)
 	switch {
-	case l == nil && len(d.Offsets) == 0: // a map without entries
+	case l == nil && len(d.Offsets) == 0: // nothing is lost
 		return nil
 	case l == nil:
 		return fmt.Errorf("it is in the snapshot but not in the program, which has %s", o.names())

@@ -227,6 +227,9 @@ func (m *master) completed(a coordinator.Completed) {
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
 	m.progress.failed(s)
+	if s.Reason == reason.CheckpointDeclinedTaskClosing {
+		m.warnOfUnions()
+	}
 	level := slog.LevelWarn
 	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
 		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong

@@ -56,3 +56,27 @@ func (e *enumerator) tell(f func(source.CheckpointListener) error) (err error) {
 	}
 	return nil
 }
+
+// warnOfUnions says, once for each step, that a state of which every subtask is restored with all elements keeps checkpoints from completing
+// while some subtasks of the step have seen the end of their data and others have not.
+func (m *master) warnOfUnions() {
+	for _, v := range m.Plan.Vertices {
+		atEnd := 0
+		for i := range v.Parallelism {
+			if t := m.tasks[job.Subtask{Vertex: v.ID(), Index: i}]; t != nil && t.atEnd {
+				atEnd++
+			}
+		}
+		if atEnd == 0 || atEnd == v.Parallelism {
+			continue
+		}
+		for _, n := range v.Nodes {
+			if names := stepOf(n).Union; len(names) > 0 && !m.warned[n.ID()] {
+				m.warned[n.ID()] = true
+				m.logger.Warn(fmt.Sprintf("No checkpoint completes until all subtasks of step %q have ended: its state.UnionList must hold what all of them have. "+
+					"If it runs behind a source that has fewer splits than subtasks, give it the parallelism of the splits", n.Name),
+					"states", names, "ended", atEnd, "subtasks", v.Parallelism)
+			}
+		}
+	}
+}
