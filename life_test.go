@@ -48,6 +48,9 @@ type world struct {
 	set     map[string]string
 	textual bool // run the job with another type of state
 	renamed bool // run the job with other ids, and say what they were
+	// more adds results to those of the job, and wantMore is what it adds for each record that passes the filter.
+	more     func(in weir.Stream[reading]) weir.Stream[string]
+	wantMore func(r reading) []string
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -77,6 +80,9 @@ func (w *world) want() []string {
 			}
 			sums[r.Key] += r.Seq
 			all = append(all, fmt.Sprintf("key %d seq %d sum %d", r.Key, r.Seq, sums[r.Key]), fmt.Sprintf("seen %d %d", r.Key, r.Seq))
+			if w.wantMore != nil {
+				all = append(all, w.wantMore(r)...)
+			}
 			windows[fmt.Sprintf("key %d window %d", r.Key, r.millis()/10*10)]++
 		}
 		for name, n := range windows {
@@ -172,8 +178,12 @@ func (w *world) job(parallelism int) *weir.Job {
 		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) }, formerly)
 	step, formerly = id("kept")
 	kept := weir.ProcessPlain(weir.Rebalance(in), step, &keeper{}, formerly)
+	results := []weir.Stream[string]{summed, windowed, kept}
+	if w.more != nil {
+		results = append(results, w.more(in))
+	}
 	step, formerly = id("out")
-	weir.To(weir.Union(summed, windowed, kept), step, w.sink, formerly)
+	weir.To(weir.Union(results[0], results[1:]...), step, w.sink, formerly)
 	return j
 }
 
