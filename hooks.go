@@ -40,6 +40,7 @@ type hooked[K comparable, Out any] struct {
 	results[K, Out]
 	processor any
 	lists     heap.OperatorLists // state of the subtask
+	opened    bool               // the processor's methods have been called, or would have been if it had them
 	finished  bool               // the processor has had its last word
 }
 
@@ -47,6 +48,23 @@ func newHooked[K comparable, Out any](env *operator.Env, processor any, outs []a
 	h := hooked[K, Out]{Base: operator.Base{OperatorID: env.Operator}, processor: processor}
 	h.init(env, processor, outs)
 	return h
+}
+
+// open opens the processor.
+func (h *hooked[K, Out]) open() error {
+	h.opened = true
+	if p, ok := h.processor.(opener[K, Out]); ok {
+		return p.Open(&h.Ctx)
+	}
+	return nil
+}
+
+// Close closes the processor, unless its subtask ended before it came to be opened.
+func (h *hooked[K, Out]) Close() error {
+	if p, ok := h.processor.(closer); ok && h.opened {
+		return p.Close()
+	}
+	return nil
 }
 
 // PrepareBarrier calls BeforeCheckpoint and sends on what it emits, which belongs before the barrier.

@@ -32,6 +32,7 @@ type entry struct {
 	what     string
 	id       int64 // of the checkpoint; for an opening that it was restored from
 	subsumed int64
+	of       int // parallelism, for an opening
 }
 
 type who struct {
@@ -47,7 +48,15 @@ func (d *diary) note(w who, what string, id, subsumed int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w.run = int(d.run.Load())
-	d.entries = append(d.entries, entry{w, what, id, subsumed})
+	d.entries = append(d.entries, entry{who: w, what: what, id: id, subsumed: subsumed})
+}
+
+// opened notes the beginning of a life.
+func (d *diary) opened(w who, restored int64, parallelism int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w.run = int(d.run.Load())
+	d.entries = append(d.entries, entry{who: w, what: "open", id: restored, of: parallelism})
 }
 
 func (d *diary) all() []entry {
@@ -156,7 +165,12 @@ func (p *told[K]) opened(c *weir.Ctx[K, string]) {
 	if ok != c.IsRestored() || ok != (id > 0) {
 		panic(fmt.Sprintf("restored from %d, %v, %v", id, ok, c.IsRestored()))
 	}
-	p.Diary.note(p.at, "open", id, 0)
+	p.Diary.opened(p.at, id, c.Parallelism())
+}
+
+func (p *told[K]) Close() error {
+	p.Diary.note(p.at, "close", 0, 0)
+	return nil
 }
 
 func (p *told[K]) CheckpointComplete(_ *weir.Ctx[K, string], of weir.CheckpointInfo) error {
@@ -238,7 +252,7 @@ func (p *saver) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 
 // tellAll adds steps with hooks to a world, chained to the source, behind a shuffle and keyed.
 func tellAll(w *world, d *diary) {
-	w.more = func(in weir.Stream[reading]) weir.Stream[string] {
+	w.more = func(_ *weir.Job, in weir.Stream[reading]) weir.Stream[string] {
 		d.run.Add(1)
 		return weir.Union(
 			weir.ProcessPlain(in, "bundled", &bundler[weir.NoKey]{told: told[weir.NoKey]{Diary: d, Step: "bundled"}}),

@@ -48,9 +48,10 @@ type world struct {
 	set     map[string]string
 	textual bool // run the job with another type of state
 	renamed bool // run the job with other ids, and say what they were
-	// more adds results to those of the job, and wantMore is what it adds for each record that passes the filter.
-	more     func(in weir.Stream[reading]) weir.Stream[string]
+	// more adds results to those of the job: wantMore for each record that passes the filter, and wantAlso.
+	more     func(j *weir.Job, in weir.Stream[reading]) weir.Stream[string]
 	wantMore func(r reading) []string
+	wantAlso []string
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -71,7 +72,7 @@ func newWorld(t *testing.T, splits, records int) *world {
 
 // want returns what a run without failures commits.
 func (w *world) want() []string {
-	var all []string
+	all := slices.Clone(w.wantAlso)
 	for _, split := range w.in.splits {
 		sums, windows := map[int]int{}, map[string]int{}
 		for _, r := range split {
@@ -180,7 +181,7 @@ func (w *world) job(parallelism int) *weir.Job {
 	kept := weir.ProcessPlain(weir.Rebalance(in), step, &keeper{}, formerly)
 	results := []weir.Stream[string]{summed, windowed, kept}
 	if w.more != nil {
-		results = append(results, w.more(in))
+		results = append(results, w.more(j, in))
 	}
 	step, formerly = id("out")
 	weir.To(weir.Union(results[0], results[1:]...), step, w.sink, formerly)
