@@ -566,6 +566,12 @@ func TestUserErrors(t *testing.T) {
 			return weir.EventTime(s, func(n int) int64 { return int64(1 / (n - 7)) })
 		},
 	}
+	steps["the key function of faulty"] = func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.Process(weir.KeyBy(s, func(n int) int { return 1 / (n - 7) }), "faulty", &faulty{})
+	}
+	steps["the partitioner of filter"] = func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.Filter(weir.Partition(s, func(n, _ int) int { return 1 / (n - 7) }), func(int) bool { return true })
+	}
 	for name, step := range steps {
 		j := newJob(t, 1)
 		weir.To(step(weir.Filter(weir.From(j, "in", memory.Slice(numbers(10))), func(int) bool { return true })), "out", memory.Collect[int]())
