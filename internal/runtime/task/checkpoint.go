@@ -173,9 +173,12 @@ func (t *Task) completed(id job.CheckpointID) error {
 			}
 		}
 	}
+	if first != nil {
+		return first // what follows from the checkpoint is not done
+	}
 	t.confirming = append(t.confirming, id)
 	t.confirm()
-	return first
+	return nil
 }
 
 // confirm reports complete checkpoints as done once nothing that follows from them is under way.
