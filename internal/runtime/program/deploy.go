@@ -233,7 +233,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Metrics:        b.Metrics(id, s.index),
 		Now:            b.Now,
 		Restored:       b.State(id, s.index),
-		IsRestored:     b.Restored != 0,
+		RestoredFrom:   b.Restored,
 		OpenStream:     b.OpenStream,
 		Go:             t.Go,
 		Wake:           s.parker.Wake,

@@ -95,9 +95,9 @@ func (p *player) playMaster(command string, args []string) bool {
 	case "trigger":
 		p.task.Trigger(barrier.Barrier{ID: p.id(args[0]), Timestamp: p.now})
 	case "complete":
-		p.task.CheckpointComplete(p.id(args[0]))
+		p.task.CheckpointComplete(operator.Checkpoint{ID: p.id(args[0])})
 	case "abort":
-		p.task.CheckpointAborted(p.id(args[0]), 0, reason.CheckpointExpired)
+		p.task.CheckpointAborted(operator.Checkpoint{ID: p.id(args[0])}, 0, reason.CheckpointExpired)
 	default:
 		return false
 	}
@@ -341,19 +341,19 @@ func (r *recorder) Event(e element.Event) error {
 
 func (r *recorder) Open(context.Context) error { return r.call("open") }
 
-func (r *recorder) PrepareBarrier(_ context.Context, id job.CheckpointID) error {
-	return r.call("prepare", id)
+func (r *recorder) PrepareBarrier(_ context.Context, c operator.Checkpoint) error {
+	return r.call("prepare", c.ID)
 }
 
 func (r *recorder) Snapshot(_ context.Context, id job.CheckpointID) (operator.Capture, error) {
 	return &capture{r, id}, r.call("snapshot", id)
 }
 
-func (r *recorder) CheckpointComplete(id job.CheckpointID) error { return r.call("complete", id) }
-func (r *recorder) CheckpointAborted(id job.CheckpointID) error  { return r.call("aborted", id) }
-func (r *recorder) Finish(context.Context) error                 { return r.call("finish") }
-func (r *recorder) Busy() bool                                   { return r.busy }
-func (r *recorder) Close() error                                 { return r.call("close") }
+func (r *recorder) CheckpointComplete(c operator.Checkpoint) error { return r.call("complete", c.ID) }
+func (r *recorder) CheckpointAborted(c operator.Checkpoint) error  { return r.call("aborted", c.ID) }
+func (r *recorder) Finish(context.Context) error                   { return r.call("finish") }
+func (r *recorder) Busy() bool                                     { return r.busy }
+func (r *recorder) Close() error                                   { return r.call("close") }
 
 // As a source.
 
