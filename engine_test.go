@@ -246,7 +246,7 @@ func TestBadKeys(t *testing.T) {
 	weir.To(weir.Count(weir.KeyBy(weir.From(j, "in", memory.Slice([]float64{1, math.NaN()})), weir.Self), "count"), "out",
 		memory.Collect[weir.KV[float64, int64]]())
 	err := runFor(t, j)
-	contains(t, err, "NaN", `step "in"`)
+	contains(t, err, "NaN", `step "the key function of count"`)
 	if !source.IsPermanent(err) {
 		t.Error("a key that holds a NaN is no permanent error")
 	}
