@@ -129,7 +129,7 @@ func (d *diary) checkFinished(t *testing.T) (kept int) {
 	}
 	ended := map[attempt]map[int]int64{} // for each subtask that has finished: the first checkpoint after that, 0 if none yet
 	parallelism := map[attempt]int{}
-	before := map[who]int64{} // the last checkpoint before the end
+	before := map[who]int64{}  // the last checkpoint before the end
 	over := map[string]int64{} // by step: the checkpoint that holds its end
 	for _, e := range d.all() {
 		a := attempt{e.step, e.run, e.attempt}

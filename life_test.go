@@ -1,9 +1,11 @@
 package weir_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -52,6 +54,7 @@ type world struct {
 	more     func(j *weir.Job, in weir.Stream[reading]) weir.Stream[string]
 	wantMore func(r reading) []string
 	wantAlso []string
+	log      *slog.Logger // nil for that of the test
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -148,7 +151,7 @@ func (p *keeper) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 // job builds the job: sums and windows by key behind a shuffle, lists without keys, two-phase sinks.
 func (w *world) job(parallelism int) *weir.Job {
 	j := newJob(w.t, parallelism)
-	j.Logger(logger(w.t))
+	j.Logger(cmp.Or(w.log, logger(w.t)))
 	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.KeepOnCancel())
 	if w.dir != "" {
 		j.Checkpoint(checkpoint.Dir(w.dir))
