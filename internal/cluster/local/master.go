@@ -144,6 +144,7 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		TolerableFailures: c.Tolerable,
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
+		History:           c.History,
 	}, coordinatorJob(m.Plan, snapshot.Metadata{
 		Job:       m.id,
 		JobName:   m.Name,

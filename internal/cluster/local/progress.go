@@ -110,17 +110,8 @@ func (p *progress) completed(s coordinator.CheckpointStats) {
 	c := &p.now.Checkpoint
 	c.Completed++
 	c.LastID, c.LastBytes, c.LastDuration, c.LastAt = s.ID, s.StateBytes, s.Duration, s.Ended
-	c.LastSync = longestSync(s)
+	c.LastSync = s.LongestSync
 	c.MaxSync = max(c.MaxSync, c.LastSync)
-}
-
-func longestSync(s coordinator.CheckpointStats) (longest time.Duration) {
-	for _, v := range s.Vertices {
-		for _, sub := range v.Subtasks {
-			longest = max(longest, sub.Metrics.Sync)
-		}
-	}
-	return longest
 }
 
 func (p *progress) failed(s coordinator.CheckpointStats) {

@@ -82,6 +82,7 @@ func New(cfg Config, j Job) *Coordinator {
 	}
 	c.store.capacity = cfg.NumRetained
 	c.failures.tolerable = cfg.TolerableFailures
+	c.stats.capacity = cfg.History
 	return c
 }
 

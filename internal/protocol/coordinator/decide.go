@@ -36,7 +36,7 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 	c.failures.success(id)
 	c.lastCompletion = now
 	c.stats.completed(p.stats, pointer, metadataBytes, now)
-	c.emit(Completed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(Completed{Request: p.request.id, Stats: p.stats.overview()})
 	for _, older := range c.pendingNow() {
 		if older.id < id {
 			c.abort(older, failure{why: reason.CheckpointSubsumed}, now)
@@ -97,7 +97,7 @@ func (c *Coordinator) abort(p *pending, f failure, now time.Time) { c.giveUp(p, 
 func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Time) {
 	c.remove(p)
 	c.stats.failed(p.stats, f, now)
-	c.emit(Failed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(Failed{Request: p.request.id, Stats: p.stats.overview()})
 	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: c.store.latestOwn(), Tasks: p.plan.tasks})
 	// While the location is being prepared there is nothing to delete yet: LocationReady does it.
 	if !keepFiles && p.stage != locating {
