@@ -27,6 +27,7 @@ type board struct {
 	changed  time.Time
 	tasks    map[job.Subtask]*view.Subtask
 	failures []view.Failure          // newest first
+	dropped  bool                    // there were more failures
 	shape    []view.Vertex           // without subtasks
 	leaving  map[job.OperatorID]bool // what these emit goes to another vertex
 }
@@ -70,7 +71,9 @@ func (p *progress) broke(err error, now time.Time) {
 	defer p.mu.Unlock()
 	f := view.Failure{At: now, Name: kindOf(err), Text: err.Error(), Task: p.board.taskOf(err)}
 	p.board.failures = slices.Insert(p.board.failures, 0, f)
-	p.board.failures = p.board.failures[:min(len(p.board.failures), maxFailures)]
+	if len(p.board.failures) > maxFailures {
+		p.board.failures, p.board.dropped = p.board.failures[:maxFailures], true
+	}
 }
 
 // kindOf returns the type of the error below all that was wrapped around it.
@@ -125,11 +128,11 @@ func (e *Execution) Job() view.Job {
 	return j
 }
 
-// Failures returns why the job has restarted or ended, the newest first.
-func (e *Execution) Failures() []view.Failure {
+// Failures returns why the job has restarted or ended, the newest first, and whether there were more.
+func (e *Execution) Failures() (failures []view.Failure, truncated bool) {
 	e.progress.mu.Lock()
 	defer e.progress.mu.Unlock()
-	return slices.Clone(e.progress.board.failures)
+	return slices.Clone(e.progress.board.failures), e.progress.board.dropped
 }
 
 // Checkpoints returns the statistics of the job's checkpoints, without what single subtasks have done.
@@ -221,17 +224,16 @@ func (p *progress) addSubtask(v *view.Vertex, subtask int) {
 		s = *t
 	}
 	v.Subtasks = append(v.Subtasks, s)
+	written := int64(0)
 	for i := range v.Steps {
 		step := &v.Steps[i]
 		m := p.metrics(step.ID, subtask)
 		step.Subtasks = append(step.Subtasks, m)
-		if i == 0 {
-			v.ReadRecords += m.In
-		}
 		if p.board.leaving[step.ID] {
-			v.WriteRecords += m.Out
+			written += m.Out
 		}
 	}
+	v.Written = append(v.Written, written)
 }
 
 func (p *progress) metrics(op job.OperatorID, subtask int) view.Metrics {

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -103,7 +102,7 @@ func checkpoints(q *query, s view.Shown) (any, error) {
 		"completed": orNull(stats.LatestCompleted), "savepoint": orNull(stats.LatestSavepoint), "failed": orNull(stats.LatestFailed), "restored": nil,
 	}
 	if r := stats.LatestRestore; r != nil {
-		latest["restored"] = restoredJSON{r.From.ID, r.At.UnixMilli(), r.Savepoint, fileURL(r.From.Pointer)}
+		latest["restored"] = restoredJSON{r.From.ID, r.At.UnixMilli(), r.From.Savepoint, fileURL(r.From.Pointer)}
 	}
 	c := stats.Counts
 	return map[string]any{
@@ -133,7 +132,7 @@ func checkpoint(cs *coordinator.CheckpointStats) any {
 	out := checkpointJSON{
 		ID: cs.ID, Status: statusNames[cs.Status], IsSavepoint: cs.IsSavepoint(), SavepointFormat: formatOf(cs), Triggered: cs.Triggered.UnixMilli(),
 		LatestAck: millis(cs.LatestAck, -1), CheckpointedSize: cs.NewBytes, StateSize: cs.StateBytes, Duration: untilAck(cs.Triggered, cs.LatestAck),
-		ProcessedData: cs.ProcessedBytes, PersistedData: cs.PersistedBytes, Subtasks: cs.Tasks, Acked: cs.Acked, Type: typeOf(cs),
+		ProcessedData: cs.ProcessedBytes, PersistedData: cs.PersistedBytes, Subtasks: cs.Tasks + cs.Finished, Acked: cs.Acked + cs.Finished, Type: typeOf(cs),
 		Tasks: map[string]taskJSON{},
 	}
 	for i := range cs.Vertices {
@@ -197,7 +196,17 @@ func fileURL(path string) string {
 	return path
 }
 
-func checkpointDetails(_ *query, cs *coordinator.CheckpointStats) (any, error) { return checkpoint(cs), nil }
+func checkpointDetails(_ *query, cs *coordinator.CheckpointStats) (any, error) {
+	return checkpoint(cs), nil
+}
+
+// part returns a subtask's part. One that had ended before counts as if it had acknowledged at once, with nothing.
+func part(cs *coordinator.CheckpointStats, v *coordinator.VertexStats, subtask int) coordinator.SubtaskStats {
+	if v.Finished[subtask] {
+		return coordinator.SubtaskStats{Acked: true, AckedAt: cs.Triggered}
+	}
+	return v.Subtasks[subtask]
+}
 
 // taskJSON is the part of one vertex.
 type taskJSON struct {
@@ -217,7 +226,8 @@ type taskJSON struct {
 func task(cs *coordinator.CheckpointStats, v *coordinator.VertexStats) taskJSON {
 	out := taskJSON{ID: cs.ID, Status: statusNames[cs.Status], Subtasks: len(v.Subtasks)}
 	var latest time.Time
-	for _, s := range v.Subtasks {
+	for i := range v.Subtasks {
+		s := part(cs, v, i)
 		if !s.Acked {
 			continue
 		}
@@ -298,9 +308,9 @@ func subtaskDetails(q *query, cs *coordinator.CheckpointStats) (any, error) {
 }
 
 func vertexDetails(cs *coordinator.CheckpointStats, v *coordinator.VertexStats) taskDetailsJSON {
-	out := taskDetailsJSON{taskJSON: task(cs, v), Summary: taskSummary(v), Subtasks: []any{}}
-	for i, s := range v.Subtasks {
-		out.Subtasks = append(out.Subtasks, subtask(i, s))
+	out := taskDetailsJSON{taskJSON: task(cs, v), Summary: taskSummary(cs, v), Subtasks: []any{}}
+	for i := range v.Subtasks {
+		out.Subtasks = append(out.Subtasks, subtask(i, part(cs, v, i)))
 	}
 	return out
 }
@@ -323,11 +333,11 @@ func subtask(i int, s coordinator.SubtaskStats) any {
 	return out
 }
 
-func taskSummary(v *coordinator.VertexStats) (out taskSummaryJSON) {
+func taskSummary(cs *coordinator.CheckpointStats, v *coordinator.VertexStats) (out taskSummaryJSON) {
 	over := func(value func(coordinator.SubtaskStats) int64) spreadJSON {
 		var m coordinator.Measure
-		for _, s := range v.Subtasks {
-			if s.Acked {
+		for i := range v.Subtasks {
+			if s := part(cs, v, i); s.Acked {
 				m.Add(value(s))
 			}
 		}

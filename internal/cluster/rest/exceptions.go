@@ -34,7 +34,7 @@ func exceptions(q *query, s view.Shown) (any, error) {
 		}
 		most = n
 	}
-	all := s.Failures()
+	all, truncated := s.Failures()
 	entries := []rootExceptionJSON{}
 	for _, f := range all[:min(most, len(all))] {
 		entry := rootExceptionJSON{exception(f), []exceptionJSON{}}
@@ -43,7 +43,7 @@ func exceptions(q *query, s view.Shown) (any, error) {
 		}
 		entries = append(entries, entry)
 	}
-	return map[string]any{"exceptionHistory": map[string]any{"entries": entries, "truncated": len(all) > most}}, nil
+	return map[string]any{"exceptionHistory": map[string]any{"entries": entries, "truncated": truncated || len(all) > most}}, nil
 }
 
 // exception names the process as the place, if it happened in a task.

@@ -168,7 +168,7 @@ func vertex(v *view.Vertex, now time.Time) vertexJSON {
 		Status: v.State().String(), Start: millis(began, -1), End: millis(ended, -1), Duration: lasted(began, ended, now), Tasks: counts(v.Count()),
 		// Records have no size in bytes before they are written for another process, and nobody watches how busy a task is.
 		Metrics: ioJSON{
-			ReadRecords: v.ReadRecords, ReadRecordsComplete: deployed, WriteRecords: v.WriteRecords, WriteRecordsComplete: deployed,
+			ReadRecords: v.ReadRecords(), ReadRecordsComplete: deployed, WriteRecords: v.WriteRecords(), WriteRecordsComplete: deployed,
 			Busy: "0.0",
 		},
 	}
@@ -235,4 +235,6 @@ func describe(v *view.Vertex) string {
 	return b.String()
 }
 
-func escape(s string) string { return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s) }
+func escape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+}

@@ -12,8 +12,8 @@ import (
 type Shown interface {
 	ID() job.ID
 	Job() Job
-	// Failures returns why the job has restarted or ended, the newest first.
-	Failures() []Failure
+	// Failures returns why the job has restarted or ended, the newest first, and whether there were more than are remembered.
+	Failures() (failures []Failure, truncated bool)
 	Checkpointing() Checkpointing
 	// Checkpoints returns the statistics, without what vertices and subtasks have done.
 	Checkpoints(ctx context.Context) (coordinator.Stats, error)

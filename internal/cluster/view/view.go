@@ -112,9 +112,25 @@ type Vertex struct {
 	Inputs         []Input
 	Steps          []Step
 	Subtasks       []Subtask
-	// ReadRecords and WriteRecords crossed its borders, summed over the subtasks, since the process began. What is read again after a restart
-	// counts again.
-	ReadRecords, WriteRecords int64
+	// Written are the records that each subtask sent to other vertices since the process began. What is read again after a restart counts
+	// again. What it has read is what its first step has.
+	Written []int64
+}
+
+// ReadRecords returns how many records came in from other vertices, summed over the subtasks.
+func (v *Vertex) ReadRecords() (n int64) {
+	for _, m := range v.Steps[0].Subtasks {
+		n += m.In
+	}
+	return n
+}
+
+// WriteRecords returns how many records went out to other vertices, summed over the subtasks.
+func (v *Vertex) WriteRecords() (n int64) {
+	for _, w := range v.Written {
+		n += w
+	}
+	return n
 }
 
 // Input is an edge that leads to a vertex.

@@ -56,7 +56,8 @@ func TestHistoryIsBounded(t *testing.T) {
 	at := time.Unix(1, 0)
 	vertices := []Vertex{{Name: "v", Parallelism: 1}}
 	take := func(r Request) *CheckpointStats {
-		return s.begin(s.last()+1, &trigger{request: request{Request: r}, at: at}, vertices)
+		t := &trigger{request: request{Request: r}, at: at, plan: plan{finished: [][]bool{{false}}}}
+		return s.begin(s.last()+1, t, vertices)
 	}
 	s.completed(take(Request{Kind: Savepoint, Native: true}), "sp", 1, at)
 	s.completed(take(Request{}), "chk", 1, at)
@@ -95,7 +96,7 @@ func BenchmarkLargeCheckpoint(b *testing.B) {
 	vertices := []Vertex{{Name: "v", Parallelism: subtasks}}
 	b.ReportAllocs()
 	for i := range b.N {
-		cs := s.begin(job.CheckpointID(i+1), &trigger{}, vertices)
+		cs := s.begin(job.CheckpointID(i+1), &trigger{plan: plan{finished: [][]bool{nil}}}, vertices)
 		for j := range subtasks {
 			cs.acked(0, j, nil, TaskMetrics{}, time.Unix(1, 0))
 		}

@@ -18,12 +18,14 @@ type statistics struct {
 
 func (s *statistics) begin(id job.CheckpointID, t *trigger, vertices []Vertex) *CheckpointStats {
 	cs := &CheckpointStats{ID: id, Kind: t.request.Kind, Native: t.request.Native, Triggered: t.at, Tasks: len(t.plan.tasks)}
-	tasks := map[job.VertexID]int{}
-	for _, a := range t.plan.tasks {
-		tasks[a.Subtask.Vertex]++
-	}
-	for _, v := range vertices {
-		cs.Vertices = append(cs.Vertices, VertexStats{ID: v.ID, Name: v.Name, Subtasks: make([]SubtaskStats, v.Parallelism), Tasks: tasks[v.ID]})
+	for i, v := range vertices {
+		vs := VertexStats{ID: v.ID, Name: v.Name, Subtasks: make([]SubtaskStats, v.Parallelism), Finished: t.plan.finished[i]}
+		cs.Vertices = append(cs.Vertices, vs)
+		for _, finished := range vs.Finished {
+			if finished {
+				cs.Finished++
+			}
+		}
 	}
 	s.Counts.Total++
 	s.Counts.InProgress++

@@ -48,9 +48,9 @@ type SubtaskStats struct {
 type VertexStats struct {
 	ID       job.VertexID
 	Name     string
-	Subtasks []SubtaskStats // those that had finished before it never acknowledge
-	// Tasks had to acknowledge: the subtasks that had not finished before.
-	Tasks int
+	Subtasks []SubtaskStats
+	// Finished are the subtasks that had ended before and have no part in it, so that they never acknowledge. It must not be changed.
+	Finished []bool
 }
 
 // CheckpointStats is what is known of one checkpoint.
@@ -65,6 +65,7 @@ type CheckpointStats struct {
 	Duration      time.Duration // from Triggered to Ended
 	Tasks         int           // that had to acknowledge
 	Acked         int
+	Finished      int           // had ended before, and have no part in it
 	StateBytes    int64         // all that it refers to
 	NewBytes      int64         // written for it
 	MetadataBytes int64         // of the `_metadata` file
