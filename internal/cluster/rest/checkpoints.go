@@ -153,7 +153,7 @@ func checkpoint(cs *coordinator.CheckpointStats) any {
 func failureOf(cs *coordinator.CheckpointStats) string {
 	text := cs.Reason.Message()
 	if cs.Cause != "" && cs.Cause != text {
-		text += " " + cs.Cause
+		text += ": " + cs.Cause
 	}
 	return text
 }

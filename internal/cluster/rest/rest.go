@@ -54,13 +54,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, answer := s.answer(r, strings.TrimPrefix(path, "/v1"))
-	body, err := json.Marshal(answer)
-	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"errors":["Internal server error."]}`)
-	}
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // names of steps are the user's, and are not escaped for HTML
 	w.WriteHeader(status)
-	w.Write(body) // an error means that the client has gone
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.Encode(answer) // every answer can be encoded, so an error means that the client has gone
 }
 
 func (s *server) answer(r *http.Request, path string) (status int, answer any) {
