@@ -66,7 +66,15 @@ func New(cfg Config, j Job) *Coordinator {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("coordinator: %v", err))
 	}
-	c := &Coordinator{cfg: cfg, job: j, vertices: map[job.VertexID]int{}}
+	c := &Coordinator{cfg: cfg}
+	c.setJob(j)
+	c.store.capacity = cfg.NumRetained
+	c.failures.tolerable = cfg.TolerableFailures
+	return c
+}
+
+func (c *Coordinator) setJob(j Job) {
+	c.job, c.vertices, c.tasks = j, map[job.VertexID]int{}, nil
 	for i, v := range j.Vertices {
 		for _, in := range v.Inputs {
 			if in.From < 0 || in.From >= i {
@@ -80,10 +88,11 @@ func New(cfg Config, j Job) *Coordinator {
 		}
 		c.tasks = append(c.tasks, tasks)
 	}
-	c.store.capacity = cfg.NumRetained
-	c.failures.tolerable = cfg.TolerableFailures
-	return c
 }
+
+// Rescaled replaces the job by the same with tasks of another parallelism. Call it between Restore and the first TaskDeployed: no task
+// runs, and nothing is pending.
+func (c *Coordinator) Rescaled(j Job) { c.setJob(j) }
 
 // Actions returns what is to be done since the last call, in order. The slice is valid until the next call of Actions; the driver may
 // call the other methods while it goes through it.
@@ -205,6 +214,9 @@ func (c *Coordinator) JobRunning(now time.Time, random float64) {
 // JobNotRunning reports that the job left its running state, to restart or to end. Requests and pending checkpoints are given up; one
 // whose metadata is being written is not, since it may already be complete.
 func (c *Coordinator) JobNotRunning(now time.Time) { c.stop(reason.CheckpointCoordinatorSuspend, now) }
+
+// Failover reports that some tasks failed or are about to be stopped, to be started again. It is like JobNotRunning.
+func (c *Coordinator) Failover(now time.Time) { c.stop(reason.JobFailoverRegion, now) }
 
 // RestoreLatest asks which checkpoint to restart the tasks from. The answer is the action Restore. It is held back while the
 // metadata of a checkpoint is being written: whether that one counts must be known before anyone restores another.

@@ -57,6 +57,7 @@ type restart struct {
 	id      RestartID
 	regions []int
 	global  bool
+	delay   time.Duration
 	alive   int  // tasks that have not ended
 	due     bool // the delay has passed
 	begun   bool // its Restore is being performed
@@ -86,6 +87,18 @@ func (s *Supervisor) RestartOf(t job.Subtask) RestartID {
 		return s.of[region].id
 	}
 	return 0
+}
+
+// Scope returns how many tasks a restart is of, and how long it waits.
+func (s *Supervisor) Scope(id RestartID) (tasks int, delay time.Duration) {
+	r := s.find(id)
+	if r == nil {
+		return 0, 0
+	}
+	for _, n := range r.regions {
+		tasks += len(s.regions.Tasks(n))
+	}
+	return tasks, r.delay
 }
 
 // Started reports that all tasks of the job are deployed.
@@ -175,6 +188,17 @@ func (s *Supervisor) RestoreFailed(id RestartID, permanent bool, now time.Time, 
 	return s.begin(r.regions, r.global, permanent, now, random)
 }
 
+// Rescaled replaces the tasks of the job, while a Restore of everything is performed.
+func (s *Supervisor) Rescaled(r *Regions) {
+	s.regions, s.alive, s.of = r, map[job.Subtask]bool{}, make([]*restart, r.Len())
+	for _, all := range s.restarts { // there is one
+		all.regions = s.all()
+		for i := range s.of {
+			s.of[i] = all
+		}
+	}
+}
+
 // Widen answers Restore: these tasks alone cannot be restarted. Everything is, without a further delay.
 func (s *Supervisor) Widen(id RestartID) {
 	if s.find(id) != nil {
@@ -202,7 +226,7 @@ func (s *Supervisor) begin(regions []int, global, permanent bool, now time.Time,
 // take begins a restart. Those under way that have regions in common with it are over; theirs are regions of this one too.
 func (s *Supervisor) take(regions []int, global bool, delay time.Duration) RestartID {
 	s.last++
-	r := &restart{id: s.last, regions: regions, global: global, due: delay <= 0}
+	r := &restart{id: s.last, regions: regions, global: global, delay: delay, due: delay <= 0}
 	for _, n := range regions {
 		if s.of[n] != nil {
 			s.drop(s.of[n])
