@@ -48,6 +48,9 @@ type world struct {
 	set     map[string]string
 	textual bool // run the job with another type of state
 	renamed bool // run the job with other ids, and say what they were
+	// build and wanted stand for another job, and what an undisturbed run of it commits.
+	build  func(j *weir.Job)
+	wanted func() []string
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -68,6 +71,9 @@ func newWorld(t *testing.T, splits, records int) *world {
 
 // want returns what a run without failures commits.
 func (w *world) want() []string {
+	if w.wanted != nil {
+		return w.wanted()
+	}
 	var all []string
 	for _, split := range w.in.splits {
 		sums, windows := map[int]int{}, map[string]int{}
@@ -149,6 +155,10 @@ func (w *world) job(parallelism int) *weir.Job {
 	j.Checkpoint(w.options...)
 	for _, k := range slices.Sorted(maps.Keys(w.set)) {
 		j.Set(k, w.set[k])
+	}
+	if w.build != nil {
+		w.build(j)
+		return j
 	}
 	id := func(name string) (string, weir.Option) {
 		if w.renamed {

@@ -21,6 +21,8 @@ type tape[T any] struct {
 	// waits makes the enumerator of an open tape tell readers to wait instead of that there is no more.
 	waits bool
 	poll  func(split, position int) error // called before a record is read; an error fails the job
+	next  func() error                    // called before a split is handed out; an error fails the job
+	open  func(subtask int) error         // called before a reader is made; an error fails its task
 
 	mu struct {
 		sync.Mutex
@@ -64,9 +66,12 @@ func (s *tape[T]) limit(split int) int {
 func (s *tape[T]) Location() string { return "" }
 
 func (s *tape[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restored []byte) (source.Enumerator, error) {
-	e := &tapeEnumerator{splits: len(s.splits), waits: s.waits}
+	e := &tapeEnumerator{splits: len(s.splits), waits: s.waits, fail: s.next}
 	if restored != nil {
-		e.next = int(binary.LittleEndian.Uint64(restored))
+		e.next = int(binary.LittleEndian.Uint32(restored))
+		for b := restored[4:]; len(b) > 0; b = b[4:] {
+			e.back = append(e.back, tapeSplit(int(binary.LittleEndian.Uint32(b)), 0))
+		}
 	}
 	return e, nil
 }
@@ -75,9 +80,21 @@ func (s *tape[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restored
 type tapeEnumerator struct {
 	next, splits int
 	waits        bool
+	back         []source.Split // to be handed out before the next
+	fail         func() error
 }
 
 func (e *tapeEnumerator) Next(int) (source.Split, source.Assignment, error) {
+	if e.fail != nil {
+		if err := e.fail(); err != nil {
+			return source.Split{}, 0, err
+		}
+	}
+	if len(e.back) > 0 {
+		s := e.back[0]
+		e.back = e.back[1:]
+		return s, source.Assigned, nil
+	}
 	if e.next == e.splits {
 		if e.waits {
 			return source.Split{}, source.Wait, nil
@@ -88,10 +105,16 @@ func (e *tapeEnumerator) Next(int) (source.Split, source.Assignment, error) {
 	return tapeSplit(e.next-1, 0), source.Assigned, nil
 }
 
-func (e *tapeEnumerator) AddBack(int, []source.Split) { panic("nothing is given back") }
+func (e *tapeEnumerator) AddBack(_ int, splits []source.Split) { e.back = append(e.back, splits...) }
+
 func (e *tapeEnumerator) Snapshot() ([]byte, error) {
-	return binary.LittleEndian.AppendUint64(nil, uint64(e.next)), nil
+	b := binary.LittleEndian.AppendUint32(nil, uint32(e.next))
+	for _, s := range e.back {
+		b = append(b, s.Data[:4]...)
+	}
+	return b, nil
 }
+
 func (e *tapeEnumerator) Close() error { return nil }
 
 func tapeSplit(n, at int) source.Split {
@@ -99,6 +122,11 @@ func tapeSplit(n, at int) source.Split {
 }
 
 func (s *tape[T]) Reader(_ context.Context, env source.ReaderEnv) (source.Reader[T], error) {
+	if s.open != nil {
+		if err := s.open(env.Subtask); err != nil {
+			return nil, err
+		}
+	}
 	r := &tapeReader[T]{tape: s, env: env}
 	s.mu.Lock()
 	defer s.mu.Unlock()
