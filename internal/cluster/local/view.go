@@ -65,6 +65,18 @@ func (p *progress) cancelling(now time.Time) {
 	}
 }
 
+// finishedBefore notes that an earlier run has done it all.
+func (p *progress) finishedBefore(now time.Time) {
+	p.became(view.JobFinished, now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.board.shape {
+		for i := range v.Parallelism {
+			p.board.tasks[job.Subtask{Vertex: v.ID, Index: i}] = &view.Subtask{State: view.TaskFinished}
+		}
+	}
+}
+
 // broke notes why the job restarts or ends.
 func (p *progress) broke(err error, now time.Time) {
 	p.mu.Lock()
