@@ -149,13 +149,32 @@ func (e *Execution) Failures() (failures []view.Failure, truncated bool) {
 
 // Checkpoints returns the statistics of the job's checkpoints, without what single subtasks have done.
 func (e *Execution) Checkpoints(ctx context.Context) (coordinator.Stats, error) {
-	return ask(ctx, e, func(m *master) coordinator.Stats { return m.coordinator.Stats() })
+	return ask(ctx, e, func(m *master) coordinator.Stats {
+		s := m.coordinator.Stats()
+		for i := range s.History {
+			m.hideLost(&s.History[i])
+		}
+		for _, latest := range []*coordinator.CheckpointStats{s.LatestCompleted, s.LatestSavepoint} {
+			if latest != nil {
+				m.hideLost(latest)
+			}
+		}
+		return s
+	})
+}
+
+// hideLost leaves away where a checkpoint lies if nobody could find it there: in the memory of this process.
+func (m *master) hideLost(cs *coordinator.CheckpointStats) {
+	if !cs.IsSavepoint() && !m.storage.Survives() {
+		cs.Pointer = ""
+	}
 }
 
 // Checkpoint returns all that is known of one checkpoint, nil if it is not remembered.
 func (e *Execution) Checkpoint(ctx context.Context, id job.CheckpointID) (*coordinator.CheckpointStats, error) {
 	return ask(ctx, e, func(m *master) *coordinator.CheckpointStats {
 		if cs, ok := m.coordinator.Checkpoint(id); ok {
+			m.hideLost(&cs)
 			return &cs
 		}
 		return nil
