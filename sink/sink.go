@@ -39,8 +39,10 @@ type WriterEnv struct {
 	Line        Line
 	Subtask     int
 	Parallelism int
-	Attempt     int // 1 for the first start in this process, one more after each restart
-	Logger      *slog.Logger
+	Attempt     int // 1 for the first start of the subtask in this process, one more after each of its restarts
+	// RestoredFrom is the checkpoint that the job goes on from, 0 in one that begins.
+	RestoredFrom int64
+	Logger       *slog.Logger
 	// Now returns the job's wall clock, which is virtual in tests.
 	Now func() time.Time
 }
@@ -82,6 +84,18 @@ type Syncer interface {
 	Sync() func(ctx context.Context) error
 }
 
+// CheckpointListener is a Writer that is told how checkpoints end, on the goroutine of its other methods. What is to become visible belongs
+// into a Committer: that is asked again after a crash, a listener is not.
+//
+//   - Complete: the checkpoint exists, and what was written before its Flush will not be written again. Ids ascend; none comes twice;
+//     some may be left out, and then a later one speaks for them. Savepoints are not told. An error fails the subtask.
+//   - Aborted: there will be no such checkpoint; it may be one for which Flush was never called. It may be left out. An error fails the
+//     subtask.
+type CheckpointListener interface {
+	CheckpointComplete(checkpoint int64) error
+	CheckpointAborted(checkpoint int64) error
+}
+
 // Line identifies whose output it is: the job line, and the epoch that the present run has in it. A committer refuses to do anything
 // for an epoch older than one it has seen.
 type Line struct {
@@ -116,6 +130,17 @@ type Committer interface {
 type RecoveryChecker interface {
 	// Check returns why Recover would fail, as far as that can be known. It changes nothing.
 	Check(ctx context.Context, r Recovery) error
+}
+
+// SubtaskRecoverer is a Committer that can put right what single subtasks have written, so that they can restart while the others go on.
+// Without it all subtasks of the sink restart together, and with them all that is connected to them.
+type SubtaskRecoverer interface {
+	// RecoverSubtask is called before the writer of a subtask is opened again, after the former one was closed and its last Commit has
+	// returned. r is what the checkpoint has of this subtask: Writers is what its new writer goes on with, Pending what it had prepared
+	// and must be committed now; Withdraw and Fresh are not set, since nothing is committed after the latest checkpoint. What the subtask
+	// has written since is swept. Nothing of any other subtask may be touched: those write, and commit, between two calls of the
+	// Committer. If it fails it is called again, or Recover is.
+	RecoverSubtask(ctx context.Context, subtask int, r Recovery) (Recovered, error)
 }
 
 // Withdrawer is a TwoPhase whose user may have allowed in advance that a job takes back what it has committed, so that nobody need be

@@ -43,7 +43,10 @@ type Split struct {
 // EnumeratorEnv is what an enumerator knows of its job.
 type EnumeratorEnv struct {
 	Parallelism int // number of readers
-	Logger      *slog.Logger
+	// RestoredFrom is the checkpoint that the job goes on from, 0 in one that begins. In it restored may still be nil: then the checkpoint
+	// does not know this source.
+	RestoredFrom int64
+	Logger       *slog.Logger
 	// Changed tells the job that Next may have a split for a reader it told to Wait. Any goroutine may call it.
 	Changed func()
 }
@@ -52,13 +55,33 @@ type EnumeratorEnv struct {
 type Enumerator interface {
 	// Next returns the next split for a reader that has asked for one.
 	Next(subtask int) (Split, Assignment, error)
-	// AddBack takes back splits of a subtask that failed before a checkpoint knew of them.
+	// AddBack takes back splits of a subtask that restarts, while others go on, from a checkpoint that was taken before the subtask was
+	// given them. The subtask will ask again, and must be able to get them; so may any other that has not been told NoMore. Splits are as
+	// Next has returned them. After AddBack those who wait are asked for again, as after Changed. A panic restarts the whole job.
 	AddBack(subtask int, splits []Split)
 	// Snapshot returns what it must be restored with, which is what it has not handed out yet. It is never empty, also when there is
 	// nothing left: nothing means a new start.
 	Snapshot() ([]byte, error)
 	// Close releases what it holds.
 	Close() error
+}
+
+// CheckpointListener is an Enumerator that is told how checkpoints end, on the goroutine of its other methods. It must not block.
+//
+//   - Complete: what Snapshot returned for the checkpoint, and all before it, will be what a restart goes on from. Ids ascend; none comes
+//     twice; some may be left out, and then a later one speaks for them. Savepoints are not told. An error fails the job.
+//   - Aborted: there will be no such checkpoint. It may be left out. An error fails the job.
+type CheckpointListener interface {
+	CheckpointComplete(checkpoint int64) error
+	CheckpointAborted(checkpoint int64) error
+}
+
+// ResetListener is an Enumerator that keeps something for each of its readers. A restart of the whole job does not call it: then there is a
+// new enumerator, made from the checkpoint.
+type ResetListener interface {
+	// SubtaskReset tells that the reader of a subtask begins again from a checkpoint, 0 if from nothing, with the splits that it had then.
+	// What it was given since has been taken back by AddBack before.
+	SubtaskReset(subtask int, checkpoint int64)
 }
 
 // Assignment says what Next did.
@@ -75,9 +98,11 @@ const (
 
 // ReaderEnv is what a reader knows of its subtask.
 type ReaderEnv struct {
-	Subtask     int
-	Parallelism int
-	Logger      *slog.Logger
+	Subtask      int
+	Parallelism  int
+	Attempt      int   // 1 for the first start in this process, one more after each restart
+	RestoredFrom int64 // the checkpoint that the job goes on from, 0 in one that begins
+	Logger       *slog.Logger
 	// Now returns the job's wall clock, which is virtual in tests. It costs some 50 ns: call it per batch.
 	Now func() time.Time
 	// RequestSplit asks the enumerator for a split; the answer comes as a call of AddSplits or NoMoreSplits. Call it from the reader's
@@ -100,10 +125,18 @@ type Reader[T any] interface {
 	Poll(b *Batch[T]) (Status, error)
 	// Snapshot returns the splits it has not finished, each with the position after the last record that Poll returned.
 	Snapshot(checkpoint int64) ([]Split, error)
-	// CheckpointComplete tells it that everything up to the Snapshot of that checkpoint is safe; it may acknowledge it outside.
+	// CheckpointComplete tells it that everything up to the Snapshot of that checkpoint is safe; it may acknowledge it outside. Ids
+	// ascend and none comes twice; some may be left out, and then a later one speaks for them. A savepoint is not told, nor is the
+	// checkpoint that the job was restored from. An error fails the subtask.
 	CheckpointComplete(checkpoint int64) error
 	// Close releases what it holds. It is called once, also after an error.
 	Close() error
+}
+
+// AbortListener is a Reader that is told when a checkpoint was given up. It may not be told, and may be told of one for which its Snapshot
+// was never called. An error fails the subtask.
+type AbortListener interface {
+	CheckpointAborted(checkpoint int64) error
 }
 
 // Status says what a reader has for its job.

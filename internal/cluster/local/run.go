@@ -38,6 +38,8 @@ type Options struct {
 	FS storage.FS
 	// Now is the wall clock.
 	Now func() time.Time
+	// Labels say what is to be remembered with a failure.
+	Labels []func(error) map[string]string
 	// Scheduler makes everything happen in an order of its choice; nil outside of tests.
 	Scheduler Scheduler
 }

@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,19 +16,14 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 )
 
-// maxFailures bounds the failures that are remembered.
-const maxFailures = 16
-
 // board says what became of a job and its tasks, and when. Part of progress, and guarded like it.
 type board struct {
-	state    view.JobState
-	since    [view.JobStates]time.Time
-	changed  time.Time
-	tasks    map[job.Subtask]*view.Subtask
-	failures []view.Failure          // newest first
-	dropped  bool                    // there were more failures
-	shape    []view.Vertex           // without subtasks
-	leaving  map[job.OperatorID]bool // what these emit goes to another vertex
+	state   view.JobState
+	since   [view.JobStates]time.Time
+	changed time.Time
+	tasks   map[job.Subtask]*view.Subtask
+	shape   []view.Vertex           // without subtasks
+	leaving map[job.OperatorID]bool // what these emit goes to another vertex
 }
 
 // became notes that the job is in another state.
@@ -77,42 +71,6 @@ func (p *progress) finishedBefore(now time.Time) {
 	}
 }
 
-// broke notes why the job restarts or ends.
-func (p *progress) broke(err error, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f := view.Failure{At: now, Name: kindOf(err), Text: err.Error(), Task: p.board.taskOf(err)}
-	p.board.failures = slices.Insert(p.board.failures, 0, f)
-	if len(p.board.failures) > maxFailures {
-		p.board.failures, p.board.dropped = p.board.failures[:maxFailures], true
-	}
-}
-
-// kindOf returns the type of the error below all that was wrapped around it.
-func kindOf(err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return fmt.Sprintf("%T", err)
-		}
-		err = inner
-	}
-}
-
-// taskOf says where an error happened, empty if that was in no step.
-func (b *board) taskOf(err error) string {
-	var e *operator.StepError
-	if !errors.As(err, &e) {
-		return ""
-	}
-	for _, v := range b.shape {
-		if v.Name == e.Step || slices.ContainsFunc(v.Steps, func(s view.Step) bool { return s.Name == e.Step }) {
-			return fmt.Sprintf("%s (%d/%d)", v.Name, e.Subtask+1, v.Parallelism)
-		}
-	}
-	return fmt.Sprintf("%s (%d)", e.Step, e.Subtask+1)
-}
-
 // endState returns how a run has ended in the words of the view. An aborted job is resumable like a suspended one.
 func endState(s Status) view.JobState {
 	switch s {
@@ -138,13 +96,6 @@ func (e *Execution) Job() view.Job {
 		RestartStrategy: e.options.Config.Restart().Strategy.String(),
 	}
 	return j
-}
-
-// Failures returns why the job has restarted or ended, the newest first, and whether there were more.
-func (e *Execution) Failures() (failures []view.Failure, truncated bool) {
-	e.progress.mu.Lock()
-	defer e.progress.mu.Unlock()
-	return slices.Clone(e.progress.board.failures), e.progress.board.dropped
 }
 
 // Checkpoints returns the statistics of the job's checkpoints, without what single subtasks have done.

@@ -137,7 +137,7 @@ func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Tim
 	c.countFailure(p.id, p.request.Kind, f)
 	c.stopFailed(p.request, f, p.stage >= collecting, now)
 	if !p.isSavepoint() {
-		c.retryFinal(f.why, now)
+		c.retryFinal(now)
 	}
 }
 

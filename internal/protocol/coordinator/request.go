@@ -206,6 +206,6 @@ func (c *Coordinator) refuse(r request, f failure, now time.Time) {
 	c.emit(Refused{Request: r.id, Kind: r.Kind, Reason: f.why, Cause: f.cause})
 	c.stopFailed(r, f, false, now)
 	if r.Kind == Configured {
-		c.retryFinal(f.why, now)
+		c.retryFinal(now)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/protocol/reason"
 )
 
 // schedule is the periodic timer.
@@ -137,10 +136,10 @@ func (c *Coordinator) waitsForFinal() bool {
 	return !c.cfg.OnlyWhileAllRun && (c.cfg.Interval > 0 || c.cfg.FinalCheckpoint || c.inUse)
 }
 
-// retryFinal arms a timer for another final checkpoint after one that came to nothing, if no periodic one will do.
-func (c *Coordinator) retryFinal(why reason.Reason, now time.Time) {
-	if c.cfg.Interval == 0 && c.running && c.stopping == nil && !c.periodic.armed() && c.waitsForFinal() && c.allAtEnd() &&
-		why != reason.CheckpointSubsumed {
+// retryFinal arms a timer for another final checkpoint after one that came to nothing, if no other checkpoint will do.
+func (c *Coordinator) retryFinal(now time.Time) {
+	idle := c.triggering == nil && len(c.pending) == 0 && len(c.queue.list) == 0 && !c.periodic.armed()
+	if c.cfg.Interval == 0 && c.running && c.stopping == nil && idle && c.waitsForFinal() && c.allAtEnd() {
 		c.armPeriodic(max(finalRetry, c.cfg.minPause()), now)
 	}
 }

@@ -43,10 +43,11 @@ func (c *Coordinator) StoppedWith() (pointer string, ok bool) {
 
 func (c *Coordinator) stopSaved() bool { return c.stopping != nil && c.stopping.saved != nil }
 
-// beginStop accepts a request to stop: all that is under way is given up, and the savepoint is the next to be triggered.
+// beginStop accepts a request to stop: all that is under way is given up, and the savepoint is the next to be triggered. A request that
+// could not be met disturbs nothing.
 func (c *Coordinator) beginStop(r request, now time.Time) {
-	if !c.running {
-		c.refuse(r, failure{why: reason.NotAllRequiredTasksRunning, cause: "the job is not running"}, now)
+	if _, f := c.makePlan(); f.why != reason.None {
+		c.refuse(r, f, now)
 		return
 	}
 	c.stopping = &stopping{request: r}
