@@ -41,7 +41,6 @@ func ask[T any](a asker, path string) (answer T) {
 
 type jobAnswer struct {
 	JID, State string
-	Restarts   int
 	Timestamps map[string]int64
 	End        int64 `json:"end-time"`
 	Vertices   []struct {
