@@ -188,7 +188,8 @@ type story struct {
 	now     time.Time
 	trace   hash.Hash64
 	faulty  *fs.Faulty
-	trouble int // what may still go wrong
+	trouble int                               // what may still go wrong
+	disturb func(e *weir.Execution, turn int) // called before each turn, if it is set
 	log     []string
 }
 
@@ -246,6 +247,9 @@ func (s *story) play() {
 		}
 		stopped := false
 		sim.run(func(turn int) {
+			if s.disturb != nil {
+				s.disturb(e, turn)
+			}
 			if s.trouble > 0 && s.rng.IntN(150) == 0 {
 				s.breakStorage()
 			}
