@@ -55,7 +55,7 @@ type Failure = local.Failure
 
 // Failures returns the failures of the run, the newest first, and whether there were more than are kept (option
 // web.exception-history-size).
-func (e *Execution) Failures() (failures []Failure, truncated bool) { return e.e.Failures() }
+func (e *Execution) Failures() (failures []Failure, truncated bool) { return e.e.History() }
 
 // Rescale changes the parallelism of a step, given by its id, and of all that runs in one task with it, while the job runs: it takes a
 // checkpoint, stops all tasks, and goes on from there. It returns when all tasks run again, or says why they do so at the old parallelism. If

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/assign"
@@ -63,6 +64,9 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 		return source.Permanent(err)
 	}
 	if m.deployed { // at first they were there before
+		for id := range m.sources {
+			m.coordinator.Backlog(id, false, m.Now())
+		}
 		m.sources.close(m.logger)
 		m.sources = nil
 		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, m.changed); err != nil {
@@ -75,6 +79,8 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 // deployTasks makes the next attempts of subtasks and starts them.
 func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	m.deployed = true
+	m.progress.deployed(m.Plan)
+	m.progress.became(view.JobRunning, m.Now())
 	tasks, err := program.Deploy(m.deployment(r, which))
 	if err != nil {
 		return source.Permanent(err)
@@ -202,8 +208,18 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 // startTask gives a task its goroutine.
 func (m *master) startTask(t *task.Task) {
 	ctx, cancel := context.WithCancel(context.Background())
-	m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, name: t.Name, cancel: cancel}
+	m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, name: t.Name, parallelism: m.parallelismOf(t.Attempt.Subtask.Vertex), cancel: cancel}
 	m.attempts[t.Attempt.Subtask] = t.Attempt.Number
 	m.coordinator.TaskDeployed(t.Attempt)
+	m.progress.task(t.Attempt, view.TaskInitializing, m.Now())
 	m.runTask(ctx, t)
+}
+
+func (m *master) parallelismOf(id job.VertexID) int {
+	for _, v := range m.Plan.Vertices {
+		if v.ID() == id {
+			return v.Parallelism
+		}
+	}
+	return 0
 }

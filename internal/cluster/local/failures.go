@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/protocol/failover"
 )
 
@@ -29,6 +30,7 @@ func (m *master) remember(id failover.RestartID, t *running, err error, permanen
 	f := Failure{Time: m.Now(), Type: fmt.Sprintf("%T", root(err)), Text: err.Error(), Permanent: permanent, Labels: m.history.label(err)}
 	if t != nil {
 		f.Task, f.Vertex, f.Subtask, f.Attempt = t.name, t.attempt.Subtask.Vertex.String(), t.attempt.Subtask.Index, t.attempt.Number
+		f.Parallelism = t.parallelism
 	}
 	m.history.mu.Lock()
 	defer m.history.mu.Unlock()
@@ -68,8 +70,25 @@ func (h *history) ask(f func(error) map[string]string, failure error) (labels ma
 	return f(failure)
 }
 
-// Failures returns the failures of the run, the newest first, and whether there were more than are kept.
-func (e *Execution) Failures() (failures []Failure, truncated bool) {
+// Failures returns the failures of the run as they are shown, the newest first, and whether there were more than are kept.
+func (e *Execution) Failures() (failures []view.Failure, truncated bool) {
+	all, truncated := e.History()
+	return shown(all), truncated
+}
+
+func shown(failures []Failure) (out []view.Failure) {
+	for _, f := range failures {
+		v := view.Failure{At: f.Time, Name: f.Type, Text: f.Text, Labels: f.Labels, Concurrent: shown(f.Concurrent)}
+		if f.Task != "" {
+			v.Task = fmt.Sprintf("%s (%d/%d)", f.Task, f.Subtask+1, f.Parallelism)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// History returns the failures of the run, the newest first, and whether there were more than are kept.
+func (e *Execution) History() (failures []Failure, truncated bool) {
 	if e.master == nil {
 		return nil, false
 	}

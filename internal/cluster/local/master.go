@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -72,19 +73,22 @@ type master struct {
 	stopping stopping
 	result   Result
 	ended    bool
-	told     bool // that the context was cancelled
+	told     bool                    // that the context was cancelled
+	warned   map[job.OperatorID]bool // steps whose union state was seen to hold up checkpoints
 }
 
 // running is the last attempt of a subtask.
 type running struct {
-	task     *task.Task
-	attempt  job.Attempt
-	name     string // of its vertex
-	cancel   context.CancelFunc
-	stopping bool // it was told to stop
-	runs     bool // its operators are open
-	ended    bool
-	done     job.CheckpointID // everything that follows from this checkpoint is done
+	task        *task.Task
+	attempt     job.Attempt
+	name        string // of its vertex; so parallelism
+	parallelism int
+	cancel      context.CancelFunc
+	stopping    bool // it was told to stop
+	runs        bool // its operators are open
+	ended       bool
+	atEnd       bool             // its operators have seen all data
+	done        job.CheckpointID // everything that follows from this checkpoint is done
 }
 
 func (t *running) stop() {
@@ -110,12 +114,12 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(s *start, b *beginning) *master {
+func newMaster(s *start, b *beginning, p *progress) *master {
 	m := &master{
 		Options:     s.Options,
 		checkpoints: s.checkpoints,
 		queue:       s.queue,
-		progress:    newProgress(s.Plan),
+		progress:    p,
 		logger:      s.Logger,
 		id:          b.job,
 		line:        b.line,
@@ -128,6 +132,7 @@ func newMaster(s *start, b *beginning) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
+		warned:      map[job.OperatorID]bool{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
 	}
@@ -137,6 +142,7 @@ func newMaster(s *start, b *beginning) *master {
 	m.ids.Add(b.ids)
 	m.coordinator = m.newCoordinator()
 	m.coordinator.Restored(restoration(b), m.Now())
+	m.progress.became(view.JobCreated, m.Now())
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
@@ -156,6 +162,7 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		TolerableFailures: c.Tolerable,
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
+		History:           c.History,
 	}, m.coordinatorJob())
 }
 
@@ -223,6 +230,7 @@ func (m *master) close() (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
+	m.progress.became(endState(m.result.Status), m.Now())
 	switch {
 	case m.refusal != nil:
 		return m.result, m.refusal
@@ -291,6 +299,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
+	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
 		t.stop()
@@ -347,7 +356,12 @@ func (m *master) stopped(err error) {
 }
 
 // cancel ends the job for good.
-func (m *master) cancel() { m.end(Canceled) }
+func (m *master) cancel() {
+	if m.state != over && m.result.Status == "" {
+		m.progress.became(view.JobCancelling, m.Now())
+	}
+	m.end(Canceled)
+}
 
 // abort ends the job at once.
 func (m *master) abort() { m.end(Aborted) }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -69,6 +70,7 @@ type progress struct {
 	// counts.
 	most map[job.OperatorID]int
 	now  Progress
+	board
 }
 
 type scopeKey struct {
@@ -77,7 +79,12 @@ type scopeKey struct {
 }
 
 func newProgress(p *graph.Plan) *progress {
-	return &progress{plan: p, all: map[scopeKey]*metrics.Scope{}, most: map[job.OperatorID]int{}, now: Progress{Phase: Starting, Newest: element.NoTime}}
+	out := &progress{
+		plan: p, all: map[scopeKey]*metrics.Scope{}, most: map[job.OperatorID]int{}, now: Progress{Phase: Starting, Newest: element.NoTime},
+		board: board{tasks: map[job.Subtask]*view.Subtask{}},
+	}
+	out.deployed(p)
+	return out
 }
 
 // replan takes over a plan of the same steps.
@@ -125,17 +132,8 @@ func (p *progress) completed(s coordinator.CheckpointStats) {
 	c := &p.now.Checkpoint
 	c.Completed++
 	c.LastID, c.LastBytes, c.LastDuration, c.LastAt = s.ID, s.StateBytes, s.Duration, s.Ended
-	c.LastSync = longestSync(s)
+	c.LastSync = s.LongestSync
 	c.MaxSync = max(c.MaxSync, c.LastSync)
-}
-
-func longestSync(s coordinator.CheckpointStats) (longest time.Duration) {
-	for _, v := range s.Vertices {
-		for _, sub := range v.Subtasks {
-			longest = max(longest, sub.Metrics.Sync)
-		}
-	}
-	return longest
 }
 
 func (p *progress) failed(s coordinator.CheckpointStats) {

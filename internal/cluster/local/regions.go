@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -91,6 +92,7 @@ func (m *master) restarts(id failover.RestartID, t *running, err error, permanen
 	tasks, delay := m.supervisor.Scope(id)
 	m.logger.Warn("the job restarts", "tasks", fmt.Sprintf("%d of %d", tasks, len(m.tasks)), "delay", delay, "restarts", m.strategy.Restarts(), "error", err)
 	m.progress.restarted(m.strategy.Restarts(), err)
+	m.progress.became(view.JobRestarting, m.Now())
 }
 
 // neverBegan reports whether the job did not come to do anything: its state could not be restored, or something could not be opened. Then
@@ -117,6 +119,7 @@ func (m *master) supervise() bool {
 		case failover.GiveUp:
 			m.logger.Error("the job has failed", "error", m.cause)
 			m.coordinatorStopped()
+			m.progress.became(view.JobFailing, m.Now())
 			m.stopAll(func() { m.finish(Failed) })
 		}
 	}

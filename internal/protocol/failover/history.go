@@ -10,11 +10,12 @@ import (
 type Failure struct {
 	Time time.Time
 	// Task is the name of the task that failed, as in "in -> out"; empty if no task is to blame. Vertex is its id in hexadecimal digits,
-	// Subtask its index, Attempt the number of its execution, 1 for the first.
-	Task    string
-	Vertex  string
-	Subtask int
-	Attempt int
+	// Subtask its index of Parallelism many, Attempt the number of its execution, 1 for the first.
+	Task        string
+	Vertex      string
+	Subtask     int
+	Parallelism int
+	Attempt     int
 	// Type is the Go type of the error at the root, Text the whole error; of a panic it has the stack.
 	Type, Text string
 	// Permanent says that a restart would have met it again, so that there was none.
