@@ -75,7 +75,7 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.Refused:
 		m.refused(a)
 	case coordinator.FailJob:
-		m.fail(errors.New(a.Message), false)
+		m.fail(errors.New(a.Message), a.Permanent)
 	case coordinator.Restore:
 		m.restoreFrom(a)
 	case coordinator.Ended:
@@ -123,7 +123,7 @@ func (m *master) initLocation(a coordinator.InitLocation) {
 				m.coordinator.TriggerFailed(a.ID, reason.IOException, err.Error(), m.Now())
 				return
 			}
-			m.coordinator.LocationReady(a.ID, m.Now())
+			m.coordinator.LocationReady(a.ID, "", m.Now())
 		}
 	}, m.post)
 }

@@ -20,7 +20,7 @@ func (c *Coordinator) publishIfComplete(p *pending, now time.Time) {
 	}
 	p.stage = publishing
 	c.emit(DisarmTimer{Timer: p.expiry()})
-	c.emit(WriteMetadata{ID: p.id, Metadata: c.metadata(p, now)})
+	c.emit(WriteMetadata{ID: p.id, Metadata: c.metadata(p, now), Savepoint: p.isSavepoint(), Location: p.location, Stop: p.snapshot().Stop})
 }
 
 // MetadataWritten answers WriteMetadata: the checkpoint exists. The pointer is what a restore is given to find it, and metadataBytes
@@ -100,8 +100,8 @@ func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Tim
 	c.emit(Failed{Request: p.request.id, Stats: p.stats.clone()})
 	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: c.store.latestOwn(), Tasks: p.plan.tasks})
 	// While the location is being prepared there is nothing to delete yet: LocationReady does it.
-	if !keepFiles && p.stage != locating {
-		c.discard(Discard{ID: p.id})
+	if !keepFiles && p.stage != locating && (!p.isSavepoint() || p.location != "") {
+		c.discard(p.leftovers())
 	}
 	c.countFailure(p.id, p.request.Kind, f)
 }
@@ -128,7 +128,7 @@ func (c *Coordinator) drop(removed []Retained) {
 	for _, r := range removed {
 		if !r.Foreign {
 			c.stats.discarded(r.ID)
-			c.discard(Discard{ID: r.ID, Pointer: r.Pointer})
+			c.discard(Discard{ID: r.ID, Pointer: r.Pointer, Savepoint: r.Savepoint, Claimed: r.Claimed})
 		}
 	}
 }

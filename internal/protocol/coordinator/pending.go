@@ -29,7 +29,8 @@ type pending struct {
 	triggered time.Time
 	full      bool
 	stage     stage
-	done      bool // decided, and no longer in Coordinator.pending
+	done      bool   // decided, and no longer in Coordinator.pending
+	location  string // of a savepoint, once it is there
 
 	waiting      map[job.Attempt]bool // of the plan's tasks: true until it has acknowledged
 	left         int                  // how many are true
@@ -74,6 +75,13 @@ func (p *pending) snapshot() element.Snapshot {
 		}
 	}
 	return s
+}
+
+func (p *pending) isSavepoint() bool { return p.request.Kind.isSavepoint() }
+
+// leftovers returns what to discard of a checkpoint that did not complete.
+func (p *pending) leftovers() Discard {
+	return Discard{ID: p.id, Savepoint: p.isSavepoint(), Location: p.location}
 }
 
 func (p *pending) awaits(a job.Attempt) bool { return p.waiting[a] }

@@ -247,7 +247,7 @@ func (w *world) perform(action Action) {
 				w.fatalf("checkpoint %d waits for %v, which is gone", a.ID, task)
 			}
 		}
-		w.later(func() { w.located[a.ID] = true; w.c.LocationReady(a.ID, w.now) }, func() { w.located[a.ID] = true; fail(a.ID)() })
+		w.later(func() { w.located[a.ID] = true; w.c.LocationReady(a.ID, "", w.now) }, func() { w.located[a.ID] = true; fail(a.ID)() })
 	case SnapshotCoordinators:
 		w.later(func() { w.c.CoordinatorsSnapshotted(a.ID, map[job.OperatorID][]byte{}, w.now) }, fail(a.ID))
 	case SendTrigger:

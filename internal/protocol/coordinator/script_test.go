@@ -222,7 +222,7 @@ func (p *player) playAnswer(command string, args []string) bool {
 	case "id":
 		p.c.IDAllocated(p.id(args[0]), p.now)
 	case "location":
-		p.c.LocationReady(p.id(args[0]), p.now)
+		p.c.LocationReady(p.id(args[0]), "", p.now)
 	case "coordinators":
 		p.answerCoordinators(p.id(args[0]))
 	case "sent":
@@ -411,7 +411,7 @@ func (p *player) perform(a Action) {
 	case AllocateID:
 		p.answer("id", func() { p.c.IDAllocated(a.ID, p.now) })
 	case InitLocation:
-		p.answer("location", func() { p.c.LocationReady(a.ID, p.now) })
+		p.answer("location", func() { p.c.LocationReady(a.ID, "", p.now) })
 	case SnapshotCoordinators:
 		p.answer("coordinators", func() { p.answerCoordinators(a.ID) })
 	case SendTrigger:

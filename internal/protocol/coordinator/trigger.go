@@ -70,15 +70,16 @@ func (c *Coordinator) IDAllocated(id job.CheckpointID, now time.Time) {
 	}
 }
 
-// LocationReady answers InitLocation.
-func (c *Coordinator) LocationReady(id job.CheckpointID, now time.Time) {
+// LocationReady answers InitLocation. The location is the directory that was made for a savepoint; it is handed back by the actions that
+// concern it, and is empty for a checkpoint.
+func (c *Coordinator) LocationReady(id job.CheckpointID, location string, now time.Time) {
 	p := c.triggered(id, locating)
 	if p == nil {
 		return
 	}
-	p.stage = asking
+	p.stage, p.location = asking, location
 	if p.done {
-		c.discard(Discard{ID: id})
+		c.discard(p.leftovers())
 		c.endTrigger(failure{}, now)
 		return
 	}
@@ -106,7 +107,7 @@ func (c *Coordinator) CoordinatorsSnapshotted(id job.CheckpointID, states map[jo
 
 func (c *Coordinator) sendTrigger(p *pending) {
 	p.stage = collecting
-	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Tasks: p.plan.trigger})
+	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Location: p.location, Tasks: p.plan.trigger})
 }
 
 // TriggersSent answers SendTrigger.
@@ -128,8 +129,8 @@ func (c *Coordinator) TriggerFailed(id job.CheckpointID, why reason.Reason, caus
 	if t == nil || (t.pending == nil) != (id == 0) || t.pending != nil && t.pending.id != id {
 		return
 	}
-	if t.pending != nil && t.pending.stage == locating && t.pending.done {
-		c.discard(Discard{ID: id}) // it may exist in part
+	if p := t.pending; p != nil && p.stage == locating && p.done && !p.isSavepoint() {
+		c.discard(p.leftovers()) // it may exist in part
 	}
 	c.endTrigger(failure{why: why, cause: cause}, now)
 }
