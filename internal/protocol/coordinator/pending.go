@@ -203,6 +203,9 @@ func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	m := c.job.Header
 	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
 	m.Operators = nil
+	if s := p.snapshot(); s.Kind.IsSavepoint() {
+		m.Kind, m.Native, m.Stop = snapshot.Savepoint, s.Kind == element.NativeSavepoint, s.Stop
+	}
 	ended := make([]bool, len(c.job.Vertices))
 	for v, vertex := range c.job.Vertices {
 		finished := p.plan.fullyFinished(v) || slices.ContainsFunc(p.states[v], finishedOnRestore)

@@ -17,9 +17,29 @@ import (
 // called by any goroutine, like the other messages of the master below.
 func (t *Task) Trigger(b barrier.Barrier) {
 	t.Post(func() error {
-		t.handler.Trigger(b, t.Now())
-		return t.act()
+		if t.Gate != nil && !t.ended && !t.Checkpointed {
+			t.deferred = append(t.deferred, b)
+			return nil
+		}
+		return t.trigger(b)
 	})
+}
+
+func (t *Task) trigger(b barrier.Barrier) error {
+	t.handler.Trigger(b, t.Now())
+	return t.act()
+}
+
+// triggerDeferred begins the checkpoints that the task was triggered for before it had seen the end of its data. That happens where tasks do
+// not wait for a last checkpoint: the ones before it have finished while what they sent is still on its way, and belongs before the barrier.
+func (t *Task) triggerDeferred() error {
+	for _, b := range t.deferred {
+		if err := t.trigger(b); err != nil {
+			return err
+		}
+	}
+	t.deferred = nil
+	return nil
 }
 
 // CheckpointComplete tells that a checkpoint exists.
@@ -66,6 +86,9 @@ func (t *Task) begin(b barrier.Barrier, align barrier.Alignment) error {
 	case barrier.GivenUp:
 		t.sendAll(element.Event{Kind: element.CancelBarrier, ID: b.ID})
 		return nil
+	}
+	if err := t.stopBefore(b); err != nil {
+		return err
 	}
 	return t.snapshot(b, Metrics{StartDelay: align.StartDelay(b), Alignment: align.Duration()})
 }
@@ -123,7 +146,7 @@ func release(captures []operator.Capture) {
 func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	ended := t.ended
+	finished := t.ended && t.end != element.Suspend // suspended operators go on one day
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
@@ -136,7 +159,7 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		case err != nil:
 			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
 		default:
-			state.OperatorsFinished = ended
+			state.OperatorsFinished = finished
 			m.Bytes = state.Size()
 			t.Master.Acknowledge(t.Attempt, id, state, m)
 		}
@@ -165,6 +188,7 @@ func (t *Task) completed(id job.CheckpointID) error {
 		return nil
 	}
 	t.complete = id
+	t.stopping.stopCompleted(id)
 	var first error
 	if !t.Finished {
 		for i := len(t.Operators) - 1; i >= 0; i-- {
@@ -188,6 +212,9 @@ func (t *Task) confirm() {
 }
 
 func (t *Task) aborted(id job.CheckpointID, why reason.Reason) error {
+	if err := t.stopping.stopAborted(id); err != nil {
+		return err
+	}
 	if t.ledger.Abort(id) {
 		t.handler.Abort(id, why)
 		if err := t.act(); err != nil {
