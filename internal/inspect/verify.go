@@ -170,7 +170,8 @@ func (v *verifier) line(path string) {
 // ofAnotherFormat reports whether data may be the record of a line as another version writes it.
 func ofAnotherFormat(data []byte) bool {
 	const head = "weir job line, format "
-	return strings.HasPrefix(string(data), head) && !strings.HasPrefix(string(data), head+"1\n")
+	version, known := strings.CutPrefix(string(data), head)
+	return known && !strings.HasPrefix(version, "1\n") && !strings.HasPrefix(version, "2\n")
 }
 
 // checkpoint reads one through. What its job deletes meanwhile is not damaged: a checkpoint is deleted with its metadata first.
