@@ -90,7 +90,9 @@ type DiscardState struct {
 	ID      job.CheckpointID
 	Attempt job.Attempt
 	State   *snapshot.Task
-	Expired bool // the checkpoint ran into its timeout not long ago
+	// Location is of a savepoint, as given to LocationReady.
+	Location string
+	Expired  bool // the checkpoint ran into its timeout not long ago
 }
 
 // ArmTimer asks to call TimerFired with this timer after a delay. Arming does not replace an earlier timer: that is disarmed by name.
