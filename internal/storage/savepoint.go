@@ -69,6 +69,22 @@ func makeNewDir(ctx context.Context, fs storage.FS, dir string) error {
 	return nil
 }
 
+// RemoveSavepoint deletes what there is of a savepoint that was given up, whether it was published or not: the metadata first, so that
+// nobody finds what is left. All in its directory goes, for that was made for it.
+func RemoveSavepoint(ctx context.Context, fs storage.FS, at Location) error {
+	if at.Savepoint == "" {
+		panic("storage: RemoveSavepoint of " + at.String())
+	}
+	err := fs.Remove(ctx, join(at.Savepoint, MetadataName))
+	if err == nil {
+		err = fs.RemoveAll(ctx, at.Savepoint)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", at, err)
+	}
+	return nil
+}
+
 // scope returns how far a stream is shared that asks for a scope: a savepoint shares nothing.
 func (at Location) scope(asked snapshot.Scope) snapshot.Scope {
 	if at.Savepoint != "" {
