@@ -62,6 +62,11 @@ type master struct {
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
+	asked  map[coordinator.RequestID]*asked // clients that wait for a snapshot
+	places places
+	// unsettled are savepoints to stop with that were given up although the line may follow them.
+	unsettled []storage.Location
+
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
 
@@ -123,6 +128,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		timers:      map[coordinator.Timer]func(){},
 		warned:      map[job.OperatorID]bool{},
+		asked:       map[coordinator.RequestID]*asked{},
 	}
 	m.sources = s.opened
 	s.changed = m.changed
@@ -133,6 +139,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
+		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -213,6 +220,7 @@ func (m *master) close() (Result, error) {
 	}
 	m.result.Job = m.id
 	m.progress.became(endState(m.result.Status), m.Now())
+	m.answerAll()
 	switch {
 	case m.refusal != nil:
 		return m.result, m.refusal
@@ -270,7 +278,8 @@ func restoration(b *beginning) coordinator.Restoration {
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {
-			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true})
+			savepoint := b.restore.Kind == snapshot.Savepoint
+			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true, Savepoint: savepoint})
 		}
 	}
 	return r
@@ -278,6 +287,10 @@ func restoration(b *beginning) coordinator.Restoration {
 
 // fail ends the present attempt because of an error, and then restarts the job or gives it up.
 func (m *master) fail(err error, permanent bool) {
+	if savepoint, ok := m.coordinator.StoppedWith(); ok {
+		m.failStopped(savepoint, err)
+		return
+	}
 	if m.state == over || m.state == cancelling || m.state == waiting {
 		return // a failure of an attempt that is being stopped says nothing new
 	}
@@ -364,6 +377,8 @@ func (m *master) suspend(cause error) {
 	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
+	case m.coordinator.Stopping():
+		m.logger.Info("it is being stopped with a savepoint already")
 	case m.state == waiting:
 		m.finish(Suspended)
 	case m.state == inFlight && m.checkpoints.Interval > 0:
@@ -437,7 +452,9 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 		then()
 		return
 	}
-	record := m.record.Ended(endOf(s, m.Now(), kept, m.cause, m.latest()))
+	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	_, end.Stopped = m.coordinator.StoppedWith()
+	record := m.record.Ended(end)
 	m.clerk.do(func() func() {
 		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
 		return func() {
@@ -448,6 +465,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 				return
 			}
 			m.record = record
+			m.removeUnsettled()
 			then()
 		}
 	}, m.post)

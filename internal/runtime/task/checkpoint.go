@@ -19,9 +19,29 @@ import (
 // called by any goroutine, like the other messages of the master below.
 func (t *Task) Trigger(b barrier.Barrier) {
 	t.Post(func() error {
-		t.handler.Trigger(b, t.Now())
-		return t.act()
+		if t.Gate != nil && !t.ended && !t.Checkpointed {
+			t.deferred = append(t.deferred, b)
+			return nil
+		}
+		return t.trigger(b)
 	})
+}
+
+func (t *Task) trigger(b barrier.Barrier) error {
+	t.handler.Trigger(b, t.Now())
+	return t.act()
+}
+
+// triggerDeferred begins the checkpoints that the task was triggered for before it had seen the end of its data. That happens where tasks do
+// not wait for a last checkpoint: the ones before it have finished while what they sent is still on its way, and belongs before the barrier.
+func (t *Task) triggerDeferred() error {
+	for _, b := range t.deferred {
+		if err := t.trigger(b); err != nil {
+			return err
+		}
+	}
+	t.deferred = nil
+	return nil
 }
 
 // CheckpointComplete tells that a checkpoint exists.
@@ -68,6 +88,9 @@ func (t *Task) begin(b barrier.Barrier, align barrier.Alignment) error {
 	case barrier.GivenUp:
 		t.sendAll(element.Event{Kind: element.CancelBarrier, ID: b.ID})
 		return nil
+	}
+	if err := t.stopBefore(b); err != nil {
+		return err
 	}
 	return t.snapshot(b, Metrics{StartDelay: align.StartDelay(b), Alignment: align.Duration()})
 }
@@ -127,7 +150,7 @@ func release(captures []operator.Capture) {
 func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	ended := t.ended
+	finished := t.ended && t.end != element.Suspend // suspended operators go on one day
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
@@ -140,7 +163,7 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		case err != nil:
 			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
 		default:
-			state.OperatorsFinished = ended
+			state.OperatorsFinished = finished
 			m.Bytes = state.Size()
 			t.Master.Acknowledge(t.Attempt, id, state, m)
 		}
@@ -169,6 +192,7 @@ func (t *Task) completed(c operator.Checkpoint) error {
 		return nil
 	}
 	t.complete = c.ID
+	t.stopping.stopCompleted(c.ID)
 	maps.DeleteFunc(t.taken, func(id job.CheckpointID, _ time.Time) bool { return id <= c.ID })
 	err := t.tell(func(op operator.Operator) error { return op.CheckpointComplete(c) })
 	if err != nil {
@@ -203,6 +227,9 @@ func (t *Task) confirm() {
 
 func (t *Task) aborted(c operator.Checkpoint, why reason.Reason) error {
 	delete(t.taken, c.ID)
+	if err := t.stopping.stopAborted(c.ID); err != nil {
+		return err
+	}
 	if t.ledger.Abort(c.ID) {
 		t.handler.Abort(c.ID, why)
 		if err := t.act(); err != nil {
