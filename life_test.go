@@ -48,6 +48,7 @@ type world struct {
 	// options are added to those of every run.
 	options []checkpoint.Option
 	set     map[string]string
+	byHand  bool // without periodic checkpoints
 	textual bool // run the job with another type of state
 	renamed bool // run the job with other ids, and say what they were
 	// more adds results to those of the job: wantMore for each record that passes the filter, and wantAlso.
@@ -158,7 +159,10 @@ func (p *keeper) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 func (w *world) job(parallelism int) *weir.Job {
 	j := newJob(w.t, parallelism)
 	j.Logger(cmp.Or(w.log, logger(w.t)))
-	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.KeepOnCancel())
+	j.Checkpoint(checkpoint.KeepOnCancel())
+	if !w.byHand {
+		j.Checkpoint(checkpoint.Every(10 * time.Millisecond))
+	}
 	if w.dir != "" {
 		j.Checkpoint(checkpoint.Dir(w.dir))
 	}

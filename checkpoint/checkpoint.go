@@ -34,6 +34,11 @@ func Dir(path string) Option {
 	return put(config.CheckpointDir, path, "Dir")
 }
 
+// SavepointDir is where savepoints go that name no directory, a path or a file: URL. Without it each has to name one.
+func SavepointDir(path string) Option {
+	return put(config.SavepointDir, path, "SavepointDir")
+}
+
 // Retain keeps the last n completed checkpoints, at least 1. With the default of 1 there is nothing to fall back to when that
 // one is damaged.
 func Retain(n int) Option {

@@ -123,8 +123,9 @@ var (
 	})
 
 	SavepointDir = stringOption(spec[string]{
-		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"},
-		Doc: "Where savepoints go that are triggered without a directory.",
+		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"}, Built: true,
+		Check: checkLocalPath,
+		Doc:   "The directory for savepoints that are triggered without one: a path or a `file:` URL. Each makes a directory of its own in it.",
 	})
 
 	CreateSubdir = boolOption(spec[bool]{
@@ -290,6 +291,14 @@ func checkLocalPath(dir string) error {
 	return nil
 }
 
+// LocalPath turns a directory as a user writes it, a path or a file: URL, into a path.
+func LocalPath(dir string) (string, error) {
+	if err := checkLocalPath(dir); err != nil {
+		return "", fmt.Errorf("%s: %w", dir, err)
+	}
+	return localPath(dir), nil
+}
+
 // localPath turns a checked directory into a path.
 func localPath(dir string) string {
 	m := scheme.FindStringSubmatch(dir)
@@ -317,6 +326,7 @@ type Checkpointing struct {
 
 	Storage         StorageKind
 	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
+	SavepointDir    string // a local path as the user wrote it, for savepoints that name none; empty if there is none
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
@@ -338,6 +348,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		History:          Get(c, CheckpointHistory),
 		Storage:          c.storage(),
 		Dir:              localPath(Get(c, CheckpointDir)),
+		SavepointDir:     localPath(Get(c, SavepointDir)),
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),

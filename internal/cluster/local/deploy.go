@@ -189,7 +189,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Now:          m.Now,
 		Beside:       m.besides(),
 		Line:         m.line,
-		Streams:      func(id job.CheckpointID) operator.Streams { return streams{m.storage, id} },
+		Streams:      func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
 		OpenStream:   m.openStream,
 		Checkpointed: m.checkpoints.Interval > 0,
 		Restored:     r.id,

@@ -62,6 +62,11 @@ type master struct {
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
+	asked  map[coordinator.RequestID]*asked // clients that wait for a snapshot
+	places places
+	// unsettled are savepoints to stop with that were given up although the line may follow them.
+	unsettled []storage.Location
+
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
 
@@ -135,6 +140,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		warned:      map[job.OperatorID]bool{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
+		asked:       map[coordinator.RequestID]*asked{},
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
@@ -146,6 +152,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
+		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -231,6 +238,7 @@ func (m *master) close() (Result, error) {
 	}
 	m.result.Job = m.id
 	m.progress.became(endState(m.result.Status), m.Now())
+	m.answerAll()
 	switch {
 	case m.refusal != nil:
 		return m.result, m.refusal
@@ -288,7 +296,8 @@ func restoration(b *beginning) coordinator.Restoration {
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {
-			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true})
+			savepoint := b.restore.Kind == snapshot.Savepoint
+			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true, Savepoint: savepoint})
 		}
 	}
 	return r
@@ -328,6 +337,8 @@ func (m *master) suspend(cause error) {
 	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
+	case m.coordinator.Stopping():
+		m.logger.Info("it is being stopped with a savepoint already")
 	case m.state == inFlight && m.checkpoints.Interval > 0:
 		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
 		if err != nil {
@@ -399,7 +410,9 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 		then()
 		return
 	}
-	record := m.record.Ended(endOf(s, m.Now(), kept, m.cause, m.latest()))
+	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	_, end.Stopped = m.coordinator.StoppedWith()
+	record := m.record.Ended(end)
 	m.clerk.do(func() func() {
 		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
 		return func() {
@@ -410,6 +423,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 				return
 			}
 			m.record = record
+			m.removeUnsettled()
 			then()
 		}
 	}, m.post)

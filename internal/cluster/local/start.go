@@ -48,6 +48,7 @@ type beginning struct {
 	path     string             // of restore
 	noClaim  bool
 	retained []line.Snapshot
+	obsolete []line.Snapshot
 	recovery recovery
 }
 
@@ -97,6 +98,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		ids:      verdict.IDs,
 		noClaim:  verdict.NoClaim,
 		retained: verdict.Retained,
+		obsolete: verdict.Obsolete,
 		recovery: recovery{verdict.Fresh, verdict.Withdraw},
 	}
 	if b.finished {

@@ -202,8 +202,8 @@ func hasFiles(state *snapshot.Task) bool {
 func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	m := c.job.Header
 	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
-	if p.isSavepoint() {
-		m.Kind = snapshot.Savepoint
+	if s := p.snapshot(); s.Kind.IsSavepoint() {
+		m.Kind, m.Native, m.Stop = snapshot.Savepoint, s.Kind == element.NativeSavepoint, s.Stop
 	}
 	m.Operators = nil
 	ended := make([]bool, len(c.job.Vertices))

@@ -245,7 +245,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Splits:         s.splits,
 		RequestSplit:   func() { b.Master.RequestSplit(t.Attempt, id) },
 		Line:           b.Line,
-		Checkpointed:   b.Checkpointed,
+		Checkpointed:   t.SnapshotFollows,
 		Committer:      b.Committer(id),
 	}
 }

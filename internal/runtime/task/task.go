@@ -91,11 +91,14 @@ type Task struct {
 	taken    map[job.CheckpointID]time.Time          // when those were triggered that are not known to have ended
 	snapping sync.WaitGroup
 
-	open       int  // channels that have not ended
-	withData   int  // channels that have not delivered their end of data
-	ended      bool // the operators have seen the end of data
+	open       int          // channels that have not ended
+	withData   int          // channels that have not delivered their end of data
+	ended      bool         // no more records will come: the operators have finished, or are suspended
+	end        element.Stop // how the data has ended, as far as that is known: by itself (GoOn), or by a stop
 	final      job.CheckpointID
-	complete   job.CheckpointID // the latest that the task knows to be complete
+	stopping   stopping
+	deferred   []barrier.Barrier // triggers that wait for the end of the data
+	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
 	done       bool // Step has said so
 }
@@ -349,15 +352,19 @@ func (t *Task) input(now time.Time) (worked bool, until time.Time, err error) {
 	}
 	switch status {
 	case source.End:
-		return true, until, t.endOfSource()
+		return true, until, t.endOfSource(element.GoOn)
 	case source.Idle:
 		return false, t.Source.WakeAt(), nil
 	}
 	return true, until, nil
 }
 
-// endOfSource makes a source task end as if its input had.
-func (t *Task) endOfSource() error {
+// endOfSource makes a source task end as if its input had. If it is suspended there is more to come one day, so event time stays where it is.
+func (t *Task) endOfSource(how element.Stop) error {
+	t.end = how
+	if how == element.Suspend {
+		return t.endOfData()
+	}
 	if err := t.Operators[0].(interface{ Event(element.Event) error }).Event(element.Event{Kind: element.Watermark, Time: element.MaxTime}); err != nil {
 		return err
 	}
@@ -383,6 +390,7 @@ func (t *Task) handle(ch int, m element.Message, now time.Time) error {
 		t.handler.Cancel(ch, e.ID)
 		return t.act()
 	case element.EndOfData:
+		t.end = later(t.end, e.Snapshot.Stop)
 		if t.withData--; t.withData == 0 {
 			return t.endOfData()
 		}
@@ -402,24 +410,28 @@ func (t *Task) forward(e element.Event, ok bool) error {
 	return t.Head.Event(e)
 }
 
-// endOfData lets the operators emit what they held back.
+// endOfData lets the operators emit what they held back, unless they are suspended.
 func (t *Task) endOfData() error {
 	if t.ended {
 		return nil
 	}
-	for _, op := range t.Operators {
-		if err := op.Finish(t.ctx); err != nil {
-			return fmt.Errorf("finish: %w", err)
+	if t.end != element.Suspend {
+		for _, op := range t.Operators {
+			if err := op.Finish(t.ctx); err != nil {
+				return fmt.Errorf("finish: %w", err)
+			}
 		}
 	}
 	t.reachEnd()
-	return nil
+	return t.triggerDeferred()
 }
 
 func (t *Task) reachEnd() {
 	t.ended = true
-	t.sendAll(element.Event{Kind: element.EndOfData})
-	t.Master.EndOfData(t.Attempt)
+	t.sendAll(element.Event{Kind: element.EndOfData, Snapshot: element.Snapshot{Stop: t.end}})
+	if t.end == element.GoOn {
+		t.Master.EndOfData(t.Attempt)
+	}
 }
 
 func (t *Task) sendAll(e element.Event) {
@@ -437,7 +449,12 @@ func (t *Task) mayFinish() bool {
 	if !t.ended || t.open > 0 || len(t.running) > 0 {
 		return false
 	}
-	if t.Checkpointed && (t.final == 0 || t.complete < t.final) {
+	switch {
+	case t.stopping.savepoint != 0:
+		if !t.stopping.complete {
+			return false
+		}
+	case t.Checkpointed && (t.final == 0 || t.complete < t.final):
 		return false
 	}
 	return !t.busy()
