@@ -183,7 +183,6 @@ func coordinatorJob(p *graph.Plan, header snapshot.Metadata) coordinator.Job {
 
 // run handles what happens until the job has ended.
 func (m *master) run(ctx context.Context) (Result, error) {
-	defer m.clerk.close()
 	stop := ctx.Done()
 	for !m.ended {
 		select {
@@ -195,6 +194,7 @@ func (m *master) run(ctx context.Context) (Result, error) {
 			m.perform()
 		}
 	}
+	m.clerk.close() // before what it works with: it may still be letting sinks recover
 	return m.close()
 }
 

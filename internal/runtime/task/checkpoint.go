@@ -65,16 +65,23 @@ func (t *Task) act() error {
 			t.Gate.Block(a.Channel)
 		case barrier.Unblock:
 			t.Gate.Unblock(a.Channel)
-		case barrier.Snapshot:
-			if err := t.begin(a.Barrier, a.Alignment); err != nil {
+		default:
+			if err := t.orHold(a); err != nil {
 				return err
 			}
-		case barrier.Aborted:
-			t.ledger.Handled(a.Barrier.ID)
-			t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
-			t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
 		}
 	}
+	return nil
+}
+
+// decide performs a decision about a checkpoint: to take its snapshot, or to give it up.
+func (t *Task) decide(a barrier.Action) error {
+	if a.Kind == barrier.Snapshot {
+		return t.begin(a.Barrier, a.Alignment)
+	}
+	t.ledger.Handled(a.Barrier.ID)
+	t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
+	t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
 	return nil
 }
 
