@@ -21,9 +21,6 @@ func TestSavepoint(t *testing.T) {
 		if plain, err = e.Savepoint(context.Background(), filepath.Join(dir, "savepoints"), weir.NativeFormat()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint); err != nil {
-			t.Fatal(err)
-		}
 		if last, err = e.StopWithSavepoint(context.Background(), filepath.Join(dir, "checkpoints")); err != nil {
 			t.Fatal(err)
 		}

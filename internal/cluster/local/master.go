@@ -468,6 +468,10 @@ func (m *master) latest() (id job.CheckpointID) {
 // endedFor handles the coordinator's last word.
 func (m *master) endedFor(e coordinator.Ended) {
 	m.ended = true
+	if savepoint, stopped := m.coordinator.StoppedWith(); stopped { // then the job goes on from no checkpoint
+		m.result.Text = m.afterStop(savepoint)
+		return
+	}
 	if m.storage.Survives() {
 		for _, r := range e.Kept {
 			if !r.Damaged {

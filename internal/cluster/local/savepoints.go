@@ -235,6 +235,19 @@ func (m *master) answerAll() {
 	clear(m.asked)
 }
 
+// afterStop says what follows a stop with a savepoint; what follows one that failed says its error.
+func (m *master) afterStop(savepoint string) string {
+	switch {
+	case m.result.Status != Finished:
+		return ""
+	case m.file == nil:
+		return "stopped with savepoint " + savepoint + "; without a checkpoint directory nobody remembers that: start from it with -s"
+	case m.record.Stop.Drained:
+		return "drained, with savepoint " + savepoint + "; the job has finished"
+	}
+	return "stopped with savepoint " + savepoint + "; the same command goes on from it"
+}
+
 // failStopped ends a job for good that cannot be brought to its end although the savepoint to stop with is complete.
 func (m *master) failStopped(savepoint string, cause error) {
 	if stop := (*StopError)(nil); m.state == over || m.result.Status != "" || errors.As(m.cause, &stop) {
