@@ -23,8 +23,8 @@ type (
 	// StopError says that a job has not come to its end although the savepoint to stop with is complete. The job goes on from that
 	// savepoint or not at all: by the same command, or by starting another from it.
 	StopError = local.StopError
-	// CheckpointInfo is a checkpoint that was taken by hand.
-	CheckpointInfo = local.SnapshotInfo
+	// SnapshotInfo is a checkpoint that was taken by hand.
+	SnapshotInfo = local.SnapshotInfo
 )
 
 // CheckpointKind says what a checkpoint that is taken by hand may refer to.
@@ -67,7 +67,7 @@ func (drain) set(r *local.Request) { r.Drain = true }
 func Drain() StopOption { return drain{} }
 
 // Checkpoint takes a checkpoint now. Sinks commit what belongs to it.
-func (e *Execution) Checkpoint(ctx context.Context, kind CheckpointKind) (CheckpointInfo, error) {
+func (e *Execution) Checkpoint(ctx context.Context, kind CheckpointKind) (SnapshotInfo, error) {
 	return e.e.Take(ctx, local.NewRequest(kind, ""))
 }
 

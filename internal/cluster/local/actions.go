@@ -44,17 +44,9 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.WriteMetadata:
 		m.writeMetadata(a)
 	case coordinator.NotifyComplete:
-		for _, at := range a.Tasks {
-			if t := m.current(at); t != nil {
-				t.task.CheckpointComplete(a.ID)
-			}
-		}
+		m.notifyComplete(a)
 	case coordinator.NotifyAborted:
-		for _, at := range a.Tasks {
-			if t := m.current(at); t != nil {
-				t.task.CheckpointAborted(a.ID, a.Latest, reason.CheckpointCoordinatorSuspend)
-			}
-		}
+		m.notifyAborted(a)
 	case coordinator.Discard:
 		m.discard(a)
 	case coordinator.DiscardState:
@@ -260,6 +252,9 @@ func (m *master) completed(a coordinator.Completed) {
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
 	m.progress.failed(s)
+	if s.Reason == reason.CheckpointDeclinedTaskClosing {
+		m.warnOfUnions()
+	}
 	level := slog.LevelWarn
 	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
 		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong

@@ -81,6 +81,7 @@ func New(cfg Config, j Job) *Coordinator {
 	c.atEnd = make([]int, len(c.tasks))
 	c.store.capacity = cfg.NumRetained
 	c.failures.tolerable = cfg.TolerableFailures
+	c.stats.capacity = cfg.History
 	return c
 }
 
