@@ -485,7 +485,7 @@ func (m *master) latest() (id job.CheckpointID) {
 func (m *master) endedFor(e coordinator.Ended) {
 	m.ended = true
 	if savepoint, stopped := m.coordinator.StoppedWith(); stopped { // then the job goes on from no checkpoint
-		m.result.Text = m.afterStop(savepoint)
+		m.result.Text = m.stopText(savepoint)
 		return
 	}
 	if m.storage.Survives() {

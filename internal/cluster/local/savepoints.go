@@ -235,8 +235,8 @@ func (m *master) answerAll() {
 	clear(m.asked)
 }
 
-// afterStop says what follows a stop with a savepoint; what follows one that failed says its error.
-func (m *master) afterStop(savepoint string) string {
+// stopText says what follows a stop with a savepoint; what follows one that failed says its error.
+func (m *master) stopText(savepoint string) string {
 	switch {
 	case m.result.Status != Finished:
 		return ""
