@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -138,7 +139,8 @@ type asked struct {
 }
 
 func (m *master) ask(r Request, answer func(SnapshotInfo, error)) {
-	if m.state == over || m.result.Status != "" || m.stopping.on {
+	ends := r.Cancel || r.Kind == StopWithSavepoint
+	if m.state == over || m.result.Status != "" || m.stopping.on || ends && m.rescaling != nil {
 		answer(SnapshotInfo{}, ErrNotRunning)
 		return
 	}
@@ -255,6 +257,7 @@ func (m *master) failStopped(savepoint string, cause error) {
 	}
 	m.cause = &StopError{Savepoint: savepoint, Status: Failed, Err: cause}
 	m.logger.Error("the job has failed", "error", m.cause)
+	m.progress.became(view.JobFailing, m.Now())
 	m.coordinatorStopped()
 	m.stopAll(func() { m.finish(Failed) })
 }
