@@ -154,7 +154,7 @@ func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
 // committed outside remains. At least once it may be run again with records from before its end, and needs its state for them.
 func (t *Task) counts(op operator.Operator) bool {
 	_, outside := op.(operator.Outside)
-	return !t.ended || outside || t.Mode != barrier.ExactlyOnce
+	return !t.operatorsFinished() || outside || t.Mode != barrier.ExactlyOnce
 }
 
 func release(captures []operator.Capture) {
@@ -169,7 +169,7 @@ func release(captures []operator.Capture) {
 func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	finished := t.ended && t.end != element.Suspend // suspended operators go on one day
+	finished := t.operatorsFinished()
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
