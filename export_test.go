@@ -48,3 +48,6 @@ func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Schedule
 
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
+
+// Ask asks a job for a snapshot and returns at once.
+func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }

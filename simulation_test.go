@@ -184,11 +184,13 @@ func (s *simulation) run(between func(turn int)) {
 // at another parallelism.
 type story struct {
 	*world
-	rng      *rand.Rand
-	now      time.Time
-	trace    hash.Hash64
-	faulty   *fs.Faulty
-	trouble  int    // what may still go wrong
+	rng     *rand.Rand
+	now     time.Time
+	trace   hash.Hash64
+	faulty  *fs.Faulty
+	trouble int // what may still go wrong
+	// meddle is called before each turn; nil for nothing.
+	meddle   func(e *weir.Execution)
 	between  func() // called before each turn, unless it is nil
 	attempts int    // of the last process
 	log      []string
@@ -248,6 +250,9 @@ func (s *story) play() {
 		}
 		stopped := false
 		sim.run(func(turn int) {
+			if s.meddle != nil {
+				s.meddle(e)
+			}
 			if s.between != nil {
 				s.between()
 			}

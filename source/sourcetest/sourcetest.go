@@ -142,7 +142,7 @@ func (j *job[T]) start(parallelism int, c checkpoint) {
 	j.source = j.suite.Source()
 	j.records = j.records[:c.records]
 	var err error
-	j.enumerator, err = j.source.Enumerator(ctx, source.EnumeratorEnv{Parallelism: parallelism, Logger: logger, Changed: func() {}}, c.enumerator)
+	j.enumerator, err = j.source.Enumerator(ctx, source.EnumeratorEnv{Parallelism: parallelism, Logger: logger, Changed: func() {}, Backlog: func(bool) {}}, c.enumerator)
 	j.must(err)
 	j.readers = make([]*reader[T], parallelism)
 	for i := range j.readers {

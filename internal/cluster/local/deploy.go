@@ -55,11 +55,12 @@ func (m *master) startAttempt(meta *snapshot.Metadata) error {
 		return source.Permanent(err)
 	}
 	if m.attempt > 0 { // those of the first attempt were there before
-		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, m.changed); err != nil {
+		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, &news{m.changed, m.backlog}); err != nil {
 			return err
 		}
 	}
 	m.attempt++
+	m.uncommitted = nil
 	tasks, err := program.Deploy(m.deployment(restored))
 	if err != nil {
 		return source.Permanent(err)
@@ -152,7 +153,8 @@ func (m *master) deployment(r restored) *program.Deployment {
 		Line:         m.line,
 		Streams:      func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
 		OpenStream:   m.openStream,
-		Checkpointed: m.checkpoints.Interval > 0,
+		Checkpointed: m.checkpoints.On(),
+		NoFinal:      !m.checkpoints.AfterTasksFinish,
 		Restored:     r.id,
 		State:        r.state,
 		Finished:     func(v *graph.Vertex) bool { return r.finished[v.ID()] },
