@@ -318,13 +318,13 @@ type Checkpointing struct {
 	// DuringBacklog takes the place of Interval while a source works off a backlog: 0 for none. Nil: no difference is made.
 	DuringBacklog *time.Duration
 	MinPause      time.Duration // from a completion to the next periodic start; at most 365 days
-	Timeout  time.Duration // at least 10 ms
-	Mode     Mode
+	Timeout       time.Duration // at least 10 ms
+	Mode          Mode
 
 	MaxConcurrent int // at least 1
 	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
 	AfterTasksFinish bool
-	Tolerable     int // failures in a row that do not fail the job; math.MaxInt32: any number
+	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
 
 	NumRetained      int // at least 1
 	Retention        Retention
