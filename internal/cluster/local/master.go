@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -69,6 +71,8 @@ type master struct {
 
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
+	// uncommitted are sinks that have finished in this attempt with output that is not committed.
+	uncommitted []job.OperatorID
 
 	state    state
 	deployed bool  // there were tasks once
@@ -144,7 +148,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
-	s.changed = m.changed
+	s.news = news{m.changed, m.backlog}
 	m.ids.Add(b.ids)
 	m.coordinator = m.newCoordinator()
 	m.coordinator.Restored(restoration(b), m.Now())
@@ -166,6 +170,9 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		Timeout:           c.Timeout,
 		MinPause:          c.MinPause,
 		MaxConcurrent:     c.MaxConcurrent,
+		BacklogInterval:   c.DuringBacklog,
+		OnlyWhileAllRun:   !c.AfterTasksFinish,
+		FinalCheckpoint:   c.On(),
 		TolerableFailures: c.Tolerable,
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
@@ -339,7 +346,7 @@ func (m *master) suspend(cause error) {
 	switch {
 	case m.coordinator.Stopping():
 		m.logger.Info("it is being stopped with a savepoint already")
-	case m.state == inFlight && m.checkpoints.Interval > 0:
+	case m.state == inFlight && m.checkpoints.On():
 		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
 		if err != nil {
 			m.logger.Error("stop without a checkpoint", "error", err)
@@ -404,6 +411,25 @@ func (m *master) finish(s Status) {
 	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
 }
 
+// endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all
+// checkpoints stay, and another run goes on from the newest.
+func (m *master) endOfTasks() Status {
+	if len(m.uncommitted) == 0 {
+		return Finished
+	}
+	var names []string
+	for _, n := range m.sinks.nodes {
+		if slices.Contains(m.uncommitted, n.ID()) {
+			names = append(names, fmt.Sprintf("%q", n.Name))
+		}
+	}
+	m.result.Text = fmt.Sprintf("all data was read, but the last output of %s is NOT committed: execution.checkpointing.checkpoints-after-tasks-finish=false "+
+		"takes no checkpoint at the end of the data. Run the same command without that setting to go on from the last checkpoint and commit it",
+		strings.Join(names, ", "))
+	m.logger.Error(m.result.Text)
+	return Suspended
+}
+
 // writeEnd remembers how the job ended, before any checkpoint is deleted. An aborted run is remembered like a crash: not at all.
 func (m *master) writeEnd(s Status, kept bool, then func()) {
 	if m.file == nil || s == Aborted {
@@ -453,7 +479,7 @@ func (m *master) endedFor(e coordinator.Ended) {
 			}
 		}
 	}
-	if m.result.Status == Suspended && m.result.Checkpoint == "" {
+	if m.result.Status == Suspended && m.result.Checkpoint == "" && m.result.Text == "" {
 		m.result.Text = "there is no checkpoint that outlives this process: the next run begins again"
 	}
 }

@@ -69,6 +69,8 @@ const (
 	Union
 	// Broadcast gives each subtask a whole copy.
 	Broadcast
+	// Merged gives all elements to every subtask, like Union, but does without those of subtasks that have finished.
+	Merged
 )
 
 // List is one operator list state of one subtask.

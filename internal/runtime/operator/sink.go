@@ -207,6 +207,15 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 	return nil
 }
 
+// Uncommitted reports, when nothing more will be committed, whether anything should have been. What cannot be prepared counts.
+func (s *SinkWriter[T]) Uncommitted() bool {
+	if s.two == nil {
+		return false
+	}
+	err := s.prepare(context.Background(), s.last+1)
+	return err != nil || len(s.pending) > 0
+}
+
 // Busy reports whether a commit is under way.
 func (s *SinkWriter[T]) Busy() bool { return s.busy }
 
