@@ -124,7 +124,7 @@ func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
 // committed outside remains. At least once it may be run again with records from before its end, and needs its state for them.
 func (t *Task) counts(op operator.Operator) bool {
 	_, outside := op.(operator.Outside)
-	return !t.ended || outside || t.Mode != barrier.ExactlyOnce
+	return !t.handedOut || outside || t.Mode != barrier.ExactlyOnce
 }
 
 func release(captures []operator.Capture) {

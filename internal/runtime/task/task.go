@@ -94,6 +94,7 @@ type Task struct {
 	open       int  // channels that have not ended
 	withData   int  // channels that have not delivered their end of data
 	ended      bool // the operators have seen the end of data
+	handedOut  bool // they have finished: what they held back is sent
 	final      job.CheckpointID
 	complete   job.CheckpointID // the latest that the task knows to be complete
 	confirming []job.CheckpointID
@@ -412,6 +413,7 @@ func (t *Task) endOfData() error {
 			return fmt.Errorf("finish: %w", err)
 		}
 	}
+	t.handedOut = true
 	t.reachEnd()
 	return nil
 }
