@@ -38,8 +38,8 @@ type committer struct {
 	journal journalFile
 	// inherited are the hidden files that the last Recover has left, by their names: whose they are now is not known from these.
 	inherited map[string]bool
-	// copies are the hidden files that RecoverSubtask has made, by subtask.
-	copies map[int][]string
+	// owned are the hidden files that subtasks have gone on with since, by subtask.
+	owned map[int][]string
 }
 
 // readJournal finds out whose the folder is.

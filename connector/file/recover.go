@@ -67,7 +67,7 @@ func (c *committer) Recover(ctx context.Context, r sink.Recovery) (sink.Recovere
 // inherit notes which hidden files there are when all writers begin anew.
 func (c *committer) inherit() error {
 	l, err := c.list()
-	c.inherited, c.copies = map[string]bool{}, map[int][]string{}
+	c.inherited, c.owned = map[string]bool{}, map[int][]string{}
 	for _, n := range l.hidden {
 		c.inherited[n.hidden()] = true
 	}
@@ -75,8 +75,8 @@ func (c *committer) inherit() error {
 }
 
 // RecoverSubtask puts right what one subtask has left: it commits what the checkpoint knows as pending, gives the file in progress to the
-// writer again, and removes the hidden files that the subtask has made since the last Recover and that nobody refers to. The few others that it
-// may have left, those that it had gone on with, the next Recover removes.
+// writer again, and removes the hidden files that the subtask has left and that nobody refers to. A file of which it is not known whose it is stays
+// until the next Recover.
 func (c *committer) RecoverSubtask(ctx context.Context, subtask int, r sink.Recovery) (sink.Recovered, error) {
 	done, err := c.recoverSubtask(subtask, r)
 	return done, c.wrap(err)
@@ -103,21 +103,22 @@ func (c *committer) recoverSubtask(subtask int, r sink.Recovery) (done sink.Reco
 	if err := c.sweep(p, done.Writers, func(n partName) bool { return c.madeBy(subtask, n) }); err != nil {
 		return done, err
 	}
-	c.copies[subtask] = slices.DeleteFunc(c.copies[subtask], func(name string) bool { return !p.keep[name] })
-	for i, state := range done.Writers {
-		if name, ok := stateFile(state); ok && p.writers[i].copy {
-			c.copies[subtask] = append(c.copies[subtask], name)
+	c.owned[subtask] = nil
+	for _, state := range slices.Concat(r.Writers, done.Writers) {
+		if name, ok := stateFile(state); ok {
+			c.owned[subtask] = append(c.owned[subtask], name)
 		}
 	}
 	return done, nil
 }
 
-// madeBy reports whether a hidden file was made by or for a subtask since the last Recover.
+// madeBy reports whether a hidden file is known to be of a subtask: it goes on with it, or has made it since the last Recover.
 func (c *committer) madeBy(subtask int, n partName) bool {
-	if strings.HasPrefix(n.run, "r") {
-		return slices.Contains(c.copies[subtask], n.hidden())
+	if slices.Contains(c.owned[subtask], n.hidden()) {
+		return true
 	}
-	return n.epoch == c.env.Line.Epoch && n.subtask == subtask && !c.inherited[n.hidden()]
+	made := n.epoch == c.env.Line.Epoch && n.subtask == subtask && strings.HasPrefix(n.run, "a")
+	return made && !c.inherited[n.hidden()]
 }
 
 // stateFile returns the hidden name of the file that a writer's state goes on with.

@@ -220,7 +220,7 @@ func (m *master) restartAll(r *failover.Restore, meta *snapshot.Metadata) error 
 // restartSome starts some tasks while the others go on. If their sources do not know any more what they have handed out since the checkpoint,
 // all have to restart.
 func (m *master) restartSome(r *failover.Restore, from restored) error {
-	known, err := m.resetSources(r.Tasks, from.id)
+	known, err := m.resetSources(r.Tasks, from)
 	switch {
 	case err != nil:
 		m.fail(err, false) // the enumerator is in an unknown state, which only a new one mends
@@ -256,20 +256,23 @@ func setOf(tasks []job.Subtask) map[job.Subtask]bool {
 	return set
 }
 
-// resetSources gives the enumerators back what they have handed to tasks since a checkpoint. It returns false if that is not known.
-func (m *master) resetSources(tasks []job.Subtask, to job.CheckpointID) (known bool, err error) {
+// resetSources gives the enumerators back what they have handed to tasks since a checkpoint. It returns false if that is not known. Of a source
+// that had finished there is nothing to give back.
+func (m *master) resetSources(tasks []job.Subtask, from restored) (known bool, err error) {
+	reset := map[job.OperatorID]bool{}
 	for _, s := range tasks {
 		e := m.sources[job.OperatorID(s.Vertex)] // a source is the head of its vertex
-		if e == nil {
+		if e == nil || from.finished[s.Vertex] {
 			continue
 		}
-		if known, err := e.reset(s.Index, to); err != nil || !known {
+		if known, err := e.reset(s.Index, from.id); err != nil || !known {
 			return known, inSource(e, err)
 		}
+		reset[e.node.ID()] = true
 	}
-	for _, s := range tasks {
-		if e := m.sources[job.OperatorID(s.Vertex)]; e != nil {
-			m.changed(e.node.ID()) // others may wait for what has come back
+	for _, v := range m.Plan.Vertices {
+		if id := job.OperatorID(v.ID()); reset[id] {
+			m.changed(id) // others may wait for what has come back
 		}
 	}
 	return true, nil

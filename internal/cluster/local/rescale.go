@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/assign"
@@ -162,6 +163,7 @@ func (m *master) restartByPlan() {
 	m.state = restarting
 	m.coordinator.Failover(m.Now())
 	m.progress.entered(Restarting)
+	m.progress.became(view.JobRestarting, m.Now())
 	m.supervisor.Restart()
 }
 

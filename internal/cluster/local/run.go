@@ -103,7 +103,7 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	e := &Execution{progress: progress, id: b.job, options: o, done: make(chan struct{})}
 	if b.finished {
 		s.release()
-		progress.became(view.JobFinished, o.Now())
+		progress.finishedBefore(o.Now())
 		e.result = Result{Status: AlreadyFinished, Job: b.job, Text: b.text}
 		close(e.done)
 		return e, nil

@@ -59,6 +59,18 @@ func (p *progress) cancelling(now time.Time) {
 	}
 }
 
+// finishedBefore notes that an earlier run has done it all.
+func (p *progress) finishedBefore(now time.Time) {
+	p.became(view.JobFinished, now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.board.shape {
+		for i := range v.Parallelism {
+			p.board.tasks[job.Subtask{Vertex: v.ID, Index: i}] = &view.Subtask{State: view.TaskFinished}
+		}
+	}
+}
+
 // endState returns how a run has ended in the words of the view. An aborted job is resumable like a suspended one.
 func endState(s Status) view.JobState {
 	switch s {
@@ -88,13 +100,32 @@ func (e *Execution) Job() view.Job {
 
 // Checkpoints returns the statistics of the job's checkpoints, without what single subtasks have done.
 func (e *Execution) Checkpoints(ctx context.Context) (coordinator.Stats, error) {
-	return ask(ctx, e, func(m *master) coordinator.Stats { return m.coordinator.Stats() })
+	return ask(ctx, e, func(m *master) coordinator.Stats {
+		s := m.coordinator.Stats()
+		for i := range s.History {
+			m.hideLost(&s.History[i])
+		}
+		for _, latest := range []*coordinator.CheckpointStats{s.LatestCompleted, s.LatestSavepoint} {
+			if latest != nil {
+				m.hideLost(latest)
+			}
+		}
+		return s
+	})
+}
+
+// hideLost leaves away where a checkpoint lies if nobody could find it there: in the memory of this process.
+func (m *master) hideLost(cs *coordinator.CheckpointStats) {
+	if !cs.IsSavepoint() && !m.storage.Survives() {
+		cs.Pointer = ""
+	}
 }
 
 // Checkpoint returns all that is known of one checkpoint, nil if it is not remembered.
 func (e *Execution) Checkpoint(ctx context.Context, id job.CheckpointID) (*coordinator.CheckpointStats, error) {
 	return ask(ctx, e, func(m *master) *coordinator.CheckpointStats {
 		if cs, ok := m.coordinator.Checkpoint(id); ok {
+			m.hideLost(&cs)
 			return &cs
 		}
 		return nil
