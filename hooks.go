@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/backend/heap"
-	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 )
 
@@ -142,14 +141,10 @@ func (h *hooked[K, Out]) restoreLists(ctx context.Context, except string) error 
 	return h.lists.Restore(all)
 }
 
-// captureLists captures the state of the subtask. After Finish a list that is dealt out is left away: all that it held has been emitted, and
-// whoever got it after a restore would emit it again.
+// captureLists captures the state of the subtask.
 func (h *hooked[K, Out]) captureLists() (*operator.ListCapture, error) {
 	c := &operator.ListCapture{}
 	for _, l := range h.lists.Capture() {
-		if h.finished && l.Mode == snapshot.Split {
-			continue
-		}
 		elements, err := operator.CutElements(l.Bytes, l.Offsets)
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", l.Name, err)
