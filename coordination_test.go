@@ -19,7 +19,7 @@ func TestConcurrentCheckpoints(t *testing.T) {
 	stories(t, 120, func(t *testing.T, seed uint64) {
 		s := newStory(t, seed, checkpoint.MaxConcurrent(3))
 		underWay := 0
-		s.meddle = func(e *weir.Execution) {
+		s.disturb = func(e *weir.Execution, _ int) {
 			if s.rng.IntN(80) > 0 {
 				return
 			}
@@ -49,7 +49,7 @@ func TestCheckpointsByHand(t *testing.T) {
 	stories(t, 120, func(t *testing.T, seed uint64) {
 		s := newStory(t, seed, checkpoint.MaxConcurrent(2))
 		s.byHand = true
-		s.meddle = func(e *weir.Execution) {
+		s.disturb = func(e *weir.Execution, _ int) {
 			if s.rng.IntN(150) > 0 {
 				return
 			}

@@ -184,15 +184,14 @@ func (s *simulation) run(between func(turn int)) {
 // at another parallelism.
 type story struct {
 	*world
-	rng     *rand.Rand
-	now     time.Time
-	trace   hash.Hash64
-	faulty  *fs.Faulty
-	trouble int // what may still go wrong
-	// meddle is called before each turn; nil for nothing.
-	meddle   func(e *weir.Execution)
-	between  func() // called before each turn, unless it is nil
-	attempts int    // of the last process
+	rng      *rand.Rand
+	now      time.Time
+	trace    hash.Hash64
+	faulty   *fs.Faulty
+	trouble  int                               // what may still go wrong
+	between  func()                            // called before each turn, unless it is nil
+	disturb  func(e *weir.Execution, turn int) // the same
+	attempts int                               // of the last process
 	log      []string
 }
 
@@ -250,8 +249,8 @@ func (s *story) play() {
 		}
 		stopped := false
 		sim.run(func(turn int) {
-			if s.meddle != nil {
-				s.meddle(e)
+			if s.disturb != nil {
+				s.disturb(e, turn)
 			}
 			if s.between != nil {
 				s.between()

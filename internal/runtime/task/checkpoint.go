@@ -134,10 +134,25 @@ func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
 			release(captures)
 			return nil, err
 		}
+		if c != nil && !t.counts(t.Operators[i]) {
+			c.Release()
+			c = nil
+		}
 		captures[i] = c
 	}
 	return captures, nil
 }
+
+// counts reports whether the state of an operator belongs in a checkpoint. After the end of the data an operator has emitted all that it held
+// back; if its subtask is run again, because others of the step have not come to their end, it must not do so once more. Only what is to be
+// committed outside remains. At least once it may be run again with records from before its end, and needs its state for them.
+func (t *Task) counts(op operator.Operator) bool {
+	_, outside := op.(operator.Outside)
+	return !t.atEnd() || outside || t.Mode != barrier.ExactlyOnce
+}
+
+// atEnd reports whether the operators have seen the end of the data. Suspended ones have not: they go on one day.
+func (t *Task) atEnd() bool { return t.ended && t.end != element.Suspend }
 
 func release(captures []operator.Capture) {
 	for _, c := range captures {
@@ -151,7 +166,7 @@ func release(captures []operator.Capture) {
 func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	finished := t.ended && t.end != element.Suspend // suspended operators go on one day
+	finished := t.atEnd()
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
