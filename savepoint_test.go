@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
+	publicstorage "github.com/weirstream/weir/storage"
 )
 
 const savepoints = "/savepoints"
@@ -655,5 +657,99 @@ func TestSuspendWhileStopping(t *testing.T) {
 	w.take(e.StopWithSavepoint(context.Background(), savepoints))
 	w.end(e, weir.Finished)
 	w.sink, w.options = w.out, nil
+	w.finish(1)
+}
+
+// heldFS holds up whoever makes a file in a directory of checkpoints, once it is told to.
+type heldFS struct {
+	publicstorage.FS
+	on      atomic.Bool
+	waiting chan struct{} // closed when the first waits
+	release chan struct{}
+	first   sync.Once
+}
+
+func (h *heldFS) Create(ctx context.Context, path string) (publicstorage.Writer, error) {
+	if h.on.Load() && strings.Contains(path, "/chk-") {
+		h.first.Do(func() { close(h.waiting) })
+		<-h.release
+	}
+	return h.FS.Create(ctx, path)
+}
+
+// TestSavepointBesideCheckpoint shows a savepoint that is asked for while the state of a checkpoint is still being written: both complete, and
+// what the savepoint holds is whole.
+func TestSavepointBesideCheckpoint(t *testing.T) {
+	w := newWorld(t, 3, 60)
+	held := &heldFS{FS: w.fs, waiting: make(chan struct{}), release: make(chan struct{})}
+	w.fs = held
+	w.set["execution.checkpointing.data-inline-threshold"] = "0"
+	w.options = []checkpoint.Option{checkpoint.Every(time.Hour)}
+	for i := range w.in.splits {
+		w.in.hold(i, 50)
+	}
+	e := w.start(context.Background(), 2)
+	w.read(e, 50)
+	held.on.Store(true)
+	first := make(chan error, 1)
+	go func() {
+		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+		first <- err
+	}()
+	<-held.waiting
+	for i := range w.in.splits {
+		w.in.hold(i, 60)
+	}
+	var at string
+	second := make(chan error, 1)
+	go func() {
+		var err error
+		at, err = e.StopWithSavepoint(context.Background(), savepoints)
+		second <- err
+	}()
+	time.Sleep(10 * time.Millisecond) // so that it is on its way, most of the time
+	close(held.release)
+	<-first // it has completed, or was given up for the stop
+	if err := <-second; err != nil {
+		t.Fatal(err)
+	}
+	w.end(e, weir.Finished)
+	meta, err := storage.Load(context.Background(), w.fs, at)
+	if err := errors.Join(err, storage.Verify(context.Background(), w.fs, meta)); err != nil {
+		t.Fatal(err)
+	}
+	held.on.Store(false)
+	w.options = nil
+	w.finish(1)
+}
+
+// TestSavepointsAtOnce shows several savepoints and checkpoints that are asked for at once: all come about.
+func TestSavepointsAtOnce(t *testing.T) {
+	w := newWorld(t, 3, 60)
+	w.set["execution.checkpointing.data-inline-threshold"] = "0"
+	e := w.running(2, 50)
+	outcomes := make(chan error)
+	const n = 6
+	for i := range n {
+		go func() {
+			if i%3 == 2 {
+				_, err := e.Checkpoint(context.Background(), weir.FullCheckpoint)
+				outcomes <- err
+				return
+			}
+			_, err := e.Savepoint(context.Background(), savepoints)
+			outcomes <- err
+		}()
+	}
+	for range n {
+		if err := <-outcomes; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := len(w.left()); got != 4 {
+		t.Errorf("%d savepoints", got)
+	}
+	w.take(e.StopWithSavepoint(context.Background(), savepoints))
+	w.end(e, weir.Finished)
 	w.finish(1)
 }

@@ -263,8 +263,8 @@ func (m *master) failed(a coordinator.Failed) {
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
 	}
-	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, s.Cause))
 	m.notTaken(a.Request, s.Kind, s.ID, s.Reason, s.Cause)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, s.Cause))
 }
 
 func (m *master) refused(a coordinator.Refused) {
@@ -276,8 +276,8 @@ func (m *master) refused(a coordinator.Refused) {
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", a.Reason, a.Cause))
 	}
-	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
 	m.notTaken(a.Request, a.Kind, 0, a.Reason, a.Cause)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
 }
 
 // loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart from; nil if there is none. The

@@ -143,10 +143,10 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
 		warned:      map[job.OperatorID]bool{},
+		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
-		asked:       map[coordinator.RequestID]*asked{},
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
@@ -216,7 +216,6 @@ func coordinatorJob(p *graph.Plan, header snapshot.Metadata) coordinator.Job {
 
 // run handles what happens until the job has ended.
 func (m *master) run(ctx context.Context) (Result, error) {
-	defer m.clerk.close()
 	stop := ctx.Done()
 	for !m.ended {
 		select {
@@ -228,6 +227,7 @@ func (m *master) run(ctx context.Context) (Result, error) {
 			m.perform()
 		}
 	}
+	m.clerk.close() // before what it works with: it may still be letting sinks recover
 	return m.close()
 }
 
@@ -471,6 +471,10 @@ func (m *master) latest() (id job.CheckpointID) {
 // endedFor handles the coordinator's last word.
 func (m *master) endedFor(e coordinator.Ended) {
 	m.ended = true
+	if savepoint, stopped := m.coordinator.StoppedWith(); stopped { // then the job goes on from no checkpoint
+		m.result.Text = m.stopText(savepoint)
+		return
+	}
 	if m.storage.Survives() {
 		for _, r := range e.Kept {
 			if !r.Damaged {

@@ -45,12 +45,12 @@ func (m *master) fail(err error, permanent bool) { m.broken(nil, err, permanent)
 
 // broken handles the failure of a task that has ended because of it, or of something else if t is nil: some tasks restart, or the job ends.
 func (m *master) broken(t *running, err error, permanent bool) {
+	permanent = permanent || source.IsPermanent(err)
 	if savepoint, ok := m.coordinator.StoppedWith(); ok {
 		m.remember(0, t, err, true)
 		m.failStopped(savepoint, err)
 		return
 	}
-	permanent = permanent || source.IsPermanent(err)
 	switch {
 	case m.state == over || m.state == cancelling:
 		return // a failure of tasks that are being stopped for good says nothing new
@@ -116,7 +116,6 @@ func (m *master) supervise() bool {
 		case failover.Stop:
 			for _, s := range a.Tasks {
 				m.tasks[s].stop()
-				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
 			m.after(a.Delay, func() { m.supervisor.Due(a.Restart) })
@@ -160,10 +159,11 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 
 // recoveryWork is what has to be done before tasks can be started again, and what must be known for it.
 type recoveryWork struct {
-	restore   *failover.Restore
-	from      coordinator.Restore
-	plan      *graph.Plan
-	doubtful  []job.CheckpointID
+	restore  *failover.Restore
+	from     coordinator.Restore
+	plan     *graph.Plan
+	doubtful []job.CheckpointID
+	// unsettled are savepoints that record is to be put right for: see settle.
 	unsettled []istorage.Location
 	record    line.Record
 	sinks     recovery
@@ -171,7 +171,7 @@ type recoveryWork struct {
 
 // recoveryDone is what came of it.
 type recoveryDone struct {
-	read     bool               // the checkpoint was read, and what was doubtful is gone
+	read     bool               // the checkpoint was read, and the doubtful ones are gone
 	meta     *snapshot.Metadata // nil if there is no checkpoint
 	restored restored           // for a restart that is not global
 	moved    []string

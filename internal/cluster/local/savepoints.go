@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -138,7 +139,8 @@ type asked struct {
 }
 
 func (m *master) ask(r Request, answer func(SnapshotInfo, error)) {
-	if m.state == over || m.result.Status != "" || m.stopping.on {
+	ends := r.Cancel || r.Kind == StopWithSavepoint
+	if m.state == over || m.result.Status != "" || m.stopping.on || ends && m.rescaling != nil {
 		answer(SnapshotInfo{}, ErrNotRunning)
 		return
 	}
@@ -235,6 +237,19 @@ func (m *master) answerAll() {
 	clear(m.asked)
 }
 
+// stopText says what follows a stop with a savepoint; what follows one that failed says its error.
+func (m *master) stopText(savepoint string) string {
+	switch {
+	case m.result.Status != Finished:
+		return ""
+	case m.file == nil:
+		return "stopped with savepoint " + savepoint + "; without a checkpoint directory nobody remembers that: start from it with -s"
+	case m.record.Stop.Drained:
+		return "drained, with savepoint " + savepoint + "; the job has finished"
+	}
+	return "stopped with savepoint " + savepoint + "; the same command goes on from it"
+}
+
 // failStopped ends a job for good that cannot be brought to its end although the savepoint to stop with is complete.
 func (m *master) failStopped(savepoint string, cause error) {
 	if stop := (*StopError)(nil); m.state == over || m.result.Status != "" || errors.As(m.cause, &stop) {
@@ -242,6 +257,7 @@ func (m *master) failStopped(savepoint string, cause error) {
 	}
 	m.cause = &StopError{Savepoint: savepoint, Status: Failed, Err: cause}
 	m.logger.Error("the job has failed", "error", m.cause)
+	m.progress.became(view.JobFailing, m.Now())
 	m.coordinatorStopped()
 	m.stopAll(func() { m.finish(Failed) })
 }

@@ -194,7 +194,7 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 	if s.two == nil || s.env.Checkpointed() {
 		return nil
 	}
-	last := s.last + 1 // no checkpoint will have this id
+	last := max(s.last, s.env.RestoredFrom) + 1 // no checkpoint will have this id
 	if err := s.prepare(ctx, last); err != nil {
 		return err
 	}

@@ -67,16 +67,23 @@ func (t *Task) act() error {
 			t.Gate.Block(a.Channel)
 		case barrier.Unblock:
 			t.Gate.Unblock(a.Channel)
-		case barrier.Snapshot:
-			if err := t.begin(a.Barrier, a.Alignment); err != nil {
+		default:
+			if err := t.decide(a); err != nil {
 				return err
 			}
-		case barrier.Aborted:
-			t.ledger.Handled(a.Barrier.ID)
-			t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
-			t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
 		}
 	}
+	return nil
+}
+
+// decide performs a decision about a checkpoint: to take its snapshot, or to give it up.
+func (t *Task) decide(a barrier.Action) error {
+	if a.Kind == barrier.Snapshot {
+		return t.begin(a.Barrier, a.Alignment)
+	}
+	t.ledger.Handled(a.Barrier.ID)
+	t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
+	t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
 	return nil
 }
 
@@ -148,11 +155,8 @@ func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
 // committed outside remains. At least once it may be run again with records from before its end, and needs its state for them.
 func (t *Task) counts(op operator.Operator) bool {
 	_, outside := op.(operator.Outside)
-	return !t.atEnd() || outside || t.Mode != barrier.ExactlyOnce
+	return !t.operatorsFinished() || outside || t.Mode != barrier.ExactlyOnce
 }
-
-// atEnd reports whether the operators have seen the end of the data. Suspended ones have not: they go on one day.
-func (t *Task) atEnd() bool { return t.ended && t.end != element.Suspend }
 
 func release(captures []operator.Capture) {
 	for _, c := range captures {
@@ -166,7 +170,7 @@ func release(captures []operator.Capture) {
 func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	finished := t.atEnd()
+	finished := t.operatorsFinished()
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)

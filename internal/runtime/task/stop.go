@@ -48,6 +48,9 @@ func (s *stopping) stopAborted(id job.CheckpointID) error {
 // checkpoint, if there is one, or the savepoint that the job stops with.
 func (t *Task) SnapshotFollows() bool { return t.checkpointed() || t.end != element.GoOn }
 
+// operatorsFinished reports whether the operators have come to the end of the data. Suspended ones have not: they go on one day.
+func (t *Task) operatorsFinished() bool { return t.ended && t.end != element.Suspend }
+
 // later returns how the data of a task ends whose inputs have ended in these ways: it is suspended if any of them is, for then there is more
 // to come after the savepoint.
 func later(a, b element.Stop) element.Stop {
