@@ -74,6 +74,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
+	m.uncommitted = nil
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
