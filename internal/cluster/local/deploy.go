@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -80,6 +81,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 // deployTasks makes the next attempts of subtasks and starts them.
 func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	m.deployed = true
+	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
 	m.progress.deployed(m.Plan)
 	m.progress.became(view.JobRunning, m.Now())
 	tasks, err := program.Deploy(m.deployment(r, which))

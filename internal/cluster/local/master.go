@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -71,8 +72,8 @@ type master struct {
 
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
-	// uncommitted are sinks that have finished in this attempt with output that is not committed.
-	uncommitted []job.OperatorID
+	// uncommitted are sinks that have finished with output that is not committed, by subtask.
+	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
 	deployed bool  // there were tasks once
@@ -145,6 +146,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
+		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
@@ -417,9 +419,10 @@ func (m *master) endOfTasks() Status {
 	if len(m.uncommitted) == 0 {
 		return Finished
 	}
+	sinks := slices.Concat(slices.Collect(maps.Values(m.uncommitted))...)
 	var names []string
 	for _, n := range m.sinks.nodes {
-		if slices.Contains(m.uncommitted, n.ID()) {
+		if slices.Contains(sinks, n.ID()) {
 			names = append(names, fmt.Sprintf("%q", n.Name))
 		}
 	}
