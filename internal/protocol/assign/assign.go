@@ -3,7 +3,8 @@
 //
 //   - Each key group and each element of a split list goes to exactly one subtask; a union list goes to all, a broadcast state to each
 //     as one copy.
-//   - State that no operator takes is an error, never dropped in silence.
+//   - State that no operator takes is an error, never dropped in silence. What a sink has prepared and not committed is output that would be
+//     lost: it is dropped only for the step whose name is said.
 //   - It is pure: no file is opened, streams are only cut by their offsets. The snapshot is not changed; the result shares its slices.
 package assign
 
@@ -50,8 +51,11 @@ type Operator struct {
 
 // Options say how a snapshot is restored.
 type Options struct {
-	// AllowNonRestored drops state that no operator takes, instead of refusing.
+	// AllowNonRestored drops state that no operator takes, instead of refusing. It does not drop what sinks have prepared.
 	AllowNonRestored bool
+	// DropUncommitted names operators, by name or id, whose state may be dropped if no operator takes it, together with what it holds of
+	// a sink's prepared output. Names that the snapshot does not have mean nothing.
+	DropUncommitted []string
 	// Failover marks a restart within one run: the graph has been compared when the run began, and what it left behind then stays so.
 	Failover bool
 }
@@ -59,7 +63,7 @@ type Options struct {
 // Assignment says what each subtask begins with.
 type Assignment struct {
 	Vertices []RestoredVertex // one for each of the job, in its order
-	Dropped  []string         // operators of the snapshot whose state was left behind, as Options permit
+	Dropped  []Unmatched      // state of the snapshot that is left behind, as Options permit
 }
 
 // RestoredVertex is what one vertex begins with.
@@ -86,18 +90,21 @@ func Assign(meta *snapshot.Metadata, j Job, o Options) (*Assignment, error) {
 	if err := checkKeys(meta); err != nil {
 		return nil, err
 	}
-	matched, dropped, err := match(meta, j, o)
+	m, err := Match(meta, j)
 	if err != nil {
 		return nil, err
 	}
+	if err := m.refuse(meta.Checkpoint, o); err != nil {
+		return nil, err
+	}
 	if !o.Failover {
-		if err := checkFinished(j, matched); err != nil {
+		if err := checkFinished(j, m.Of); err != nil {
 			return nil, err
 		}
 	}
-	a := &Assignment{Dropped: dropped}
+	a := &Assignment{Dropped: m.Left}
 	for _, v := range j.Vertices {
-		restored, err := restoreVertex(v, matched)
+		restored, err := restoreVertex(v, m.Of)
 		if err != nil {
 			return nil, fmt.Errorf("restore %q from checkpoint %d: %w", v.Name, meta.Checkpoint, err)
 		}
