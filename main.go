@@ -55,6 +55,12 @@ var commonFlags = []commonFlag{
 		set: func(c *command, v string) { c.operator.Set("parallelism.default", v, "-p") }},
 	{name: "s", value: "path", usage: "start from this checkpoint: its directory or its _metadata",
 		set: func(c *command, v string) { c.operator.Set("execution.state-recovery.path", v, "-s") }},
+	{name: "claim-mode", value: "mode", usage: "who owns the checkpoint of -s: NO_CLAIM, you do; CLAIM, the job does and deletes it in time",
+		set: setClaimMode("--claim-mode")},
+	{name: "allow-non-restored-state", usage: "leave behind state of steps that the job no longer has; also -n",
+		turn: setAllowNonRestored("--allow-non-restored-state")},
+	{name: "drop-uncommitted", value: "step", usage: "give up the output that this sink, which the job no longer has, had prepared; may be repeated",
+		set: func(c *command, v string) { c.flags.DropUncommitted = append(c.flags.DropUncommitted, v) }},
 	{name: "D", value: "key=value", usage: "set an option, also -Dkey=value; docs/reference/config.md lists them",
 		set: func(c *command, v string) { c.operator.Define(v) }},
 	{name: "config", value: "file", usage: "read options from this file: config.yaml or flink-conf.yaml",
@@ -68,7 +74,23 @@ var commonFlags = []commonFlag{
 	{name: "accept-duplicates", usage: "leave what was committed after the restored checkpoint, although it comes again",
 		turn: func(c *command, on bool) { c.flags.AcceptDuplicates = on }},
 	{name: "help", usage: "show this", turn: func(c *command, on bool) { c.help = on }},
+	// As Flink writes them.
+	{name: "n", turn: setAllowNonRestored("-n")},
+	{name: "allowNonRestoredState", turn: setAllowNonRestored("--allowNonRestoredState")},
+	{name: "claimMode", value: "mode", set: setClaimMode("--claimMode")},
+	{name: "restoreMode", value: "mode", set: setClaimMode("--restoreMode")},
+	{name: "restore-mode", value: "mode", set: setClaimMode("--restore-mode")},
 	{name: "h", turn: func(c *command, on bool) { c.help = on }},
+}
+
+func setClaimMode(flag string) func(c *command, v string) {
+	return func(c *command, v string) { c.operator.Set("execution.state-recovery.claim-mode", v, flag) }
+}
+
+func setAllowNonRestored(flag string) func(c *command, on bool) {
+	return func(c *command, on bool) {
+		c.operator.Set("execution.state-recovery.ignore-unclaimed-state", strconv.FormatBool(on), flag)
+	}
 }
 
 // parse reads a command line. Which of the flags that are not common belong to the program is known once the job is built.

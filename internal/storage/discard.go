@@ -26,7 +26,7 @@ func Discard(ctx context.Context, fs storage.FS, pointer string) error {
 	}
 	var failures []error
 	if meta != nil {
-		failures = append(failures, fs.Remove(ctx, ownFiles(dir, streamsOf(meta))...))
+		failures = append(failures, fs.Remove(ctx, append(ownFiles(dir, streamsOf(meta)), join(dir, ClaimedName))...))
 	}
 	failures = append(failures, removeIfEmpty(ctx, fs, dir))
 	if err := firstOf(failures); err != nil {

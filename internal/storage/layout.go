@@ -17,6 +17,10 @@ import (
 // MetadataName is the name of the file that makes a directory a checkpoint.
 const MetadataName = "_metadata"
 
+// ClaimedName is the name of the file in a snapshot's directory that says which job line has claimed it. It is written and read by those who
+// know what a line is; here it is deleted with the snapshot.
+const ClaimedName = "_claimed"
+
 const (
 	sharedDir    = "shared"
 	taskOwnedDir = "taskowned"

@@ -192,9 +192,12 @@ func (m *master) discard(a coordinator.Discard) {
 	m.delete(func() {
 		ctx := context.Background()
 		var err error
-		if a.Pointer == "" {
+		switch a.Pointer {
+		case "":
 			err = m.storage.RemoveUnfinished(ctx, a.ID)
-		} else {
+		case m.claimed:
+			err = istorage.Discard(ctx, m.FS, a.Pointer) // wherever it lies
+		default:
 			err = m.storage.Discard(ctx, a.ID)
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
@@ -327,7 +330,7 @@ func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, 
 }
 
 func (m *master) loadRetained(ctx context.Context, from coordinator.Retained) (*snapshot.Metadata, error) {
-	if from.Foreign {
+	if from.Foreign || from.Pointer == m.claimed {
 		return istorage.Load(ctx, m.FS, from.Pointer)
 	}
 	return m.storage.LoadCheckpoint(ctx, from.ID)

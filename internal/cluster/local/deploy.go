@@ -49,7 +49,7 @@ func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.St
 
 // startAttempt deals the state out and starts the tasks.
 func (m *master) startAttempt(meta *snapshot.Metadata) error {
-	restored, err := dealOut(meta, m.Plan, m.attempt > 0)
+	restored, err := dealOut(meta, m.Plan, assign.Options{Failover: true}) // what the first attempt may leave behind was settled before it
 	if err != nil {
 		return source.Permanent(err)
 	}
@@ -68,11 +68,11 @@ func (m *master) startAttempt(meta *snapshot.Metadata) error {
 }
 
 // dealOut says what each operator begins with. The plan gets the max parallelism of the state.
-func dealOut(meta *snapshot.Metadata, p *graph.Plan, failover bool) (restored, error) {
+func dealOut(meta *snapshot.Metadata, p *graph.Plan, o assign.Options) (restored, error) {
 	if meta == nil {
 		return newRestored(nil, nil), nil
 	}
-	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: failover})
+	a, err := assign.Assign(meta, assignJob(p), o)
 	if err != nil {
 		return restored{}, err
 	}
@@ -94,6 +94,7 @@ type restored struct {
 	id        job.CheckpointID
 	operators map[job.OperatorID]assign.RestoredOperator
 	finished  map[job.VertexID]bool
+	dropped   []assign.Unmatched
 }
 
 func newRestored(meta *snapshot.Metadata, a *assign.Assignment) restored {
@@ -101,7 +102,7 @@ func newRestored(meta *snapshot.Metadata, a *assign.Assignment) restored {
 	if meta == nil {
 		return r
 	}
-	r.id = meta.Checkpoint
+	r.id, r.dropped = meta.Checkpoint, a.Dropped
 	for _, v := range a.Vertices {
 		r.finished[v.ID] = v.Finished
 		for _, op := range v.Operators {

@@ -12,6 +12,7 @@ import (
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/assign"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -47,6 +48,8 @@ type beginning struct {
 	restore  *snapshot.Metadata // nil for a new start
 	path     string             // of restore
 	noClaim  bool
+	claim    bool   // restore is to be marked as claimed
+	claimed  string // path of the snapshot that the present job id was started from and owns, empty if there is none
 	retained []line.Snapshot
 	recovery recovery
 }
@@ -96,6 +99,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		record:   verdict.Record,
 		ids:      verdict.IDs,
 		noClaim:  verdict.NoClaim,
+		claim:    verdict.Claim,
 		retained: verdict.Retained,
 		recovery: recovery{verdict.Fresh, verdict.Withdraw},
 	}
@@ -103,6 +107,9 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		return b, nil
 	}
 	b.job = b.record.Job().ID
+	if present := b.record.Job(); present.Claimed {
+		b.claimed = present.From.Path
+	}
 	b.line = sink.Line{ID: b.record.Line, Name: b.record.Name, Epoch: b.record.Epoch}
 	if verdict.Do == line.Resume {
 		b.path = verdict.Restore.Path
@@ -129,7 +136,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 // prepare finds out whether the job can begin, and changes nothing: the state fits its steps, the sinks will be able to recover, the sources
 // find what they read.
 func (s *start) prepare(ctx context.Context, b *beginning) error {
-	restored, err := dealOut(b.restore, s.Plan, false)
+	restored, err := s.dealOut(b.restore)
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
@@ -194,6 +201,11 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	}
+	if b.claim {
+		if err := linefile.Claim(ctx, s.FS, b.path, b.record, s.checkpoints.Dir); err != nil {
+			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
+		}
+	}
 	return nil
 }
 
@@ -233,7 +245,26 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if s.situation.Found, err = retry(ctx, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
+	s.findClaimed(ctx)
 	return s.nameFrom(ctx)
+}
+
+// findClaimed adds the snapshot that the job was started from and owns to what was found, unless it is gone. If it cannot be read it is there
+// as far as anybody knows.
+func (s *start) findClaimed(ctx context.Context) {
+	if s.situation.Record == nil || !s.situation.Record.Job().Claimed {
+		return
+	}
+	from := *s.situation.Record.Job().From
+	if _, err := s.load(ctx, from.Path); err != nil && storage.Classify(err) == storage.Absent {
+		return
+	}
+	for _, f := range s.situation.Found {
+		if f.Path == from.Path {
+			return // it lies among the line's own
+		}
+	}
+	s.situation.Found = append(s.situation.Found, line.Found{Snapshot: from})
 }
 
 // lineWithoutDir names the line of a job that has no checkpoint directory to remember it in. It is the same in every run, so that sinks
@@ -274,7 +305,37 @@ func (s *start) nameFrom(ctx context.Context) error {
 	}
 	from := named(dir, m)
 	s.situation.Flags.From = &from
+	return s.nameClaim(ctx, from)
+}
+
+// nameClaim finds out what stands against claiming the snapshot named with -s, if that is what the user wants.
+func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
+	if s.Config.Recovery().ClaimMode != config.Claim {
+		return nil
+	}
+	if s.checkpoints.Dir == "" {
+		return refuse(exitcode.Usage, "-s %s cannot be claimed without a checkpoint directory: nothing would remember that it is this job's. "+
+			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
+	}
+	s.situation.Flags.Claim = true
+	owner, err := retry(ctx, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from) })
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	s.situation.FromOwner = owner
 	return nil
+}
+
+// dealOut says what each operator of a first attempt begins with.
+func (s *start) dealOut(meta *snapshot.Metadata) (restored, error) {
+	r, err := dealOut(meta, s.Plan, assign.Options{
+		AllowNonRestored: s.Config.Recovery().IgnoreUnclaimedState,
+		DropUncommitted:  s.Flags.DropUncommitted,
+	})
+	for _, d := range r.dropped {
+		s.Logger.Warn("state is left behind: no step of this job takes it", "step", d.Name, "id", d.ID, "uncommitted", d.Uncommitted)
+	}
+	return r, err
 }
 
 // decide asks what to do until it is clear.

@@ -300,7 +300,7 @@ func (f *finder) sizeOf(dir string) (bytes int64, ours bool, err error) {
 				return 0, false, err
 			}
 			bytes += n
-		case e.Type().IsRegular() && (streamName.MatchString(e.Name()) || halfWritten.MatchString(e.Name())):
+		case e.Type().IsRegular() && (streamName.MatchString(e.Name()) || halfWritten.MatchString(e.Name()) || e.Name() == storage.ClaimedName):
 			info, err := e.Info()
 			if err != nil {
 				return 0, false, fmt.Errorf("look for leftovers: %w", err)
