@@ -26,7 +26,8 @@ import (
 // The first interrupt or termination signal lets the job take a checkpoint and stop, a second one ends it at once; after both the same
 // command goes on where the job was. The exit status is 0 if the job has finished, now or earlier, 1 if it failed, 2 for a mistake in
 // flags, configuration or program, 3 if the start was refused so that nothing is lost, 4 if another process runs the same job, 5 if it was
-// stopped and can go on, and 130 if it was ended at once.
+// stopped and can go on, and 130 if it was ended at once. With -plan it is 0 if a start would keep all state, 6 if it would leave some
+// behind, and otherwise what the start would end with.
 func Main(name string, build func(j *Job) error) {
 	d := newDisplay(name, os.Stderr)
 	d.ready = func() { slog.SetDefault(d.logger()) }
@@ -39,6 +40,7 @@ type command struct {
 	file     string // --config
 	operator *config.Layer
 	help     bool
+	plan     bool
 	own      map[string]given // the flags that are not common: the program's own, or mistakes
 	errs     []error
 }
@@ -65,6 +67,8 @@ var commonFlags = []commonFlag{
 		set: func(c *command, v string) { c.operator.Define(v) }},
 	{name: "config", value: "file", usage: "read options from this file: config.yaml or flink-conf.yaml",
 		set: func(c *command, v string) { c.file = v }},
+	{name: "plan", usage: "say what would become of each step's state, and do not run; nothing is changed",
+		turn: func(c *command, on bool) { c.plan = on }},
 	{name: "fresh", usage: "start anew: earlier output is moved aside, earlier checkpoints are kept",
 		turn: func(c *command, on bool) { c.flags.Fresh = on }},
 	{name: "rewind", usage: "go back to the checkpoint named with -s once more",
@@ -198,9 +202,24 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 	if err != nil {
 		return d.end(Result{}, usageError{err})
 	}
+	if c.plan {
+		return showPlan(p, c.flags, d)
+	}
 	d.announce()
 	r, err := runUntilSignal(p, c.flags, d)
 	return d.end(r, err)
+}
+
+// showPlan says what a start would do.
+func showPlan(p *prepared, flags local.Flags, d *display) exitcode.Code {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	preview, err := local.PlanStart(ctx, p.options(flags))
+	if err != nil {
+		return d.end(Result{}, err)
+	}
+	fmt.Fprintln(d.console, preview.Text)
+	return preview.Code
 }
 
 // prepareAll makes a job ready to start, or returns all mistakes that can be found: in flags, program and configuration.

@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/internal/stateform"
 	"github.com/weirstream/weir/state"
 )
 
@@ -65,10 +66,12 @@ func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[
 // keyedStep adds a step whose state belongs to keys. ready is called for each subtask with the copy of the processor.
 func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, options []Option, ready func(o *keyedOp[K, In, Out], copied any)) Stream[Out] {
 	j := in.in.job
-	if err := checkKeyed[K, Out](j, id, p); err != nil {
+	form, err := checkKeyed[K, Out](j, id, p)
+	if err != nil {
 		j.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
+		Form: form,
 		In:   operator.TypeOf[In](),
 		Outs: []operator.Type{operator.TypeOf[Out]()},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
@@ -86,26 +89,28 @@ func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, opt
 	return stream[Out](j, n, 0)
 }
 
-// checkKeyed finds out while the job is built what would go wrong when it runs.
-func checkKeyed[K comparable, Out any](j *Job, id string, p any) error {
+// checkKeyed finds out while the job is built what would go wrong when it runs, and what the step's state looks like.
+func checkKeyed[K comparable, Out any](j *Job, id string, p any) (form stateform.Form, err error) {
 	if err := checkTemplate(p); err != nil {
-		return err
+		return form, err
 	}
 	layout, err := heap.NewLayout(reflect.TypeFor[K]())
 	if err != nil {
-		return err
+		return form, err
 	}
 	copied := copyOf(p)
 	if err := layout.Bind(copied); err != nil {
-		return err
+		return form, err
 	}
+	form = layout.Form()
+	form.Lists = []stateform.State{operator.WatermarkList}
 	for _, w := range layout.Warnings() {
 		j.warn("step %q: %s", id, w)
 	}
 	if _, ok := copied.(timed[K, Out]); !ok && layout.Timers() > 0 {
-		return fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
+		return form, fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
 	}
-	return nil
+	return form, nil
 }
 
 // keyedOp runs a step whose state belongs to keys: it finds the rows of a batch's keys, and lets each handle the records one by one.

@@ -67,7 +67,7 @@ func (m *master) startAttempt(meta *snapshot.Metadata) error {
 	return nil
 }
 
-// dealOut says what each operator begins with. The plan gets the max parallelism of the state.
+// dealOut says what each operator begins with after a restart in this process.
 func dealOut(meta *snapshot.Metadata, p *graph.Plan, o assign.Options) (restored, error) {
 	if meta == nil {
 		return newRestored(nil, nil), nil
@@ -76,10 +76,15 @@ func dealOut(meta *snapshot.Metadata, p *graph.Plan, o assign.Options) (restored
 	if err != nil {
 		return restored{}, err
 	}
+	return adopt(meta, p, a), nil
+}
+
+// adopt gives the plan the max parallelism of the state.
+func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) restored {
 	for i, v := range a.Vertices {
 		p.Vertices[i].MaxParallelism = v.MaxParallelism
 	}
-	return newRestored(meta, a), nil
+	return newRestored(meta, a)
 }
 
 // rescue turns a panic of a connector into an error, so that it fails the job and not the process.
@@ -94,7 +99,6 @@ type restored struct {
 	id        job.CheckpointID
 	operators map[job.OperatorID]assign.RestoredOperator
 	finished  map[job.VertexID]bool
-	dropped   []assign.Unmatched
 }
 
 func newRestored(meta *snapshot.Metadata, a *assign.Assignment) restored {
@@ -102,7 +106,7 @@ func newRestored(meta *snapshot.Metadata, a *assign.Assignment) restored {
 	if meta == nil {
 		return r
 	}
-	r.id, r.dropped = meta.Checkpoint, a.Dropped
+	r.id = meta.Checkpoint
 	for _, v := range a.Vertices {
 		r.finished[v.ID] = v.Finished
 		for _, op := range v.Operators {

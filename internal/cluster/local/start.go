@@ -12,7 +12,6 @@ import (
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/protocol/assign"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -34,6 +33,8 @@ type start struct {
 	// changed tells the master that an enumerator has news; it is set before anything in the queue is handled.
 	changed func(job.OperatorID)
 	opened  sources // the enumerators, which the master takes over
+	// onlyLook says that nothing may be changed, not even who holds the lock.
+	onlyLook bool
 }
 
 // beginning is how a job begins.
@@ -79,11 +80,7 @@ func (s *start) giveUp() {
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
 func (s *start) begin(ctx context.Context) (*beginning, error) {
-	s.loaded = map[string]*snapshot.Metadata{}
-	if err := s.remember(ctx); err != nil {
-		return nil, err
-	}
-	verdict, err := s.decide(ctx)
+	verdict, err := s.find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +130,21 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	return b, nil
 }
 
+// find finds out how the line goes on.
+func (s *start) find(ctx context.Context) (line.Verdict, error) {
+	s.loaded = map[string]*snapshot.Metadata{}
+	if err := s.remember(ctx); err != nil {
+		return line.Verdict{}, err
+	}
+	return s.decide(ctx)
+}
+
 // prepare finds out whether the job can begin, and changes nothing: the state fits its steps, the sinks will be able to recover, the sources
 // find what they read.
 func (s *start) prepare(ctx context.Context, b *beginning) error {
-	restored, err := s.dealOut(b.restore)
+	restored, err := s.dealOut(ctx, b.restore)
 	if err != nil {
-		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		return err
 	}
 	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
 		return err
@@ -226,12 +232,8 @@ func (s *start) remember(ctx context.Context) (err error) {
 		s.situation.NewLine = lineWithoutDir(s.Name)
 		return s.nameFrom(ctx)
 	}
-	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err != nil {
-		var held *linefile.HeldError
-		if errors.As(err, &held) {
-			return refuse(exitcode.Held, "%v", err)
-		}
-		return refuse(exitcode.Refused, "%v", err)
+	if err := s.takeLock(); err != nil {
+		return err
 	}
 	if s.file, err = retry(ctx, func() (*linefile.File, error) {
 		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
@@ -247,6 +249,21 @@ func (s *start) remember(ctx context.Context) (err error) {
 	}
 	s.findClaimed(ctx)
 	return s.nameFrom(ctx)
+}
+
+// takeLock keeps other processes out.
+func (s *start) takeLock() (err error) {
+	if s.onlyLook {
+		return nil
+	}
+	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
+		return nil
+	}
+	var held *linefile.HeldError
+	if errors.As(err, &held) {
+		return refuse(exitcode.Held, "%v", err)
+	}
+	return refuse(exitcode.Refused, "%v", err)
 }
 
 // findClaimed adds the snapshot that the job was started from and owns to what was found, unless it is gone. If it cannot be read it is there
@@ -327,15 +344,22 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
 }
 
 // dealOut says what each operator of a first attempt begins with.
-func (s *start) dealOut(meta *snapshot.Metadata) (restored, error) {
-	r, err := dealOut(meta, s.Plan, assign.Options{
-		AllowNonRestored: s.Config.Recovery().IgnoreUnclaimedState,
-		DropUncommitted:  s.Flags.DropUncommitted,
-	})
-	for _, d := range r.dropped {
+func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (restored, error) {
+	if meta == nil {
+		return newRestored(nil, nil), nil
+	}
+	p, err := s.plan(ctx, meta)
+	if err != nil {
+		return restored{}, err
+	}
+	if err := p.Err(); err != nil {
+		return restored{}, refuse(exitcode.Refused, "job %q: %v\nThe job was not started. Put right what is named above and run the same command again.", s.Name, err)
+	}
+	a := p.Assignment()
+	for _, d := range a.Dropped {
 		s.Logger.Warn("state is left behind: no step of this job takes it", "step", d.Name, "id", d.ID, "uncommitted", d.Uncommitted)
 	}
-	return r, err
+	return adopt(meta, s.Plan, a), nil
 }
 
 // decide asks what to do until it is clear.

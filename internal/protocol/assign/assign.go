@@ -9,6 +9,7 @@
 package assign
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/weirstream/weir/internal/job"
@@ -84,8 +85,8 @@ type RestoredOperator struct {
 	Subtasks []*snapshot.OperatorSubtask
 }
 
-// Assign deals out a snapshot. Its errors name the operator or vertex and what can be done; *UnmatchedError is the one for state that no
-// operator takes.
+// Assign deals out a snapshot. The error joins everything that stands against it; each part names the operator or vertex and what can be
+// done, and *UnmatchedError is the one for state that no operator takes.
 func Assign(meta *snapshot.Metadata, j Job, o Options) (*Assignment, error) {
 	if err := checkKeys(meta); err != nil {
 		return nil, err
@@ -94,21 +95,20 @@ func Assign(meta *snapshot.Metadata, j Job, o Options) (*Assignment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.refuse(meta.Checkpoint, o); err != nil {
-		return nil, err
-	}
+	errs := []error{m.refuse(meta.Checkpoint, o)}
 	if !o.Failover {
-		if err := checkFinished(j, m.Of); err != nil {
-			return nil, err
-		}
+		errs = append(errs, checkFinished(j, m.Of))
 	}
 	a := &Assignment{Dropped: m.Left}
 	for _, v := range j.Vertices {
 		restored, err := restoreVertex(v, m.Of)
 		if err != nil {
-			return nil, fmt.Errorf("restore %q from checkpoint %d: %w", v.Name, meta.Checkpoint, err)
+			errs = append(errs, fmt.Errorf("restore %q from checkpoint %d: %w", v.Name, meta.Checkpoint, err))
 		}
 		a.Vertices = append(a.Vertices, restored)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
