@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/weirstream/weir/internal/exitcode"
@@ -64,10 +65,10 @@ func PlanStart(ctx context.Context, o Options) (Preview, error) {
 	for _, n := range v.Notes {
 		lines = append(lines, "warning: "+n)
 	}
-	lines = append(lines, v.Text)
 	if v.Do != line.Resume {
-		return Preview{strings.Join(lines, "\n"), v.Code}, nil
+		return Preview{strings.Join(append(lines, v.Text), "\n"), v.Code}, nil
 	}
+	lines = append(lines, fmt.Sprintf("a start would go on from checkpoint %d (%s)", v.Restore.Checkpoint, v.Restore.Path))
 	meta, err := s.load(ctx, v.Restore.Path)
 	if err != nil {
 		return Preview{}, err
