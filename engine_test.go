@@ -246,7 +246,7 @@ func TestBadKeys(t *testing.T) {
 	weir.To(weir.Count(weir.KeyBy(weir.From(j, "in", memory.Slice([]float64{1, math.NaN()})), weir.Self), "count"), "out",
 		memory.Collect[weir.KV[float64, int64]]())
 	err := runFor(t, j)
-	contains(t, err, "NaN", `step "in"`)
+	contains(t, err, "NaN", `step "the key function of count"`)
 	if !source.IsPermanent(err) {
 		t.Error("a key that holds a NaN is no permanent error")
 	}
@@ -565,6 +565,12 @@ func TestUserErrors(t *testing.T) {
 		"event time": func(s weir.Stream[int]) weir.Stream[int] {
 			return weir.EventTime(s, func(n int) int64 { return int64(1 / (n - 7)) })
 		},
+	}
+	steps["the key function of faulty"] = func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.Process(weir.KeyBy(s, func(n int) int { return 1 / (n - 7) }), "faulty", &faulty{})
+	}
+	steps["the partitioner of filter"] = func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.Filter(weir.Partition(s, func(n, _ int) int { return 1 / (n - 7) }), func(int) bool { return true })
 	}
 	for name, step := range steps {
 		j := newJob(t, 1)

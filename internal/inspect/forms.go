@@ -42,7 +42,8 @@ func formOf(ctx context.Context, fs publicstorage.FS, o *snapshot.OperatorState)
 			f.Key, f.Keyed = keyed.Key, keyed.Keyed
 		}
 		for _, l := range sub.Lists {
-			if slices.ContainsFunc(f.Lists, func(s stateform.State) bool { return s.Name == l.Name }) {
+			if i := slices.IndexFunc(f.Lists, func(s stateform.State) bool { return s.Name == l.Name }); i >= 0 {
+				f.Lists[i].Empty = f.Lists[i].Empty && len(l.Offsets) == 0
 				continue
 			}
 			s, err := listForm(l)
@@ -69,7 +70,7 @@ var listKinds = map[snapshot.Mode]stateform.Kind{
 }
 
 func listForm(l snapshot.List) (stateform.State, error) {
-	s := stateform.State{Name: l.Name, Kind: listKinds[l.Mode]}
+	s := stateform.State{Name: l.Name, Kind: listKinds[l.Mode], Empty: len(l.Offsets) == 0}
 	if len(l.Schema) == 0 {
 		return s, nil
 	}

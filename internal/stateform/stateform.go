@@ -38,6 +38,7 @@ type State struct {
 	Clock string        // of a timer: event or processing
 	Key   *codec.Schema // of a map
 	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for a timer and for a form of its own
+	Empty bool          // of a stored list: it has no elements, so that nothing is lost without it
 }
 
 // String returns the state as in a list of states: map "pages" from string to int64.
@@ -163,7 +164,7 @@ func compareStates(stored, now []State) (fits []Fit) {
 		fits = append(fits, f)
 	}
 	for _, s := range stored {
-		if find(now, s.Name) == nil {
+		if find(now, s.Name) == nil && !s.Empty {
 			fits = append(fits, Fit{State: s, Gone: true, Stored: true, Err: errors.New("the step does not have it any more")})
 		}
 	}

@@ -58,11 +58,15 @@ func stateOf(name string, k Kind, d Domain, key, elem *codec.Schema) stateform.S
 	return s
 }
 
+var listKinds = map[snapshot.Mode]stateform.Kind{
+	snapshot.Split: stateform.Split, snapshot.Union: stateform.Union, snapshot.Broadcast: stateform.Broadcast,
+}
+
 // Form returns what the lists look like.
 func (o *OperatorLists) Form() stateform.Form {
 	var f stateform.Form
 	for _, l := range o.lists {
-		f.Lists = append(f.Lists, stateform.State{Name: l.name, Field: l.field, Kind: stateform.Split, Elem: l.codec.Schema()})
+		f.Lists = append(f.Lists, stateform.State{Name: l.name, Field: l.field, Kind: listKinds[l.mode], Elem: l.codec.Schema()})
 	}
 	return f
 }

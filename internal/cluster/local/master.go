@@ -73,7 +73,8 @@ type master struct {
 	stopping stopping
 	result   Result
 	ended    bool
-	told     bool // that the context was cancelled
+	told     bool                    // that the context was cancelled
+	warned   map[job.OperatorID]bool // steps whose union state was seen to hold up checkpoints
 }
 
 // running is a task of the present attempt.
@@ -82,6 +83,7 @@ type running struct {
 	attempt job.Attempt
 	vertex  *graph.Vertex
 	ended   bool
+	atEnd   bool             // its operators have seen all data
 	done    job.CheckpointID // everything that follows from this checkpoint is done
 }
 
@@ -121,6 +123,7 @@ func newMaster(s *start, b *beginning) *master {
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		timers:      map[coordinator.Timer]func(){},
+		warned:      map[job.OperatorID]bool{},
 	}
 	m.sources = s.opened
 	s.changed = m.changed

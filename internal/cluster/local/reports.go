@@ -34,6 +34,9 @@ func (r reports) Completed(a job.Attempt, id job.CheckpointID) {
 
 func (r reports) EndOfData(a job.Attempt) {
 	r.m.post(func() {
+		if t := r.m.current(a); t != nil {
+			t.atEnd = true
+		}
 		if r.m.checkpoints.Interval > 0 {
 			r.m.coordinator.EndOfData(a, r.m.Now())
 		}

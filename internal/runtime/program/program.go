@@ -23,6 +23,8 @@ type Step struct {
 	Make func(env *operator.Env, outs []any) (first any, op operator.Operator, err error)
 	// Form says what the step's state looks like, so that it can be compared with a snapshot before the step is made.
 	Form stateform.Form
+	// Union names the states of the step of which every subtask is restored with all subtasks' elements.
+	Union []string
 	// Sides holds the side outputs of the template, by slot from 1.
 	Sides []any
 	// Enumerator starts the enumerator of a source.
