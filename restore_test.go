@@ -432,6 +432,7 @@ func content(c *changing, path string, e storage.Entry) string {
 // claiming is a world with a snapshot from which others start: a checkpoint of a job that was cancelled.
 func claiming(t *testing.T) (w *world, path string) {
 	w = newWorld(t, 2, 40)
+	w.sink = discard.Sink[string]()
 	path = w.upTo(2, 30, cancelJob, weir.Canceled).Checkpoint
 	w.another(path, "CLAIM")
 	return w, path
@@ -439,8 +440,7 @@ func claiming(t *testing.T) (w *world, path string) {
 
 // another lets the next run be one of another line, which starts from a snapshot.
 func (w *world) another(path, mode string) {
-	w.dir, w.out = w.t.TempDir(), memory.Collect[string]()
-	w.sink = w.out
+	w.dir = w.t.TempDir()
 	w.set["execution.state-recovery.path"] = path
 	w.set["execution.state-recovery.claim-mode"] = mode
 }
@@ -545,6 +545,7 @@ func TestClaimTwice(t *testing.T) {
 	w.upTo(1, 50, suspend, weir.Suspended)
 
 	own := newWorld(t, 1, 40)
+	own.sink = discard.Sink[string]()
 	path = own.upTo(1, 30, suspend, weir.Suspended).Checkpoint
 	first = own.dir
 	own.another(path, "CLAIM")
@@ -556,4 +557,102 @@ func TestClaimTwice(t *testing.T) {
 	w.set["execution.state-recovery.claim-mode"] = "LEGACY"
 	_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
 	contains(t, err, "NO_CLAIM, which never deletes it")
+}
+
+// TestCheckpointsWithoutSubdirectory shows the layout of create-subdir=false, that a line goes on when the option is changed between two runs, in both
+// directions, that ids go past whatever lies there, and that a directory with anything else in it is refused by name.
+func TestCheckpointsWithoutSubdirectory(t *testing.T) {
+	w := newWorld(t, 2, 60)
+	flat := func(on bool) {
+		w.set["execution.checkpointing.create-subdir"] = strconv.FormatBool(!on)
+		w.set["execution.checkpointing.num-retained"] = "2"
+	}
+	parent := func(r weir.Result) string { return filepath.Dir(r.Checkpoint) }
+	checkpoints := func(dir string) (n int) {
+		entries, err := w.fs.List(context.Background(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name, "chk-") {
+				n++
+			}
+		}
+		return n
+	}
+	refused := func(parts ...string) {
+		t.Helper()
+		_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
+		var start *local.StartError
+		if !errors.As(err, &start) || start.Code != exitcode.Refused {
+			t.Fatalf("%v", err)
+		}
+		contains(t, err, parts...)
+	}
+
+	flat(true)
+	if r := w.upTo(2, 30, suspend, weir.Suspended); parent(r) != w.dir {
+		t.Errorf("the checkpoint is %s", r.Checkpoint)
+	}
+	if r := w.upTo(1, 50, abort, weir.Aborted); parent(r) != w.dir && r.Checkpoint != "" {
+		t.Errorf("the checkpoint is %s", r.Checkpoint)
+	}
+	flat(false)
+	nested := w.upTo(3, 70, suspend, weir.Suspended)
+	if parent(nested) == w.dir || checkpoints(w.dir) > 0 {
+		t.Errorf("the checkpoint is %s, beside %d directly in %s", nested.Checkpoint, checkpoints(w.dir), w.dir)
+	}
+
+	if err := w.fs.MakeDir(context.Background(), w.dir+"/chk-70000"); err != nil {
+		t.Fatal(err)
+	}
+	flat(true)
+	again := w.upTo(2, 90, suspend, weir.Suspended)
+	if id, _ := strconv.Atoi(strings.TrimPrefix(filepath.Base(again.Checkpoint), "chk-")); parent(again) != w.dir || id <= 70000 {
+		t.Errorf("the checkpoint is %s", again.Checkpoint)
+	}
+	if n := checkpoints(parent(nested)); n > 0 {
+		t.Errorf("%d checkpoints of the runs before are left", n)
+	}
+
+	for _, stranger := range []string{"notes.txt", "other.line", "0123456789abcdef0123456789abcdef/chk-1/_metadata", "chk-07/x"} {
+		path := w.dir + "/" + stranger
+		if err := w.fs.PutIfAbsent(context.Background(), path, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(stranger, "/")
+		refused("create-subdir=false", "must be this job's alone", "lie also "+name)
+		if err := w.fs.RemoveAll(context.Background(), w.dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.fs.Remove(context.Background(), path); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// Another job does not start beside it, with the option or without.
+	other := func() *weir.Job {
+		j := weir.NewJob("other")
+		j.Logger(logger(t))
+		j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.Dir(w.dir))
+		weir.To(weir.From(j, "in", w.in), "out", discard.Sink[reading]())
+		return j
+	}
+	_, err := weir.StartOn(context.Background(), other(), w.fs, local.Flags{})
+	contains(t, err, `job "test" keeps its checkpoints directly in `+w.dir)
+	j := other()
+	j.Set("execution.checkpointing.create-subdir", "false")
+	_, err = weir.StartOn(context.Background(), j, w.fs, local.Flags{})
+	contains(t, err, "must be this job's alone", "test.line")
+
+	// A lost record does not make the checkpoints invisible.
+	if err := w.fs.Remove(context.Background(), w.dir+"/test.line"); err != nil {
+		t.Fatal(err)
+	}
+	refused("the file that says how they belong together is gone", again.Checkpoint)
+	flat(false)
+	refused("the file that says how they belong together is gone", again.Checkpoint)
+	w.set["execution.state-recovery.path"] = again.Checkpoint
+	flat(true)
+	w.finish(2)
 }

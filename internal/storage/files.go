@@ -18,7 +18,7 @@ func (f *files) NewWriter(ctx context.Context, id job.CheckpointID, scope snapsh
 	p := place{scope: scope, inline: f.threshold, buffer: f.buffer, fs: f.fs}
 	if scope == snapshot.Shared {
 		// Named in full: another checkpoint, in another directory, may come to refer to it.
-		p.dir = join(JobDir(f.dir, f.job), sharedDir)
+		p.dir = join(f.jobDir(), sharedDir)
 		p.prefix = p.dir + "/"
 	} else {
 		p.dir = f.checkpointDir(id)

@@ -187,10 +187,10 @@ func (m *master) discard(a coordinator.Discard) {
 		switch a.Pointer {
 		case "":
 			err = m.storage.RemoveUnfinished(ctx, a.ID)
-		case m.claimed:
-			err = istorage.Discard(ctx, m.FS, a.Pointer) // wherever it lies
-		default:
+		case istorage.NotAddressable:
 			err = m.storage.Discard(ctx, a.ID)
+		default:
+			err = istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
 			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
@@ -325,7 +325,7 @@ func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, 
 }
 
 func (m *master) loadRetained(ctx context.Context, from coordinator.Retained) (*snapshot.Metadata, error) {
-	if from.Foreign || from.Pointer == m.claimed {
+	if from.Pointer != istorage.NotAddressable { // it may be one of an earlier run, and lie elsewhere
 		return istorage.Load(ctx, m.FS, from.Pointer)
 	}
 	return m.storage.LoadCheckpoint(ctx, from.ID)

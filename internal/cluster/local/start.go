@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -247,8 +248,44 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if s.situation.Found, err = retry(ctx, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
 	s.findClaimed(ctx)
 	return s.nameFrom(ctx)
+}
+
+// alone refuses to keep checkpoints directly in a directory in which anything else lies, and to start beside a job that does.
+func (s *start) alone(ctx context.Context) (err error) {
+	const flat = "execution.checkpointing.create-subdir=false"
+	if !s.checkpoints.Flat {
+		other, err := s.file.OthersDirectly(ctx, s.look)
+		if err == nil && other != "" {
+			err = fmt.Errorf("job %q keeps its checkpoints directly in %s (%s), and would not start again beside this one: give this job another directory",
+				other, s.checkpoints.Dir, flat)
+		}
+		if err != nil {
+			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		}
+		return nil
+	}
+	strangers, err := s.file.Strangers(ctx, s.situation.Found)
+	if err == nil && len(strangers) > 0 {
+		const most = 5
+		more := ""
+		if n := len(strangers) - most; n > 0 {
+			strangers, more = strangers[:most], fmt.Sprintf(" and %d more", n)
+		}
+		err = fmt.Errorf("%s keeps checkpoints directly in %s, which then must be this job's alone, but there lie also %s%s. "+
+			"Give the job a directory of its own, or leave the option out", flat, s.checkpoints.Dir, strings.Join(strangers, ", "), more)
+	}
+	if err == nil {
+		s.situation.Highest, err = s.file.Directly(ctx)
+	}
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
 }
 
 // takeLock keeps other processes out.
@@ -440,9 +477,9 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 func (s *start) newStorage(id job.ID) (storage.Storage, error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
-		return storage.NewFiles(storage.FilesOptions{FS: s.FS, Dir: c.Dir, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer})
+		return storage.NewFiles(storage.FilesOptions{FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer})
 	}
-	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir})
+	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
 }
 
 // guarantees says what each sink of a plan gives, and why not more.

@@ -25,7 +25,10 @@ type Situation struct {
 	// other line claims. It must be complete: a directory that could not be listed stops the start before Decide. A snapshot that the
 	// present job id was started from and owns is among them wherever it lies, unless it is known to be gone.
 	Found []Found
-	Flags Flags
+	// Highest is the highest checkpoint id that something in the directory has beside those of the record, 0 if there is none: where
+	// checkpoints of all job ids lie side by side, no id may be used again.
+	Highest job.CheckpointID
+	Flags   Flags
 	// FromOwner is the line that owns Flags.From, nil if that is nobody, this line, or not known.
 	FromOwner *Owner
 	// Sources and Sinks say where the steps of this run read and write, by the name of the step. Steps without a location are left
