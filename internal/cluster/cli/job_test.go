@@ -139,7 +139,7 @@ type world struct {
 }
 
 // stopped runs the job until all records are processed and stops it: then it has taken one checkpoint, which holds all of them.
-func stopped(t *testing.T) world {
+func stopped(t *testing.T, options ...checkpoint.Option) world {
 	t.Helper()
 	dir := t.TempDir()
 	wait := &countdown{done: make(chan struct{})}
@@ -148,6 +148,7 @@ func stopped(t *testing.T) world {
 	j.Logger(slog.New(slog.DiscardHandler))
 	j.Checkpoint(checkpoint.Every(100*time.Hour), checkpoint.Dir(filepath.Join(dir, "checkpoints")),
 		checkpoint.Set("execution.checkpointing.data-inline-threshold", "0"))
+	j.Checkpoint(options...)
 	users := weir.KeyBy(weir.From(j, "visits", stream(visits), weir.Parallelism(1)), func(v visit) string { return v.User })
 	seen := weir.Process(users, "profiles", &profile{}, weir.Parallelism(2))
 	last := weir.ProcessPlain(seen, "recent", &recent{Wait: wait}, weir.Parallelism(1))
@@ -164,17 +165,11 @@ func stopped(t *testing.T) world {
 	case <-e.Done():
 	}
 	stop()
-	if r, err := e.Wait(); err != nil || r.Status != weir.Suspended {
+	r, err := e.Wait()
+	if err != nil || r.Status != weir.Suspended {
 		t.Fatal(r.Status, err)
 	}
-	w := world{dir: filepath.Join(dir, "checkpoints")}
-	for _, entry := range list(t, w.dir) {
-		if entry.Dir {
-			w.job = entry.Name
-		}
-	}
-	w.chk = filepath.Join(w.dir, w.job, "chk-1")
-	return w
+	return world{dir: filepath.Join(dir, "checkpoints"), chk: r.Checkpoint, job: r.Job.String()}
 }
 
 var localFS = fs.Local{}
