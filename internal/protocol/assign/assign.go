@@ -124,10 +124,17 @@ func checkKeys(meta *snapshot.Metadata) error {
 
 func hasKeyed(meta *snapshot.Metadata) bool {
 	for i := range meta.Operators {
-		for _, s := range meta.Operators[i].Subtasks {
-			if s != nil && len(s.Keyed) > 0 {
-				return true
-			}
+		if isKeyed(&meta.Operators[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func isKeyed(o *snapshot.OperatorState) bool {
+	for _, s := range o.Subtasks {
+		if s != nil && len(s.Keyed) > 0 {
+			return true
 		}
 	}
 	return false
@@ -156,19 +163,32 @@ func restoreOperator(id job.OperatorID, parallelism int, state *snapshot.Operato
 	return r
 }
 
-// maxParallelism returns the max parallelism of a vertex, which is that of its state: a key's group must not change.
-func maxParallelism(v Vertex, matched map[job.OperatorID]*snapshot.OperatorState) (int, error) {
-	var from *snapshot.OperatorState
+// decisive returns the state that fixes the max parallelism of a vertex, nil if there is none: the one with keys, or else the one that allows
+// most. Lists are not laid out by key groups, so steps may be chained whose lists were written under different ones.
+func decisive(v Vertex, matched map[job.OperatorID]*snapshot.OperatorState) (from *snapshot.OperatorState, err error) {
+	keyed := false
 	for _, op := range v.Operators {
 		state := matched[op.ID]
 		switch {
 		case state == nil || !state.HasState():
-		case from == nil:
-			from = state
-		case from.MaxParallelism != state.MaxParallelism:
-			return 0, fmt.Errorf("its steps run in one task, but the state of %q has max parallelism %d and that of %q %d: separate them",
+		case keyed && isKeyed(state) && from.MaxParallelism != state.MaxParallelism:
+			return nil, fmt.Errorf("its steps run in one task, but the state of %q has max parallelism %d and that of %q %d: separate them",
 				from.Name, from.MaxParallelism, state.Name, state.MaxParallelism)
+		case keyed:
+		case isKeyed(state):
+			from, keyed = state, true
+		case from == nil || state.MaxParallelism > from.MaxParallelism:
+			from = state
 		}
+	}
+	return from, nil
+}
+
+// maxParallelism returns the max parallelism of a vertex, which is that of its state: a key's group must not change.
+func maxParallelism(v Vertex, matched map[job.OperatorID]*snapshot.OperatorState) (int, error) {
+	from, err := decisive(v, matched)
+	if err != nil {
+		return 0, err
 	}
 	switch {
 	case from == nil:

@@ -480,3 +480,46 @@ func wantError(t *testing.T, err error, want string) {
 		t.Errorf("error\n %v\nwant\n %s", err, want)
 	}
 }
+
+// Steps in one task whose state was written under different max parallelisms, as when chaining has changed: keys decide, lists give way.
+func TestMaxParallelismOfAChain(t *testing.T) {
+	with := func(s snapshot.OperatorState, most int) snapshot.OperatorState {
+		s.MaxParallelism = most
+		return s
+	}
+	list := func(name string, most int) snapshot.OperatorState {
+		return with(stateOf(name, lists(snapshot.Split, name+": x")), most)
+	}
+	for _, c := range []struct {
+		name   string
+		states []snapshot.OperatorState
+		want   int
+	}{
+		{"keys before a list", []snapshot.OperatorState{stateOf("a", keyed("a", 0, 7)), list("b", 16)}, 8},
+		{"a list before keys", []snapshot.OperatorState{list("a", 16), stateOf("b", keyed("b", 0, 7))}, 8},
+		{"a smaller list", []snapshot.OperatorState{stateOf("a", keyed("a", 0, 7)), list("b", 1)}, 8},
+		{"lists", []snapshot.OperatorState{list("a", 16), list("b", 32)}, 32},
+		{"the same keys", []snapshot.OperatorState{stateOf("a", keyed("a", 0, 7)), stateOf("b", keyed("b", 0, 7))}, 8},
+	} {
+		j := one("a", 2)
+		j.Vertices[0].Operators = append(j.Vertices[0].Operators, Operator{ID: job.OperatorIDOf("b"), Name: "b"})
+		a, err := Assign(snapshotOf(c.states...), j, Options{})
+		if err != nil || a.Vertices[0].MaxParallelism != c.want {
+			t.Errorf("%s: %+v, %v; want %d", c.name, a, err, c.want)
+		}
+	}
+}
+
+// All that stands against a restore is said at once.
+func TestAllMistakesAreSaid(t *testing.T) {
+	j := Job{Vertices: []Vertex{vertex("a", 9), vertex("b", 20)}}
+	_, err := Assign(snapshotOf(stateOf("a", keyed("a", 0, 7)), stateOf("b", keyed("b", 0, 7)), stateOf("gone", keyed("c", 0, 7))), j, Options{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{`"gone"`, `restore "a"`, `restore "b"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %s", err, want)
+		}
+	}
+}
