@@ -40,6 +40,7 @@ type hooked[K comparable, Out any] struct {
 	results[K, Out]
 	processor any
 	lists     heap.OperatorLists // state of the subtask
+	opened    bool               // the processor's methods have been called, or would have been if it had them
 	finished  bool               // the processor has had its last word
 }
 
@@ -47,6 +48,25 @@ func newHooked[K comparable, Out any](env *operator.Env, processor any, outs []a
 	h := hooked[K, Out]{Base: operator.Base{OperatorID: env.Operator}, processor: processor}
 	h.init(env, processor, outs)
 	return h
+}
+
+// open opens the processor.
+func (h *hooked[K, Out]) open() error {
+	h.opened = true
+	if p, ok := h.processor.(opener[K, Out]); ok {
+		if err := p.Open(&h.Ctx); err != nil {
+			return err
+		}
+	}
+	return h.mustNotEmit("Open")
+}
+
+// Close closes the processor, unless its subtask ended before it came to be opened.
+func (h *hooked[K, Out]) Close() error {
+	if p, ok := h.processor.(closer); ok && h.opened {
+		return p.Close()
+	}
+	return nil
 }
 
 // PrepareBarrier calls BeforeCheckpoint and sends on what it emits, which belongs before the barrier.
@@ -85,11 +105,16 @@ func (h *hooked[K, Out]) notify(name string, call func() error) error {
 	if err := h.call(call); err != nil {
 		return err
 	}
-	if h.unstamped() {
-		h.cut()
-		return h.fault(fmt.Errorf("%s has emitted a record: emit in On, OnTimer, BeforeCheckpoint or Finish", name), false)
+	return h.mustNotEmit(name)
+}
+
+// mustNotEmit refuses what a method has emitted that must not.
+func (h *hooked[K, Out]) mustNotEmit(method string) error {
+	if !h.unstamped() {
+		return nil
 	}
-	return nil
+	h.cut()
+	return h.fault(fmt.Errorf("%s has emitted a record: emit in On, OnTimer, BeforeCheckpoint or Finish", method), false)
 }
 
 // restoreLists gives the processor the state of its subtask that the step goes on with. What the runtime keeps under the given name is none

@@ -68,10 +68,7 @@ func (o *plainOp[In, Out]) Open(ctx context.Context) error {
 	if err := o.restoreLists(ctx, ""); err != nil {
 		return err
 	}
-	if p, ok := o.p.(opener[NoKey, Out]); ok {
-		return p.Open(&o.Ctx)
-	}
-	return nil
+	return o.open()
 }
 
 // Push handles a batch.
@@ -125,12 +122,4 @@ func (o *plainOp[In, Out]) Finish(context.Context) (err error) {
 		o.stamp(o.at)
 	}
 	return o.flush(0)
-}
-
-// Close closes the processor.
-func (o *plainOp[In, Out]) Close() error {
-	if p, ok := o.p.(closer); ok {
-		return p.Close()
-	}
-	return nil
 }

@@ -38,7 +38,7 @@ type (
 //	Open(c *Ctx[K, Out]) error                      before the first record
 //	OnTimer(c *Ctx[K, Out], t *Timer) error         when a timer is due; needed if there are Timer fields
 //	Finish(c *Ctx[K, Out]) error                    at the end of the data, before the last checkpoint
-//	Close() error                                   when the subtask ends, also after an error
+//	Close() error                                   when the subtask ends, also after an error, if Open was called
 //
 //	BeforeCheckpoint(c *Ctx[K, Out], of CheckpointInfo) error      before the state is captured; may set state and emit
 //	CheckpointComplete(c *Ctx[K, Out], of CheckpointInfo) error    when the checkpoint exists; must not emit
@@ -179,10 +179,7 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 			return fmt.Errorf("step %q: %w", o.env.Name, err)
 		}
 	}
-	if p, ok := o.processor.(opener[K, Out]); ok {
-		return p.Open(&o.Ctx)
-	}
-	return nil
+	return o.open()
 }
 
 func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) error {
@@ -341,12 +338,9 @@ func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
 	return o.flush(0)
 }
 
-// Close frees the table.
+// Close closes the processor and frees the table.
 func (o *keyedOp[K, In, Out]) Close() error {
-	var err error
-	if p, ok := o.processor.(closer); ok {
-		err = p.Close()
-	}
+	err := o.hooked.Close()
 	if o.store != nil {
 		o.store.Close()
 	}

@@ -98,7 +98,7 @@ func (c *changing) shaped(s shape, options ...checkpoint.Option) *weir.Job {
 
 func (c *changing) first(s shape, in weir.Stream[reading]) {
 	if s.added {
-		in = weir.Process(weir.KeyBy(in, func(r reading) int { return r.Key }), "more", &echo{})
+		in = weir.Process(weir.KeyBy(in, func(r reading) int { return r.Key }), "more", &counted{})
 		in = weir.ProcessPlain(in, "even more", &passing{})
 	}
 	id, formerly := s.ids("sums")
@@ -167,12 +167,12 @@ type sumAsText struct {
 
 func (p *sumAsText) On(*weir.Ctx[int, string], reading) error { return nil }
 
-// echo and passing are new steps with state.
-type echo struct {
+// counted and passing are new steps with state.
+type counted struct {
 	N state.Value[int] `state:"n"`
 }
 
-func (p *echo) On(c *weir.Ctx[int, reading], r reading) error {
+func (p *counted) On(c *weir.Ctx[int, reading], r reading) error {
 	p.N.Set(p.N.Get() + 1)
 	c.Emit(r)
 	return nil

@@ -24,7 +24,7 @@ func TestDefaultViews(t *testing.T) {
 	cfg := load(t)
 	want := Checkpointing{
 		Timeout: 10 * time.Minute, Mode: ExactlyOnce, MaxConcurrent: 1, NumRetained: 1, Retention: NoExternalized,
-		ParallelCleaning: true, Storage: JobManagerStorage, InlineThreshold: 20 << 10, WriteBuffer: 20 << 10, MaxStateSize: 5 << 20,
+		ParallelCleaning: true, History: 10, Storage: JobManagerStorage, InlineThreshold: 20 << 10, WriteBuffer: 20 << 10, MaxStateSize: 5 << 20,
 	}
 	if got := cfg.Checkpointing(); got != want {
 		t.Errorf("Checkpointing = %+v", got)
@@ -35,7 +35,7 @@ func TestDefaultViews(t *testing.T) {
 	if got := cfg.Parallelism(); got != (Parallelism{Default: 1}) {
 		t.Errorf("Parallelism = %+v", got)
 	}
-	var restart Restart
+	restart := Restart{HistorySize: 16}
 	restart.FixedDelay.Attempts, restart.FixedDelay.Delay = 1, time.Second
 	restart.FailureRate.MaxFailures, restart.FailureRate.Interval, restart.FailureRate.Delay = 1, time.Minute, time.Second
 	e := &restart.ExponentialDelay

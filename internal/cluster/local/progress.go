@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -62,10 +63,14 @@ type CheckpointProgress struct {
 
 // progress gathers what a job does. Tasks count without it; the master tells it the rest.
 type progress struct {
-	plan *graph.Plan
 	mu   sync.Mutex // guards all below
+	plan *graph.Plan
 	all  map[scopeKey]*metrics.Scope
+	// most is the largest number of subtasks that an operator has had, if it has been rescaled: what those counted that are no more still
+	// counts.
+	most map[job.OperatorID]int
 	now  Progress
+	board
 }
 
 type scopeKey struct {
@@ -74,7 +79,24 @@ type scopeKey struct {
 }
 
 func newProgress(p *graph.Plan) *progress {
-	return &progress{plan: p, all: map[scopeKey]*metrics.Scope{}, now: Progress{Phase: Starting, Newest: element.NoTime}}
+	out := &progress{
+		plan: p, all: map[scopeKey]*metrics.Scope{}, most: map[job.OperatorID]int{}, now: Progress{Phase: Starting, Newest: element.NoTime},
+		board: board{tasks: map[job.Subtask]*view.Subtask{}},
+	}
+	out.deployed(p)
+	return out
+}
+
+// replan takes over a plan of the same steps.
+func (p *progress) replan(plan *graph.Plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.plan.Vertices {
+		for _, n := range v.Nodes {
+			p.most[n.ID()] = max(p.most[n.ID()], v.Parallelism)
+		}
+	}
+	p.plan = plan
 }
 
 // scope returns the metrics of an operator in one subtask, which go on over restarts.
@@ -110,17 +132,8 @@ func (p *progress) completed(s coordinator.CheckpointStats) {
 	c := &p.now.Checkpoint
 	c.Completed++
 	c.LastID, c.LastBytes, c.LastDuration, c.LastAt = s.ID, s.StateBytes, s.Duration, s.Ended
-	c.LastSync = longestSync(s)
+	c.LastSync = s.LongestSync
 	c.MaxSync = max(c.MaxSync, c.LastSync)
-}
-
-func longestSync(s coordinator.CheckpointStats) (longest time.Duration) {
-	for _, v := range s.Vertices {
-		for _, sub := range v.Subtasks {
-			longest = max(longest, sub.Metrics.Sync)
-		}
-	}
-	return longest
 }
 
 func (p *progress) failed(s coordinator.CheckpointStats) {
@@ -150,7 +163,7 @@ func (p *progress) snapshot() Progress {
 func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest int64) {
 	s = StepProgress{Name: n.Name, Source: n.Kind == graph.Source, Sink: n.Kind == graph.Sink, Watermark: element.NoTime, Counters: map[string]int64{}}
 	newest = element.NoTime
-	for i := range parallelism {
+	for i := range max(parallelism, p.most[n.ID()]) {
 		scope := p.all[scopeKey{n.ID(), i}]
 		if scope == nil {
 			continue
@@ -164,6 +177,9 @@ func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest 
 			default:
 				s.Counters[name] += value
 			}
+		}
+		if i >= parallelism {
+			continue // it has no watermark any more
 		}
 		gauges := scope.Gauges()
 		s.Watermark = lowest(s.Watermark, gauges, operator.Watermark)

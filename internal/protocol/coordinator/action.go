@@ -104,13 +104,13 @@ type ArmTimer struct {
 // DisarmTimer asks to forget a timer. One that fires all the same does no harm.
 type DisarmTimer struct{ Timer Timer }
 
-// Completed says that a checkpoint is complete. Stats is a copy.
+// Completed says that a checkpoint is complete. Stats is a copy, without the vertices.
 type Completed struct {
 	Request RequestID
 	Stats   CheckpointStats
 }
 
-// Failed says that a checkpoint was given up. Stats is a copy and has the reason.
+// Failed says that a checkpoint was given up. Stats is a copy, without the vertices, and has the reason.
 type Failed struct {
 	Request RequestID
 	Stats   CheckpointStats

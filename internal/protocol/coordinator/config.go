@@ -42,11 +42,13 @@ type Config struct {
 	NumRetained int
 	// Retention says what the end of the job deletes.
 	Retention Retention
+	// History is how many checkpoints the statistics remember one by one.
+	History int
 }
 
 // DefaultConfig returns what holds where nothing is set, without periodic checkpoints.
 func DefaultConfig() Config {
-	return Config{Timeout: 10 * time.Minute, MaxConcurrent: 1, NumRetained: 1}
+	return Config{Timeout: 10 * time.Minute, MaxConcurrent: 1, NumRetained: 1, History: 10}
 }
 
 // Validate reports everything that is wrong with the values.
@@ -68,6 +70,7 @@ func (c Config) Validate() error {
 	}
 	check(c.TolerableFailures >= 0, "tolerable failed checkpoints %d: must not be negative", c.TolerableFailures)
 	check(c.NumRetained >= 1, "retained checkpoints %d: must be at least 1", c.NumRetained)
+	check(c.History >= 0, "checkpoints in the statistics %d: must not be negative", c.History)
 	check(c.Retention <= RetainOnCancellation, "retention %d: unknown", c.Retention)
 	return errors.Join(errs...)
 }

@@ -55,7 +55,7 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 	c.failures.success(id)
 	c.lastCompletion = now
 	c.stats.completed(p.stats, pointer, metadataBytes, now)
-	c.emit(Completed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(Completed{Request: p.request.id, Stats: p.stats.overview()})
 	switch p.request.Kind {
 	case Savepoint: // it is the user's, and the job does not know of it any more
 	case StopWithSavepoint:
@@ -128,7 +128,7 @@ func (c *Coordinator) abort(p *pending, f failure, now time.Time) { c.giveUp(p, 
 func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Time) {
 	c.remove(p)
 	c.stats.failed(p.stats, f, now)
-	c.emit(Failed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(Failed{Request: p.request.id, Stats: p.stats.overview()})
 	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: c.store.latestOwn(), Tasks: p.plan.tasks})
 	// While the location is being prepared there is nothing to delete yet: LocationReady does it.
 	if !keepFiles && p.stage != locating && (!p.isSavepoint() || p.location != "") {

@@ -648,7 +648,8 @@ func (p *player) printStats() {
 			status += ", discarded"
 		}
 		p.say("%d %s, %d of %d acked, %v, %d bytes, %d new", cs.ID, status, cs.Acked, cs.Tasks, cs.Duration, cs.StateBytes, cs.NewBytes)
-		for _, v := range cs.Vertices {
+		details, _ := p.c.Checkpoint(cs.ID)
+		for _, v := range details.Vertices {
 			for i, sub := range v.Subtasks {
 				if sub != (SubtaskStats{}) {
 					p.say("  %s/%d acked %v after %v, delay %v, sync %v, %d bytes", v.Name, i, sub.Acked, sub.Duration, sub.Metrics.StartDelay, sub.Metrics.Sync, sub.StateBytes)
@@ -658,6 +659,9 @@ func (p *player) printStats() {
 	}
 	if s.LatestCompleted != nil {
 		p.say("latest completed %d", s.LatestCompleted.ID)
+	}
+	if s.LatestSavepoint != nil {
+		p.say("latest savepoint %d", s.LatestSavepoint.ID)
 	}
 	if s.LatestFailed != nil {
 		p.say("latest failed %d: %v", s.LatestFailed.ID, s.LatestFailed.Reason)
