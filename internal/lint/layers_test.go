@@ -39,7 +39,7 @@ var layers = []layer{
 		"the shape of a job is decided before there is anything to run it"},
 	{"internal/protocol/snapshot", names,
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
-	{"internal/protocol/plan", names + " internal/stateform internal/protocol/snapshot internal/protocol/assign",
+	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
 		"a plan tells who gets which state and whether it fits; both are decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},

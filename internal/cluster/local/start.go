@@ -212,7 +212,7 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 		return refuse(exitcode.Refused, "%v", err)
 	}
 	if b.claim {
-		if err := linefile.Claim(ctx, s.FS, b.path, b.record, s.checkpoints.Dir); err != nil {
+		if err := linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
 	}

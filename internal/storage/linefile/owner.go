@@ -17,6 +17,7 @@ type claim struct {
 	Line string `json:"line"`
 	Name string `json:"name"`
 	Dir  string `json:"dir"` // the line's checkpoint directory
+	data []byte // as it was read
 }
 
 // Owner returns the line that owns a snapshot as far as that can be known from its surroundings: the one that has left its mark in the
@@ -47,23 +48,38 @@ func Owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot) (*line.Own
 	return nil, nil
 }
 
-// Claim leaves the mark of a line in the directory of a snapshot. It may be repeated, and fails with a publicstorage.ErrExist if another
-// line has been there before.
-func Claim(ctx context.Context, fs publicstorage.FS, path string, r line.Record, dir string) error {
-	data, err := json.Marshal(claim{r.Line, r.Name, dir})
+// Claim leaves the mark of a line in the directory of a snapshot, in place of one of a line that does not want it any more. It may be repeated,
+// and fails with a publicstorage.ErrExist if another line has been there before.
+func Claim(ctx context.Context, fs publicstorage.FS, s line.Snapshot, r line.Record, dir string) error {
+	err := leaveMark(ctx, fs, s, claim{Line: r.Line, Name: r.Name, Dir: dir})
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", s.Path, err)
+	}
+	return nil
+}
+
+func leaveMark(ctx context.Context, fs publicstorage.FS, s line.Snapshot, mine claim) error {
+	data, err := json.Marshal(mine)
 	if err != nil {
 		return err
 	}
-	err = fs.PutIfAbsent(ctx, join(path, storage.ClaimedName), append(data, '\n'))
-	if errors.Is(err, publicstorage.ErrExist) {
-		if c, readErr := readClaim(ctx, fs, path); readErr == nil && c != nil && c.Line == r.Line {
-			return nil
-		}
+	data = append(data, '\n')
+	file := join(s.Path, storage.ClaimedName)
+	if err := fs.PutIfAbsent(ctx, file, data); !errors.Is(err, publicstorage.ErrExist) {
+		return err
 	}
+	before, err := readClaim(ctx, fs, s.Path)
+	if err != nil || before == nil || before.Line == mine.Line {
+		return err
+	}
+	owner, err := before.owner(ctx, fs, s)
 	if err != nil {
-		return fmt.Errorf("claim %s: %w", path, err)
+		return err
 	}
-	return nil
+	if owner.Claimed {
+		return fmt.Errorf("job %q in %s has done so: %w", owner.Name, owner.Dir, publicstorage.ErrExist)
+	}
+	return fs.Swap(ctx, file, before.data, data)
 }
 
 func readClaim(ctx context.Context, fs publicstorage.FS, path string) (*claim, error) {
@@ -72,7 +88,7 @@ func readClaim(ctx context.Context, fs publicstorage.FS, path string) (*claim, e
 	if err != nil || data == nil {
 		return nil, err
 	}
-	var c claim
+	c := claim{data: data}
 	if err := json.Unmarshal(data, &c); err != nil || c.Line == "" {
 		return nil, fmt.Errorf("%s does not say who has claimed it: remove it if nobody has", file)
 	}
