@@ -67,3 +67,6 @@ func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (loca
 	}
 	return local.PlanStart(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
 }
+
+// Ask asks a job for a snapshot and returns at once.
+func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }

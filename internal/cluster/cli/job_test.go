@@ -145,6 +145,12 @@ type world struct {
 // stopped runs the job until all records are processed and stops it: then it has taken one checkpoint, which holds all of them.
 func stopped(t *testing.T, options ...checkpoint.Option) world {
 	t.Helper()
+	return stoppedBy(t, func(_ *weir.Execution, _ string, stop func()) { stop() }, weir.Suspended, options...)
+}
+
+// stoppedBy stops it in another way. The directory is the one above that of its checkpoints.
+func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()), status weir.Status, options ...checkpoint.Option) world {
+	t.Helper()
 	dir := t.TempDir()
 	wait := &countdown{done: make(chan struct{})}
 	wait.left.Store(int64(len(visits)))
@@ -168,12 +174,16 @@ func stopped(t *testing.T, options ...checkpoint.Option) world {
 	case <-wait.done:
 	case <-e.Done():
 	}
-	stop()
+	how(e, dir, stop)
 	r, err := e.Wait()
-	if err != nil || r.Status != weir.Suspended {
+	if err != nil || r.Status != status {
 		t.Fatal(r.Status, err)
 	}
-	return world{dir: filepath.Join(dir, "checkpoints"), chk: r.Checkpoint, job: r.Job.String()}
+	w := world{dir: filepath.Join(dir, "checkpoints"), chk: r.Checkpoint, job: r.Job.String()}
+	if w.chk == "" { // it was not to be kept
+		w.chk = filepath.Join(w.dir, w.job, "chk-1")
+	}
+	return w
 }
 
 var localFS = fs.Local{}
