@@ -41,6 +41,7 @@ type master struct {
 	file    *linefile.File
 	ids     line.IDs
 	storage storage.Storage
+	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -136,6 +137,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		record:      b.record,
 		file:        s.file,
 		storage:     b.storage,
+		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler != nil),
 		recovery:    b.recovery,
@@ -461,7 +463,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 // latest returns the newest complete checkpoint of this job, 0 if there is none.
 func (m *master) latest() (id job.CheckpointID) {
 	for _, r := range m.coordinator.Retained() {
-		if !r.Foreign && !r.Damaged {
+		if !r.Foreign && !r.Damaged && r.Pointer != m.claimed {
 			id = max(id, r.ID)
 		}
 	}
