@@ -12,10 +12,14 @@ type files struct {
 	layout
 	threshold int
 	buffer    int
+	newName   func() string
 }
 
 func (f *files) NewWriter(ctx context.Context, id job.CheckpointID, scope snapshot.Scope) *StreamWriter {
-	p := place{scope: scope, inline: f.threshold, buffer: f.buffer, fs: f.fs}
+	p := place{scope: scope, inline: f.threshold, buffer: f.buffer, fs: f.fs, newName: randomName}
+	if f.newName != nil {
+		p.newName = f.newName
+	}
 	if scope == snapshot.Shared {
 		// Named in full: another checkpoint, in another directory, may come to refer to it.
 		p.dir = join(JobDir(f.dir, f.job), sharedDir)

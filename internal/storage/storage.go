@@ -81,6 +81,8 @@ type FilesOptions struct {
 	InlineThreshold int
 	// WriteBuffer is the number of bytes gathered before they are written to a file. The larger of it and InlineThreshold is used.
 	WriteBuffer int
+	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
+	NewName func() string
 }
 
 // Defaults and limits of the options.
@@ -107,6 +109,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 		layout:    layout{fs: o.FS, dir: o.Dir, job: o.Job},
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),
+		newName:   o.NewName,
 	}, nil
 }
 

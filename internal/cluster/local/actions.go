@@ -31,6 +31,7 @@ func (m *master) perform() {
 }
 
 func (m *master) do(a coordinator.Action) {
+	m.decided(a)
 	switch a := a.(type) {
 	case coordinator.AllocateID:
 		m.allocateID(a)
@@ -45,13 +46,15 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.NotifyComplete:
 		for _, at := range a.Tasks {
 			if t := m.current(at); t != nil {
-				t.task.CheckpointComplete(a.ID)
+				m.deliver(Message{Kind: CompleteMessage, Task: at, ID: a.ID}, func() { t.task.CheckpointComplete(a.ID) })
 			}
 		}
 	case coordinator.NotifyAborted:
 		for _, at := range a.Tasks {
 			if t := m.current(at); t != nil {
-				t.task.CheckpointAborted(a.ID, a.Latest, reason.CheckpointCoordinatorSuspend)
+				m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {
+					t.task.CheckpointAborted(a.ID, a.Latest, reason.CheckpointCoordinatorSuspend)
+				})
 			}
 		}
 	case coordinator.Discard:
@@ -146,7 +149,7 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 			m.coordinator.TriggerFailed(a.ID, reason.TaskCheckpointFailure, fmt.Sprintf("task %s does not run", at), m.Now())
 			return
 		}
-		t.task.Trigger(b)
+		m.deliver(Message{Kind: TriggerMessage, Task: at, ID: a.ID}, func() { t.task.Trigger(b) })
 	}
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }
@@ -316,7 +319,7 @@ func (m *master) forgetDoubtful() {
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
 func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, error) {
-	return retry(context.Background(), func() (*snapshot.Metadata, error) {
+	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {

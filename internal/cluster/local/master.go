@@ -46,6 +46,7 @@ type master struct {
 
 	deleting    sync.WaitGroup // goroutines that delete files
 	deletingOne sync.Mutex     // held by the one that may, if they must not do so in parallel
+	deletions   int            // that are under way, under a Scheduler
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
@@ -115,7 +116,7 @@ func newMaster(s *start, b *beginning) *master {
 		file:        s.file,
 		storage:     b.storage,
 		sinks:       s.sinks,
-		clerk:       newClerk(s.Scheduler != nil),
+		clerk:       newClerk(s.Scheduler),
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		timers:      map[coordinator.Timer]func(){},
@@ -423,7 +424,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	}
 	record := m.record.Ended(endOf(s, m.Now(), kept, m.cause, m.latest()))
 	m.clerk.do(func() func() {
-		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)
