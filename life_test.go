@@ -36,13 +36,15 @@ func (r reading) millis() int64 { return int64(r.Seq) * 3 }
 
 // world is what outlives the runs of one job: its input, its output, its checkpoints.
 type world struct {
-	t     *testing.T
-	in    *tape[reading]
-	fs    storage.FS
-	dir   string
-	out   *memory.Collector[string]
-	sink  sink.Sink[string] // out unless a test has put something before it
-	flags local.Flags
+	t  *testing.T
+	in *tape[reading]
+	// source is in unless a test reads from elsewhere.
+	source source.Source[reading]
+	fs     storage.FS
+	dir    string
+	out    *memory.Collector[string]
+	sink   sink.Sink[string] // out unless a test has put something before it
+	flags  local.Flags
 	// options are added to those of every run.
 	options []checkpoint.Option
 	set     map[string]string
@@ -61,7 +63,7 @@ func newWorld(t *testing.T, splits, records int) *world {
 		}
 		w.in.splits = append(w.in.splits, split)
 	}
-	w.sink = w.out
+	w.source, w.sink = w.in, w.out
 	w.set["restart-strategy.type"] = "none"
 	return w
 }
@@ -156,8 +158,8 @@ func (w *world) job(parallelism int) *weir.Job {
 		}
 		return name, func(*graph.Node) {}
 	}
-	source, formerly := id("in")
-	in := weir.Filter(weir.From(j, source, w.in, formerly), func(r reading) bool { return r.Seq%2 == 0 })
+	from, formerly := id("in")
+	in := weir.Filter(weir.From(j, from, w.source, formerly), func(r reading) bool { return r.Seq%2 == 0 })
 	timed := weir.EventTime(in, reading.millis)
 	keyed := weir.KeyBy(timed, func(r reading) int { return r.Key })
 	var summed weir.Stream[string]
@@ -214,9 +216,16 @@ func (w *world) finish(parallelism int) {
 
 func (w *world) check() {
 	w.t.Helper()
-	got, want := slices.Sorted(slices.Values(w.out.Records())), w.want()
+	if err := w.compare(w.out.Records()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// compare returns how records differ from what a run without failures commits.
+func (w *world) compare(records []string) error {
+	got, want := slices.Sorted(slices.Values(records)), w.want()
 	if slices.Equal(got, want) {
-		return
+		return nil
 	}
 	count := map[string]int{}
 	for _, s := range want {
@@ -225,15 +234,13 @@ func (w *world) check() {
 	for _, s := range got {
 		count[s]--
 	}
-	shown := 0
+	var differ []string
 	for _, s := range slices.Sorted(maps.Keys(count)) {
 		if n := count[s]; n != 0 {
-			if shown++; shown < 20 {
-				w.t.Errorf("%q: %+d", s, -n)
-			}
+			differ = append(differ, fmt.Sprintf("%q: %+d", s, -n))
 		}
 	}
-	w.t.Fatalf("%d records, want %d", len(got), len(want))
+	return fmt.Errorf("%d records, want %d:\n%s", len(got), len(want), strings.Join(differ[:min(20, len(differ))], "\n"))
 }
 
 // upTo runs the job until a checkpoint has completed after all splits were read up to a position, and stops it in a way.

@@ -27,6 +27,9 @@ type process struct {
 	stepped *simTask // the task that is being stepped, or whose strand runs
 	strand  *strand  // that runs
 	fail    bool     // the next task that reads fails
+	cut     int      // messages that may be lost and will be
+	outage  int      // effects that will fail,
+	after   int      // with a bit for each that says whether it does so after it has done its work
 }
 
 // simTask is a task in a simulation. It is stepped by the scheduler; one that parks is not stepped before it is woken, so that a wake-up that
@@ -117,6 +120,7 @@ const (
 	messageLate = iota
 	messageLost
 	messageDoubled
+	messagesCut // and those that follow
 	messageTroubles
 )
 
@@ -129,6 +133,11 @@ func (p *process) Deliver(m local.Message, deliver func()) {
 	kinds := 1
 	if m.Kind.MayBeLost() {
 		kinds = messageTroubles
+		if p.cut > 0 {
+			p.cut--
+			p.note("%s is lost too", p.describe(m))
+			return
+		}
 	}
 	what, detail, trouble := p.chance.trouble(messageWeight, kinds)
 	next := message{m, deliver, 0}
@@ -137,6 +146,10 @@ func (p *process) Deliver(m local.Message, deliver func()) {
 	case what == messageLate:
 		next.until = p.elapsed + delay(detail)
 		p.note("%s is late by %v", p.describe(m), delay(detail))
+	case what == messagesCut:
+		p.cut = 1 + detail%12
+		p.note("%s is lost", p.describe(m))
+		return
 	case what == messageLost:
 		p.note("%s is lost", p.describe(m))
 		return
@@ -258,6 +271,7 @@ const (
 	effectFailsAfterwards
 	effectIsLast // the process dies before
 	effectWasLast
+	effectsFail // this and some that follow
 	effectTroubles
 )
 
@@ -272,6 +286,15 @@ func (p *process) around(e effect, do func() error) error {
 		return ErrDead
 	}
 	what, detail, trouble := p.chance.trouble(effectWeight, effectTroubles)
+	if trouble && what == effectsFail {
+		p.outage, p.after = 2+detail%5, detail/5
+	}
+	if p.outage > 0 {
+		p.outage--
+		if what, trouble = effectFails, true; p.after>>p.outage%2 == 1 {
+			what = effectFailsAfterwards
+		}
+	}
 	if trouble && what == effectLate {
 		p.note("to %s %s takes %v", e.op, p.short(e.on), delay(detail))
 		if e.atomic {

@@ -2,7 +2,6 @@ package sim_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -159,21 +158,7 @@ func compare(got, want []string) error {
 	return nil
 }
 
-func TestSim(t *testing.T) {
-	for seed := range uint64(*seeds) {
-		r := play(sim.Decisions{Seed: seed}, 0)
-		if r.Err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, r.Err, r.Tell())
-		}
-	}
-}
-
-var seeds = flag.Int("seeds", 100, "")
-
-func TestStats(t *testing.T) {
-	for seed := range uint64(12) {
-		r := play(sim.Decisions{Seed: seed}, 0)
-		t.Logf("seed %d: %v turns %d lasting %d processes %d completed %d restarts %d order %d troubles %d", seed, r.Err, r.Turns, r.Lasting, r.Processes, r.Completed, r.Restarts, len(r.Decisions.Order), len(r.Decisions.Troubles))
-		if seed == 7 { t.Log(r.Tell()) }
-	}
+// TestExactlyOnce shows that a job of three stages commits each result once, whatever happens to it.
+func TestExactlyOnce(t *testing.T) {
+	sim.Suite(t, "testdata/exactly-once", 200, func(d sim.Decisions) sim.Report { return play(d, 0) })
 }

@@ -196,8 +196,8 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	r, err := e.Wait()
 	w.note("%s", r.Status)
 	w.count(e)
-	if err != nil && r.Status == local.Aborted && len(w.chance.made.Troubles) > faults && mayTryAgain(err) {
-		w.note("the start is refused: %v", err)
+	if err != nil && len(w.chance.made.Troubles) > faults && (mayTryAgain(err) || errors.Is(err, errFault)) {
+		w.note("for this reason: %v", err)
 		return false, nil
 	}
 	return r.Status == local.Finished || r.Status == local.AlreadyFinished, err
@@ -209,7 +209,7 @@ func (w *World) count(e *local.Execution) {
 	w.report.Restarts += s.Restarts
 }
 
-// mayTryAgain reports whether the user can give the same command again.
+// mayTryAgain reports whether the user can give the same command again, when a start was refused.
 func mayTryAgain(err error) bool {
 	var refused *local.StartError
 	return errors.As(err, &refused) && refused.Code == exitcode.Refused
