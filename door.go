@@ -15,6 +15,10 @@ func init() {
 	door.Start = func(ctx context.Context, j any, r door.Runtime) (*local.Execution, error) {
 		return startOn(ctx, j.(*Job), r)
 	}
+	door.Check = func(j any) error {
+		_, err := prepare(j.(*Job))
+		return err
+	}
 	door.Steps = func(j any) []*graph.Node { return j.(*Job).graph.Nodes }
 }
 

@@ -25,6 +25,8 @@ type Runtime struct {
 var (
 	// Start begins to run a job. Neither the environment nor a configuration file is read.
 	Start func(ctx context.Context, job any, r Runtime) (*local.Execution, error)
+	// Check returns everything that is wrong with a job, nil if it could be run.
+	Check func(job any) error
 	// Steps returns the job's steps, whose payloads are *program.Step. A caller may change the payloads before the job is started.
 	Steps func(job any) []*graph.Node
 )
