@@ -165,7 +165,8 @@ func (s *suite) run() error {
 	}
 	for seed := uint64(1); seed <= uint64(s.seeds); seed++ {
 		if r := sim.Twice(sim.Decisions{Seed: seed}, s.chance); r.Err != nil {
-			return s.failed(r, fmt.Sprintf("-weir.seed=%d", seed), s.keep(r))
+			least := sim.Shrink(r, s.chance)
+			return s.failed(least, fmt.Sprintf("-weir.seed=%d", seed), s.keep(least))
 		}
 	}
 	if s.everywhere {
@@ -230,16 +231,17 @@ func (s *suite) kept() error {
 	return nil
 }
 
-// keep writes down a failure as far as it matters, and says where it is.
+// keep writes down a failure, and says where it is.
 func (s *suite) keep(r sim.Report) string {
 	if s.name == "" {
 		return ""
 	}
-	name, err := sim.Keep(s.folder(), sim.Shrink(r, s.chance))
+	name, err := sim.Keep(s.folder(), r)
 	if err != nil {
 		return fmt.Sprintf("\n(The decisions that led there could not be written: %v.)", err)
 	}
-	return fmt.Sprintf("\nAfter a change of the program a seed means another run. What matters of this one is in %s: keep that file, and this test plays it each time.", name)
+	return fmt.Sprintf("\nThat plays all of seed %d; the story above leaves out what is not needed. After a change of the program a seed means another run.\n"+
+		"What is told above is kept in %s: commit that file, and this test plays it each time.\n", r.Decisions.Seed, name)
 }
 
 // failed tells a failure.

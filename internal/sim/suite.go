@@ -43,7 +43,7 @@ func Twice(d Decisions, play func(Decisions) Report) Report {
 		return r
 	}
 	if again := play(d); again.Trace != r.Trace {
-		r.Err = fmt.Errorf("two runs under the same decisions differ: %d turns and %d", r.Turns, again.Turns)
+		r.Err = fmt.Errorf("two runs under the same decisions differ (%d turns and %d): something takes time or chance from elsewhere than its context, or depends on the order of a map", r.Turns, again.Turns)
 		r.Story = append(append(r.Story, "--- the other run ---"), again.Story...)
 	}
 	return r

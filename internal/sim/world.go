@@ -170,7 +170,11 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	if n := w.config.Parallelism; len(n) > 0 {
 		started.Parallelism = n[w.chance.pick(len(n))]
 	}
-	w.note("process %d starts, at parallelism %d", w.report.Processes, started.Parallelism)
+	at := ""
+	if started.Parallelism > 0 {
+		at = fmt.Sprintf(" at parallelism %d", started.Parallelism)
+	}
+	w.note("process %d starts%s", w.report.Processes, at)
 	faults := len(w.chance.made.Troubles)
 	e, err := start(ctx, started)
 	switch {

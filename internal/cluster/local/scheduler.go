@@ -50,18 +50,19 @@ type Message struct {
 // MessageKind says what a message is.
 type MessageKind uint8
 
+// The messages: the first four go to a task, the others come from it.
 const (
-	TriggerMessage MessageKind = iota // these go to a task
-	CompleteMessage
-	AbortedMessage
-	SplitMessage
-	AckMessage // these come from it
-	DeclineMessage
-	DoneMessage
-	RunningMessage
-	EndOfDataMessage
-	EndedMessage
-	RequestSplitMessage
+	TriggerMessage      MessageKind = iota // begin a checkpoint
+	CompleteMessage                        // a checkpoint is complete
+	AbortedMessage                         // it was given up
+	SplitMessage                           // the answer to RequestSplitMessage
+	AckMessage                             // the task's part of a checkpoint
+	DeclineMessage                         // there will be none
+	DoneMessage                            // everything that follows from a complete checkpoint is done
+	RunningMessage                         // records may flow
+	EndOfDataMessage                       // the operators have seen all data
+	EndedMessage                           // the task does nothing more
+	RequestSplitMessage                    // a source has room for a split
 )
 
 // String returns the kind as people say it.
