@@ -19,5 +19,14 @@ func StartOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (*Ex
 	return &Execution{e}, nil
 }
 
+// StartSimulated starts a job that a scheduler runs.
+func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Scheduler, now func() time.Time) (*Execution, error) {
+	e, err := startOn(ctx, j, door.Runtime{FS: fs, Now: now, Scheduler: s})
+	if err != nil {
+		return nil, err
+	}
+	return &Execution{e}, nil
+}
+
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }

@@ -2,20 +2,182 @@ package weir_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"hash"
+	"hash/fnv"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/sim"
+	"github.com/weirstream/weir/internal/storage/fs"
 )
 
-// story plays the job of a world under chance, until it has finished, and returns what came of it and what it has committed.
-func story(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.Report, w *world, committed []string) {
+// simulation runs one process of a job on one goroutine, in an order that is drawn, for a test that brings its own files, connectors and
+// troubles. underChance has those of package sim.
+type simulation struct {
+	*sim.Loop
+	t     *testing.T
+	began time.Time
+	now   time.Time // when it has run
+	turns int
+	trace hash.Hash64
+}
+
+func newSimulation(t *testing.T, rng *rand.Rand, now time.Time, trace hash.Hash64) *simulation {
+	return &simulation{Loop: sim.NewLoop(rng.Uint64()), t: t, began: now, trace: trace}
+}
+
+func (s *simulation) clock() time.Time { return s.began.Add(s.Elapsed()) }
+
+// run takes turns until the job has ended. between is called before each turn.
+func (s *simulation) run(between func(turn int)) {
+	err := s.Run(between)
+	s.now, s.turns = s.clock(), s.Turns()
+	fmt.Fprint(s.trace, s.Trace())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// story is a job that is run under a seed until it has finished: tasks fail, checkpoints fail and expire, the process stops and goes on
+// at another parallelism.
+type story struct {
+	*world
+	rng      *rand.Rand
+	now      time.Time
+	trace    hash.Hash64
+	faulty   *fs.Faulty
+	trouble  int    // what may still go wrong
+	between  func() // called before each turn, unless it is nil
+	attempts int    // of the last process
+	log      []string
+}
+
+func newStory(t *testing.T, seed uint64, options ...checkpoint.Option) *story {
+	s := &story{
+		world: newWorld(t, 1+int(seed%4), 20+int(seed%19)),
+		rng:   rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_000_000, 0), trace: fnv.New64a(), trouble: int(seed % 8),
+	}
+	s.in.batch = 1 + s.rng.IntN(5)
+	timeout := []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, time.Hour}[s.rng.IntN(3)]
+	s.options = append([]checkpoint.Option{checkpoint.TolerateFailures(1 << 30), checkpoint.Timeout(timeout), checkpoint.Retain(1 + s.rng.IntN(2))}, options...)
+	s.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": "1000", "restart-strategy.fixed-delay.delay": "1 ms"}
+	s.faulty = fs.NewFaulty(s.fs, nil)
+	s.fs = s.faulty
+	if seed%2 == 1 {
+		s.set["execution.checkpointing.data-inline-threshold"] = "0" // so that state is in files
+	}
+	s.in.poll = func(int, int) error {
+		if s.trouble > 0 && s.rng.IntN(100) == 0 {
+			s.trouble--
+			s.note("a task fails")
+			return errTest
+		}
+		return nil
+	}
+	return s
+}
+
+func (s *story) note(format string, args ...any) {
+	s.log = append(s.log, fmt.Sprintf(format, args...))
+	fmt.Fprintf(s.trace, format, args...)
+}
+
+// breakStorage lets the next operation of a kind fail while a checkpoint is written; some have been done all the same.
+func (s *story) breakStorage() {
+	s.trouble--
+	faults := []fs.Fault{{Op: fs.OpPut, Path: "_metadata"}, {Op: fs.OpCreate}, {Op: fs.OpWrite}, {Op: fs.OpCommit}, {Op: fs.OpMakeDir}, {Op: fs.OpRemove}, {Op: fs.OpRemoveAll}}
+	f := faults[s.rng.IntN(len(faults))]
+	f.Late, f.Err = s.rng.IntN(2) == 0, errTest
+	s.note("%s of %q fails, late %v", f.Op, f.Path, f.Late)
+	s.faulty.Inject(f)
+}
+
+// play runs the job, as many processes as it takes, until it has finished.
+func (s *story) play() {
+	for {
+		parallelism := 1 + s.rng.IntN(3)
+		s.note("process at parallelism %d", parallelism)
+		ctx, cancel := context.WithCancel(context.Background())
+		sim := newSimulation(s.t, s.rng, s.now, s.trace)
+		s.faulty.Clear()
+		e, err := weir.StartSimulated(ctx, s.job(parallelism), s.fs, sim, sim.clock)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		stopped := false
+		sim.run(func(turn int) {
+			if s.between != nil {
+				s.between()
+			}
+			if s.trouble > 0 && s.rng.IntN(150) == 0 {
+				s.breakStorage()
+			}
+			if s.trouble > 0 && !stopped && s.rng.IntN(400) == 0 {
+				s.trouble--
+				stopped = true
+				if s.rng.IntN(2) == 0 {
+					s.note("suspend at %d", turn)
+					cancel()
+				} else {
+					s.note("abort at %d", turn)
+					e.Abort()
+				}
+			}
+		})
+		cancel()
+		s.now, s.attempts = sim.now, e.Progress().Restarts+1
+		r, err := e.Wait()
+		s.note("%s after %d turns, %d checkpoints, %d failed, %d restarts", r.Status, sim.turns, e.Progress().Checkpoint.Completed, e.Progress().Checkpoint.Failed, e.Progress().Restarts)
+		switch {
+		case err != nil:
+			s.t.Fatalf("the job failed: %v", err)
+		case r.Status == weir.Finished:
+			return
+		}
+	}
+}
+
+// tell plays the story and tells it if it goes wrong.
+func (s *story) tell(end func()) {
+	defer func() {
+		if s.t.Failed() {
+			s.t.Log(strings.Join(s.log, "\n"))
+		}
+	}()
+	s.play()
+	end()
+}
+
+var (
+	storyCount = flag.Uint64("stories", 0, "tell so many stories in each test; 0 means some hundreds")
+	firstStory = flag.Uint64("story", 0, "begin with the story of this seed")
+)
+
+func stories(t *testing.T, n uint64, tell func(t *testing.T, seed uint64)) {
+	switch {
+	case *storyCount > 0:
+		n = *storyCount
+	case testing.Short():
+		n /= 4
+	}
+	for seed := *firstStory; seed < *firstStory+n; seed++ {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { tell(t, seed) }) {
+			return // the first tells enough
+		}
+	}
+}
+
+// underChance plays the job of a world under chance, until it has finished, and returns what came of it and what it has committed.
+func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.Report, w *world, committed []string) {
 	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Parallelism: []int{1, 2, 3}})
 	w = newWorld(t, 1+chance.Pick(4), 20+chance.Pick(19))
 	out := sim.NewOutput[string](chance)
@@ -36,7 +198,7 @@ func story(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.R
 // and processes.
 func TestExactlyOnce(t *testing.T) {
 	sim.Suite(t, "testdata/sim/exactly-once", 100, func(d sim.Decisions) sim.Report {
-		r, w, committed := story(t, d)
+		r, w, committed := underChance(t, d)
 		if r.Err == nil {
 			r.Err = w.compare(committed)
 		}
@@ -47,7 +209,7 @@ func TestExactlyOnce(t *testing.T) {
 // TestAtLeastOnce shows that no record is lost when steps go on with their other inputs during a checkpoint.
 func TestAtLeastOnce(t *testing.T) {
 	sim.Suite(t, "testdata/sim/at-least-once", 40, func(d sim.Decisions) sim.Report {
-		r, w, committed := story(t, d, checkpoint.AtLeastOnce())
+		r, w, committed := underChance(t, d, checkpoint.AtLeastOnce())
 		seen := map[string]bool{}
 		for _, r := range committed {
 			before, _, _ := strings.Cut(r, " sum ")
@@ -66,8 +228,8 @@ func TestAtLeastOnce(t *testing.T) {
 // TestExactlyOnce sees to the steps.
 func TestSameSeed(t *testing.T) {
 	for seed := range uint64(10) {
-		_, _, one := story(t, sim.Decisions{Seed: seed})
-		_, _, other := story(t, sim.Decisions{Seed: seed})
+		_, _, one := underChance(t, sim.Decisions{Seed: seed})
+		_, _, other := underChance(t, sim.Decisions{Seed: seed})
 		if !slices.Equal(one, other) {
 			t.Errorf("seed %d: two runs differ", seed)
 		}

@@ -354,7 +354,7 @@ func (p *process) turn() bool {
 	tasks, strands, links := p.awake(), p.ready(), p.arriving()
 	n := len(tasks) + len(strands) + len(links) + 1
 	drawn := p.chance.pick(n * 32)
-	p.elapsed += time.Duration(drawn/n) * 6 * time.Microsecond
+	p.elapsed += time.Duration(drawn/n) * p.pace
 	i := drawn % n
 	switch {
 	case i < len(tasks):

@@ -37,6 +37,7 @@ type World struct {
 	watch   *watch
 	elapsed time.Duration // since the beginning
 	skew    time.Duration // by how much the wall clock is wrong
+	pace    time.Duration // of the time that passes with each turn: 16 times this, roughly
 	turns   int
 	lasting int // steps so far that changed something lasting
 	story   []string
@@ -81,7 +82,7 @@ func (r Report) Tell() string { return strings.Join(r.Story, "\n") }
 
 // New returns a world in which nothing has happened.
 func New(c Config) *World {
-	w := &World{config: c, chance: newChance(c.Decisions, c.Troubles), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}}
+	w := &World{config: c, chance: newChance(c.Decisions, c.Troubles), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}, pace: 6 * time.Microsecond}
 	return w
 }
 
@@ -236,10 +237,20 @@ func (p *process) live(e *local.Execution, suspend func()) error {
 			p.count(e)
 		}
 	}()
-	for !p.ended && !p.dead {
-		if what, detail, ok := p.chance.trouble(1, turnTroubles); ok {
+	return p.turnsUntilEnd(func() bool {
+		what, detail, ok := p.chance.trouble(1, turnTroubles)
+		if ok {
 			p.suffer(what, detail, e, suspend)
-			continue
+		}
+		return !p.dead
+	})
+}
+
+// turnsUntilEnd takes turns until the process has ended or died. before is called before each, and reports whether it is still alive.
+func (p *process) turnsUntilEnd(before func() bool) error {
+	for !p.ended && !p.dead {
+		if !before() {
+			return nil
 		}
 		if !p.turn() && !p.ended && !p.rest() {
 			return errors.New("the job stands still: nobody has anything to do, and it has not ended")

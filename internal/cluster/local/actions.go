@@ -44,19 +44,9 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.WriteMetadata:
 		m.writeMetadata(a)
 	case coordinator.NotifyComplete:
-		for _, at := range a.Tasks {
-			if t := m.current(at); t != nil {
-				m.deliver(Message{Kind: CompleteMessage, Task: at, ID: a.ID}, func() { t.task.CheckpointComplete(a.ID) })
-			}
-		}
+		m.notifyComplete(a)
 	case coordinator.NotifyAborted:
-		for _, at := range a.Tasks {
-			if t := m.current(at); t != nil {
-				m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {
-					t.task.CheckpointAborted(a.ID, a.Latest, reason.CheckpointCoordinatorSuspend)
-				})
-			}
-		}
+		m.notifyAborted(a)
 	case coordinator.Discard:
 		m.discard(a)
 	case coordinator.DiscardState:
@@ -78,7 +68,7 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.Refused:
 		m.refused(a)
 	case coordinator.FailJob:
-		m.fail(errors.New(a.Message), false)
+		m.fail(errors.New(a.Message), a.Permanent)
 	case coordinator.Restore:
 		m.restoreFrom(a)
 	case coordinator.Ended:
@@ -126,7 +116,7 @@ func (m *master) initLocation(a coordinator.InitLocation) {
 				m.coordinator.TriggerFailed(a.ID, reason.IOException, err.Error(), m.Now())
 				return
 			}
-			m.coordinator.LocationReady(a.ID, m.Now())
+			m.coordinator.LocationReady(a.ID, "", m.Now())
 		}
 	}, m.post)
 }
@@ -238,6 +228,9 @@ func (m *master) completed(a coordinator.Completed) {
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
 	m.progress.failed(s)
+	if s.Reason == reason.CheckpointDeclinedTaskClosing {
+		m.warnOfUnions()
+	}
 	level := slog.LevelWarn
 	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
 		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong
