@@ -37,7 +37,7 @@ type Harness[In, Out any] struct {
 	watermark int64
 	next      int // the subtask of the next record without a key
 	snapshots job.CheckpointID
-	restored  bool
+	restored  job.CheckpointID // the snapshot that the instances were restored from, 0 for none
 	finished  bool
 }
 
@@ -132,7 +132,7 @@ func (h *Harness[In, Out]) env(index, parallelism int) *operator.Env {
 	return &operator.Env{
 		Operator: job.OperatorIDOf("operator"), Name: "operator", Subtask: index, Parallelism: parallelism, MaxParallelism: maxParallelism,
 		Attempt: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: metrics.NewScope(),
-		Now: func() time.Time { return h.now }, IsRestored: h.restored, Checkpointed: true,
+		Now: func() time.Time { return h.now }, RestoredFrom: h.restored, Checkpointed: true,
 		Go: func(work func(context.Context) func() error) {
 			if mail := work(context.Background()); mail != nil {
 				h.must(mail(), "work beside the subtask")
@@ -271,7 +271,7 @@ func (h *Harness[In, Out]) SnapshotAndRestore(parallelism ...int) {
 	state, err := h.restore(h.snapshot(), n)
 	h.must(err, "restore")
 	h.close()
-	h.restored = true
+	h.restored = h.snapshots
 	h.start(n, state)
 	if h.watermark != element.NoTime {
 		h.event(h.watermark) // what comes before a step has its watermark in the snapshot too
@@ -291,7 +291,7 @@ func (h *Harness[In, Out]) snapshot() []byte {
 	memory, err := storage.NewMemory(storage.MemoryOptions{Job: meta.Job})
 	h.must(err, "snapshot")
 	for _, s := range h.subtasks {
-		h.must(s.op.PrepareBarrier(ctx, h.snapshots), "snapshot")
+		h.must(s.op.PrepareBarrier(ctx, operator.Checkpoint{ID: h.snapshots, Triggered: h.now}), "snapshot")
 		capture, err := s.op.Snapshot(ctx, h.snapshots)
 		h.must(err, "snapshot")
 		var state *snapshot.OperatorSubtask
