@@ -27,7 +27,7 @@ type layout struct {
 }
 
 // from1885 is the number of seconds from 1885 to 1970.
-const from1885 = (85*365 + 21) * 24 * 60 * 60
+const from1885 = (85*365 + 20) * 24 * 60 * 60 // 1900 was no leap year
 
 func assemble(wall, monotonic time.Duration) (t time.Time) {
 	seconds, nanos := uint64(wall/time.Second), uint64(wall%time.Second)
