@@ -33,6 +33,6 @@ func startOn(ctx context.Context, j *Job, r door.Runtime) (*local.Execution, err
 		return nil, err
 	}
 	return local.Start(ctx, local.Options{
-		Name: j.name, Plan: p.plan, Config: p.config, Flags: r.Flags, Logger: j.logger, FS: r.FS, Now: r.Now, Scheduler: r.Scheduler,
+		Name: j.name, Plan: p.plan, Config: p.config, Flags: r.Flags, Logger: j.logger, FS: r.FS, Now: r.Now, Scheduler: r.Scheduler, Labels: j.labels,
 	})
 }

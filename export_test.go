@@ -28,5 +28,10 @@ func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Schedule
 	return &Execution{e}, nil
 }
 
+// RescaleThen is like Execution.Rescale for a job that a scheduler runs.
+func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) {
+	e.e.RescaleThen(step, parallelism, then)
+}
+
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }

@@ -96,6 +96,8 @@ type Plan struct {
 	// Vertices in topological order: each comes after all that it reads from.
 	Vertices []*Vertex
 	byNode   map[*Node]*Vertex
+	of       *Graph
+	defaults Defaults
 }
 
 // Vertex is a chain of nodes that run in one task.

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -26,6 +25,9 @@ func (in *Input[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restor
 	e := &enumerator{splits: len(in.Splits)}
 	if restored != nil {
 		e.next = int(binary.LittleEndian.Uint64(restored))
+		for back := restored[8:]; len(back) > 0; back = back[8:] {
+			e.back = append(e.back, positionOf(back).split())
+		}
 	}
 	return e, nil
 }
@@ -50,12 +52,13 @@ func (e *enumerator) Next(int) (source.Split, source.Assignment, error) {
 
 func (e *enumerator) AddBack(_ int, splits []source.Split) { e.back = append(e.back, splits...) }
 
-// Snapshot does not know splits that were given back: those are handed out again before the next checkpoint, or the job restarts.
+// Snapshot holds the number of the next split, and those that were given back.
 func (e *enumerator) Snapshot() ([]byte, error) {
-	if len(e.back) > 0 {
-		return nil, errors.New("sim: splits that were given back have not been handed out")
+	state := binary.LittleEndian.AppendUint64(nil, uint64(e.next))
+	for _, s := range e.back {
+		state = append(state, s.Data...)
 	}
-	return binary.LittleEndian.AppendUint64(nil, uint64(e.next)), nil
+	return state, nil
 }
 
 func (e *enumerator) Close() error { return nil }
@@ -66,6 +69,11 @@ type position struct{ number, at int }
 func (p position) split() source.Split {
 	data := binary.LittleEndian.AppendUint32(nil, uint32(p.number))
 	return source.Split{ID: fmt.Sprint(p.number), Data: binary.LittleEndian.AppendUint32(data, uint32(p.at))}
+}
+
+// positionOf reads the data of a split.
+func positionOf(data []byte) position {
+	return position{int(binary.LittleEndian.Uint32(data)), int(binary.LittleEndian.Uint32(data[4:]))}
 }
 
 // Reader returns the reader of one subtask.
@@ -85,7 +93,7 @@ func (r *reader[T]) Start() error { r.env.RequestSplit(); return nil }
 
 func (r *reader[T]) AddSplits(splits []source.Split) error {
 	for _, s := range splits {
-		r.open = append(r.open, position{int(binary.LittleEndian.Uint32(s.Data)), int(binary.LittleEndian.Uint32(s.Data[4:]))})
+		r.open = append(r.open, positionOf(s.Data))
 	}
 	r.env.RequestSplit() // a reader may have several at a time
 	return nil
