@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/weirstream/weir/internal/job"
@@ -25,6 +26,7 @@ type part[T any] struct {
 	records    []T
 	checkpoint int64
 	writer     string
+	subtask    int
 }
 
 // NewOutput returns an empty output in a world.
@@ -47,7 +49,7 @@ func (o *Output[T]) Location() string { return "" }
 
 // Writer returns the writer of one subtask.
 func (o *Output[T]) Writer(_ context.Context, env sink.WriterEnv, restored [][]byte) (sink.Writer[T], error) {
-	w := &outputWriter[T]{output: o, process: o.world.now, name: fmt.Sprintf("epoch %d attempt %d subtask %d", env.Line.Epoch, env.Attempt, env.Subtask)}
+	w := &outputWriter[T]{output: o, process: o.world.now, subtask: env.Subtask, name: fmt.Sprintf("epoch %d attempt %d subtask %d", env.Line.Epoch, env.Attempt, env.Subtask)}
 	return w, nil
 }
 
@@ -55,6 +57,7 @@ type outputWriter[T any] struct {
 	output  *Output[T]
 	process *process
 	name    string
+	subtask int
 	records []T
 	unsafe  []string // parts that are not durable yet
 }
@@ -75,7 +78,7 @@ func (w *outputWriter[T]) Prepare(_ context.Context, checkpoint int64, _ bool) (
 		return nil, nil
 	}
 	name := fmt.Sprintf("%s checkpoint %d", w.name, checkpoint)
-	w.output.volatile[name] = part[T]{w.records, checkpoint, w.name}
+	w.output.volatile[name] = part[T]{w.records, checkpoint, w.name, w.subtask}
 	w.records, w.unsafe = nil, append(w.unsafe, name)
 	return [][]byte{[]byte(name)}, nil
 }
@@ -171,6 +174,23 @@ func (c *outputCommitter[T]) Recover(_ context.Context, r sink.Recovery) (sink.R
 		}
 		clear(c.output.prepared)
 		clear(c.output.volatile)
+		return nil
+	})
+	return done, err
+}
+
+// RecoverSubtask does the same for one subtask.
+func (c *outputCommitter[T]) RecoverSubtask(_ context.Context, subtask int, r sink.Recovery) (sink.Recovered, error) {
+	done := sink.Recovered{Writers: make([][]byte, len(r.Writers))}
+	err := c.process.around(effect{op: "recover", on: fmt.Sprintf("subtask %d of the output", subtask), lasting: true, atomic: true}, func() error {
+		for _, p := range r.Pending {
+			if err := c.output.commit(p.Checkpoint, p.Items); err != nil {
+				return err
+			}
+		}
+		its := func(_ string, p part[T]) bool { return p.subtask == subtask }
+		maps.DeleteFunc(c.output.prepared, its)
+		maps.DeleteFunc(c.output.volatile, its)
 		return nil
 	})
 	return done, err

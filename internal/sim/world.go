@@ -227,6 +227,7 @@ const (
 	turnSuspend
 	turnJump
 	turnTaskFails
+	turnRescale
 	turnTroubles
 )
 
@@ -282,5 +283,24 @@ func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
 		p.skew += by
 	case turnTaskFails:
 		p.fail = true
+	case turnRescale:
+		p.rescale(detail, e)
 	}
+}
+
+// rescale changes the parallelism of one step while the job runs, if there is a choice.
+func (p *process) rescale(detail int, e *local.Execution) {
+	steps, choice := e.Snapshot().Steps, p.config.Parallelism
+	if len(steps) == 0 || len(choice) == 0 {
+		return
+	}
+	step, n := steps[detail%len(steps)].Name, choice[detail/len(steps)%len(choice)]
+	p.note("the user wants %q at parallelism %d", step, n)
+	e.RescaleThen(step, n, func(err error) {
+		if err != nil {
+			p.note("that does not happen: %v", err)
+			return
+		}
+		p.note("%q runs at parallelism %d", step, n)
+	})
 }
