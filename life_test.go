@@ -38,20 +38,20 @@ func (r reading) millis() int64 { return int64(r.Seq) * 3 }
 
 // world is what outlives the runs of one job: its input, its output, its checkpoints.
 type world struct {
-	t  *testing.T
-	in *tape[reading]
-	// source is in unless a test reads from elsewhere.
-	source source.Source[reading]
-	fs     storage.FS
-	dir    string
-	out    *memory.Collector[string]
-	sink   sink.Sink[string] // out unless a test has put something before it
-	flags  local.Flags
+	t     *testing.T
+	in    *tape[reading]
+	fs    storage.FS
+	dir   string
+	out   *memory.Collector[string]
+	sink  sink.Sink[string] // out unless a test has put something before it
+	flags local.Flags
 	// options are added to those of every run.
 	options []checkpoint.Option
 	set     map[string]string
-	textual bool // run the job with another type of state
-	renamed bool // run the job with other ids, and say what they were
+	byHand  bool                   // without periodic checkpoints
+	source  source.Source[reading] // in unless a test has put something before it
+	textual bool                   // run the job with another type of state
+	renamed bool                   // run the job with other ids, and say what they were
 	// more adds results to those of the job: wantMore for each record that passes the filter, and wantAlso.
 	more     func(j *weir.Job, in weir.Stream[reading]) weir.Stream[string]
 	wantMore func(r reading) []string
@@ -73,7 +73,7 @@ func newWorld(t *testing.T, splits, records int) *world {
 		}
 		w.in.splits = append(w.in.splits, split)
 	}
-	w.source, w.sink = w.in, w.out
+	w.sink = w.out
 	w.set["restart-strategy.type"] = "none"
 	return w
 }
@@ -160,7 +160,10 @@ func (p *keeper) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 func (w *world) job(parallelism int) *weir.Job {
 	j := newJob(w.t, parallelism)
 	j.Logger(cmp.Or(w.log, logger(w.t)))
-	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.KeepOnCancel())
+	j.Checkpoint(checkpoint.KeepOnCancel())
+	if !w.byHand {
+		j.Checkpoint(checkpoint.Every(10 * time.Millisecond))
+	}
 	if w.dir != "" {
 		j.Checkpoint(checkpoint.Dir(w.dir))
 	}
@@ -178,8 +181,8 @@ func (w *world) job(parallelism int) *weir.Job {
 		}
 		return name, func(*graph.Node) {}
 	}
-	from, formerly := id("in")
-	in := weir.Filter(weir.From(j, from, w.source, formerly), func(r reading) bool { return r.Seq%2 == 0 })
+	name, formerly := id("in")
+	in := weir.Filter(weir.From(j, name, w.from(), formerly), func(r reading) bool { return r.Seq%2 == 0 })
 	timed := weir.EventTime(in, reading.millis)
 	keyed := weir.KeyBy(timed, func(r reading) int { return r.Key })
 	var summed weir.Stream[string]
@@ -201,6 +204,13 @@ func (w *world) job(parallelism int) *weir.Job {
 	step, formerly = id("out")
 	weir.To(weir.Union(results[0], results[1:]...), step, w.sink, formerly)
 	return j
+}
+
+func (w *world) from() source.Source[reading] {
+	if w.source != nil {
+		return w.source
+	}
+	return w.in
 }
 
 func (w *world) start(ctx context.Context, parallelism int) *weir.Execution {

@@ -132,7 +132,7 @@ func (h *Harness[In, Out]) env(index, parallelism int) *operator.Env {
 	return &operator.Env{
 		Operator: job.OperatorIDOf("operator"), Name: "operator", Subtask: index, Parallelism: parallelism, MaxParallelism: maxParallelism,
 		Attempt: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: metrics.NewScope(),
-		Now: func() time.Time { return h.now }, RestoredFrom: h.restored, Checkpointed: true,
+		Now: func() time.Time { return h.now }, RestoredFrom: h.restored, Checkpointed: func() bool { return true },
 		Go: func(work func(context.Context) func() error) {
 			if mail := work(context.Background()); mail != nil {
 				h.must(mail(), "work beside the subtask")
@@ -315,7 +315,7 @@ type streams struct {
 }
 
 func (s streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
-	return s.storage.NewWriter(ctx, s.id, scope), nil
+	return s.storage.NewWriter(ctx, storage.Location{ID: s.id}, scope), nil
 }
 
 // restore deals out what a snapshot holds.

@@ -145,7 +145,11 @@ func (w *watch) removing(file string) {
 func (w *watch) removingAll(dir string) {
 	dir = path.Clean(dir)
 	for at, p := range w.published {
-		if at == dir || strings.HasPrefix(at, dir+"/") {
+		switch {
+		case at != dir && !strings.HasPrefix(at, dir+"/"):
+		case !w.completed[p.id]: // given up, and nobody knew whether it was published
+			delete(w.published, at)
+		default:
 			w.break_("%s is deleted, which holds checkpoint %d", dir, p.id)
 		}
 	}
@@ -159,16 +163,25 @@ func (w *watch) unpublish(dir string) {
 		return
 	}
 	delete(w.published, dir)
-	if !w.completed[p.id] || len(w.alive) == 0 {
+	switch {
+	case !w.completed[p.id]:
+		return
+	case !isCheckpoint(dir):
+		w.break_("savepoint %d in %s is deleted, which is complete and the user's", p.id, dir)
+		return
+	case len(w.alive) == 0:
 		return
 	}
-	for _, o := range w.published {
-		if o.id > p.id {
+	for at, o := range w.published {
+		if o.id > p.id && isCheckpoint(at) {
 			return
 		}
 	}
 	w.break_("checkpoint %d is deleted, which is complete and has not been replaced", p.id)
 }
+
+// isCheckpoint tells checkpoints from savepoints.
+func isCheckpoint(dir string) bool { return strings.HasPrefix(dir, Dir+"/") }
 
 // opened sees that a file is about to be read.
 func (w *watch) opened(file string) {

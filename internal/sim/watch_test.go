@@ -98,7 +98,7 @@ func TestWatch(t *testing.T) {
 			w.removing(chk(1) + "/_metadata")
 		}},
 		{"which holds checkpoint 1", func(w *watch) {
-			published(w, 1)
+			completed(w, 1)
 			w.removingAll("/checkpoints/0123")
 		}},
 		{"there are no metadata beside it", func(w *watch) { w.opened(chk(1) + "/file") }},

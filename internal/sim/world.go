@@ -64,6 +64,9 @@ type Process struct {
 // Dir is where a job in a world keeps its checkpoints.
 const Dir = "/checkpoints"
 
+// savepointDir is where the user has savepoints put.
+const savepointDir = "/savepoints"
+
 // Report is what became of a job.
 type Report struct {
 	Err       error // why it is not all right; nil if it has finished and nothing happened that must not
@@ -228,6 +231,7 @@ const (
 	turnJump
 	turnTaskFails
 	turnRescale
+	turnSavepoint
 	turnTroubles
 )
 
@@ -285,6 +289,8 @@ func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
 		p.fail = true
 	case turnRescale:
 		p.rescale(detail, e)
+	case turnSavepoint:
+		p.savepoint(detail, e)
 	}
 }
 
@@ -302,5 +308,19 @@ func (p *process) rescale(detail int, e *local.Execution) {
 			return
 		}
 		p.note("%q runs at parallelism %d", step, n)
+	})
+}
+
+// savepoint takes one while the job goes on.
+func (p *process) savepoint(detail int, e *local.Execution) {
+	r := local.NewRequest(local.Savepoint, savepointDir)
+	r.Native = detail%2 == 0
+	p.note("the user asks for a savepoint")
+	e.Ask(r, func(s local.SnapshotInfo, err error) {
+		if err != nil {
+			p.note("there is no savepoint: %v", err)
+			return
+		}
+		p.note("savepoint %d is taken", s.ID)
 	})
 }
