@@ -17,6 +17,9 @@ const contracts = "codec sink source storage window"
 // The suites that implementations of a contract must pass, and what only tests need.
 const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest storage/storagetest"
 
+// forTests are all packages that no program may depend on.
+const forTests = suites + " weirtest internal/sim"
+
 // layers says what each package may import of this module. The first line that fits a package counts; a package that none fits fails
 // the test, so that a new room gets its place here. Tests may import more, but see testsToo.
 var layers = []layer{
@@ -94,8 +97,15 @@ var layers = []layer{
 		"state handles are the backend's, with a name that users can write"},
 	{"checkpoint", "internal/cluster/config",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
+
+	{"internal/door", "storage internal/graph internal/cluster/local",
+		"it is opened by the door and used by weirtest, and says what passes between them"},
+	{"internal/sim", names + " sink source storage internal/protocol/snapshot internal/protocol/coordinator internal/runtime/task internal/storage/fs internal/cluster/local",
+		"it is the scheduler and the machine of a job, and does not know how users write one"},
+	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
+		"it runs what users write, or one step of it, on something else than this machine"},
 
 	{"cmd/weir", "internal/cluster/cli",
 		"a program of a few lines, so that all of it can be tested"},
@@ -171,7 +181,7 @@ func checkLayer(t *testing.T, p *pkg, f *file, l layer) {
 		if !within(p.path, testsToo) {
 			return
 		}
-		allowed += " " + suites + " " + p.path
+		allowed += " " + forTests + " " + p.path
 	}
 	for _, imported := range f.imports() {
 		if ours(t, imported) && !within(imported, allowed) {
@@ -185,12 +195,12 @@ func ours(t *testing.T, importPath string) bool { return load(t).packages[import
 // TestSuitesAreForTests: what only tests need is in no program.
 func TestSuitesAreForTests(t *testing.T) {
 	for _, p := range load(t).sorted() {
-		if within(p.path, suites) {
+		if within(p.path, forTests) {
 			continue
 		}
 		for _, f := range p.files {
 			for _, imported := range f.imports() {
-				if !f.test && within(imported, suites) {
+				if !f.test && within(imported, forTests) {
 					t.Errorf("%s imports %s, which is for tests", f.path, imported)
 				}
 			}

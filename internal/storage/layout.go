@@ -95,7 +95,16 @@ type layout struct {
 	// may be nil.
 	outside storage.FS
 	// flat says that the checkpoints lie directly in dir.
-	flat bool
+	flat    bool
+	newName func() string // nil for random names
+}
+
+// name returns a name for a new file.
+func (l *layout) name() string {
+	if l.newName != nil {
+		return l.newName()
+	}
+	return randomName()
 }
 
 // jobDir returns the directory in which the checkpoints lie.

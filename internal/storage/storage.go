@@ -108,6 +108,8 @@ type FilesOptions struct {
 	InlineThreshold int
 	// WriteBuffer is the number of bytes gathered before they are written to a file. The larger of it and InlineThreshold is used.
 	WriteBuffer int
+	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
+	NewName func() string
 }
 
 // Defaults and limits of the options.
@@ -131,7 +133,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 		return nil, fmt.Errorf("write buffer of %d bytes: must not be negative", o.WriteBuffer)
 	}
 	return &files{
-		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat},
+		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat, newName: o.NewName},
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),
 	}, nil

@@ -31,6 +31,7 @@ func (m *master) perform() {
 }
 
 func (m *master) do(a coordinator.Action) {
+	m.decided(a)
 	switch a := a.(type) {
 	case coordinator.AllocateID:
 		m.allocateID(a)
@@ -148,7 +149,7 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 			m.coordinator.TriggerFailed(a.ID, reason.TaskCheckpointFailure, fmt.Sprintf("task %s does not run", at), m.Now())
 			return
 		}
-		t.task.Trigger(b)
+		m.deliver(Message{Kind: TriggerMessage, Task: at, ID: a.ID}, func() { t.task.Trigger(b) })
 	}
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }
@@ -310,7 +311,7 @@ func (m *master) forgetDoubtful() {
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
 func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, error) {
-	return retry(context.Background(), func() (*snapshot.Metadata, error) {
+	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {

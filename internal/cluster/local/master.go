@@ -49,6 +49,7 @@ type master struct {
 
 	deleting    sync.WaitGroup // goroutines that delete files
 	deletingOne sync.Mutex     // held by the one that may, if they must not do so in parallel
+	deletions   int            // that are under way, under a Scheduler
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
@@ -139,7 +140,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		storage:     b.storage,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
-		clerk:       newClerk(s.Scheduler != nil),
+		clerk:       newClerk(s.Scheduler),
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
@@ -445,7 +446,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	_, end.Stopped = m.coordinator.StoppedWith()
 	record := m.record.Ended(end)
 	m.clerk.do(func() func() {
-		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)

@@ -352,7 +352,7 @@ func (m *master) removeSavepoint(at storage.Location) error {
 	if p := m.places.of(at.ID); p != nil {
 		p.giveUp()
 	}
-	_, err := retry(context.Background(), func() (struct{}, error) {
+	_, err := retry(context.Background(), m.pause, func() (struct{}, error) {
 		return struct{}{}, storage.RemoveSavepoint(context.Background(), m.FS, at)
 	})
 	return err

@@ -227,8 +227,8 @@ func (s *start) remember(ctx context.Context) (err error) {
 		Name:    s.Name,
 		Dir:     s.checkpoints.Dir,
 		Now:     s.Now(),
-		NewLine: linefile.NewID(),
-		NewJob:  job.NewID(),
+		NewLine: s.newLine(),
+		NewJob:  s.newJob(),
 		Flags: line.Flags{
 			Fresh: s.Flags.Fresh, Rewind: s.Flags.Rewind, Withdraw: s.Flags.Withdraw, AcceptDuplicates: s.Flags.AcceptDuplicates,
 		},
@@ -241,7 +241,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if err := s.takeLock(); err != nil {
 		return err
 	}
-	if s.file, err = retry(ctx, func() (*linefile.File, error) {
+	if s.file, err = retry(ctx, s.pause, func() (*linefile.File, error) {
 		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
 	}); err != nil {
 		return refuse(exitcode.Refused, "%v", err)
@@ -250,7 +250,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if damage := s.file.Damage(); damage != nil {
 		s.situation.RecordDamage = damage.Error()
 	}
-	if s.situation.Found, err = retry(ctx, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
+	if s.situation.Found, err = retry(ctx, s.pause, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	if err := s.alone(ctx); err != nil {
@@ -295,7 +295,7 @@ func (s *start) alone(ctx context.Context) (err error) {
 
 // takeLock keeps other processes out.
 func (s *start) takeLock() (err error) {
-	if s.onlyLook {
+	if s.onlyLook || s.Scheduler != nil { // a simulated process has its world to itself
 		return nil
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
@@ -377,7 +377,7 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
 			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
 	}
 	s.situation.Flags.Claim = true
-	owner, err := retry(ctx, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from) })
+	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from) })
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
@@ -426,7 +426,7 @@ func (s *start) decide(ctx context.Context) (line.Verdict, error) {
 
 // verify reads a checkpoint through.
 func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) {
-	_, err := retry(ctx, func() (struct{}, error) {
+	_, err := retry(ctx, s.pause, func() (struct{}, error) {
 		m, err := s.load(ctx, path)
 		if err == nil {
 			err = storage.Verify(ctx, s.FS, m)
@@ -462,16 +462,14 @@ func outcomeOf(err error) line.Outcome {
 // pauses are waited between attempts at something that may yet succeed.
 var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}
 
-// retry tries again what has failed without proof that it must.
-func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	for _, pause := range pauses {
+// retry tries again what has failed without proof that it must. pause waits in between, see Options.pause.
+func retry[T any](ctx context.Context, pause func(context.Context, time.Duration), f func() (T, error)) (T, error) {
+	for _, d := range pauses {
 		v, err := f()
 		if err == nil || storage.Classify(err) != storage.Unknown {
 			return v, err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if pause(ctx, d); ctx.Err() != nil {
 			return v, err
 		}
 	}
@@ -482,7 +480,9 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 func (s *start) newStorage(id job.ID) (storage.Storage, error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
-		return storage.NewFiles(storage.FilesOptions{FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer})
+		return storage.NewFiles(storage.FilesOptions{
+			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, NewName: s.fileNames(),
+		})
 	}
 	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
 }

@@ -33,6 +33,7 @@ type Coordinator struct {
 	store      store
 	failures   failures
 	expired    []job.CheckpointID          // the last ids that ran into their timeout, at most maxExpired
+	written    []job.CheckpointID          // the last ids whose metadata was to be written, at most maxWritten
 	locations  map[job.CheckpointID]string // of all savepoints
 	stats      statistics
 

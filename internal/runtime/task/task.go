@@ -207,6 +207,10 @@ func (t *Task) Open(ctx context.Context) error {
 	return nil
 }
 
+// Cancel cancels the work beside the task. Close does so too; who steps the task itself may call it before, so that the work comes to an
+// end by steps of its own.
+func (t *Task) Cancel() { t.cancel() }
+
 // Close ends the task: because of an error of Open or Step, because ctx was cancelled, or because Step was done. It waits for the work
 // beside the task, closes the operators and reports how the task ended. The task must not be used any more.
 func (t *Task) Close(ctx context.Context, err error) {
