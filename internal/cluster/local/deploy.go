@@ -74,7 +74,6 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
-	m.uncommitted = nil
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
