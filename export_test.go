@@ -51,5 +51,8 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 	e.e.RescaleThen(step, parallelism, then)
 }
 
+// Ask asks for a snapshot without waiting for it.
+func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }
+
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
