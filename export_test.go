@@ -51,8 +51,22 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 	e.e.RescaleThen(step, parallelism, then)
 }
 
-// Ask asks for a snapshot without waiting for it.
-func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }
-
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
+
+// PlanOn says what StartOn would do.
+func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (local.Preview, error) {
+	cfg, _, err := config.Load(j.settings)
+	if err != nil {
+		return local.Preview{}, err
+	}
+	p := cfg.Parallelism()
+	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
+	if err != nil {
+		return local.Preview{}, err
+	}
+	return local.PlanStart(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
+}
+
+// Ask asks a job for a snapshot and returns at once.
+func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }

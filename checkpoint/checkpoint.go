@@ -56,6 +56,23 @@ func MinPause(d time.Duration) Option {
 	return put(config.CheckpointMinPause, d, "MinPause")
 }
 
+// IntervalDuringBacklog takes the place of the interval while a source says that it works off a backlog: 0 for no periodic checkpoints then,
+// else not less than the interval. One is taken when the backlog ends.
+func IntervalDuringBacklog(interval time.Duration) Option {
+	return put(config.CheckpointIntervalDuringBacklog, interval, "IntervalDuringBacklog")
+}
+
+// MaxConcurrent lets n checkpoints be under way at once. The default is 1. More does not go with MinPause.
+func MaxConcurrent(n int) Option {
+	return put(config.MaxConcurrentCheckpoints, n, "MaxConcurrent")
+}
+
+// AfterTasksFinish says whether checkpoints go on when some subtasks have come to the end of their data. The default is true. Without it
+// nothing waits for a last checkpoint: what exactly-once sinks hold at the end is not committed, and the job ends Suspended.
+func AfterTasksFinish(on bool) Option {
+	return put(config.CheckpointsAfterTasksFinish, on, "AfterTasksFinish")
+}
+
 // AtLeastOnce lets a step go on with its other inputs while it waits for a checkpoint's barrier on one. After a restore some
 // records then count twice, and exactly-once sinks are at-least-once too.
 func AtLeastOnce() Option {
@@ -106,6 +123,24 @@ func Storage(kind StorageKind) Option {
 // Each such stream is held in memory. Only the program can set it.
 func MaxStateSize(bytes int64) Option {
 	return put(config.MaxStateSize, bytes, "MaxStateSize")
+}
+
+// RestoreFrom starts the job from a checkpoint or savepoint: its directory, or the _metadata in it. A job that has checkpoints of its own since
+// goes on from the newest of them, so the program need not be changed back.
+func RestoreFrom(path string) Option {
+	return put(config.RecoveryPath, path, "RestoreFrom")
+}
+
+// Claim lets the job own the checkpoint or savepoint it is started from, and delete it when its own checkpoints have taken its place or as
+// its retention says. Without it the snapshot stays the user's, is never deleted, and the job's first checkpoint is a full one.
+func Claim() Option {
+	return put(config.RecoveryClaimMode, config.Claim, "Claim")
+}
+
+// AllowNonRestoredState starts a job although the checkpoint has state of steps that the job no longer has. That state is left behind, but for
+// what a sink has prepared and not committed.
+func AllowNonRestoredState() Option {
+	return put(config.IgnoreUnclaimedState, true, "AllowNonRestoredState")
 }
 
 // Set sets any option by its key, as a line in config.yaml would; docs/reference/config.md lists them.

@@ -76,7 +76,7 @@ type State struct {
 // List is one operator list state, over all subtasks.
 type List struct {
 	Name     string `json:"name"`
-	Mode     string `json:"mode"`           // split, union, broadcast
+	Mode     string `json:"mode"`           // split, union, broadcast, merged
 	Type     string `json:"type,omitempty"` // Go-like; absent for what sources and sinks keep in forms of their own
 	Elements int    `json:"elements"`
 	Bytes    int64  `json:"bytes"`

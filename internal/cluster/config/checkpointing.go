@@ -66,8 +66,9 @@ var (
 	})
 
 	CheckpointIntervalDuringBacklog = durationOption(spec[time.Duration]{
-		Key: "execution.checkpointing.interval-during-backlog",
-		Doc: "The interval while a source works off a backlog: 0 for no checkpoints then, or not less than the interval.",
+		Key: "execution.checkpointing.interval-during-backlog", Built: true, Check: atLeastDuration(0),
+		Doc: "The interval while a source says that it works off a backlog: 0 for no periodic checkpoints then, or not less than the interval. " +
+			"One is taken when the backlog ends. Unset: a backlog makes no difference.",
 	})
 
 	CheckpointMode = enumOption(modes, spec[Mode]{
@@ -87,8 +88,8 @@ var (
 	})
 
 	MaxConcurrentCheckpoints = intOption(spec[int]{
-		Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Only: []int{1}, Check: atLeast(1),
-		Doc: "How many checkpoints may be under way at once.",
+		Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Built: true, Check: atLeast(1),
+		Doc: "How many checkpoints may be under way at once. More than 1 does not go with `execution.checkpointing.min-pause`. Savepoints do not wait.",
 	})
 
 	TolerableFailedCheckpoints = intOption(spec[int]{
@@ -129,8 +130,9 @@ var (
 	})
 
 	CreateSubdir = boolOption(spec[bool]{
-		Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true),
-		Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`.",
+		Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true), Built: true,
+		Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`. `false`: directly in it; then " +
+			"it must be the job's alone, and the job is not started if anything else lies in it. It may be changed between two runs of a job.",
 	})
 
 	DataInlineThreshold = sizeOption(spec[int64]{
@@ -171,8 +173,10 @@ var (
 
 	CheckpointsAfterTasksFinish = boolOption(spec[bool]{
 		Key:     "execution.checkpointing.checkpoints-after-tasks-finish",
-		Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Only: []bool{true},
-		Doc: "Whether checkpoints go on when some subtasks have come to the end of their data.",
+		Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Built: true,
+		Doc: "Whether checkpoints go on when some subtasks have come to the end of their data, and subtasks wait for a last one before they finish. " +
+			"`false`: no checkpoint is begun after that, and what exactly-once sinks have not committed by then is not committed: the job ends " +
+			"SUSPENDED and names them; without this setting the same command goes on from the last checkpoint and commits the rest.",
 	})
 
 	SnapshotCompression = boolOption(spec[bool]{
@@ -312,12 +316,16 @@ func localPath(dir string) string {
 // Checkpointing is what the coordinator, the tasks and the checkpoint storage need to know.
 type Checkpointing struct {
 	Interval time.Duration // 0: no periodic checkpoints; else at least 10 ms
-	MinPause time.Duration // from a completion to the next periodic start; at most 365 days
-	Timeout  time.Duration // at least 10 ms
-	Mode     Mode
+	// DuringBacklog takes the place of Interval while a source works off a backlog: 0 for none. Nil: no difference is made.
+	DuringBacklog *time.Duration
+	MinPause      time.Duration // from a completion to the next periodic start; at most 365 days
+	Timeout       time.Duration // at least 10 ms
+	Mode          Mode
 
 	MaxConcurrent int // at least 1
-	Tolerable     int // failures in a row that do not fail the job; math.MaxInt32: any number
+	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
+	AfterTasksFinish bool
+	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
 
 	NumRetained      int // at least 1
 	Retention        Retention
@@ -326,6 +334,7 @@ type Checkpointing struct {
 
 	Storage         StorageKind
 	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
+	Flat            bool   // the checkpoints lie directly in Dir
 	SavepointDir    string // a local path as the user wrote it, for savepoints that name none; empty if there is none
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
@@ -341,6 +350,8 @@ func (c *Config) Checkpointing() Checkpointing {
 		Timeout:          Get(c, CheckpointTimeout),
 		Mode:             Get(c, CheckpointMode),
 		MaxConcurrent:    Get(c, MaxConcurrentCheckpoints),
+		DuringBacklog:    c.duringBacklog(),
+		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
 		NumRetained:      Get(c, NumRetained),
 		Retention:        Get(c, CheckpointRetention),
@@ -348,12 +359,24 @@ func (c *Config) Checkpointing() Checkpointing {
 		History:          Get(c, CheckpointHistory),
 		Storage:          c.storage(),
 		Dir:              localPath(Get(c, CheckpointDir)),
+		Flat:             !Get(c, CreateSubdir),
 		SavepointDir:     localPath(Get(c, SavepointDir)),
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
 	}
 }
+
+func (c *Config) duringBacklog() *time.Duration {
+	if !IsSet(c, CheckpointIntervalDuringBacklog) {
+		return nil
+	}
+	return new(Get(c, CheckpointIntervalDuringBacklog))
+}
+
+// On reports whether the job keeps to checkpoints although nobody asks for one: then it takes a last one at the end of the data, which its
+// subtasks wait for, and one when it is told to stop. It does with an interval, and also without if there is a directory for them.
+func (c Checkpointing) On() bool { return c.Interval > 0 || c.Dir != "" }
 
 func (c *Config) storage() StorageKind {
 	if !IsSet(c, CheckpointStorage) && IsSet(c, CheckpointDir) {

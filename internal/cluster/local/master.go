@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -38,6 +41,7 @@ type master struct {
 	file    *linefile.File
 	ids     line.IDs
 	storage storage.Storage
+	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -69,6 +73,8 @@ type master struct {
 
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
+	// uncommitted are sinks that have finished with output that is not committed, by subtask.
+	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
 	deployed bool  // there were tasks once
@@ -131,6 +137,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		record:      b.record,
 		file:        s.file,
 		storage:     b.storage,
+		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler != nil),
 		recovery:    b.recovery,
@@ -141,10 +148,11 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
+		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
-	s.changed = m.changed
+	s.news = news{m.changed, m.backlog}
 	m.ids.Add(b.ids)
 	m.coordinator = m.newCoordinator()
 	m.coordinator.Restored(restoration(b), m.Now())
@@ -166,6 +174,9 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		Timeout:           c.Timeout,
 		MinPause:          c.MinPause,
 		MaxConcurrent:     c.MaxConcurrent,
+		BacklogInterval:   c.DuringBacklog,
+		OnlyWhileAllRun:   !c.AfterTasksFinish,
+		FinalCheckpoint:   c.On(),
 		TolerableFailures: c.Tolerable,
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
@@ -339,7 +350,7 @@ func (m *master) suspend(cause error) {
 	switch {
 	case m.coordinator.Stopping():
 		m.logger.Info("it is being stopped with a savepoint already")
-	case m.state == inFlight && m.checkpoints.Interval > 0:
+	case m.state == inFlight && m.checkpoints.On():
 		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
 		if err != nil {
 			m.logger.Error("stop without a checkpoint", "error", err)
@@ -404,6 +415,26 @@ func (m *master) finish(s Status) {
 	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
 }
 
+// endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all
+// checkpoints stay, and another run goes on from the newest.
+func (m *master) endOfTasks() Status {
+	if len(m.uncommitted) == 0 {
+		return Finished
+	}
+	sinks := slices.Concat(slices.Collect(maps.Values(m.uncommitted))...)
+	var names []string
+	for _, n := range m.sinks.nodes {
+		if slices.Contains(sinks, n.ID()) {
+			names = append(names, fmt.Sprintf("%q", n.Name))
+		}
+	}
+	m.result.Text = fmt.Sprintf("all data was read, but the last output of %s is NOT committed: execution.checkpointing.checkpoints-after-tasks-finish=false "+
+		"takes no checkpoint at the end of the data. Run the same command without that setting to go on from the last checkpoint and commit it",
+		strings.Join(names, ", "))
+	m.logger.Error(m.result.Text)
+	return Suspended
+}
+
 // writeEnd remembers how the job ended, before any checkpoint is deleted. An aborted run is remembered like a crash: not at all.
 func (m *master) writeEnd(s Status, kept bool, then func()) {
 	if m.file == nil || s == Aborted {
@@ -432,7 +463,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 // latest returns the newest complete checkpoint of this job, 0 if there is none.
 func (m *master) latest() (id job.CheckpointID) {
 	for _, r := range m.coordinator.Retained() {
-		if !r.Foreign && !r.Damaged {
+		if !r.Foreign && !r.Damaged && r.Pointer != m.claimed {
 			id = max(id, r.ID)
 		}
 	}
@@ -453,7 +484,7 @@ func (m *master) endedFor(e coordinator.Ended) {
 			}
 		}
 	}
-	if m.result.Status == Suspended && m.result.Checkpoint == "" {
+	if m.result.Status == Suspended && m.result.Checkpoint == "" && m.result.Text == "" {
 		m.result.Text = "there is no checkpoint that outlives this process: the next run begins again"
 	}
 }

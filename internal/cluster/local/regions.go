@@ -116,6 +116,7 @@ func (m *master) supervise() bool {
 		case failover.Stop:
 			for _, s := range a.Tasks {
 				m.tasks[s].stop()
+				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
 			m.after(a.Delay, func() { m.supervisor.Due(a.Restart) })

@@ -118,12 +118,11 @@ type Restoration struct {
 // Restored tells, once and before JobRunning, what the job found when it started. If the checkpoint it starts from belongs to someone
 // else, checkpoints are full until one has completed.
 func (c *Coordinator) Restored(r Restoration, now time.Time) {
-	c.lastID = max(c.lastID, r.LastID)
+	c.lastID, c.inUse = max(c.lastID, r.LastID), r.From != 0
 	for _, kept := range r.Retained {
 		c.lastID = max(c.lastID, kept.ID)
 		c.store.list = append(c.store.list, kept)
 		if kept.ID == r.From {
-			c.inUse = true
 			c.forceFull = kept.Foreign
 			c.stats.restored(kept, now)
 		}
@@ -203,10 +202,9 @@ func (c *Coordinator) JobRunning(now time.Time, random float64) {
 }
 
 // JobNotRunning reports that the job left its running state, to restart or to end. Requests and pending checkpoints are given up; one
-// whose metadata is being written is not, since it may already be complete. What sources reported of their backlog is void.
+// whose metadata is being written is not, since it may already be complete.
 func (c *Coordinator) JobNotRunning(now time.Time) {
 	c.running = false
-	clear(c.backlog)
 	c.suspend(reason.CheckpointCoordinatorSuspend, now)
 }
 

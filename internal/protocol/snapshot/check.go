@@ -93,7 +93,7 @@ func (k *Keyed) check(maxParallelism int) error {
 }
 
 func (l *List) check() error {
-	if l.Mode > Broadcast {
+	if l.Mode > Merged {
 		return fmt.Errorf("mode %d: unknown", l.Mode)
 	}
 	if err := checkOffsets(l.Offsets, 0, l.Stream.Length); err != nil {

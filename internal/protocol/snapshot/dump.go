@@ -107,7 +107,9 @@ func (s Stream) String() string {
 func (s Scope) String() string { return nameOf([]string{"exclusive", "shared"}, int(s)) }
 
 // String returns the name of the mode.
-func (m Mode) String() string { return nameOf([]string{"split", "union", "broadcast"}, int(m)) }
+func (m Mode) String() string {
+	return nameOf([]string{"split", "union", "broadcast", "merged"}, int(m))
+}
 
 // String returns the name of the kind.
 func (k Kind) String() string { return nameOf([]string{"checkpoint", "savepoint"}, int(k)) }

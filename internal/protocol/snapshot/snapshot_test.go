@@ -268,7 +268,7 @@ func TestCheck(t *testing.T) {
 		{func(m *Metadata) { keyed(m).Offsets[0] = 9 }, "offsets from 9 to 700, outside of 10 to"},
 		{func(m *Metadata) { keyed(m).End = 1 << 50 }, "key groups up to 1125899906842624 in"},
 		{func(m *Metadata) { list(m).Offsets[2] = 19 }, "offsets from 0 to 19, outside of 0 to 18"},
-		{func(m *Metadata) { list(m).Mode = 3 }, "mode 3: unknown"},
+		{func(m *Metadata) { list(m).Mode = 4 }, "mode 4: unknown"},
 		{func(m *Metadata) { list(m).Stream.Path = "x" }, "both in file x and inline"},
 		{func(m *Metadata) { list(m).Stream.Length = 20 }, "an inline stream of 18 bytes at 0 with length 20"},
 		{func(m *Metadata) { list(m).Stream.Partial = true }, "a part of a stream"},

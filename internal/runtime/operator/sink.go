@@ -37,7 +37,7 @@ func NewSinkWriter[T any](env *Env, s sink.Sink[T]) *SinkWriter[T] {
 // The list states of a sink: what writers go on with, and what is prepared and not known to be committed.
 const (
 	WriterState  = "sink-writers"
-	PendingState = "sink-pending"
+	PendingState = snapshot.UncommittedList
 )
 
 // Open makes the writer. What the checkpoint knew as pending has been committed before any task was started.
@@ -205,6 +205,15 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 	}
 	s.commitUpTo(last)
 	return nil
+}
+
+// Uncommitted reports, when nothing more will be committed, whether anything should have been. What cannot be prepared counts.
+func (s *SinkWriter[T]) Uncommitted() bool {
+	if s.two == nil {
+		return false
+	}
+	err := s.prepare(context.Background(), s.last+1)
+	return err != nil || len(s.pending) > 0
 }
 
 // Busy reports whether a commit is under way.

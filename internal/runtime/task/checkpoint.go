@@ -19,7 +19,7 @@ import (
 // called by any goroutine, like the other messages of the master below.
 func (t *Task) Trigger(b barrier.Barrier) {
 	t.Post(func() error {
-		if t.Gate != nil && !t.ended && !t.Checkpointed {
+		if t.Gate != nil && !t.ended && !(t.Checkpointed && !t.NoFinal) {
 			t.deferred = append(t.deferred, b)
 			return nil
 		}
@@ -68,7 +68,7 @@ func (t *Task) act() error {
 		case barrier.Unblock:
 			t.Gate.Unblock(a.Channel)
 		default:
-			if err := t.orHold(a); err != nil {
+			if err := t.decide(a); err != nil {
 				return err
 			}
 		}
@@ -114,6 +114,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		}
 	}
 	t.sendAll(element.Event{Kind: element.Barrier, ID: b.ID, Time: b.Timestamp.UnixMilli(), Snapshot: b.Snapshot})
+	t.inUse = t.inUse || !t.ended && !b.Snapshot.Kind.IsSavepoint()
 	if t.ended && t.final == 0 {
 		t.final = b.ID
 	}

@@ -44,9 +44,9 @@ func (s *stopping) stopAborted(id job.CheckpointID) error {
 	return fmt.Errorf("savepoint %d was given up, and the task had stopped for it", id)
 }
 
-// SnapshotFollows reports, once the end of the data is known, whether the task then takes a snapshot that it waits for: a last checkpoint, or
-// the savepoint that the job stops with.
-func (t *Task) SnapshotFollows() bool { return t.Checkpointed || t.end != element.GoOn }
+// SnapshotFollows reports, once the end of the data is known, whether what was written then must not be committed without a snapshot: a last
+// checkpoint, if there is one, or the savepoint that the job stops with.
+func (t *Task) SnapshotFollows() bool { return t.checkpointed() || t.end != element.GoOn }
 
 // operatorsFinished reports whether the operators have come to the end of the data. Suspended ones have not: they go on one day.
 func (t *Task) operatorsFinished() bool { return t.ended && t.end != element.Suspend }

@@ -27,6 +27,8 @@ type Master interface {
 	Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error)
 	// Completed says that everything that follows from a complete checkpoint has been done here, commits included.
 	Completed(a job.Attempt, id job.CheckpointID)
+	// Uncommitted says, before Ended, that a sink has finished with output that nobody will commit.
+	Uncommitted(a job.Attempt, sink job.OperatorID)
 	// EndOfData says that the operators have seen all data.
 	EndOfData(a job.Attempt)
 	// Ended says that the task will do nothing more: err is nil if it finished.
@@ -66,8 +68,11 @@ type Config struct {
 
 	// Streams opens the place where the task's part of a checkpoint goes.
 	Streams func(id job.CheckpointID) operator.Streams
-	// Checkpointed tells whether the task must wait for a checkpoint before it may finish.
+	// Checkpointed tells that the job keeps to checkpoints: the task waits for one of its end before it finishes. Without it, a task does so
+	// that was restored, or has taken part in a checkpoint: the job may go back to that, and must not write again what it has committed since.
 	Checkpointed bool
+	// NoFinal tells that there is no checkpoint of the end to wait for, and what sinks have not committed by then stays uncommitted.
+	NoFinal bool
 	// Finished is set for a task that had finished before the checkpoint it is restored from: it only takes part in checkpoints.
 	Finished bool
 	// Restored is the checkpoint the task was restored from, 0 if none.
@@ -96,8 +101,8 @@ type Task struct {
 	ended      bool         // no more records will come: the operators have finished, or are suspended
 	end        element.Stop // how the data has ended, as far as that is known: by itself (GoOn), or by a stop
 	final      job.CheckpointID
+	inUse      bool // it has taken part in a checkpoint before its end
 	stopping   stopping
-	held       []barrier.Action  // decisions that wait for a snapshot to be written
 	deferred   []barrier.Barrier // triggers that wait for the end of the data
 	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
@@ -214,6 +219,9 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()
+	if err == nil {
+		t.reportUncommitted()
+	}
 	if closeErr := t.close(); err == nil {
 		err = closeErr
 	}
@@ -263,10 +271,6 @@ func (t *Task) Step() (w Wait, err error) {
 	if t.mayFinish() {
 		t.done = true
 		return Wait{Done: true}, nil
-	}
-	if holds, err := t.takeHeld(); err != nil || holds {
-		t.flush()
-		return Wait{Park: true}, err
 	}
 	now := t.Now()
 	if !t.ready() {
@@ -451,7 +455,7 @@ func (t *Task) sendAll(e element.Event) {
 // in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
 // be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended || t.open > 0 || len(t.running) > 0 || len(t.held) > 0 {
+	if !t.ended || t.open > 0 || len(t.running) > 0 {
 		return false
 	}
 	switch {
@@ -459,10 +463,28 @@ func (t *Task) mayFinish() bool {
 		if !t.stopping.complete {
 			return false
 		}
-	case t.Checkpointed && (t.final == 0 || t.complete < t.final):
+	case t.awaitsFinal() && (t.final == 0 || t.complete < t.final):
 		return false
 	}
 	return !t.busy()
+}
+
+// checkpointed reports whether there is, or may be, a checkpoint that the job goes back to after a failure.
+func (t *Task) checkpointed() bool { return t.Checkpointed || t.Restored != 0 || t.inUse }
+
+// awaitsFinal reports whether the task waits for a checkpoint of its end.
+func (t *Task) awaitsFinal() bool { return t.checkpointed() && !t.NoFinal }
+
+// reportUncommitted names the sinks whose output stays uncommitted because no checkpoint of their end was waited for.
+func (t *Task) reportUncommitted() {
+	if !t.NoFinal || t.Finished || t.end != element.GoOn {
+		return
+	}
+	for _, op := range t.Operators {
+		if s, ok := op.(interface{ Uncommitted() bool }); ok && s.Uncommitted() {
+			t.Master.Uncommitted(t.Attempt, op.ID())
+		}
+	}
 }
 
 func (t *Task) busy() bool {
