@@ -74,7 +74,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
-	m.uncommitted = nil
+	clear(m.uncommitted)
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
