@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
@@ -35,6 +36,20 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
+
+// PlanOn says what StartOn would do.
+func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (local.Preview, error) {
+	cfg, _, err := config.Load(j.settings)
+	if err != nil {
+		return local.Preview{}, err
+	}
+	p := cfg.Parallelism()
+	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
+	if err != nil {
+		return local.Preview{}, err
+	}
+	return local.PlanStart(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
+}
 
 // Ask asks a job for a snapshot and returns at once.
 func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }

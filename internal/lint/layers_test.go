@@ -34,11 +34,16 @@ var layers = []layer{
 	{"source/pace", "",
 		"it is arithmetic that any source may use"},
 
+	{"internal/stateform", "codec",
+		"what state looks like is told by schemas, whoever keeps it"},
+
 	// Decisions.
 	{"internal/graph", names,
 		"the shape of a job is decided before there is anything to run it"},
 	{"internal/protocol/snapshot", names,
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
+	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
+		"a plan tells who gets which state and whether it fits; both are decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},
 
@@ -54,19 +59,19 @@ var layers = []layer{
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
 	// State and work.
-	{"internal/backend/*", names + " codec storage internal/storage internal/protocol/snapshot internal/backend",
+	{"internal/backend/*", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},
 	{"internal/runtime/exchange", names,
 		"batches move without knowing what is done with them"},
-	{"internal/runtime/operator", names + " sink source internal/graph internal/protocol/snapshot internal/runtime/exchange",
+	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange",
 		"a step knows its neighbours and its state, not its task, where snapshots lie or who runs it"},
 	{"internal/runtime/task", names + " sink source internal/protocol/snapshot internal/protocol/barrier internal/runtime/exchange internal/runtime/operator",
 		"a task runs operators; it is told what to do and does not know by whom"},
-	{"internal/runtime/program", names + " sink source internal/graph internal/protocol/snapshot internal/protocol/barrier internal/runtime/*",
+	{"internal/runtime/program", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/protocol/barrier internal/runtime/*",
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.
-	{"internal/inspect", names + " codec storage internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
+	{"internal/inspect", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
@@ -84,15 +89,15 @@ var layers = []layer{
 		"it answers from what jobs tell of themselves, whoever runs them"},
 	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
-	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/cluster/config internal/cluster/view",
-		"a process puts the rooms together; it sees neither the user's surface nor the form of state"},
+	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/inspect internal/cluster/config internal/cluster/view",
+		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
 
 	// What users see.
 	{"state", "codec internal/backend/*",
 		"state handles are the backend's, with a name that users can write"},
 	{"checkpoint", "internal/cluster/config",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/protocol/snapshot internal/runtime/* internal/storage/fs",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/local",

@@ -205,8 +205,10 @@ func (m *master) discard(a coordinator.Discard) {
 		case a.Savepoint && a.Pointer == "": // it did not come to have a directory
 		case a.Pointer == "":
 			err = m.storage.RemoveUnfinished(ctx, istorage.Location{ID: a.ID})
-		default:
+		case a.Pointer == istorage.NotAddressable:
 			err = m.storage.Discard(ctx, a.ID)
+		default:
+			err = istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
 			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
@@ -320,7 +322,7 @@ func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, 
 }
 
 func (m *master) loadRetained(ctx context.Context, from coordinator.Retained) (*snapshot.Metadata, error) {
-	if from.Foreign {
+	if from.Pointer != istorage.NotAddressable { // it may be one of an earlier run, and lie elsewhere
 		return istorage.Load(ctx, m.FS, from.Pointer)
 	}
 	return m.storage.LoadCheckpoint(ctx, from.ID)

@@ -50,7 +50,7 @@ func (r reports) EndOfData(a job.Attempt) {
 func (r reports) Uncommitted(a job.Attempt, sink job.OperatorID) {
 	r.m.post(func() {
 		if r.m.current(a) != nil {
-			r.m.uncommitted = append(r.m.uncommitted, sink)
+			r.m.uncommitted[a.Subtask] = append(r.m.uncommitted[a.Subtask], sink)
 		}
 	})
 }

@@ -25,6 +25,8 @@ type Flags struct {
 	Rewind           bool
 	Withdraw         bool
 	AcceptDuplicates bool
+	// DropUncommitted names sinks that the job no longer has, whose prepared output may be lost: see assign.Options.
+	DropUncommitted []string
 }
 
 // Options say which job to run and how.

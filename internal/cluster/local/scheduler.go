@@ -171,14 +171,6 @@ func (o *Options) drawBytes() []byte {
 	return b
 }
 
-// takeLock keeps other processes out. A simulated job is alone with its files.
-func (s *start) takeLock() (*linefile.Lock, error) {
-	if s.Scheduler != nil {
-		return nil, nil
-	}
-	return linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now())
-}
-
 // delete deletes files beside the master. The end of the run waits for it.
 func (m *master) delete(work func()) {
 	switch {

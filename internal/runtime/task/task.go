@@ -103,7 +103,6 @@ type Task struct {
 	final      job.CheckpointID
 	inUse      bool // it has taken part in a checkpoint before its end
 	stopping   stopping
-	held       []barrier.Action  // decisions that wait for a snapshot to be written
 	deferred   []barrier.Barrier // triggers that wait for the end of the data
 	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
@@ -276,10 +275,6 @@ func (t *Task) Step() (w Wait, err error) {
 	if t.mayFinish() {
 		t.done = true
 		return Wait{Done: true}, nil
-	}
-	if holds, err := t.takeHeld(); err != nil || holds {
-		t.flush()
-		return Wait{Park: true}, err
 	}
 	now := t.Now()
 	if !t.ready() {
@@ -464,7 +459,7 @@ func (t *Task) sendAll(e element.Event) {
 // in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
 // be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended || t.open > 0 || len(t.running) > 0 || len(t.held) > 0 {
+	if !t.ended || t.open > 0 || len(t.running) > 0 {
 		return false
 	}
 	switch {
