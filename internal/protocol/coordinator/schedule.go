@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
@@ -138,10 +139,17 @@ func (c *Coordinator) waitsForFinal() bool {
 
 // retryFinal arms a timer for another final checkpoint after one that came to nothing, if no other checkpoint will do.
 func (c *Coordinator) retryFinal(now time.Time) {
-	idle := c.triggering == nil && len(c.pending) == 0 && len(c.queue.list) == 0 && !c.periodic.armed()
+	idle := !c.checkpointComes() && !c.periodic.armed()
 	if c.cfg.Interval == 0 && c.running && c.stopping == nil && idle && c.waitsForFinal() && c.allAtEnd() {
 		c.armPeriodic(max(finalRetry, c.cfg.minPause()), now)
 	}
+}
+
+// checkpointComes reports whether a checkpoint is under way or waits for its turn. Savepoints do not count: no task may finish because of one.
+func (c *Coordinator) checkpointComes() bool {
+	return c.triggering != nil && !c.triggering.request.Kind.isSavepoint() ||
+		slices.ContainsFunc(c.pending, func(p *pending) bool { return !p.isSavepoint() }) ||
+		slices.ContainsFunc(c.queue.list, func(r request) bool { return !r.Kind.isSavepoint() })
 }
 
 // finalRetry is how long after a final checkpoint that failed another is tried.
