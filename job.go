@@ -20,6 +20,7 @@ type Job struct {
 	logger   *slog.Logger
 	errs     []error
 	warnings []string
+	loop     string // the id of the loop whose body is being built, if any
 }
 
 // NewJob returns a job without steps. The name, together with the checkpoint directory, is what a later run is recognised by.

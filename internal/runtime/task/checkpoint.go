@@ -93,7 +93,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		return fmt.Errorf("checkpoint %d: %w", b.ID, err)
 	}
 	m.Sync = t.Now().Sub(began)
-	t.write(b.ID, captures, m)
+	t.whenReturned(b.ID, captures, func(ended bool) { t.write(b.ID, captures, m, ended) })
 	return nil
 }
 
@@ -119,11 +119,10 @@ func release(captures []operator.Capture) {
 	}
 }
 
-// write writes the captures and acknowledges the checkpoint, or declines it.
-func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
+// write writes the captures and acknowledges the checkpoint, or declines it. ended says that the operators had seen the end of the data.
+func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics, ended bool) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	ended := t.ended
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
@@ -195,6 +194,8 @@ func (t *Task) aborted(id job.CheckpointID, why reason.Reason) error {
 		}
 	} else if cancel := t.running[id]; cancel != nil {
 		cancel()
+	} else {
+		t.forgetReturn(id)
 	}
 	if t.Finished {
 		return nil

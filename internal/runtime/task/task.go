@@ -72,6 +72,11 @@ type Config struct {
 	Finished bool
 	// Restored is the checkpoint the task was restored from, 0 if none.
 	Restored job.CheckpointID
+
+	// Loop is set for a task that begins with the head of a loop.
+	Loop *Loop
+	// Loops are the numbers of the loops that the task is part of, but for one that begins with it.
+	Loops []uint16
 }
 
 // Task is one subtask. Make it with New, give its operators the Env that it offers, then set the rest by Start.
@@ -82,6 +87,8 @@ type Task struct {
 	ctx     context.Context // of the work beside the task
 	cancel  context.CancelFunc
 
+	loop     *loop // nil for a task that does not begin with the head of a loop
+	probes   probes
 	handler  *barrier.Handler
 	ledger   barrier.Ledger
 	valve    *exchange.Valve
@@ -122,6 +129,10 @@ func (t *Task) Start(c Config) {
 	t.handler = barrier.New(c.Mode, channels)
 	t.valve = exchange.NewValve(channels)
 	t.open, t.withData = channels, channels
+	t.probes = newProbes(c.Loops, channels)
+	if c.Loop != nil {
+		t.loop = newLoop()
+	}
 	t.complete = c.Restored
 	for _, op := range c.Operators {
 		if ticker, ok := op.(operator.Ticker); ok {
@@ -192,6 +203,9 @@ func (t *Task) Open(ctx context.Context) error {
 	t.Master.Running(t.Attempt)
 	if t.Finished {
 		t.sendAll(element.Event{Kind: element.Watermark, Time: element.MaxTime})
+		if t.loop != nil {
+			t.sendProbe(element.LastRound)
+		}
 		t.reachEnd()
 	}
 	return nil
@@ -209,6 +223,7 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()
+	t.giveUpLogs()
 	if closeErr := t.close(); err == nil {
 		err = closeErr
 	}
@@ -332,6 +347,10 @@ func earlier(a, b time.Time) time.Time {
 
 // input takes one batch or event, and reports whether there was one or else when there may be.
 func (t *Task) input(now time.Time) (worked bool, until time.Time, err error) {
+	if t.loop != nil {
+		worked, err := t.loopInput(now)
+		return worked, until, err
+	}
 	if t.Gate != nil {
 		ch, m, ok := t.Gate.Poll()
 		if !ok {
@@ -381,9 +400,12 @@ func (t *Task) handle(ch int, m element.Message, now time.Time) error {
 	case element.CancelBarrier:
 		t.handler.Cancel(ch, e.ID)
 		return t.act()
+	case element.Probe:
+		t.probe(ch, e)
 	case element.EndOfData:
+		t.noMoreProbes(ch)
 		if t.withData--; t.withData == 0 {
-			return t.endOfData()
+			return t.endOfInputs()
 		}
 	case element.EndOfPartition:
 		t.open--
@@ -398,7 +420,20 @@ func (t *Task) forward(e element.Event, ok bool) error {
 	if !ok || t.ended || t.Finished {
 		return nil
 	}
+	if t.loop != nil && e.Kind == element.Watermark && e.Time == element.MaxTime {
+		t.loop.timeEnds = true // once the loop is empty
+		return nil
+	}
 	return t.Head.Event(e)
+}
+
+// endOfInputs ends the data, at once or, at the head of a loop, once nothing goes round any more.
+func (t *Task) endOfInputs() error {
+	if t.loop != nil && !t.ended {
+		t.Loop.Drain.Ended(t.Attempt.Subtask.Index)
+		return nil
+	}
+	return t.endOfData()
 }
 
 // endOfData lets the operators emit what they held back.
@@ -433,7 +468,7 @@ func (t *Task) sendAll(e element.Event) {
 // in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
 // be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended || t.open > 0 || len(t.running) > 0 {
+	if !t.ended || t.open > 0 || len(t.running) > 0 || t.awaitsReturn() {
 		return false
 	}
 	if t.Checkpointed && (t.final == 0 || t.complete < t.final) {
