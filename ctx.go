@@ -58,7 +58,12 @@ func (c *Ctx[K, Out]) Parallelism() int { return c.env.Parallelism }
 func (c *Ctx[K, Out]) Attempt() int { return c.env.Attempt }
 
 // IsRestored reports whether the job goes on from a checkpoint.
-func (c *Ctx[K, Out]) IsRestored() bool { return c.env.IsRestored }
+func (c *Ctx[K, Out]) IsRestored() bool { return c.env.RestoredFrom != 0 }
+
+// RestoredCheckpoint returns the id of the checkpoint that the job goes on from. ok is false in a job that begins.
+func (c *Ctx[K, Out]) RestoredCheckpoint() (id int64, ok bool) {
+	return int64(c.env.RestoredFrom), c.env.RestoredFrom != 0
+}
 
 // Logger returns a logger that names the step and the subtask.
 func (c *Ctx[K, Out]) Logger() *slog.Logger { return c.env.Logger }
@@ -108,6 +113,15 @@ func (r *results[K, Out]) cut() {
 	for _, s := range r.sides {
 		s.cut()
 	}
+}
+
+// unstamped reports whether anything was emitted since the last stamp.
+func (r *results[K, Out]) unstamped() bool {
+	some := len(r.recs) > len(r.ts)
+	for _, s := range r.sides {
+		some = some || s.unstamped()
+	}
+	return some
 }
 
 // flush sends on what has been stamped.

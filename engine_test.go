@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -246,7 +247,7 @@ func TestBadKeys(t *testing.T) {
 	weir.To(weir.Count(weir.KeyBy(weir.From(j, "in", memory.Slice([]float64{1, math.NaN()})), weir.Self), "count"), "out",
 		memory.Collect[weir.KV[float64, int64]]())
 	err := runFor(t, j)
-	contains(t, err, "NaN", `step "in"`)
+	contains(t, err, "NaN", `step "the key function of count"`)
 	if !source.IsPermanent(err) {
 		t.Error("a key that holds a NaN is no permanent error")
 	}
@@ -566,6 +567,12 @@ func TestUserErrors(t *testing.T) {
 			return weir.EventTime(s, func(n int) int64 { return int64(1 / (n - 7)) })
 		},
 	}
+	steps["the key function of faulty"] = func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.Process(weir.KeyBy(s, func(n int) int { return 1 / (n - 7) }), "faulty", &faulty{})
+	}
+	steps["the partitioner of filter"] = func(s weir.Stream[int]) weir.Stream[int] {
+		return weir.Filter(weir.Partition(s, func(n, _ int) int { return 1 / (n - 7) }), func(int) bool { return true })
+	}
 	for name, step := range steps {
 		j := newJob(t, 1)
 		weir.To(step(weir.Filter(weir.From(j, "in", memory.Slice(numbers(10))), func(int) bool { return true })), "out", memory.Collect[int]())
@@ -694,4 +701,34 @@ func logger(t testing.TB) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
+
+// lines is a log that a test reads.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lines) count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(strings.ReplaceAll(l.text.String(), `\"`, `"`), part)
+}
+
+// await waits until a line with the part was logged.
+func (l *lines) await(t testing.TB, part string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); l.count(part) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody says %q", part)
+		}
+	}
 }

@@ -1,9 +1,11 @@
 package weir_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -48,6 +50,11 @@ type world struct {
 	set     map[string]string
 	textual bool // run the job with another type of state
 	renamed bool // run the job with other ids, and say what they were
+	// more adds results to those of the job: wantMore for each record that passes the filter, and wantAlso.
+	more     func(j *weir.Job, in weir.Stream[reading]) weir.Stream[string]
+	wantMore func(r reading) []string
+	wantAlso []string
+	log      *slog.Logger // nil for that of the test
 }
 
 func newWorld(t *testing.T, splits, records int) *world {
@@ -68,7 +75,7 @@ func newWorld(t *testing.T, splits, records int) *world {
 
 // want returns what a run without failures commits.
 func (w *world) want() []string {
-	var all []string
+	all := slices.Clone(w.wantAlso)
 	for _, split := range w.in.splits {
 		sums, windows := map[int]int{}, map[string]int{}
 		for _, r := range split {
@@ -77,6 +84,9 @@ func (w *world) want() []string {
 			}
 			sums[r.Key] += r.Seq
 			all = append(all, fmt.Sprintf("key %d seq %d sum %d", r.Key, r.Seq, sums[r.Key]), fmt.Sprintf("seen %d %d", r.Key, r.Seq))
+			if w.wantMore != nil {
+				all = append(all, w.wantMore(r)...)
+			}
 			windows[fmt.Sprintf("key %d window %d", r.Key, r.millis()/10*10)]++
 		}
 		for name, n := range windows {
@@ -141,7 +151,7 @@ func (p *keeper) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 // job builds the job: sums and windows by key behind a shuffle, lists without keys, two-phase sinks.
 func (w *world) job(parallelism int) *weir.Job {
 	j := newJob(w.t, parallelism)
-	j.Logger(logger(w.t))
+	j.Logger(cmp.Or(w.log, logger(w.t)))
 	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.KeepOnCancel())
 	if w.dir != "" {
 		j.Checkpoint(checkpoint.Dir(w.dir))
@@ -172,8 +182,12 @@ func (w *world) job(parallelism int) *weir.Job {
 		func(k int, s window.Span, n int) string { return fmt.Sprintf("key %d window %d: %d", k, s.Start, n) }, formerly)
 	step, formerly = id("kept")
 	kept := weir.ProcessPlain(weir.Rebalance(in), step, &keeper{}, formerly)
+	results := []weir.Stream[string]{summed, windowed, kept}
+	if w.more != nil {
+		results = append(results, w.more(j, in))
+	}
 	step, formerly = id("out")
-	weir.To(weir.Union(summed, windowed, kept), step, w.sink, formerly)
+	weir.To(weir.Union(results[0], results[1:]...), step, w.sink, formerly)
 	return j
 }
 

@@ -2,7 +2,7 @@ package weir
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/element"
@@ -14,15 +14,16 @@ import (
 )
 
 // PlainProcessor handles the records of a stream without keys one by one. It is a struct, of which each subtask gets a copy. Its fields
-// of type state.List hold state of the subtask, whose elements are dealt out anew when the parallelism changes. It may have the methods
-// Open, Finish and Close of a Processor.
+// of the types state.List, state.UnionList and state.Broadcast hold state of the subtask; they differ in what a subtask gets of it after a
+// restore. It may have all the optional methods of a Processor but OnTimer.
 type PlainProcessor[In, Out any] interface {
 	On(c *Ctx[NoKey, Out], e In) error
 }
 
 // ProcessPlain runs a processor over a stream without keys. The id is what the processor's state is found by.
 func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Out], options ...Option) Stream[Out] {
-	if err := checkPlain(p); err != nil {
+	lists, err := checkPlain[Out](p)
+	if err != nil {
 		in.job.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
@@ -32,6 +33,7 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 			o, err := newPlainOp[In, Out](env, copyOf(p), outs)
 			return o, o, err
 		},
+		Union: lists.Names(snapshot.Union),
 	}
 	addSides(&step, p)
 	n := addNode(in.job, graph.Node{Name: id, Named: true, Inputs: in.edges}, step, options)
@@ -39,55 +41,31 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 }
 
 // checkPlain finds out while the job is built what would go wrong when it runs.
-func checkPlain(p any) error {
+func checkPlain[Out any](p any) (lists heap.OperatorLists, err error) {
 	if err := checkTemplate(p); err != nil {
-		return err
+		return lists, err
 	}
-	return new(heap.OperatorLists).Bind(copyOf(p))
+	copied := copyOf(p)
+	return lists, errors.Join(lists.Bind(copied), checkMethods[NoKey, Out](copied))
 }
 
 // plainOp runs a processor that has no keys.
 type plainOp[In, Out any] struct {
-	operator.Base
-	results[NoKey, Out]
-	p     PlainProcessor[In, Out]
-	lists heap.OperatorLists
+	hooked[NoKey, Out]
+	p PlainProcessor[In, Out]
 }
 
 func newPlainOp[In, Out any](env *operator.Env, p PlainProcessor[In, Out], outs []any) (*plainOp[In, Out], error) {
-	o := &plainOp[In, Out]{Base: operator.Base{OperatorID: env.Operator}, p: p}
-	o.init(env, p, outs)
+	o := &plainOp[In, Out]{hooked: newHooked[NoKey, Out](env, p, outs), p: p}
 	return o, o.lists.Bind(p)
 }
 
 // Open restores the lists.
 func (o *plainOp[In, Out]) Open(ctx context.Context) error {
-	if o.env.Restored != nil {
-		if err := o.restore(ctx, o.env.Restored.Lists); err != nil {
-			return err
-		}
+	if err := o.restoreLists(ctx, ""); err != nil {
+		return err
 	}
-	if p, ok := o.p.(opener[NoKey, Out]); ok {
-		return p.Open(&o.Ctx)
-	}
-	return nil
-}
-
-func (o *plainOp[In, Out]) restore(ctx context.Context, lists []snapshot.List) error {
-	var all []heap.ListData
-	for _, l := range lists {
-		elements, err := operator.ReadElements(ctx, o.env.OpenStream, l)
-		if err != nil {
-			return fmt.Errorf("read state %q: %w", l.Name, err)
-		}
-		d := heap.ListData{Name: l.Name, Schema: l.Schema}
-		for _, e := range elements {
-			d.Offsets = append(d.Offsets, int64(len(d.Bytes)))
-			d.Bytes = append(d.Bytes, e...)
-		}
-		all = append(all, d)
-	}
-	return o.lists.Restore(all)
+	return o.open()
 }
 
 // Push handles a batch.
@@ -99,7 +77,7 @@ func (o *plainOp[In, Out]) Push(b *element.Batch[In]) error {
 }
 
 func (o *plainOp[In, Out]) all(b *element.Batch[In]) (err error) {
-	defer o.rescue(&err)
+	defer o.rescueWithoutKey(&err)
 	c, ts := &o.Ctx, b.TS[:len(b.Recs)]
 	for i := range b.Recs {
 		c.at = ts[i]
@@ -117,13 +95,6 @@ func (o *plainOp[In, Out]) all(b *element.Batch[In]) (err error) {
 	return nil
 }
 
-func (o *plainOp[In, Out]) rescue(err *error) {
-	if r := recover(); r != nil {
-		o.cut()
-		*err = operator.PanicError(o.env.Name, o.env.Subtask, r)
-	}
-}
-
 // Event passes an event on.
 func (o *plainOp[In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark {
@@ -134,33 +105,18 @@ func (o *plainOp[In, Out]) Event(e element.Event) error {
 
 // Snapshot captures the lists.
 func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
-	c := &operator.ListCapture{}
-	for _, l := range o.lists.Capture() {
-		elements, err := operator.CutElements(l.Bytes, l.Offsets)
-		if err != nil {
-			return nil, fmt.Errorf("state %q: %w", l.Name, err)
-		}
-		c.Lists = append(c.Lists, operator.ListData{Name: l.Name, Mode: l.Mode, Schema: l.Schema, Elements: elements})
-	}
-	return c, nil
+	return o.captureLists()
 }
 
 // Finish lets the processor emit what it holds back.
 func (o *plainOp[In, Out]) Finish(context.Context) (err error) {
+	o.finished = true
 	if p, ok := o.p.(finisher[NoKey, Out]); ok {
-		defer o.rescue(&err)
+		defer o.rescueWithoutKey(&err)
 		if err := p.Finish(&o.Ctx); err != nil {
 			return o.fault(err, false)
 		}
 		o.stamp(o.at)
 	}
 	return o.flush(0)
-}
-
-// Close closes the processor.
-func (o *plainOp[In, Out]) Close() error {
-	if p, ok := o.p.(closer); ok {
-		return p.Close()
-	}
-	return nil
 }

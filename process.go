@@ -30,16 +30,22 @@ type (
 )
 
 // Processor handles the records of a keyed stream one by one. It is a struct, of which each subtask gets a copy; its fields of the types
-// in package state hold the state of the record's key.
+// in package state hold the state of the record's key; a state.UnionList or a state.Broadcast is the subtask's.
 //
 // A processor may also have these methods:
 //
-//	Open(c *Ctx[K, Out]) error                      before the first record; there is no key
+//	Open(c *Ctx[K, Out]) error                      before the first record
 //	OnTimer(c *Ctx[K, Out], t *Timer) error         when a timer is due; needed if there are Timer fields
-//	Finish(c *Ctx[K, Out]) error                    at the end of the data, before the last checkpoint; there is no key
-//	Close() error                                   when the subtask ends, also after an error
+//	Finish(c *Ctx[K, Out]) error                    at the end of the data, before the last checkpoint
+//	Close() error                                   when the subtask ends, also after an error, if Open was called
 //
-// All of them run on the subtask's goroutine, one at a time.
+//	BeforeCheckpoint(c *Ctx[K, Out], of CheckpointInfo) error      before the state is captured; may set state and emit
+//	CheckpointComplete(c *Ctx[K, Out], of CheckpointInfo) error    when the checkpoint exists; must not emit
+//	CheckpointAborted(c *Ctx[K, Out], of CheckpointInfo) error     when there will be no such checkpoint; must not emit
+//
+// All of them run on the subtask's goroutine, one at a time. But for OnTimer there is no key. An error or a panic fails the subtask, and
+// with it the job, which its restart strategy may restart. When each is called, and when it is not:
+// docs/checkpoints.md, "What your code is told".
 type Processor[K comparable, In, Out any] interface {
 	On(c *Ctx[K, Out], e In) error
 }
@@ -65,7 +71,8 @@ func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[
 // keyedStep adds a step whose state belongs to keys. ready is called for each subtask with the copy of the processor.
 func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, options []Option, ready func(o *keyedOp[K, In, Out], copied any)) Stream[Out] {
 	j := in.in.job
-	if err := checkKeyed[K, Out](j, id, p); err != nil {
+	lists, err := checkKeyed[K, Out](j, id, p)
+	if err != nil {
 		j.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
@@ -80,6 +87,7 @@ func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, opt
 			ready(o, copied)
 			return o, o, nil
 		},
+		Union: lists.Names(snapshot.Union),
 	}
 	addSides(&step, p)
 	n := addNode(j, graph.Node{Name: id, Named: true, Keyed: true, Inputs: in.in.edges}, step, options)
@@ -87,54 +95,51 @@ func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, opt
 }
 
 // checkKeyed finds out while the job is built what would go wrong when it runs.
-func checkKeyed[K comparable, Out any](j *Job, id string, p any) error {
+func checkKeyed[K comparable, Out any](j *Job, id string, p any) (lists heap.OperatorLists, err error) {
 	if err := checkTemplate(p); err != nil {
-		return err
+		return lists, err
 	}
 	layout, err := heap.NewLayout(reflect.TypeFor[K]())
 	if err != nil {
-		return err
+		return lists, err
 	}
 	copied := copyOf(p)
-	if err := layout.Bind(copied); err != nil {
-		return err
+	if err := errors.Join(layout.BindWith(&lists, copied), lists.Reserve(operator.WatermarkState), checkMethods[K, Out](copied)); err != nil {
+		return lists, err
 	}
 	for _, w := range layout.Warnings() {
 		j.warn("step %q: %s", id, w)
 	}
 	if _, ok := copied.(timed[K, Out]); !ok && layout.Timers() > 0 {
-		return fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
+		return lists, fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
 	}
-	return nil
+	return lists, nil
 }
 
 // keyedOp runs a step whose state belongs to keys: it finds the rows of a batch's keys, and lets each handle the records one by one.
 type keyedOp[K comparable, In, Out any] struct {
-	operator.Base
-	results[K, Out]
-	keyOf     func(In) K
-	layout    *heap.Layout
-	store     *heap.Store[K]
-	each      func(b *element.Batch[In]) error
-	part      element.Batch[In] // the part of a batch that is being handled
-	keys      []K               // of its records, as refs
-	refs      []heap.Ref
-	hashes    []uint64
-	rehash    func(keys []K, hashes []uint64)
-	processor any
-	onTimer   func(c *Ctx[K, Out], t *Timer) error
-	timers    []*Timer
+	hooked[K, Out]
+	keyOf   func(In) K
+	layout  *heap.Layout
+	store   *heap.Store[K]
+	each    func(b *element.Batch[In]) error
+	part    element.Batch[In] // the part of a batch that is being handled
+	keys    []K               // of its records, as refs
+	refs    []heap.Ref
+	hashes  []uint64
+	rehash  func(keys []K, hashes []uint64)
+	onTimer func(c *Ctx[K, Out], t *Timer) error
+	timers  []*Timer
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
-	o := &keyedOp[K, In, Out]{Base: operator.Base{OperatorID: env.Operator}, keyOf: key, processor: processor, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch),
+	o := &keyedOp[K, In, Out]{hooked: newHooked[K, Out](env, processor, outs), keyOf: key, keys: make([]K, keyedBatch), refs: make([]heap.Ref, keyedBatch),
 		hashes: make([]uint64, keyedBatch), rehash: rehasher[K]()}
-	o.init(env, processor, outs)
 	var err error
 	if o.layout, err = heap.NewLayout(reflect.TypeFor[K]()); err != nil {
 		return nil, err
 	}
-	if err := o.layout.Bind(processor); err != nil {
+	if err := o.layout.BindWith(&o.lists, processor); err != nil {
 		return nil, err
 	}
 	if t, ok := processor.(timed[K, Out]); ok {
@@ -166,11 +171,11 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
 			return fmt.Errorf("step %q: %w", o.env.Name, err)
 		}
+		if err := o.restoreLists(ctx, operator.WatermarkState); err != nil {
+			return fmt.Errorf("step %q: %w", o.env.Name, err)
+		}
 	}
-	if p, ok := o.processor.(opener[K, Out]); ok {
-		return p.Open(&o.Ctx)
-	}
-	return nil
+	return o.open()
 }
 
 func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) error {
@@ -257,14 +262,6 @@ func (o *keyedOp[K, In, Out]) rescue(err *error) {
 	}
 }
 
-// rescueWithoutKey does the same where no record or timer is being handled: the key is that of an earlier one.
-func (o *keyedOp[K, In, Out]) rescueWithoutKey(err *error) {
-	if r := recover(); r != nil {
-		o.cut()
-		*err = operator.PanicError(o.env.Name, o.env.Subtask, r)
-	}
-}
-
 // Event fires the timers that a watermark makes due, before it passes the watermark on.
 func (o *keyedOp[K, In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark && e.Time > o.seen {
@@ -314,14 +311,19 @@ func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
 	return o.fire(o.store.FireProcessing, now.UnixMilli())
 }
 
-// Snapshot captures the table.
+// Snapshot captures the table and the lists.
 func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
-	return keyedCapture{o.store.Capture(), o.seen}, nil
+	beside, err := o.captureLists()
+	if err != nil {
+		return nil, err
+	}
+	beside.Lists = append(beside.Lists, operator.WatermarkCapture(o.seen).Lists...)
+	return keyedCapture{o.store.Capture(), beside}, nil
 }
 
 // Finish lets the processor emit what it holds back.
 func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
-	o.untimed = false
+	o.untimed, o.finished = false, true
 	if p, ok := o.processor.(finisher[K, Out]); ok {
 		defer o.rescueWithoutKey(&err)
 		if err := p.Finish(&o.Ctx); err != nil {
@@ -332,25 +334,23 @@ func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
 	return o.flush(0)
 }
 
-// Close frees the table.
+// Close closes the processor and frees the table.
 func (o *keyedOp[K, In, Out]) Close() error {
-	var err error
-	if p, ok := o.processor.(closer); ok {
-		err = p.Close()
-	}
+	err := o.hooked.Close()
 	if o.store != nil {
 		o.store.Close()
 	}
 	return err
 }
 
-// keyedCapture writes a captured table to one stream, and beside it the watermark up to which its timers have fired.
+// keyedCapture writes a captured table to one stream, and beside it the state of the subtask and the watermark up to which its timers have
+// fired.
 type keyedCapture struct {
-	c    *heap.Capture
-	seen int64
+	c      *heap.Capture
+	beside *operator.ListCapture
 }
 
-// Write writes both.
+// Write writes all.
 func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
 	out, err := streams.NewStream(ctx, snapshot.Exclusive)
 	if err != nil {
@@ -363,7 +363,7 @@ func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*sna
 	if keyed.Stream, err = out.Finish(); err != nil {
 		return nil, err
 	}
-	state, err := operator.WatermarkCapture(k.seen).Write(ctx, streams)
+	state, err := k.beside.Write(ctx, streams)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type sideField interface {
 	attach(out any)
 	stamp(at int64)
 	cut()
+	unstamped() bool
 	flush(split int) error
 	event(e element.Event) error
 }
@@ -41,6 +42,8 @@ func (s *Side[T]) stamp(at int64) {
 		s.ts = append(s.ts, at)
 	}
 }
+
+func (s *Side[T]) unstamped() bool { return len(s.recs) > len(s.ts) }
 
 func (s *Side[T]) cut() { s.recs = s.recs[:len(s.ts)] }
 

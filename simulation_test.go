@@ -184,12 +184,14 @@ func (s *simulation) run(between func(turn int)) {
 // at another parallelism.
 type story struct {
 	*world
-	rng     *rand.Rand
-	now     time.Time
-	trace   hash.Hash64
-	faulty  *fs.Faulty
-	trouble int // what may still go wrong
-	log     []string
+	rng      *rand.Rand
+	now      time.Time
+	trace    hash.Hash64
+	faulty   *fs.Faulty
+	trouble  int    // what may still go wrong
+	between  func() // called before each turn, unless it is nil
+	attempts int    // of the last process
+	log      []string
 }
 
 func newStory(t *testing.T, seed uint64, options ...checkpoint.Option) *story {
@@ -246,6 +248,9 @@ func (s *story) play() {
 		}
 		stopped := false
 		sim.run(func(turn int) {
+			if s.between != nil {
+				s.between()
+			}
 			if s.trouble > 0 && s.rng.IntN(150) == 0 {
 				s.breakStorage()
 			}
@@ -262,7 +267,7 @@ func (s *story) play() {
 			}
 		})
 		cancel()
-		s.now = sim.now
+		s.now, s.attempts = sim.now, e.Progress().Restarts+1
 		r, err := e.Wait()
 		s.note("%s after %d turns, %d checkpoints, %d failed, %d restarts", r.Status, sim.turns, e.Progress().Checkpoint.Completed, e.Progress().Checkpoint.Failed, e.Progress().Restarts)
 		switch {

@@ -21,6 +21,7 @@ type tape[T any] struct {
 	// waits makes the enumerator of an open tape tell readers to wait instead of that there is no more.
 	waits bool
 	poll  func(split, position int) error // called before a record is read; an error fails the job
+	told  *diary                          // where readers and enumerators note what they are told; nil for nowhere
 
 	mu struct {
 		sync.Mutex
@@ -63,8 +64,9 @@ func (s *tape[T]) limit(split int) int {
 
 func (s *tape[T]) Location() string { return "" }
 
-func (s *tape[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restored []byte) (source.Enumerator, error) {
-	e := &tapeEnumerator{splits: len(s.splits), waits: s.waits}
+func (s *tape[T]) Enumerator(_ context.Context, env source.EnumeratorEnv, restored []byte) (source.Enumerator, error) {
+	e := &tapeEnumerator{splits: len(s.splits), waits: s.waits, told: s.told}
+	e.note("open", env.RestoredFrom)
 	if restored != nil {
 		e.next = int(binary.LittleEndian.Uint64(restored))
 	}
@@ -75,7 +77,23 @@ func (s *tape[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restored
 type tapeEnumerator struct {
 	next, splits int
 	waits        bool
+	told         *diary
 }
+
+// note writes down what the enumerator is told. It does not know its attempt, and its snapshots have no ids.
+func (e *tapeEnumerator) note(what string, id int64) {
+	if e.told != nil {
+		e.told.note(who{step: "enumerator", attempt: 1}, what, id, 0)
+	}
+}
+
+func (e *tapeEnumerator) CheckpointComplete(id int64) error {
+	e.note("before", id) // for the check, which wants one
+	e.note("complete", id)
+	return nil
+}
+
+func (e *tapeEnumerator) CheckpointAborted(id int64) error { e.note("aborted", id); return nil }
 
 func (e *tapeEnumerator) Next(int) (source.Split, source.Assignment, error) {
 	if e.next == e.splits {
@@ -100,6 +118,7 @@ func tapeSplit(n, at int) source.Split {
 
 func (s *tape[T]) Reader(_ context.Context, env source.ReaderEnv) (source.Reader[T], error) {
 	r := &tapeReader[T]{tape: s, env: env}
+	r.note("open", env.RestoredFrom)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.wake == nil {
@@ -185,14 +204,23 @@ func (r *tapeReader[T]) read(i, limit int, b *source.Batch[T]) error {
 	return nil
 }
 
-func (r *tapeReader[T]) Snapshot(int64) (splits []source.Split, err error) {
+func (r *tapeReader[T]) Snapshot(id int64) (splits []source.Split, err error) {
+	r.note("before", id)
 	for _, p := range r.open {
 		splits = append(splits, tapeSplit(p.split, p.at))
 	}
 	return splits, nil
 }
 
-func (r *tapeReader[T]) CheckpointComplete(int64) error { return nil }
+// note writes down what the reader is told.
+func (r *tapeReader[T]) note(what string, id int64) {
+	if d := r.tape.told; d != nil {
+		d.note(who{step: "reader", subtask: r.env.Subtask, attempt: r.env.Attempt}, what, id, 0)
+	}
+}
+
+func (r *tapeReader[T]) CheckpointComplete(id int64) error { r.note("complete", id); return nil }
+func (r *tapeReader[T]) CheckpointAborted(id int64) error  { r.note("aborted", id); return nil }
 
 func (r *tapeReader[T]) Close() error {
 	r.tape.mu.Lock()

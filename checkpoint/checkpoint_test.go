@@ -32,7 +32,7 @@ func TestOptions(t *testing.T) {
 	}
 	want := config.Checkpointing{
 		Interval: 10 * time.Second, MinPause: 1500 * time.Microsecond, Timeout: 90 * time.Second, Mode: config.AtLeastOnce,
-		MaxConcurrent: 1, Tolerable: 2, NumRetained: 3, Retention: config.RetainOnCancellation, ParallelCleaning: true,
+		MaxConcurrent: 1, Tolerable: 2, NumRetained: 3, Retention: config.RetainOnCancellation, ParallelCleaning: true, History: 10,
 		Storage: config.JobManagerStorage, Dir: "/var/pricing", InlineThreshold: 40 << 10, WriteBuffer: 40 << 10, MaxStateSize: 64 << 20,
 	}
 	if got := cfg.Checkpointing(); got != want {

@@ -40,7 +40,9 @@ type WriterEnv struct {
 	Subtask     int
 	Parallelism int
 	Attempt     int // 1 for the first start in this process, one more after each restart
-	Logger      *slog.Logger
+	// RestoredFrom is the checkpoint that the job goes on from, 0 in one that begins.
+	RestoredFrom int64
+	Logger       *slog.Logger
 	// Now returns the job's wall clock, which is virtual in tests.
 	Now func() time.Time
 }
@@ -80,6 +82,18 @@ type Syncer interface {
 	// goroutine, beside the writer's other methods but not beside Close; the checkpoint is not acknowledged, and nothing of it is
 	// committed, before it has succeeded. What it did not come to do is due again at the next Sync.
 	Sync() func(ctx context.Context) error
+}
+
+// CheckpointListener is a Writer that is told how checkpoints end, on the goroutine of its other methods. What is to become visible belongs
+// into a Committer: that is asked again after a crash, a listener is not.
+//
+//   - Complete: the checkpoint exists, and what was written before its Flush will not be written again. Ids ascend; none comes twice;
+//     some may be left out, and then a later one speaks for them. Savepoints are not told. An error fails the subtask.
+//   - Aborted: there will be no such checkpoint; it may be one for which Flush was never called. It may be left out. An error fails the
+//     subtask.
+type CheckpointListener interface {
+	CheckpointComplete(checkpoint int64) error
+	CheckpointAborted(checkpoint int64) error
 }
 
 // Line identifies whose output it is: the job line, and the epoch that the present run has in it. A committer refuses to do anything

@@ -43,7 +43,10 @@ type Split struct {
 // EnumeratorEnv is what an enumerator knows of its job.
 type EnumeratorEnv struct {
 	Parallelism int // number of readers
-	Logger      *slog.Logger
+	// RestoredFrom is the checkpoint that the job goes on from, 0 in one that begins. In it restored may still be nil: then the checkpoint
+	// does not know this source.
+	RestoredFrom int64
+	Logger       *slog.Logger
 	// Changed tells the job that Next may have a split for a reader it told to Wait. Any goroutine may call it.
 	Changed func()
 }
@@ -61,6 +64,16 @@ type Enumerator interface {
 	Close() error
 }
 
+// CheckpointListener is an Enumerator that is told how checkpoints end, on the goroutine of its other methods. It must not block.
+//
+//   - Complete: what Snapshot returned for the checkpoint, and all before it, will be what a restart goes on from. Ids ascend; none comes
+//     twice; some may be left out, and then a later one speaks for them. Savepoints are not told. An error fails the job.
+//   - Aborted: there will be no such checkpoint. It may be left out. An error fails the job.
+type CheckpointListener interface {
+	CheckpointComplete(checkpoint int64) error
+	CheckpointAborted(checkpoint int64) error
+}
+
 // Assignment says what Next did.
 type Assignment int
 
@@ -75,9 +88,11 @@ const (
 
 // ReaderEnv is what a reader knows of its subtask.
 type ReaderEnv struct {
-	Subtask     int
-	Parallelism int
-	Logger      *slog.Logger
+	Subtask      int
+	Parallelism  int
+	Attempt      int   // 1 for the first start in this process, one more after each restart
+	RestoredFrom int64 // the checkpoint that the job goes on from, 0 in one that begins
+	Logger       *slog.Logger
 	// Now returns the job's wall clock, which is virtual in tests. It costs some 50 ns: call it per batch.
 	Now func() time.Time
 	// RequestSplit asks the enumerator for a split; the answer comes as a call of AddSplits or NoMoreSplits. Call it from the reader's
@@ -100,10 +115,18 @@ type Reader[T any] interface {
 	Poll(b *Batch[T]) (Status, error)
 	// Snapshot returns the splits it has not finished, each with the position after the last record that Poll returned.
 	Snapshot(checkpoint int64) ([]Split, error)
-	// CheckpointComplete tells it that everything up to the Snapshot of that checkpoint is safe; it may acknowledge it outside.
+	// CheckpointComplete tells it that everything up to the Snapshot of that checkpoint is safe; it may acknowledge it outside. Ids
+	// ascend and none comes twice; some may be left out, and then a later one speaks for them. A savepoint is not told, nor is the
+	// checkpoint that the job was restored from. An error fails the subtask.
 	CheckpointComplete(checkpoint int64) error
 	// Close releases what it holds. It is called once, also after an error.
 	Close() error
+}
+
+// AbortListener is a Reader that is told when a checkpoint was given up. It may not be told, and may be told of one for which its Snapshot
+// was never called. An error fails the subtask.
+type AbortListener interface {
+	CheckpointAborted(checkpoint int64) error
 }
 
 // Status says what a reader has for its job.

@@ -9,17 +9,16 @@ import (
 // List holds a list of elements of type T: on a keyed stream one for each key, on a plain stream one for each subtask.
 //
 // Appending costs the same whatever the length. A subtask's list is dealt out anew, element by element, when a job is restored at another
-// parallelism. T is anything that package codec can encode; in a keyed list an element that holds slices, maps or pointers is kept encoded.
+// parallelism; after the processor's Finish it is not kept any more. T is anything that package codec can encode; in a keyed list an element that holds slices, maps or pointers is kept encoded.
 type List[T any] struct {
 	column *heap.ListColumn[T] // nil on a plain stream
-	plain  []T
-	wiped  int // how often plain was cleared, so that loops notice
+	plain  sequence[T]
 }
 
 // Append adds elements at the end.
 func (l *List[T]) Append(elements ...T) {
 	if l.column == nil {
-		l.plain = append(l.plain, elements...)
+		l.plain.append(elements...)
 		return
 	}
 	for _, x := range elements {
@@ -32,16 +31,7 @@ func (l *List[T]) All() iter.Seq[T] {
 	if l.column != nil {
 		return l.column.Each
 	}
-	return l.eachPlain
-}
-
-func (l *List[T]) eachPlain(yield func(T) bool) {
-	wiped := l.wiped
-	for _, x := range l.plain {
-		if !yield(x) || l.wiped != wiped {
-			return
-		}
-	}
+	return l.plain.each
 }
 
 // Len returns the number of elements.
@@ -49,7 +39,7 @@ func (l *List[T]) Len() int {
 	if l.column != nil {
 		return l.column.Len()
 	}
-	return len(l.plain)
+	return len(l.plain.items)
 }
 
 // Clear removes all elements.
@@ -58,8 +48,7 @@ func (l *List[T]) Clear() {
 		l.column.Clear()
 		return
 	}
-	l.plain = nil
-	l.wiped++
+	l.plain.clear()
 }
 
 // Set replaces all elements. The slice stays the caller's.
@@ -74,5 +63,5 @@ func (l *List[T]) DeclareState(d *heap.Declaration) {
 		l.column = heap.DeclareList[T](d)
 		return
 	}
-	heap.DeclareOperatorList(d, &l.plain)
+	heap.DeclareOperatorList(d, l.plain.all, l.plain.append)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/weirstream/weir/internal/crashtest"
 )
 
-// executable is examples/flights, built once.
-var executable string
+// executable is examples/flights, and everything the job with every kind of state, built once.
+var executable, everything string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
@@ -28,14 +28,15 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	executable = filepath.Join(dir, "flights")
+	executable, everything = filepath.Join(dir, "flights"), filepath.Join(dir, "everything")
 	if err := watchSources(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	build := exec.Command("go", append(buildArgs, "-o", executable, "github.com/weirstream/weir/examples/flights")...)
+	build := exec.Command("go", append(buildArgs, "-o", dir, "github.com/weirstream/weir/examples/flights",
+		"github.com/weirstream/weir/internal/crashtest/everything")...)
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build examples/flights: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build the jobs: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()
@@ -48,7 +49,7 @@ func few() bool { return testing.Short() || raced }
 // watchSources looks at the files that the program is built of, so that the go tool does not take a cached result when one of them changes. It
 // sees by itself what the test imports, which is the engine.
 func watchSources() error {
-	for _, name := range glob("../../examples/flights/*") {
+	for _, name := range append(glob("../../examples/flights/*"), glob("everything/*")...) {
 		if _, err := os.Stat(name); err != nil {
 			return err
 		}

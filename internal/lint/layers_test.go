@@ -92,6 +92,8 @@ var layers = []layer{
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
+	{"internal/crashtest/everything", door + " checkpoint state " + contracts + " connector/*",
+		"the job that tests kill uses what a user can use"},
 	{"connector/*", contracts + " codec source/* connector/*",
 		"connectors use public packages alone, as those that others write must"},
 	{"examples/*", door + " checkpoint state " + contracts + " connector/*",

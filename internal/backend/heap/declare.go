@@ -19,11 +19,16 @@ type Handle interface {
 // by the first part of the field's tag (`state:"clicks"`, `timer:"idle,event"`), or by the lower-cased name of the field. The handles
 // work once a store was made of the layout. The error joins everything that is wrong.
 func (l *Layout) Bind(processor any) error {
+	return l.BindWith(nil, processor)
+}
+
+// BindWith is Bind for a processor that may also have state of its subtask, which goes to lists.
+func (l *Layout) BindWith(lists *OperatorLists, processor any) error {
 	v := reflect.ValueOf(processor)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("processor %T: want a pointer to a struct", processor)
 	}
-	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.layout = l })...)
+	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.layout, d.lists = l, lists })...)
 }
 
 var handleType = reflect.TypeFor[Handle]()
@@ -52,8 +57,8 @@ func declare(v reflect.Value, aim func(*Declaration)) (errs []error) {
 
 // Declaration is one handle's chance to say what it needs. It makes either a keyed column or an operator list.
 type Declaration struct {
-	layout *Layout
-	lists  *OperatorLists
+	layout *Layout        // nil on a plain stream
+	lists  *OperatorLists // nil where there is no state of subtasks
 	field  string
 	tag    reflect.StructTag
 	handle any
@@ -108,16 +113,31 @@ func (d *Declaration) add(c *column) bool {
 		return false
 	}
 	c.field, c.handle = d.field, d.handle
-	for _, o := range d.layout.columns {
-		if o.name == c.name {
-			d.fail("the name %q is taken by field %s", c.name, o.field)
-		}
+	if field, taken := d.fieldOf(c.name); taken {
+		d.fail("the name %q is taken by field %s", c.name, field)
 	}
 	if len(d.errs) > 0 {
 		return false
 	}
 	d.layout.columns = append(d.layout.columns, c)
 	return true
+}
+
+// fieldOf returns the field that has taken a name.
+func (d *Declaration) fieldOf(name string) (field string, taken bool) {
+	if d.layout != nil {
+		for _, c := range d.layout.columns {
+			if c.name == name {
+				return c.field, true
+			}
+		}
+	}
+	if d.lists != nil {
+		if l := d.lists.find(name); l != nil {
+			return l.field, true
+		}
+	}
+	return "", false
 }
 
 // codecOf returns the codec of a type, or nil after noting the error.

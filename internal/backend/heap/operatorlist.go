@@ -11,15 +11,16 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-// OperatorLists holds the list states of one subtask of an operator on a plain stream. The lists themselves are slices in the handles; here
+// OperatorLists holds the states of one operator that belong to a subtask and not to keys. The elements themselves are in the handles; here
 // they are known by name. The zero value has none. It is used by the subtask's goroutine only.
 type OperatorLists struct{ lists []operatorList }
 
 type operatorList struct {
 	name, field string
+	mode        snapshot.Mode
 	codec       *codec.Compiled
 	slice       func() (first unsafe.Pointer, n int) // the elements as they are
-	grow        func() unsafe.Pointer                // appends a zero element
+	decode      func(src []byte) (rest []byte, err error)
 }
 
 // ListData is the content of one operator list in bytes. Each element can be taken out alone.
@@ -44,38 +45,90 @@ func (o *OperatorLists) Bind(processor any) error {
 	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.lists = o })...)
 }
 
-// DeclareOperatorList declares a list that belongs to a subtask and lies in *elements.
-func DeclareOperatorList[T any](d *Declaration, elements *[]T) {
+// DeclareOperatorList declares a list of a subtask, whose elements are dealt out one by one on restore. all returns them, to be encoded at
+// once; put takes what is restored, in order, before the processor's first method is called.
+func DeclareOperatorList[T any](d *Declaration, all func() []T, put func(restored ...T)) {
+	declareElements(d, snapshot.Split, all, put)
+}
+
+// DeclareUnionList declares a list of a subtask of which all get all elements on restore.
+func DeclareUnionList[T any](d *Declaration, all func() []T, put func(restored ...T)) {
+	declareElements(d, snapshot.Union, all, put)
+}
+
+func declareElements[T any](d *Declaration, mode snapshot.Mode, all func() []T, put func(restored ...T)) {
 	name := d.stateName()
 	c := d.codecOf(name, reflect.TypeFor[T]())
-	for _, l := range d.lists.lists {
-		if l.name == name {
-			d.fail("the name %q is taken by field %s", name, l.field)
-		}
+	if field, taken := d.fieldOf(name); taken {
+		d.fail("the name %q is taken by field %s", name, field)
+	}
+	if d.lists == nil {
+		d.fail("state %q: the state of a subtask has no place here", name)
 	}
 	if len(d.errs) > 0 {
 		return
 	}
 	d.lists.lists = append(d.lists.lists, operatorList{
-		name: name, field: d.field, codec: c,
-		slice: func() (unsafe.Pointer, int) { return unsafe.Pointer(unsafe.SliceData(*elements)), len(*elements) },
-		grow: func() unsafe.Pointer {
-			*elements = append(*elements, *new(T))
-			return unsafe.Pointer(&(*elements)[len(*elements)-1])
+		name: name, field: d.field, mode: mode, codec: c,
+		slice: func() (unsafe.Pointer, int) {
+			elements := all()
+			return unsafe.Pointer(unsafe.SliceData(elements)), len(elements)
+		},
+		decode: func(src []byte) ([]byte, error) {
+			var x T
+			rest, err := c.Decode(src, unsafe.Pointer(&x))
+			if err == nil {
+				put(x)
+			}
+			return rest, err
 		},
 	})
 }
 
-// Capture returns all lists that have elements, encoded. It takes time in proportion to their size.
+// DeclareBroadcast declares a map of which every subtask has a copy, as a list of its entries.
+func DeclareBroadcast[K comparable, V any](d *Declaration, all func() []Entry[K, V], put func(restored ...Entry[K, V])) {
+	if why := notAKey(reflect.TypeFor[K]()); why != "" {
+		d.fail("key type %v: %s", reflect.TypeFor[K](), why)
+		return
+	}
+	declareElements(d, snapshot.Broadcast, all, put)
+}
+
+// Entry is an entry of a map that is kept as a list.
+type Entry[K comparable, V any] struct {
+	Key   K
+	Value V
+	Gone  bool `codec:"-"` // it was deleted, and waits to be dropped
+}
+
+// Names returns the names of the states of a mode, in the order of fields.
+func (o *OperatorLists) Names(mode snapshot.Mode) (names []string) {
+	for _, l := range o.lists {
+		if l.mode == mode {
+			names = append(names, l.name)
+		}
+	}
+	return names
+}
+
+// Reserve refuses a name that is the runtime's own.
+func (o *OperatorLists) Reserve(name string) error {
+	if l := o.find(name); l != nil {
+		return fmt.Errorf("field %s: the name %q is that of a state of the runtime: choose another", l.field, name)
+	}
+	return nil
+}
+
+// Capture returns all states, encoded, but lists that are dealt out only if they have elements. It takes time in proportion to their size.
 func (o *OperatorLists) Capture() []ListData {
 	var all []ListData
 	for i := range o.lists {
 		l := &o.lists[i]
 		first, n := l.slice()
-		if n == 0 {
+		if n == 0 && l.mode == snapshot.Split {
 			continue
 		}
-		d := ListData{Name: l.name, Mode: snapshot.Split, Schema: l.codec.Schema().AppendTo(nil)}
+		d := ListData{Name: l.name, Mode: l.mode, Schema: l.codec.Schema().AppendTo(nil)}
 		for k := range n {
 			d.Offsets = append(d.Offsets, int64(len(d.Bytes)))
 			d.Bytes = l.codec.Append(d.Bytes, unsafe.Add(first, uintptr(k)*l.codec.Type().Size()))
@@ -101,8 +154,13 @@ func (o *OperatorLists) Restore(all []ListData) error {
 
 func (o *OperatorLists) restore(d *ListData) error {
 	l := o.find(d.Name)
-	if l == nil {
+	switch {
+	case l == nil && len(d.Offsets) == 0: // nothing is lost
+		return nil
+	case l == nil:
 		return fmt.Errorf("it is in the snapshot but not in the program, which has %s", o.names())
+	case l.mode != d.Mode:
+		return fmt.Errorf("it was a %s in the snapshot and is a %s now, which would be dealt out differently: give the new one another name", handleOf(d.Mode), handleOf(l.mode))
 	}
 	old, err := codec.ParseSchema(d.Schema)
 	if err != nil {
@@ -127,7 +185,7 @@ func (o *OperatorLists) restore(d *ListData) error {
 }
 
 func (l *operatorList) add(src []byte) error {
-	rest, err := l.codec.Decode(src, l.grow())
+	rest, err := l.decode(src)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%w: %d bytes follow its end", codec.ErrCorrupt, len(rest))
 	}
@@ -152,4 +210,15 @@ func (o *OperatorLists) names() string {
 		names = append(names, l.name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// handleOf returns what a user writes for a state of a mode.
+func handleOf(m snapshot.Mode) string {
+	switch m {
+	case snapshot.Union:
+		return "state.UnionList"
+	case snapshot.Broadcast:
+		return "state.Broadcast"
+	}
+	return "state.List"
 }

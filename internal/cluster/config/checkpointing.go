@@ -278,8 +278,8 @@ var (
 	})
 
 	CheckpointHistory = intOption(spec[int]{
-		Key: "web.checkpoints.history", Default: new(10), Check: atLeast(0),
-		Doc: "How many checkpoints the statistics remember one by one.",
+		Key: "web.checkpoints.history", Default: new(10), Built: true, Check: atLeast(0),
+		Doc: "How many checkpoints the statistics remember one by one, each with what every subtask had to do.",
 	})
 
 	// MaxStateSize has no name in a file: only the program knows how much memory its state may take.
@@ -345,6 +345,7 @@ type Checkpointing struct {
 	NumRetained      int // at least 1
 	Retention        Retention
 	ParallelCleaning bool
+	History          int // checkpoints in the statistics
 
 	Storage         StorageKind
 	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
@@ -368,6 +369,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		NumRetained:      Get(c, NumRetained),
 		Retention:        Get(c, CheckpointRetention),
 		ParallelCleaning: Get(c, ParallelCleaning),
+		History:          Get(c, CheckpointHistory),
 		Storage:          c.storage(),
 		Dir:              localPath(Get(c, CheckpointDir)),
 		InlineThreshold:  inline,

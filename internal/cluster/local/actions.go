@@ -43,17 +43,9 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.WriteMetadata:
 		m.writeMetadata(a)
 	case coordinator.NotifyComplete:
-		for _, at := range a.Tasks {
-			if t := m.current(at); t != nil {
-				t.task.CheckpointComplete(a.ID)
-			}
-		}
+		m.notifyComplete(a)
 	case coordinator.NotifyAborted:
-		for _, at := range a.Tasks {
-			if t := m.current(at); t != nil {
-				t.task.CheckpointAborted(a.ID, a.Latest, reason.CheckpointCoordinatorSuspend)
-			}
-		}
+		m.notifyAborted(a)
 	case coordinator.Discard:
 		m.discard(a)
 	case coordinator.DiscardState:
@@ -75,7 +67,7 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.Refused:
 		m.refused(a)
 	case coordinator.FailJob:
-		m.fail(errors.New(a.Message), false)
+		m.fail(errors.New(a.Message), a.Permanent)
 	case coordinator.Restore:
 		m.restoreFrom(a)
 	case coordinator.Ended:
@@ -123,7 +115,7 @@ func (m *master) initLocation(a coordinator.InitLocation) {
 				m.coordinator.TriggerFailed(a.ID, reason.IOException, err.Error(), m.Now())
 				return
 			}
-			m.coordinator.LocationReady(a.ID, m.Now())
+			m.coordinator.LocationReady(a.ID, "", m.Now())
 		}
 	}, m.post)
 }
@@ -235,6 +227,9 @@ func (m *master) completed(a coordinator.Completed) {
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
 	m.progress.failed(s)
+	if s.Reason == reason.CheckpointDeclinedTaskClosing {
+		m.warnOfUnions()
+	}
 	level := slog.LevelWarn
 	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
 		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong

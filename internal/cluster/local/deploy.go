@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/assign"
@@ -175,6 +176,8 @@ func (m *master) startTasks(tasks []*task.Task) {
 	m.stopTask = cancel
 	m.tasks = map[job.Subtask]*running{}
 	m.alive, m.starting = len(tasks), len(tasks)
+	m.progress.deployed(m.Plan)
+	m.progress.became(view.JobRunning, m.Now())
 	i := 0
 	for _, v := range m.Plan.Vertices {
 		for range v.Parallelism {
@@ -182,6 +185,7 @@ func (m *master) startTasks(tasks []*task.Task) {
 			i++
 			m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, vertex: v}
 			m.coordinator.TaskDeployed(t.Attempt)
+			m.progress.task(t.Attempt, view.TaskInitializing, m.Now())
 			m.runTask(ctx, t)
 		}
 	}

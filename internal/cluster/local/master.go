@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -72,7 +73,8 @@ type master struct {
 	stopping stopping
 	result   Result
 	ended    bool
-	told     bool // that the context was cancelled
+	told     bool                    // that the context was cancelled
+	warned   map[job.OperatorID]bool // steps whose union state was seen to hold up checkpoints
 }
 
 // running is a task of the present attempt.
@@ -81,6 +83,7 @@ type running struct {
 	attempt job.Attempt
 	vertex  *graph.Vertex
 	ended   bool
+	atEnd   bool             // its operators have seen all data
 	done    job.CheckpointID // everything that follows from this checkpoint is done
 }
 
@@ -102,12 +105,12 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(s *start, b *beginning) *master {
+func newMaster(s *start, b *beginning, p *progress) *master {
 	m := &master{
 		Options:     s.Options,
 		checkpoints: s.checkpoints,
 		queue:       s.queue,
-		progress:    newProgress(s.Plan),
+		progress:    p,
 		logger:      s.Logger,
 		id:          b.job,
 		line:        b.line,
@@ -119,12 +122,14 @@ func newMaster(s *start, b *beginning) *master {
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		timers:      map[coordinator.Timer]func(){},
+		warned:      map[job.OperatorID]bool{},
 	}
 	m.sources = s.opened
 	s.changed = m.changed
 	m.ids.Add(b.ids)
 	m.coordinator = m.newCoordinator()
 	m.coordinator.Restored(restoration(b), m.Now())
+	m.progress.became(view.JobCreated, m.Now())
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
@@ -144,6 +149,7 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		TolerableFailures: c.Tolerable,
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
+		History:           c.History,
 	}, coordinatorJob(m.Plan, snapshot.Metadata{
 		Job:       m.id,
 		JobName:   m.Name,
@@ -206,6 +212,7 @@ func (m *master) close() (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
+	m.progress.became(endState(m.result.Status), m.Now())
 	switch {
 	case m.refusal != nil:
 		return m.result, m.refusal
@@ -275,6 +282,7 @@ func (m *master) fail(err error, permanent bool) {
 		return // a failure of an attempt that is being stopped says nothing new
 	}
 	m.cause = err
+	m.progress.broke(err, m.Now())
 	m.coordinatorStopped()
 	if m.neverBegan(err) {
 		m.refuse(err)
@@ -288,11 +296,13 @@ func (m *master) fail(err error, permanent bool) {
 	}
 	if !restart {
 		m.logger.Error("the job has failed", "error", err)
+		m.progress.became(view.JobFailing, m.Now())
 		m.stopAll(func() { m.finish(Failed) })
 		return
 	}
 	m.logger.Warn("the job restarts", "delay", delay, "restarts", m.strategy.Restarts(), "error", err)
 	m.progress.restarted(m.strategy.Restarts(), err)
+	m.progress.became(view.JobRestarting, m.Now())
 	m.delay = delay
 	m.stopAll(m.awaitRestart)
 }
@@ -309,6 +319,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
+	m.progress.cancelling(m.Now())
 	if m.stopTask != nil {
 		m.stopTask()
 	}
@@ -383,7 +394,12 @@ func (m *master) stopped(err error) {
 }
 
 // cancel ends the job for good.
-func (m *master) cancel() { m.end(Canceled) }
+func (m *master) cancel() {
+	if m.state != over && m.result.Status == "" {
+		m.progress.became(view.JobCancelling, m.Now())
+	}
+	m.end(Canceled)
+}
 
 // abort ends the job at once.
 func (m *master) abort() { m.end(Aborted) }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -66,6 +67,7 @@ type progress struct {
 	mu   sync.Mutex // guards all below
 	all  map[scopeKey]*metrics.Scope
 	now  Progress
+	board
 }
 
 type scopeKey struct {
@@ -74,7 +76,12 @@ type scopeKey struct {
 }
 
 func newProgress(p *graph.Plan) *progress {
-	return &progress{plan: p, all: map[scopeKey]*metrics.Scope{}, now: Progress{Phase: Starting, Newest: element.NoTime}}
+	out := &progress{
+		plan: p, all: map[scopeKey]*metrics.Scope{}, now: Progress{Phase: Starting, Newest: element.NoTime},
+		board: board{tasks: map[job.Subtask]*view.Subtask{}},
+	}
+	out.deployed(p)
+	return out
 }
 
 // scope returns the metrics of an operator in one subtask, which go on over restarts.
@@ -110,17 +117,8 @@ func (p *progress) completed(s coordinator.CheckpointStats) {
 	c := &p.now.Checkpoint
 	c.Completed++
 	c.LastID, c.LastBytes, c.LastDuration, c.LastAt = s.ID, s.StateBytes, s.Duration, s.Ended
-	c.LastSync = longestSync(s)
+	c.LastSync = s.LongestSync
 	c.MaxSync = max(c.MaxSync, c.LastSync)
-}
-
-func longestSync(s coordinator.CheckpointStats) (longest time.Duration) {
-	for _, v := range s.Vertices {
-		for _, sub := range v.Subtasks {
-			longest = max(longest, sub.Metrics.Sync)
-		}
-	}
-	return longest
 }
 
 func (p *progress) failed(s coordinator.CheckpointStats) {

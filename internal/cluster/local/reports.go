@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/reason"
@@ -34,6 +35,9 @@ func (r reports) Completed(a job.Attempt, id job.CheckpointID) {
 
 func (r reports) EndOfData(a job.Attempt) {
 	r.m.post(func() {
+		if t := r.m.current(a); t != nil {
+			t.atEnd = true
+		}
 		if r.m.checkpoints.Interval > 0 {
 			r.m.coordinator.EndOfData(a, r.m.Now())
 		}
@@ -59,6 +63,7 @@ func (m *master) taskRunning(a job.Attempt) {
 		return
 	}
 	m.coordinator.TaskRunning(a)
+	m.progress.task(a, view.TaskRunning, m.Now())
 	m.starting--
 	if m.starting == 0 && m.state == deploying {
 		m.state, m.ran = inFlight, true
@@ -88,6 +93,16 @@ func (m *master) stopIfCommitted() {
 	m.stopped(nil)
 }
 
+func endOfTask(err error) view.TaskState {
+	switch {
+	case err == nil:
+		return view.TaskFinished
+	case errors.Is(err, context.Canceled):
+		return view.TaskCanceled
+	}
+	return view.TaskFailed
+}
+
 func (m *master) taskEnded(a job.Attempt, err error) {
 	t := m.current(a)
 	if t == nil {
@@ -95,6 +110,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 	}
 	t.ended = true
 	m.alive--
+	m.progress.task(a, endOfTask(err), m.Now())
 	if err == nil {
 		m.coordinator.TaskFinished(a, m.Now())
 	} else {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -77,29 +78,35 @@ func refuse(code exitcode.Code, format string, args ...any) error {
 
 // Execution is a job that runs.
 type Execution struct {
-	master *master
-	done   chan struct{}
-	result Result
-	err    error
+	master   *master // nil if there was nothing left to do
+	progress *progress
+	id       job.ID
+	options  Options
+	done     chan struct{}
+	result   Result
+	err      error
 }
 
 // Start begins a job, or says why it does not. The context bounds the run: when it is cancelled the job takes a checkpoint and stops,
 // resumable.
 func Start(ctx context.Context, o Options) (*Execution, error) {
+	progress := newProgress(o.Plan)
+	progress.became(view.JobInitializing, o.Now())
 	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue()}
 	b, err := s.begin(ctx)
 	if err != nil {
 		s.giveUp()
 		return nil, s.unlessStopped(ctx, err)
 	}
-	e := &Execution{done: make(chan struct{})}
+	e := &Execution{progress: progress, id: b.job, options: o, done: make(chan struct{})}
 	if b.finished {
 		s.release()
+		progress.became(view.JobFinished, o.Now())
 		e.result = Result{Status: AlreadyFinished, Job: b.job, Text: b.text}
 		close(e.done)
 		return e, nil
 	}
-	e.master = newMaster(s, b)
+	e.master = newMaster(s, b, progress)
 	if o.Scheduler != nil {
 		o.Scheduler.Master(func() (worked, ended bool) {
 			worked = e.master.step(ctx)
@@ -156,7 +163,7 @@ func (e *Execution) Snapshot() Progress {
 	if e.master == nil {
 		return Progress{}
 	}
-	return e.master.progress.snapshot()
+	return e.progress.snapshot()
 }
 
 // strategyOf returns the restart strategy of a configuration.

@@ -31,9 +31,10 @@ func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()
 		}
 		id := n.ID()
 		e, err := newEnumerator(n, source.EnumeratorEnv{
-			Parallelism: v.Parallelism,
-			Logger:      logger.With("step", n.Name),
-			Changed:     func() { post(func() { changed(id) }) },
+			Parallelism:  v.Parallelism,
+			RestoredFrom: int64(r.id),
+			Logger:       logger.With("step", n.Name),
+			Changed:      func() { post(func() { changed(id) }) },
 		}, r.operators[id].Coordinator)
 		if err != nil {
 			all.close(logger)

@@ -16,7 +16,8 @@ type Action interface{ isAction() }
 // line finds it, and answers with IDAllocated.
 type AllocateID struct{ ID job.CheckpointID }
 
-// InitLocation asks to prepare the place where the files of the checkpoint go. The answer is LocationReady.
+// InitLocation asks to prepare the place where the files of the checkpoint go. The answer is LocationReady. A driver that answers
+// TriggerFailed for a savepoint has removed what there was of its directory.
 type InitLocation struct {
 	ID job.CheckpointID
 	// Savepoint and Target are of a savepoint: it goes into a new directory below Target, or the default one if that is empty.
@@ -37,17 +38,25 @@ type SendTrigger struct {
 	ID        job.CheckpointID
 	Timestamp time.Time // of the trigger, wall clock
 	Snapshot  element.Snapshot
+	Location  string // of a savepoint, as given to LocationReady; empty for a checkpoint
 	Tasks     []job.Attempt
 }
 
-// WriteMetadata asks to publish the checkpoint: write its `_metadata` by one atomic step and record it as the newest of the job line.
-// The answer is MetadataWritten or MetadataFailed.
+// WriteMetadata asks to publish the checkpoint: write its `_metadata` by one atomic step. The answer is MetadataWritten or
+// MetadataFailed. At most one is unanswered at a time.
+//
+// A checkpoint becomes the newest of the job line. A plain savepoint does not move the line. One that the job stops with does, before
+// anything of it is committed: from then on no start may resume from an earlier checkpoint.
 type WriteMetadata struct {
-	ID       job.CheckpointID
-	Metadata *snapshot.Metadata
+	ID        job.CheckpointID
+	Metadata  *snapshot.Metadata
+	Savepoint bool
+	Location  string       // of a savepoint, as given to LocationReady
+	Stop      element.Stop // what the job does after it
 }
 
-// NotifyComplete asks to tell tasks, and the coordinators of operators, that a checkpoint is complete. Attempts that are gone are skipped.
+// NotifyComplete asks to tell tasks, and the coordinators of operators, that a checkpoint is complete. Attempts that are gone are
+// skipped. A savepoint has none, but for the one that the job stops with.
 type NotifyComplete struct {
 	ID        job.CheckpointID
 	Timestamp time.Time        // of the trigger, wall clock
@@ -69,6 +78,11 @@ type NotifyAborted struct {
 type Discard struct {
 	ID      job.CheckpointID
 	Pointer string // as given to MetadataWritten, empty for a checkpoint that did not complete
+	// Location is of a savepoint that did not complete, as given to LocationReady: its directory goes.
+	Location string
+	// Savepoint tells that it is one, and Claimed that it was taken over from another owner and lies where Pointer says instead of among
+	// the job's own checkpoints.
+	Savepoint, Claimed bool
 }
 
 // DiscardState asks to delete the files of a state that came too late or from a stranger. There is no answer.
@@ -76,7 +90,9 @@ type DiscardState struct {
 	ID      job.CheckpointID
 	Attempt job.Attempt
 	State   *snapshot.Task
-	Expired bool // the checkpoint ran into its timeout not long ago
+	// Location is of a savepoint, as given to LocationReady.
+	Location string
+	Expired  bool // the checkpoint ran into its timeout not long ago
 }
 
 // ArmTimer asks to call TimerFired with this timer after a delay. Arming does not replace an earlier timer: that is disarmed by name.
@@ -88,13 +104,13 @@ type ArmTimer struct {
 // DisarmTimer asks to forget a timer. One that fires all the same does no harm.
 type DisarmTimer struct{ Timer Timer }
 
-// Completed says that a checkpoint is complete. Stats is a copy.
+// Completed says that a checkpoint is complete. Stats is a copy, without the vertices.
 type Completed struct {
 	Request RequestID
 	Stats   CheckpointStats
 }
 
-// Failed says that a checkpoint was given up. Stats is a copy and has the reason.
+// Failed says that a checkpoint was given up. Stats is a copy, without the vertices, and has the reason.
 type Failed struct {
 	Request RequestID
 	Stats   CheckpointStats
@@ -108,10 +124,23 @@ type Refused struct {
 	Cause   string // what happened, if it is known beyond the reason
 }
 
-// FailJob asks to fail the running job, which its restart strategy may then restart.
+// FailJob asks to fail the job. Unless it is permanent, its restart strategy may then restart it.
 type FailJob struct {
 	Message string
 	Attempt job.Attempt // the task to blame; zero if none
+	// Permanent means that the job ends FAILED, whatever it is doing: also between two attempts, as an answer to RestoreLatest.
+	Permanent bool
+	// Savepoint is the pointer of the one that the job was to stop with, if that is complete. What it holds may be committed, so the
+	// job goes on from there or not at all.
+	Savepoint string
+}
+
+// Stopped says that the job has stopped with a savepoint: it is complete, and all tasks have finished after it.
+type Stopped struct {
+	Request RequestID
+	ID      job.CheckpointID
+	Pointer string // as given to MetadataWritten
+	Drained bool   // all data was brought to its end: there is nothing to resume
 }
 
 // Restore answers RestoreLatest: restart the tasks from this checkpoint. Found is false if there is none; then Damaged tells whether
@@ -143,6 +172,7 @@ func (Completed) isAction()            {}
 func (Failed) isAction()               {}
 func (Refused) isAction()              {}
 func (FailJob) isAction()              {}
+func (Stopped) isAction()              {}
 func (Restore) isAction()              {}
 func (Ended) isAction()                {}
 

@@ -23,23 +23,32 @@ const UnlimitedFailures = math.MaxInt
 type Config struct {
 	// Interval between periodic checkpoints; 0: only on request.
 	Interval time.Duration
+	// BacklogInterval takes the place of Interval while a source works off a backlog: 0 for no periodic checkpoints then, else at least
+	// Interval. Nil: no difference is made.
+	BacklogInterval *time.Duration
 	// Timeout after which a checkpoint that is not complete is given up.
 	Timeout time.Duration
 	// MinPause between the completion of a checkpoint and the next periodic one.
 	MinPause time.Duration
-	// MaxConcurrent checkpoints under way at once; this version does 1.
+	// MaxConcurrent checkpoints under way at once. More than 1 does not go with MinPause. Savepoints go ahead of it.
 	MaxConcurrent int
 	// TolerableFailures in a row that count; one more fails the job.
 	TolerableFailures int
+	// OnlyWhileAllRun refuses checkpoints once a task has finished, and there is no final one.
+	OnlyWhileAllRun bool
+	// FinalCheckpoint takes one at the end of the data also without an Interval: the tasks wait for it before they finish.
+	FinalCheckpoint bool
 	// NumRetained complete checkpoints are kept.
 	NumRetained int
 	// Retention says what the end of the job deletes.
 	Retention Retention
+	// History is how many checkpoints the statistics remember one by one.
+	History int
 }
 
 // DefaultConfig returns what holds where nothing is set, without periodic checkpoints.
 func DefaultConfig() Config {
-	return Config{Timeout: 10 * time.Minute, MaxConcurrent: 1, NumRetained: 1}
+	return Config{Timeout: 10 * time.Minute, MaxConcurrent: 1, NumRetained: 1, History: 10}
 }
 
 // Validate reports everything that is wrong with the values.
@@ -54,9 +63,14 @@ func (c Config) Validate() error {
 	check(c.Timeout >= minTime, "checkpoint timeout %v: must be at least %v", c.Timeout, minTime)
 	check(c.MinPause >= 0, "minimum pause between checkpoints %v: must not be negative", c.MinPause)
 	check(c.MaxConcurrent >= 1, "concurrent checkpoints %d: must be at least 1", c.MaxConcurrent)
-	check(c.MaxConcurrent <= 1, "concurrent checkpoints %d: more than 1 is not available yet", c.MaxConcurrent)
+	check(c.MinPause <= 0 || c.MaxConcurrent <= 1, "concurrent checkpoints %d: with a minimum pause between checkpoints (%v) there is only one at a time",
+		c.MaxConcurrent, c.MinPause)
+	if b := c.BacklogInterval; b != nil {
+		check(*b == 0 || *b >= c.Interval, "checkpoint interval during backlog %v: must be 0, for none, or at least the interval %v", *b, c.Interval)
+	}
 	check(c.TolerableFailures >= 0, "tolerable failed checkpoints %d: must not be negative", c.TolerableFailures)
 	check(c.NumRetained >= 1, "retained checkpoints %d: must be at least 1", c.NumRetained)
+	check(c.History >= 0, "checkpoints in the statistics %d: must not be negative", c.History)
 	check(c.Retention <= RetainOnCancellation, "retention %d: unknown", c.Retention)
 	return errors.Join(errs...)
 }

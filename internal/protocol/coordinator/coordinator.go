@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
@@ -15,9 +14,12 @@ type Coordinator struct {
 	job      Job
 	requests RequestID // the last one given
 	vertices map[job.VertexID]int
-	tasks    [][]task // by vertex and subtask
-	running  bool     // the job runs: between JobRunning and JobNotRunning
-	restore  bool     // RestoreLatest waits for the checkpoint that is being published
+	tasks    [][]task  // by vertex and subtask
+	atEnd    []int     // by vertex: how many subtasks are at the end of their data
+	running  bool      // the job runs: between JobRunning and JobNotRunning
+	random   float64   // as given to JobRunning
+	stopping *stopping // the stop with savepoint, nil if none was asked for
+	restore  bool      // RestoreLatest waits for the checkpoint that is being published
 	end      *EndStatus
 	ended    bool
 
@@ -27,13 +29,16 @@ type Coordinator struct {
 	pending    []*pending
 	cleaning   int // checkpoints being deleted
 	forceFull  bool
+	inUse      bool // there is a checkpoint that the job may go back to, or tasks may believe so
 	store      store
 	failures   failures
-	expired    []job.CheckpointID // the last ids that ran into their timeout, at most maxExpired
+	expired    []job.CheckpointID          // the last ids that ran into their timeout, at most maxExpired
+	locations  map[job.CheckpointID]string // of all savepoints
 	stats      statistics
 
 	lastCompletion time.Time // zero before the first
 	periodic       schedule
+	backlog        map[job.OperatorID]bool // the sources that work off a backlog
 
 	actions, drained []Action
 }
@@ -53,20 +58,13 @@ const (
 	taskFinished
 )
 
-// schedule is the periodic timer.
-type schedule struct {
-	timer Timer     // the current one; zero if none is armed
-	next  time.Time // when it fires
-	n     int64     // counts timers
-}
-
 // New returns the coordinator of a job that does not run yet. For a job that goes on, call Restored next. It panics if the config is
 // not valid or a vertex reads from one that does not come before it.
 func New(cfg Config, j Job) *Coordinator {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("coordinator: %v", err))
 	}
-	c := &Coordinator{cfg: cfg, job: j, vertices: map[job.VertexID]int{}}
+	c := &Coordinator{cfg: cfg, job: j, vertices: map[job.VertexID]int{}, backlog: map[job.OperatorID]bool{}, locations: map[job.CheckpointID]string{}}
 	for i, v := range j.Vertices {
 		for _, in := range v.Inputs {
 			if in.From < 0 || in.From >= i {
@@ -80,8 +78,10 @@ func New(cfg Config, j Job) *Coordinator {
 		}
 		c.tasks = append(c.tasks, tasks)
 	}
+	c.atEnd = make([]int, len(c.tasks))
 	c.store.capacity = cfg.NumRetained
 	c.failures.tolerable = cfg.TolerableFailures
+	c.stats.capacity = cfg.History
 	return c
 }
 
@@ -114,6 +114,7 @@ func (c *Coordinator) Restored(r Restoration, now time.Time) {
 		c.lastID = max(c.lastID, kept.ID)
 		c.store.list = append(c.store.list, kept)
 		if kept.ID == r.From {
+			c.inUse = true
 			c.forceFull = kept.Foreign
 			c.stats.restored(kept, now)
 		}
@@ -124,7 +125,7 @@ func (c *Coordinator) Restored(r Restoration, now time.Time) {
 // job is not running, has been reported before.
 func (c *Coordinator) TaskDeployed(a job.Attempt) {
 	if t := c.taskOf(a.Subtask); t != nil && a.Number > t.attempt.Number {
-		*t = task{attempt: a}
+		c.change(t, task{attempt: a})
 	}
 }
 
@@ -152,38 +153,34 @@ func (c *Coordinator) taskGone(a job.Attempt, status taskStatus, why reason.Reas
 	if t == nil {
 		return
 	}
-	t.status = status
+	to := *t
+	to.status = status
+	c.change(t, to)
 	for _, p := range c.pendingNow() {
-		if p.awaits(a) {
+		if p.awaits(a) && !p.done && p.stage != publishing {
 			c.abort(p, failure{why: why, cause: fmt.Sprintf("task %s %s before it acknowledged", c.nameOf(a), verb), attempt: a}, now)
 		}
 	}
+	c.taskGoneWhileStopping(a, status)
 	c.choose(now)
 }
 
-// EndOfData reports that all operators of an attempt have seen the end of the data, or that it was restored as finished. When the last task of the job reports it, a
-// checkpoint is requested at once, so that the job need not wait for the next interval to end.
-func (c *Coordinator) EndOfData(a job.Attempt, now time.Time) {
-	t := c.current(a)
-	if t == nil || t.endOfData || c.end != nil {
-		return
-	}
-	t.endOfData = true
-	if c.running && c.allAtEnd() {
-		c.submit(Request{Kind: Configured}, now)
-	}
+// change replaces what is known of a subtask, and keeps count of those that are at the end of their data.
+func (c *Coordinator) change(t *task, to task) {
+	v := c.vertices[t.attempt.Subtask.Vertex]
+	c.atEnd[v] += count(to.ended()) - count(t.ended())
+	*t = to
 }
 
-func (c *Coordinator) allAtEnd() bool {
-	for _, tasks := range c.tasks {
-		for i := range tasks {
-			if !tasks[i].endOfData && tasks[i].status != taskFinished {
-				return false
-			}
-		}
+func count(b bool) int {
+	if b {
+		return 1
 	}
-	return true
+	return 0
 }
+
+// ended reports whether a subtask is at the end of its data.
+func (t *task) ended() bool { return t.endOfData || t.status == taskFinished }
 
 // JobRunning reports that the job runs and all its tasks that have not finished do. It starts the periodic checkpoints: the first comes
 // after a delay between the minimum pause and the interval, for which random is a random number from 0 to 1.
@@ -191,25 +188,25 @@ func (c *Coordinator) JobRunning(now time.Time, random float64) {
 	if c.end != nil {
 		return
 	}
-	c.stop(reason.CheckpointCoordinatorSuspend, now)
-	c.running = true
-	if c.cfg.Interval > 0 {
-		pause := c.cfg.minPause()
-		c.armPeriodic(pause+time.Duration(random*float64(c.cfg.baseInterval()-pause)), now)
-	}
-	if c.allAtEnd() {
-		c.submit(Request{Kind: Configured}, now)
-	}
+	c.suspend(reason.CheckpointCoordinatorSuspend, now)
+	c.running, c.random = true, random
+	c.schedule(now)
 }
 
 // JobNotRunning reports that the job left its running state, to restart or to end. Requests and pending checkpoints are given up; one
-// whose metadata is being written is not, since it may already be complete.
-func (c *Coordinator) JobNotRunning(now time.Time) { c.stop(reason.CheckpointCoordinatorSuspend, now) }
+// whose metadata is being written is not, since it may already be complete. What sources reported of their backlog is void.
+func (c *Coordinator) JobNotRunning(now time.Time) {
+	c.running = false
+	clear(c.backlog)
+	c.suspend(reason.CheckpointCoordinatorSuspend, now)
+}
 
 // RestoreLatest asks which checkpoint to restart the tasks from. The answer is the action Restore. It is held back while the
-// metadata of a checkpoint is being written: whether that one counts must be known before anyone restores another.
+// metadata of a checkpoint is being written: whether that one counts must be known before anyone restores another. If the job has
+// been stopped with a savepoint, the answer is a permanent FailJob.
 func (c *Coordinator) RestoreLatest(now time.Time) {
-	c.stop(reason.JobFailoverRegion, now)
+	c.running = false
+	c.suspend(reason.JobFailoverRegion, now)
 	c.restore = true
 	c.settle(now)
 }
@@ -223,17 +220,16 @@ func (c *Coordinator) End(status EndStatus, now time.Time) {
 	if c.end != nil {
 		return
 	}
-	c.end, c.restore = &status, false
-	c.stop(reason.CheckpointCoordinatorShutdown, now)
+	c.end, c.restore, c.running = &status, false, false
+	c.suspend(reason.CheckpointCoordinatorShutdown, now)
 	c.settle(now)
 }
 
-// stop ends the periodic checkpoints and gives up all that has not come to be published.
-func (c *Coordinator) stop(why reason.Reason, now time.Time) {
-	c.running = false
+// suspend ends the periodic checkpoints and gives up all that has not come to be published.
+func (c *Coordinator) suspend(why reason.Reason, now time.Time) {
 	c.disarmPeriodic()
 	for _, r := range c.queue.takeAll() {
-		c.refuse(r, failure{why: why})
+		c.refuse(r, failure{why: why}, now)
 	}
 	if t := c.triggering; t != nil && t.stopped == reason.None {
 		t.stopped = why
@@ -248,12 +244,12 @@ func (c *Coordinator) stop(why reason.Reason, now time.Time) {
 // settle does what waited for the checkpoint that is being published; the end waits also for a trigger under way, which may leave a
 // location behind.
 func (c *Coordinator) settle(now time.Time) {
-	if slices.ContainsFunc(c.pending, func(p *pending) bool { return p.stage == publishing }) {
+	if c.publishing() {
 		return
 	}
 	if c.restore {
 		c.restore = false
-		c.emitRestore(now)
+		c.answerRestore(now)
 	}
 	if c.end != nil && !c.ended && c.triggering == nil {
 		c.ended = true
@@ -261,7 +257,11 @@ func (c *Coordinator) settle(now time.Time) {
 	}
 }
 
-func (c *Coordinator) emitRestore(now time.Time) {
+func (c *Coordinator) answerRestore(now time.Time) {
+	if c.stopSaved() {
+		c.failStopped("the job cannot be restarted")
+		return
+	}
 	if latest, ok := c.store.latest(); ok {
 		c.stats.restored(latest, now)
 		c.emit(Restore{Found: true, From: latest})
@@ -277,33 +277,6 @@ func (c *Coordinator) TimerFired(t Timer, now time.Time) {
 		c.periodicFired(t, now)
 	case ExpiryTimer:
 		c.expire(job.CheckpointID(t.N), now)
-	}
-}
-
-// periodicFired keeps to a grid of times, so that the interval does not drift, and arms the next timer before it asks for a checkpoint.
-func (c *Coordinator) periodicFired(t Timer, now time.Time) {
-	if t != c.periodic.timer {
-		return
-	}
-	c.periodic.timer = Timer{}
-	next := c.periodic.next.Add(c.cfg.baseInterval())
-	c.armPeriodic(max(0, next.Sub(now)), now)
-	c.periodic.next = next
-	c.submit(Request{Kind: Periodic}, now)
-}
-
-func (c *Coordinator) armPeriodic(after time.Duration, now time.Time) {
-	c.disarmPeriodic()
-	c.periodic.n++
-	c.periodic.timer = Timer{Kind: PeriodicTimer, N: c.periodic.n}
-	c.periodic.next = now.Add(after)
-	c.emit(ArmTimer{Timer: c.periodic.timer, After: after})
-}
-
-func (c *Coordinator) disarmPeriodic() {
-	if c.periodic.timer != (Timer{}) {
-		c.emit(DisarmTimer{Timer: c.periodic.timer})
-		c.periodic.timer = Timer{}
 	}
 }
 

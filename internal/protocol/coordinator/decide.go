@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,14 +14,34 @@ import (
 const maxExpired = 16
 
 // publishIfComplete asks for the metadata once nothing is missing. The timeout ends here: a checkpoint that may already be visible
-// cannot be given up.
+// cannot be given up. One is published at a time, the oldest first, so that checkpoints complete in the order of their ids.
 func (c *Coordinator) publishIfComplete(p *pending, now time.Time) {
-	if p.done || p.stage != collecting || p.left > 0 {
+	if p.done || p.stage != collecting || p.left > 0 || c.publishing() {
+		return
+	}
+	if why := c.finishedInPart(p); why != "" {
+		c.abort(p, failure{why: reason.CheckpointDeclinedTaskClosing, cause: why}, now)
+		c.choose(now)
 		return
 	}
 	p.stage = publishing
 	c.emit(DisarmTimer{Timer: p.expiry()})
-	c.emit(WriteMetadata{ID: p.id, Metadata: c.metadata(p, now)})
+	c.emit(WriteMetadata{
+		ID: p.id, Metadata: c.metadata(p, now), Savepoint: p.isSavepoint(), Location: p.location, Stop: p.snapshot().Stop,
+	})
+}
+
+func (c *Coordinator) publishing() bool {
+	return slices.ContainsFunc(c.pending, func(p *pending) bool { return p.stage == publishing })
+}
+
+// goOn does what waited for a checkpoint that was being published.
+func (c *Coordinator) goOn(now time.Time) {
+	for _, p := range c.pendingNow() {
+		c.publishIfComplete(p, now)
+	}
+	c.settle(now)
+	c.choose(now)
 }
 
 // MetadataWritten answers WriteMetadata: the checkpoint exists. The pointer is what a restore is given to find it, and metadataBytes
@@ -31,21 +52,32 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 		return
 	}
 	c.remove(p)
-	removed := c.store.add(Retained{ID: id, Pointer: pointer})
-	c.forceFull = false
 	c.failures.success(id)
 	c.lastCompletion = now
 	c.stats.completed(p.stats, pointer, metadataBytes, now)
-	c.emit(Completed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(Completed{Request: p.request.id, Stats: p.stats.overview()})
+	switch p.request.Kind {
+	case Savepoint: // it is the user's, and the job does not know of it any more
+	case StopWithSavepoint:
+		c.stopComplete(p, pointer)
+	default:
+		c.keep(p, pointer, now)
+	}
+	c.goOn(now)
+}
+
+// keep adds a complete checkpoint to those that the job may go back to, gives up the pending ones that it is newer than, and lets the
+// tasks commit what it holds.
+func (c *Coordinator) keep(p *pending, pointer string, now time.Time) {
+	removed := c.store.add(Retained{ID: p.id, Pointer: pointer})
+	c.forceFull = false
 	for _, older := range c.pendingNow() {
-		if older.id < id {
+		if older.id < p.id && !older.isSavepoint() {
 			c.abort(older, failure{why: reason.CheckpointSubsumed}, now)
 		}
 	}
-	c.emit(NotifyComplete{ID: id, Timestamp: p.triggered, Subsumed: newestOwn(removed), Tasks: p.plan.tasks})
+	c.emit(NotifyComplete{ID: p.id, Timestamp: p.triggered, Subsumed: newestOwn(removed), Tasks: p.plan.tasks})
 	c.drop(removed)
-	c.settle(now)
-	c.choose(now)
 }
 
 // MetadataFailed answers WriteMetadata: it could not be done. If it is unknown whether the metadata can be seen after all, the
@@ -56,8 +88,7 @@ func (c *Coordinator) MetadataFailed(id job.CheckpointID, cause string, unknown 
 		return
 	}
 	c.giveUp(p, failure{why: reason.FinalizeCheckpointFailure, cause: cause}, unknown, now)
-	c.settle(now)
-	c.choose(now)
+	c.goOn(now)
 }
 
 func (c *Coordinator) expire(id job.CheckpointID, now time.Time) {
@@ -97,13 +128,17 @@ func (c *Coordinator) abort(p *pending, f failure, now time.Time) { c.giveUp(p, 
 func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Time) {
 	c.remove(p)
 	c.stats.failed(p.stats, f, now)
-	c.emit(Failed{Request: p.request.id, Stats: p.stats.clone()})
+	c.emit(Failed{Request: p.request.id, Stats: p.stats.overview()})
 	c.emit(NotifyAborted{ID: p.id, Timestamp: p.triggered, Latest: c.store.latestOwn(), Tasks: p.plan.tasks})
 	// While the location is being prepared there is nothing to delete yet: LocationReady does it.
-	if !keepFiles && p.stage != locating {
-		c.discard(Discard{ID: p.id})
+	if !keepFiles && p.stage != locating && (!p.isSavepoint() || p.location != "") {
+		c.discard(p.leftovers())
 	}
 	c.countFailure(p.id, p.request.Kind, f)
+	c.stopFailed(p.request, f, p.stage >= collecting, now)
+	if !p.isSavepoint() {
+		c.retryFinal(now)
+	}
 }
 
 func (c *Coordinator) countFailure(id job.CheckpointID, kind RequestKind, f failure) {
@@ -128,7 +163,7 @@ func (c *Coordinator) drop(removed []Retained) {
 	for _, r := range removed {
 		if !r.Foreign {
 			c.stats.discarded(r.ID)
-			c.discard(Discard{ID: r.ID, Pointer: r.Pointer})
+			c.discard(Discard{ID: r.ID, Pointer: r.Pointer, Savepoint: r.Savepoint, Claimed: r.Claimed})
 		}
 	}
 }

@@ -18,14 +18,12 @@ type failures struct {
 	lastSuccess job.CheckpointID
 }
 
-// failure notes that a checkpoint failed, or with id 0 that a request never became one, and reports whether the job fails with it.
+// failure notes that a checkpoint failed, or with id 0 that a request never became one, and reports whether the job fails with it. Savepoints
+// that fail without the fault of a task are the user's business. What comes of a failed stop is decided where stops are.
 func (f *failures) failure(id job.CheckpointID, kind RequestKind, why failure) (failJob bool) {
 	byTask := !why.why.PreFlight() && why.attempt != (job.Attempt{})
-	switch {
-	case !byTask && kind.isSavepoint():
+	if kind == StopWithSavepoint || kind == Savepoint && !byTask {
 		return false
-	case byTask && kind == StopWithSavepoint:
-		return true // half the job has stopped and would wait for the other half for ever
 	}
 	return f.count(id, why.why)
 }

@@ -24,7 +24,7 @@ func TestFailureReasons(t *testing.T) {
 			{"without a checkpoint", 0, Periodic, job.Attempt{}, why.Counted()},
 			{"savepoint by a task", 1, Savepoint, blamed, why.Counted() && !why.PreFlight()},
 			{"savepoint by nobody", 1, Savepoint, job.Attempt{}, false},
-			{"stop with savepoint by a task", 1, StopWithSavepoint, blamed, !why.PreFlight()},
+			{"stop with savepoint by a task", 1, StopWithSavepoint, blamed, false}, // by stopFailed
 		}
 		for _, c := range cases {
 			var f failures

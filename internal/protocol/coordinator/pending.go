@@ -29,7 +29,8 @@ type pending struct {
 	triggered time.Time
 	full      bool
 	stage     stage
-	done      bool // decided, and no longer in Coordinator.pending
+	done      bool   // decided, and no longer in Coordinator.pending
+	location  string // of a savepoint, once it is there
 
 	waiting      map[job.Attempt]bool // of the plan's tasks: true until it has acknowledged
 	left         int                  // how many are true
@@ -74,6 +75,13 @@ func (p *pending) snapshot() element.Snapshot {
 		}
 	}
 	return s
+}
+
+func (p *pending) isSavepoint() bool { return p.request.Kind.isSavepoint() }
+
+// leftovers returns what to discard of a checkpoint that did not complete.
+func (p *pending) leftovers() Discard {
+	return Discard{ID: p.id, Savepoint: p.isSavepoint(), Location: p.location}
 }
 
 func (p *pending) awaits(a job.Attempt) bool { return p.waiting[a] }
@@ -172,7 +180,7 @@ func (c *Coordinator) Decline(a job.Attempt, id job.CheckpointID, why reason.Rea
 
 func (c *Coordinator) discardState(a job.Attempt, id job.CheckpointID, state *snapshot.Task) {
 	if hasFiles(state) {
-		c.emit(DiscardState{ID: id, Attempt: a, State: state, Expired: slices.Contains(c.expired, id)})
+		c.emit(DiscardState{ID: id, Attempt: a, State: state, Location: c.locations[id], Expired: slices.Contains(c.expired, id)})
 	}
 }
 
@@ -194,6 +202,9 @@ func hasFiles(state *snapshot.Task) bool {
 func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	m := c.job.Header
 	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
+	if p.isSavepoint() {
+		m.Kind = snapshot.Savepoint
+	}
 	m.Operators = nil
 	ended := make([]bool, len(c.job.Vertices))
 	for v, vertex := range c.job.Vertices {
@@ -218,6 +229,45 @@ func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 		}
 	}
 	return &m
+}
+
+// finishedInPart says which step cannot be cut off because some of its subtasks have finished and their share of a list that every
+// subtask restores as a whole is missing; empty if there is none.
+func (c *Coordinator) finishedInPart(p *pending) string {
+	for v, vertex := range c.job.Vertices {
+		ended := 0
+		for i, state := range p.states[v] {
+			ended += count(p.plan.finished[v][i] || state != nil && state.OperatorsFinished)
+		}
+		if ended == 0 || ended == len(p.states[v]) {
+			continue
+		}
+		for _, state := range p.states[v] {
+			if op, list, ok := unionOf(vertex, state); ok {
+				return fmt.Sprintf("step %q has finished in %d of %d subtasks, and its union list state %q must not lose their part", op, ended, vertex.Parallelism, list)
+			}
+		}
+	}
+	return ""
+}
+
+// unionOf returns an operator and a list of its that is restored by union, if a subtask has such.
+func unionOf(vertex Vertex, state *snapshot.Task) (operator, list string, ok bool) {
+	if state == nil {
+		return "", "", false
+	}
+	for _, s := range state.Operators {
+		if s.State == nil {
+			continue
+		}
+		for _, l := range s.State.Lists {
+			if l.Mode == snapshot.Union {
+				i := slices.IndexFunc(vertex.Operators, func(o Operator) bool { return o.ID == s.ID })
+				return vertex.Operators[i].Name, l.Name, true
+			}
+		}
+	}
+	return "", "", false
 }
 
 // operatorsFinished reports whether every subtask of a vertex has ended or has seen the end of the data.

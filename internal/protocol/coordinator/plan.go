@@ -36,6 +36,9 @@ func (c *Coordinator) makePlan() (plan, failure) {
 		for i, t := range tasks {
 			switch t.status {
 			case taskFinished:
+				if c.cfg.OnlyWhileAllRun {
+					return plan{}, failure{why: reason.NotAllRequiredTasksRunning, cause: fmt.Sprintf("task %s has finished, and checkpoints after that are turned off", c.nameOf(t.attempt))}
+				}
 				p.finished[v][i] = true
 				continue
 			case notRunning:

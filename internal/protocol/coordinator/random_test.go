@@ -13,10 +13,20 @@ import (
 )
 
 // TestRandomJobs lets a hostile world act on a coordinator: acks, declines and failures in any order, answers late and in any order,
-// restarts and damage. It checks the invariants of the package comment after every step, and at the end that everything was decided.
+// restarts and damage, savepoints, stops, backlogs, and up to three checkpoints at once. It checks the invariants of the package comment
+// after every step, and at the end that everything was decided.
 func TestRandomJobs(t *testing.T) {
-	for seed := range uint64(400) {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { newWorld(t, seed).run() })
+	stopped, failed := 0, 0
+	for seed := range uint64(1200) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			w := newWorld(t, seed)
+			w.run()
+			stopped += count(w.stopped)
+			failed += count(w.over)
+		})
+	}
+	if stopped < 50 || failed < 20 {
+		t.Errorf("%d jobs stopped with a savepoint and %d failed for good after it: too few to show anything", stopped, failed)
 	}
 }
 
@@ -37,7 +47,12 @@ type world struct {
 	publishing job.CheckpointID            // its metadata is being written, 0: of none
 	decided    map[job.CheckpointID]string // completed or failed
 	newest     job.CheckpointID            // completed
-	own        map[job.CheckpointID]bool   // completed, and not discarded
+	notified   job.CheckpointID            // the newest whose completion the tasks were told
+	kinds      map[job.CheckpointID]RequestKind
+	saved      job.CheckpointID          // the savepoint that the job stops with, once complete
+	stopped    bool                      // all tasks have finished after that
+	over       bool                      // a permanent FailJob
+	own        map[job.CheckpointID]bool // completed, and not discarded
 	damaged    map[job.CheckpointID]bool
 	located    map[job.CheckpointID]bool // locations that exist
 	asked      map[RequestID]bool        // requests made here
@@ -54,11 +69,22 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), now: epoch, timers: map[Timer]time.Time{},
 		finished: map[job.Subtask]bool{}, needed: map[job.CheckpointID]needs{}, decided: map[job.CheckpointID]string{},
 		answered: map[RequestID]bool{}, asked: map[RequestID]bool{}, located: map[job.CheckpointID]bool{},
-		own: map[job.CheckpointID]bool{}, damaged: map[job.CheckpointID]bool{},
+		own: map[job.CheckpointID]bool{}, damaged: map[job.CheckpointID]bool{}, kinds: map[job.CheckpointID]RequestKind{},
 	}
 	w.cfg = Config{
 		Interval: 100 * time.Millisecond, Timeout: time.Second, MinPause: time.Duration(w.rnd.IntN(3)) * 50 * time.Millisecond,
 		MaxConcurrent: 1, TolerableFailures: w.rnd.IntN(4), NumRetained: 1 + w.rnd.IntN(3), Retention: Retention(w.rnd.IntN(3)),
+	}
+	if w.cfg.MinPause == 0 {
+		w.cfg.MaxConcurrent += w.rnd.IntN(3)
+	}
+	switch w.rnd.IntN(4) {
+	case 0:
+		w.cfg.BacklogInterval = new(time.Duration(0))
+	case 1:
+		w.cfg.BacklogInterval = new(300 * time.Millisecond)
+	case 2:
+		w.cfg.Interval, w.cfg.FinalCheckpoint = 0, w.rnd.IntN(2) == 0
 	}
 	source := Vertex{ID: job.VertexID{1}, Name: "source", Parallelism: 2, Operators: []Operator{{ID: job.OperatorID{1}, HasCoordinator: true}}}
 	sink := Vertex{ID: job.VertexID{2}, Name: "sink", Parallelism: 2, Inputs: []Input{{AllToAll: true}}, Operators: []Operator{{ID: job.OperatorID{2}}}}
@@ -80,6 +106,9 @@ func (w *world) note(format string, args ...any) { w.log = append(w.log, fmt.Spr
 func (w *world) run() {
 	w.start()
 	for range 600 {
+		if w.over || w.stopped {
+			break
+		}
 		w.step()
 		w.drain()
 	}
@@ -114,7 +143,11 @@ func (w *world) subtasks() (all []job.Subtask) {
 func (w *world) step() {
 	w.now = w.now.Add(time.Duration(w.rnd.IntN(20)) * time.Millisecond)
 	a := job.Attempt{Subtask: w.subtasks()[w.rnd.IntN(4)], Number: w.number - w.rnd.IntN(6)/5}
-	id := max(0, w.highest-job.CheckpointID(w.rnd.IntN(8)/6))
+	id := max(0, w.highest-job.CheckpointID(w.rnd.IntN(8)/(7-w.cfg.MaxConcurrent)))
+	if w.saved != 0 && w.rnd.IntN(4) == 0 {
+		w.endTask(job.Attempt{Subtask: a.Subtask, Number: w.number})
+		return
+	}
 	switch n := w.rnd.IntN(200); {
 	case n < 80:
 		w.ack(a, id)
@@ -142,16 +175,42 @@ func (w *world) step() {
 	case n < 180:
 		w.note("end of data %v", a)
 		w.c.EndOfData(a, w.now)
-	case n < 185:
-		r, err := w.c.Request(Request{Kind: Configured}, w.now)
-		if err != nil {
-			w.fatalf("request: %v", err)
-		}
-		w.asked[r] = true
-	case n < 186 && w.newest > 0:
+	case n < 188:
+		w.request([]RequestKind{Configured, Configured, Full, Incremental, Savepoint, Savepoint, Savepoint, StopWithSavepoint}[n-180])
+	case n < 190:
+		w.c.Backlog(job.OperatorID{1}, n == 188, w.now)
+	case n < 191 && w.newest > 0:
 		w.note("damaged %d", w.newest)
 		w.damaged[w.newest] = true
 		w.c.Damaged(w.newest)
+	}
+}
+
+// request asks for a checkpoint; stops are rare, since they end the world.
+func (w *world) request(kind RequestKind) {
+	if kind == StopWithSavepoint && w.rnd.IntN(4) > 0 {
+		return
+	}
+	r, err := w.c.Request(Request{Kind: kind}, w.now)
+	if err != nil {
+		w.fatalf("request: %v", err)
+	}
+	w.note("request %d: %v", r, kind)
+	w.asked[r] = true
+}
+
+// endTask lets a task end after the savepoint that the job stops with: well, as a rule.
+func (w *world) endTask(a job.Attempt) {
+	switch {
+	case w.finished[a.Subtask]:
+	case w.rnd.IntN(20) == 0:
+		w.note("failed %v", a)
+		w.c.TaskFailed(a, w.now)
+		w.restart()
+	default:
+		w.note("finished %v", a)
+		w.finished[a.Subtask] = true
+		w.c.TaskFinished(a, w.now)
 	}
 }
 
@@ -172,7 +231,12 @@ func (w *world) restart() {
 	w.restore = true
 	w.c.RestoreLatest(w.now)
 	w.settle()
-	if w.restore {
+	switch {
+	case w.over && w.saved == 0:
+		w.fatalf("failed for good without a savepoint")
+	case w.over:
+		return
+	case w.restore:
 		w.fatalf("no answer to restore")
 	}
 	w.start()
@@ -242,12 +306,17 @@ func (w *world) perform(action Action) {
 		}
 		w.later(func() { w.highest = id; w.c.IDAllocated(id, w.now) }, fail(0))
 	case InitLocation:
+		w.kinds[a.ID] = w.c.find(a.ID).request.Kind
+		if w.saved != 0 {
+			w.fatalf("checkpoint %d begins after the job has been stopped", a.ID)
+		}
 		for _, task := range w.c.find(a.ID).plan.tasks {
 			if task.Number != w.number || w.finished[task.Subtask] {
 				w.fatalf("checkpoint %d waits for %v, which is gone", a.ID, task)
 			}
 		}
-		w.later(func() { w.located[a.ID] = true; w.c.LocationReady(a.ID, w.now) }, func() { w.located[a.ID] = true; fail(a.ID)() })
+		w.later(func() { w.located[a.ID] = true; w.c.LocationReady(a.ID, locationOf(a), w.now) },
+			func() { w.located[a.ID] = !a.Savepoint; fail(a.ID)() })
 	case SnapshotCoordinators:
 		w.later(func() { w.c.CoordinatorsSnapshotted(a.ID, map[job.OperatorID][]byte{}, w.now) }, fail(a.ID))
 	case SendTrigger:
@@ -263,15 +332,15 @@ func (w *world) perform(action Action) {
 		if n, ok := w.needed[a.ID]; !ok || len(n) > 0 {
 			w.fatalf("metadata of %d is written without acks of %v", a.ID, n)
 		}
+		if w.publishing != 0 {
+			w.fatalf("metadata of %d is written while that of %d is", a.ID, w.publishing)
+		}
 		w.publishing = a.ID
 		w.later(func() { w.publishing = 0; w.c.MetadataWritten(a.ID, "", 0, w.now) },
 			func() { w.metadataFailed(a.ID, w.rnd.IntN(2) == 0) })
 	case Completed:
 		w.decide(a.Stats.ID, "completed", a.Request)
-		if a.Stats.ID <= w.newest {
-			w.fatalf("%d completed after %d", a.Stats.ID, w.newest)
-		}
-		w.newest, w.own[a.Stats.ID] = a.Stats.ID, true
+		w.completed(a.Stats)
 	case Failed:
 		w.decide(a.Stats.ID, "failed", a.Request)
 	case Refused:
@@ -280,6 +349,10 @@ func (w *world) perform(action Action) {
 		if w.decided[a.ID] != "completed" {
 			w.fatalf("notify complete %d, which %s", a.ID, w.decided[a.ID])
 		}
+		if w.kinds[a.ID] == Savepoint || a.ID <= w.notified {
+			w.fatalf("notify complete %d, a %v, after %d", a.ID, w.kinds[a.ID], w.notified)
+		}
+		w.notified = a.ID
 	case NotifyAborted:
 		if w.decided[a.ID] != "failed" {
 			w.fatalf("notify aborted %d, which %s", a.ID, w.decided[a.ID])
@@ -292,15 +365,45 @@ func (w *world) perform(action Action) {
 		delete(w.timers, a.Timer)
 	case Restore:
 		w.restored(a)
+	case Stopped:
+		if a.ID != w.saved || len(w.finished) < 4 || w.stopped || w.over {
+			w.fatalf("stopped with %d, while %d of 4 tasks have finished after %d", a.ID, len(w.finished), w.saved)
+		}
+		w.stopped = true
 	case FailJob:
+		if a.Permanent {
+			w.over, w.restore = true, false
+			return
+		}
 		w.todo = append(w.todo, func() {
-			if !w.restore { // else it is restarted already
+			if !w.restore && !w.over && w.c.end == nil { // else it is restarted already, or has ended
 				w.restart()
 			}
 		})
 	case Ended:
 		w.ended = true
 	}
+}
+
+func (w *world) completed(s CheckpointStats) {
+	switch {
+	case w.saved != 0:
+		w.fatalf("%d completed after the job has been stopped with %d", s.ID, w.saved)
+	case s.Kind == StopWithSavepoint:
+		w.saved = s.ID
+	case s.Kind == Savepoint:
+	case s.ID <= w.newest:
+		w.fatalf("%d completed after %d", s.ID, w.newest)
+	default:
+		w.newest, w.own[s.ID] = s.ID, true
+	}
+}
+
+func locationOf(a InitLocation) string {
+	if !a.Savepoint {
+		return ""
+	}
+	return fmt.Sprintf("savepoint-%d", a.ID)
 }
 
 func (w *world) metadataFailed(id job.CheckpointID, unknown bool) {
@@ -335,6 +438,10 @@ func (w *world) discard(a Discard) {
 		w.fatalf("damaged checkpoint %d is discarded", a.ID)
 	case a.ID == w.newest && w.own[a.ID] && w.c.end == nil:
 		w.fatalf("the newest checkpoint %d is discarded", a.ID)
+	case a.Savepoint && (w.decided[a.ID] == "completed" || a.Location != fmt.Sprintf("savepoint-%d", a.ID)):
+		w.fatalf("savepoint %d, which %s, is discarded at %q", a.ID, w.decided[a.ID], a.Location)
+	case a.Savepoint != w.kinds[a.ID].isSavepoint():
+		w.fatalf("a %v is discarded as %+v", w.kinds[a.ID], a)
 	case !w.located[a.ID]:
 		w.fatalf("checkpoint %d is discarded twice, or was never there", a.ID)
 	}
@@ -353,6 +460,9 @@ func (w *world) restored(a Restore) {
 	}
 	if a.From.ID != want || a.Found != (want != 0) {
 		w.fatalf("restore %+v, want %d", a, want)
+	}
+	if w.saved != 0 {
+		w.fatalf("restore %d after the job has been stopped with %d", a.From.ID, w.saved)
 	}
 	if w.publishing != 0 {
 		w.fatalf("restore before it is known whether %d is complete", w.publishing)
@@ -376,8 +486,11 @@ func (w *world) finish() {
 	if len(w.c.pending) > 0 || w.c.triggering != nil || len(w.timers) > 0 || w.c.cleaning != 0 {
 		w.fatalf("left open: %v, %v, timers %v, %d to clean", w.c.pending, w.c.triggering, w.timers, w.c.cleaning)
 	}
-	for id := range w.located {
-		if !w.own[id] {
+	if !w.over && w.saved != 0 && len(w.finished) == 4 && !w.stopped {
+		w.fatalf("all have finished after %d, and the job has not stopped", w.saved)
+	}
+	for id, there := range w.located {
+		if there && !w.own[id] && !(w.kinds[id].isSavepoint() && w.decided[id] == "completed") {
 			w.fatalf("the location of %d, which %s, is left behind", id, w.decided[id])
 		}
 	}

@@ -16,10 +16,10 @@ type RequestKind uint8
 const (
 	Periodic          RequestKind = iota // by the timer
 	Configured                           // by hand, of the job's default type; also the one at the end of the data
-	Full                                 // by hand, without files of earlier ones; not available yet
-	Incremental                          // by hand, with files of earlier ones; not available yet
-	Savepoint                            // for the user; not available yet
-	StopWithSavepoint                    // for the user, and the job ends with it; not available yet
+	Full                                 // by hand, without files of earlier ones
+	Incremental                          // by hand, with files of earlier ones where there are such
+	Savepoint                            // for the user, who owns it; the job goes on and commits nothing
+	StopWithSavepoint                    // for the user, and the job commits and ends with it
 )
 
 var kindNames = [...]string{"periodic checkpoint", "checkpoint", "full checkpoint", "incremental checkpoint", "savepoint", "stop with savepoint"}
@@ -48,11 +48,11 @@ type Request struct {
 	Drain bool
 }
 
-// Request asks for a checkpoint. How it ends is told by Completed, Failed or Refused with the id returned here. The error says that
-// there is no such kind of checkpoint in this version.
+// Request asks for a checkpoint or a savepoint. How it ends is told by Completed, Failed or Refused with the id returned here, and how a
+// stop ends after Completed by Stopped or FailJob. The error says that there is no such kind.
 func (c *Coordinator) Request(r Request, now time.Time) (RequestID, error) {
-	if r.Kind > Configured {
-		return 0, fmt.Errorf("%v: not available yet", r.Kind)
+	if int(r.Kind) >= len(kindNames) {
+		return 0, fmt.Errorf("%v: cannot be requested", r.Kind)
 	}
 	return c.submit(r, now), nil
 }
@@ -132,13 +132,17 @@ func (c *Coordinator) submit(wish Request, now time.Time) RequestID {
 	r := request{Request: wish, id: c.requests, at: now}
 	switch {
 	case c.end != nil:
-		c.refuse(r, failure{why: reason.CheckpointCoordinatorShutdown})
+		c.refuse(r, failure{why: reason.CheckpointCoordinatorShutdown}, now)
+	case c.stopping != nil:
+		c.refuse(r, failure{why: reason.CheckpointCoordinatorSuspend, cause: c.whyNotNow()}, now)
+	case wish.Kind == StopWithSavepoint:
+		c.beginStop(r, now)
 	case wish.Kind == Periodic && c.queue.hasPeriodic():
 		c.requests-- // nobody knows of it
 		return 0
 	default:
 		if dropped, full := c.queue.add(r); full {
-			c.refuse(dropped, failure{why: reason.TooManyCheckpointRequests})
+			c.refuse(dropped, failure{why: reason.TooManyCheckpointRequests}, now)
 		}
 		c.choose(now)
 	}
@@ -167,7 +171,7 @@ func (c *Coordinator) next(now time.Time) (request, bool) {
 			return request{}, false
 		}
 		if wait := c.pauseLeft(now); head.Kind == Periodic && wait > 0 {
-			c.refuse(c.queue.pop(), failure{why: reason.MinimumTimeBetweenCheckpoints})
+			c.refuse(c.queue.pop(), failure{why: reason.MinimumTimeBetweenCheckpoints}, now)
 			c.armPeriodic(wait, now)
 			return request{}, false
 		}
@@ -190,6 +194,18 @@ type failure struct {
 	attempt job.Attempt
 }
 
-func (c *Coordinator) refuse(r request, f failure) {
+// String says what happened, for people.
+func (f failure) String() string {
+	if f.cause == "" {
+		return f.why.Message()
+	}
+	return f.why.Message() + ": " + f.cause
+}
+
+func (c *Coordinator) refuse(r request, f failure, now time.Time) {
 	c.emit(Refused{Request: r.id, Kind: r.Kind, Reason: f.why, Cause: f.cause})
+	c.stopFailed(r, f, false, now)
+	if r.Kind == Configured {
+		c.retryFinal(now)
+	}
 }

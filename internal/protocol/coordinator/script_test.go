@@ -22,9 +22,11 @@ import (
 //
 //	vertex NAME PARALLELISM [<INPUT] [<<INPUT] [+coordinator]   adds a vertex; < is a pointwise edge, << one from all to all
 //	job KEY=VALUE...                                            makes the coordinator of the vertices so far
-//	restored ID... from=ID last=ID                              ! after an id: damaged, * belongs to someone else
+//	restored ID... from=ID last=ID                              after an id: ! damaged, * someone else's, + claimed, s savepoint
+//	request KIND [target=DIR] [+native] [+drain]                KIND as it is printed, such as "stop with savepoint"
+//	backlog VERTEX on|off                                       its source begins to work off a backlog, or has caught up
 //	run [RANDOM]                                                new attempts of all tasks run, and the job with them
-//	ack ID TASK... | all [+file] [+finished-on-restore] ...     acknowledges with state; TASK is NAME/INDEX[#ATTEMPT]
+//	ack ID TASK... | all [+finished-on-restore] [+union] ...    acknowledges with state; TASK is NAME/INDEX[#ATTEMPT]
 func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func() script.Player { return (&player{}).play })
 }
@@ -121,6 +123,12 @@ func (p *player) newJob(args []string) {
 			cfg.NumRetained = p.number(value)
 		case "concurrent":
 			cfg.MaxConcurrent = p.number(value)
+		case "backlog":
+			cfg.BacklogInterval = new(p.duration(value))
+		case "only-while-all-run":
+			cfg.OnlyWhileAllRun = true
+		case "final-checkpoint":
+			cfg.FinalCheckpoint = true
 		case "retention":
 			cfg.Retention = Retention(slices.Index(retentionNames[:], value))
 		default:
@@ -188,12 +196,16 @@ func (p *player) playJob(command string, args []string) bool {
 	case "end":
 		p.c.End(EndStatus(slices.Index(endNames[:], args[0])), p.now)
 	case "request":
-		kind := RequestKind(slices.Index(kindNames[:], strings.Join(args, " ")))
-		if id, err := p.c.Request(Request{Kind: kind}, p.now); err != nil {
+		if id, err := p.c.Request(p.wish(args), p.now); err != nil {
 			p.say("error: %v", err)
 		} else {
 			p.say("request %d", id)
 		}
+	case "backlog":
+		p.c.Backlog(p.job.Vertices[p.byName[args[0]]].Operators[0].ID, args[1] == "on", p.now)
+	case "stopped-with":
+		pointer, ok := p.c.StoppedWith()
+		p.say("%s %v, stopping %v", pointer, ok, p.c.Stopping())
 	case "requests":
 		for range p.number(args[0]) {
 			p.c.submit(Request{Kind: Configured}, p.now)
@@ -216,13 +228,32 @@ func (p *player) playJob(command string, args []string) bool {
 	return true
 }
 
+func (p *player) wish(args []string) (r Request) {
+	var kind []string
+	for _, w := range args {
+		target, ok := strings.CutPrefix(w, "target=")
+		switch {
+		case ok:
+			r.Target = target
+		case w == "+native":
+			r.Native = true
+		case w == "+drain":
+			r.Drain = true
+		default:
+			kind = append(kind, w)
+		}
+	}
+	r.Kind = RequestKind(slices.Index(kindNames[:], strings.Join(kind, " ")))
+	return r
+}
+
 // playAnswer plays answers to actions that are on hold.
 func (p *player) playAnswer(command string, args []string) bool {
 	switch command {
 	case "id":
 		p.c.IDAllocated(p.id(args[0]), p.now)
 	case "location":
-		p.c.LocationReady(p.id(args[0]), p.now)
+		p.answerLocation(p.id(args[0]))
 	case "coordinators":
 		p.answerCoordinators(p.id(args[0]))
 	case "sent":
@@ -256,8 +287,21 @@ func (p *player) answerCoordinators(id job.CheckpointID) {
 	p.c.CoordinatorsSnapshotted(id, states, p.now)
 }
 
+// answerLocation makes a directory for a savepoint.
+func (p *player) answerLocation(id job.CheckpointID) {
+	location := ""
+	if t := p.c.triggering; t != nil && t.pending != nil && t.pending.isSavepoint() {
+		location = fmt.Sprintf("savepoint-%d", id)
+	}
+	p.c.LocationReady(id, location, p.now)
+}
+
 func (p *player) answerMetadata(id job.CheckpointID) {
-	p.c.MetadataWritten(id, fmt.Sprintf("chk-%d", id), 100, p.now)
+	pointer := fmt.Sprintf("chk-%d", id)
+	if pending := p.c.find(id); pending != nil && pending.isSavepoint() {
+		pointer = pending.location
+	}
+	p.c.MetadataWritten(id, pointer, 100, p.now)
 }
 
 func (p *player) restored(args []string) {
@@ -270,9 +314,10 @@ func (p *player) restored(args []string) {
 		case key == "last":
 			r.LastID = p.id(value)
 		case !set:
-			id := p.id(strings.TrimRight(w, "!*"))
+			id := p.id(strings.TrimRight(w, "!*+s"))
 			r.Retained = append(r.Retained, Retained{
 				ID: id, Pointer: fmt.Sprintf("chk-%d", id), Damaged: strings.Contains(w, "!"), Foreign: strings.Contains(w, "*"),
+				Claimed: strings.Contains(w, "+"), Savepoint: strings.Contains(w, "s"),
 			})
 		}
 	}
@@ -282,7 +327,7 @@ func (p *player) restored(args []string) {
 // ack acknowledges for the tasks named. Each has one list state in a file of 10 bytes, or none with "+stateless".
 func (p *player) ack(args []string) {
 	state := snapshot.Task{}
-	stateless, m := false, TaskMetrics{StartDelay: time.Millisecond, Sync: 2 * time.Millisecond, NewBytes: 10}
+	mode, stateless, m := snapshot.Split, false, TaskMetrics{StartDelay: time.Millisecond, Sync: 2 * time.Millisecond, NewBytes: 10}
 	var tasks []string
 	for _, w := range args[1:] {
 		switch w {
@@ -290,6 +335,8 @@ func (p *player) ack(args []string) {
 			state.FinishedOnRestore = true
 		case "+operators-finished":
 			state.OperatorsFinished = true
+		case "+union":
+			mode = snapshot.Union
 		case "+stateless":
 			stateless = true
 		case "+strange":
@@ -302,7 +349,7 @@ func (p *player) ack(args []string) {
 		own := state
 		if own.Operators == nil {
 			file := snapshot.Stream{Path: "file", Length: 10}
-			own.Operators = []snapshot.Operator{{ID: job.OperatorID(a.Subtask.Vertex), State: &snapshot.OperatorSubtask{Lists: []snapshot.List{{Stream: file}}}}}
+			own.Operators = []snapshot.Operator{{ID: job.OperatorID(a.Subtask.Vertex), State: &snapshot.OperatorSubtask{Lists: []snapshot.List{{Name: "offsets", Mode: mode, Stream: file}}}}}
 		}
 		if stateless {
 			p.c.Ack(a, p.id(args[0]), nil, m, p.now)
@@ -411,7 +458,7 @@ func (p *player) perform(a Action) {
 	case AllocateID:
 		p.answer("id", func() { p.c.IDAllocated(a.ID, p.now) })
 	case InitLocation:
-		p.answer("location", func() { p.c.LocationReady(a.ID, p.now) })
+		p.answer("location", func() { p.answerLocation(a.ID) })
 	case SnapshotCoordinators:
 		p.answer("coordinators", func() { p.answerCoordinators(a.ID) })
 	case SendTrigger:
@@ -434,17 +481,19 @@ func (p *player) describe(a Action) string {
 	case AllocateID:
 		return fmt.Sprintf("allocate id %d", a.ID)
 	case InitLocation:
+		if a.Savepoint {
+			return strings.TrimRight(fmt.Sprintf("init savepoint location %d %s", a.ID, a.Target), " ")
+		}
 		return fmt.Sprintf("init location %d", a.ID)
 	case SnapshotCoordinators:
 		return fmt.Sprintf("snapshot %d coordinators for %d", len(a.Operators), a.ID)
 	case SendTrigger:
-		full := ""
-		if a.Snapshot.Kind == element.FullCheckpoint {
-			full = " full"
-		}
-		return fmt.Sprintf("send%s trigger %d to %s", full, a.ID, p.attempts(a.Tasks))
+		return fmt.Sprintf("send%s trigger %d%s to %s", describeSnapshot(a.Snapshot), a.ID, in(a.Location), p.attempts(a.Tasks))
 	case WriteMetadata:
-		return fmt.Sprintf("write metadata %d: %s", a.ID, describeMetadata(a.Metadata))
+		if a.Savepoint != (a.Metadata.Kind == snapshot.Savepoint) {
+			return fmt.Sprintf("metadata of a %v for a savepoint: %v", a.Metadata.Kind, a.Savepoint)
+		}
+		return fmt.Sprintf("write %smetadata %d%s: %s", strings.TrimLeft(describeSnapshot(element.Snapshot{Stop: a.Stop})+" ", " "), a.ID, in(a.Location), describeMetadata(a.Metadata))
 	case NotifyComplete:
 		subsumed := ""
 		if a.Subsumed != 0 {
@@ -454,13 +503,20 @@ func (p *player) describe(a Action) string {
 	case NotifyAborted:
 		return fmt.Sprintf("notify aborted %d, latest %d: %s", a.ID, a.Latest, p.attempts(a.Tasks))
 	case Discard:
-		return strings.TrimRight(fmt.Sprintf("discard %d %s", a.ID, a.Pointer), " ")
+		what := "discard"
+		if a.Claimed {
+			what += " claimed"
+		}
+		if a.Savepoint {
+			what += " savepoint"
+		}
+		return strings.TrimRight(fmt.Sprintf("%s %d %s", what, a.ID, a.Pointer+a.Location), " ")
 	case DiscardState:
 		expired := ""
 		if a.Expired {
 			expired = ", expired"
 		}
-		return fmt.Sprintf("discard state of %s for %d%s", p.attempts([]job.Attempt{a.Attempt}), a.ID, expired)
+		return fmt.Sprintf("discard state of %s for %d%s%s", p.attempts([]job.Attempt{a.Attempt}), a.ID, in(a.Location), expired)
 	case ArmTimer:
 		return fmt.Sprintf("arm %s after %v", describeTimer(a.Timer), a.After)
 	case DisarmTimer:
@@ -472,7 +528,16 @@ func (p *player) describe(a Action) string {
 	case Refused:
 		return fmt.Sprintf("refused %s, request %d: %s", a.Kind, a.Request, withCause(a.Reason, a.Cause))
 	case FailJob:
+		if a.Permanent {
+			return fmt.Sprintf("fail job for good: %s", a.Message)
+		}
 		return fmt.Sprintf("fail job: %s", a.Message)
+	case Stopped:
+		drained := ""
+		if a.Drained {
+			drained = ", drained"
+		}
+		return fmt.Sprintf("stopped with savepoint %d (request %d): %s%s", a.ID, a.Request, a.Pointer, drained)
 	case Restore:
 		if a.Found {
 			return fmt.Sprintf("restore %d", a.From.ID)
@@ -482,6 +547,19 @@ func (p *player) describe(a Action) string {
 		return fmt.Sprintf("ended %s, kept %s", a.Status, describeRetained(a.Kept))
 	}
 	return fmt.Sprintf("%#v", a)
+}
+
+// describeSnapshot returns words that begin with a space, none for what is most usual.
+func describeSnapshot(s element.Snapshot) string {
+	words := [...]string{"", " full", " savepoint", " native savepoint"}[s.Kind]
+	return words + [...]string{"", " suspend", " drain"}[s.Stop]
+}
+
+func in(location string) string {
+	if location == "" {
+		return ""
+	}
+	return " in " + location
 }
 
 func withCause(why reason.Reason, cause string) string {
@@ -507,6 +585,12 @@ func describeRetained(list []Retained) string {
 		}
 		if r.Foreign {
 			word += "*"
+		}
+		if r.Claimed {
+			word += "+"
+		}
+		if r.Savepoint {
+			word += "s"
 		}
 		words = append(words, word)
 	}
@@ -564,7 +648,8 @@ func (p *player) printStats() {
 			status += ", discarded"
 		}
 		p.say("%d %s, %d of %d acked, %v, %d bytes, %d new", cs.ID, status, cs.Acked, cs.Tasks, cs.Duration, cs.StateBytes, cs.NewBytes)
-		for _, v := range cs.Vertices {
+		details, _ := p.c.Checkpoint(cs.ID)
+		for _, v := range details.Vertices {
 			for i, sub := range v.Subtasks {
 				if sub != (SubtaskStats{}) {
 					p.say("  %s/%d acked %v after %v, delay %v, sync %v, %d bytes", v.Name, i, sub.Acked, sub.Duration, sub.Metrics.StartDelay, sub.Metrics.Sync, sub.StateBytes)
@@ -574,6 +659,9 @@ func (p *player) printStats() {
 	}
 	if s.LatestCompleted != nil {
 		p.say("latest completed %d", s.LatestCompleted.ID)
+	}
+	if s.LatestSavepoint != nil {
+		p.say("latest savepoint %d", s.LatestSavepoint.ID)
 	}
 	if s.LatestFailed != nil {
 		p.say("latest failed %d: %v", s.LatestFailed.ID, s.LatestFailed.Reason)

@@ -1,16 +1,11 @@
 package coordinator
 
 import (
-	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
-	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
-
-// historySize bounds the checkpoints in Stats.History.
-const historySize = 10
 
 // Status is what became of a checkpoint.
 type Status uint8
@@ -29,11 +24,20 @@ type TaskMetrics struct {
 	Sync       time.Duration // the part on the task's own goroutine
 	Async      time.Duration // the part beside it
 	NewBytes   int64         // written for this checkpoint; the state may be larger
+	// ProcessedBytes of in-flight data went through between the first barrier and the last. It is 0 where records are passed on as they are,
+	// as within a process: they have no size in bytes.
+	ProcessedBytes int64
+	// PersistedBytes of in-flight data are in the snapshot; 0 for an aligned one.
+	PersistedBytes int64
+	// Unaligned is set if barriers overtook records.
+	Unaligned bool
 }
 
-// SubtaskStats is one subtask's part in a checkpoint.
+// SubtaskStats is one subtask's part in a checkpoint. The zero value is a part of which nothing is known yet.
 type SubtaskStats struct {
-	Acked      bool
+	Acked bool
+	// Reported is set without Acked if the subtask told what it had measured although it could not acknowledge.
+	Reported   bool
 	AckedAt    time.Time
 	Duration   time.Duration // from the trigger to the ack
 	StateBytes int64         // all that its snapshot refers to
@@ -44,20 +48,24 @@ type SubtaskStats struct {
 type VertexStats struct {
 	ID       job.VertexID
 	Name     string
-	Subtasks []SubtaskStats // those that had finished before it never acknowledge
+	Subtasks []SubtaskStats
+	// Finished are the subtasks that had ended before and have no part in it, so that they never acknowledge. It must not be changed.
+	Finished []bool
 }
 
 // CheckpointStats is what is known of one checkpoint.
 type CheckpointStats struct {
 	ID            job.CheckpointID
 	Kind          RequestKind
+	Native        bool // of a savepoint: in the state backend's own format
 	Status        Status
 	Triggered     time.Time
-	LatestAck     time.Time // zero before the first
-	Ended         time.Time // zero while in progress
-	Duration      time.Duration
-	Tasks         int // that had to acknowledge
+	LatestAck     time.Time     // zero before the first
+	Ended         time.Time     // zero while in progress
+	Duration      time.Duration // from Triggered to Ended
+	Tasks         int           // that had to acknowledge
 	Acked         int
+	Finished      int           // had ended before, and have no part in it
 	StateBytes    int64         // all that it refers to
 	NewBytes      int64         // written for it
 	MetadataBytes int64         // of the `_metadata` file
@@ -66,30 +74,21 @@ type CheckpointStats struct {
 	Reason        reason.Reason // why it was given up
 	Cause         string        // in words, if known beyond the reason
 	Attempt       job.Attempt   // the task to blame, zero if none
-	Vertices      []VertexStats
+
+	ProcessedBytes int64 // summed over the subtasks, as TaskMetrics has them; so below
+	PersistedBytes int64
+	Unaligned      bool          // in at least one subtask
+	LongestSync    time.Duration // that a subtask spent on its own goroutine
+
+	// Vertices are the parts in it. They are nil except in what Coordinator.Checkpoint returns: there may be many.
+	Vertices []VertexStats
 }
 
-// Measure is the spread of a quantity over the complete checkpoints.
-type Measure struct {
-	Count         int64
-	Min, Max, Sum int64
-}
+// IsSavepoint reports whether it was taken for the user.
+func (cs *CheckpointStats) IsSavepoint() bool { return cs.Kind.isSavepoint() }
 
-// Average returns the mean, 0 if nothing was measured.
-func (m Measure) Average() int64 {
-	if m.Count == 0 {
-		return 0
-	}
-	return m.Sum / m.Count
-}
-
-func (m *Measure) add(v int64) {
-	if m.Count == 0 {
-		m.Min, m.Max = v, v
-	}
-	m.Count, m.Sum = m.Count+1, m.Sum+v
-	m.Min, m.Max = min(m.Min, v), max(m.Max, v)
-}
+// AckDuration returns the time from the trigger to the latest acknowledgement, 0 before the first.
+func (cs *CheckpointStats) AckDuration() time.Duration { return max(0, cs.LatestAck.Sub(cs.Triggered)) }
 
 // RestoreStats is the latest restore.
 type RestoreStats struct {
@@ -97,139 +96,35 @@ type RestoreStats struct {
 	At   time.Time
 }
 
-// Counts is how many checkpoints came to which end. Failed ones include requests that never became a checkpoint.
+// Counts is how many checkpoints came to which end. Failed ones include requests that never became a checkpoint, which are not in the
+// history.
 type Counts struct{ Restored, Total, InProgress, Completed, Failed int }
 
 // Stats is what is known of the checkpoints of a job since its process started.
 type Stats struct {
 	Counts          Counts
-	History         []CheckpointStats // newest first, at most 10
-	LatestCompleted *CheckpointStats  // nil if there is none; so below
+	History         []CheckpointStats // newest first, at most Config.History
+	LatestCompleted *CheckpointStats  // that is no savepoint; nil if there is none; so below
+	LatestSavepoint *CheckpointStats
 	LatestFailed    *CheckpointStats
 	LatestRestore   *RestoreStats
-	DurationMillis  Measure // over the complete checkpoints; so below
-	StateBytes      Measure
-	NewBytes        Measure
+	// DurationMillis is from the trigger to the last acknowledgement, over the complete checkpoints, savepoints included. So are those below.
+	DurationMillis Measure
+	StateBytes     Measure
+	NewBytes       Measure
+	ProcessedBytes Measure
+	PersistedBytes Measure
 }
 
-// Stats returns a copy of the statistics.
+// Stats returns a copy of the statistics, without the parts that vertices had in the checkpoints. What it costs depends on the size of the
+// history, and not on that of the job.
 func (c *Coordinator) Stats() Stats { return c.stats.copy() }
 
-// statistics collects Stats.
-type statistics struct {
-	Stats
-	history []*CheckpointStats // oldest first
-	latest  struct{ completed, failed *CheckpointStats }
-}
-
-func (s *statistics) begin(id job.CheckpointID, t *trigger, vertices []Vertex) *CheckpointStats {
-	cs := &CheckpointStats{ID: id, Kind: t.request.Kind, Triggered: t.at, Tasks: len(t.plan.tasks)}
-	for _, v := range vertices {
-		cs.Vertices = append(cs.Vertices, VertexStats{ID: v.ID, Name: v.Name, Subtasks: make([]SubtaskStats, v.Parallelism)})
-	}
-	s.Counts.Total++
-	s.Counts.InProgress++
-	if len(s.history) == historySize {
-		s.history = slices.Delete(s.history, 0, 1)
-	}
-	s.history = append(s.history, cs)
-	return cs
-}
-
-func (s *statistics) refused() {
-	s.Counts.Total++
-	s.Counts.Failed++
-}
-
-func (cs *CheckpointStats) acked(vertex, subtask int, state *snapshot.Task, m TaskMetrics, now time.Time) {
-	sub := &cs.Vertices[vertex].Subtasks[subtask]
-	*sub = SubtaskStats{Acked: true, AckedAt: now, Duration: max(0, now.Sub(cs.Triggered)), Metrics: m}
-	if state != nil {
-		sub.StateBytes = state.Size()
-	}
-	cs.Acked++
-	cs.LatestAck = now
-	cs.StateBytes += sub.StateBytes
-	cs.NewBytes += m.NewBytes
-}
-
-// metrics notes what a task measured of a checkpoint that it did not complete.
-func (s *statistics) metrics(id job.CheckpointID, a job.Attempt, vertices map[job.VertexID]int, m TaskMetrics) {
-	v, ok := vertices[a.Subtask.Vertex]
-	i := slices.IndexFunc(s.history, func(cs *CheckpointStats) bool { return cs.ID == id })
-	if !ok || i < 0 || a.Subtask.Index >= len(s.history[i].Vertices[v].Subtasks) {
-		return
-	}
-	if sub := &s.history[i].Vertices[v].Subtasks[a.Subtask.Index]; !sub.Acked {
-		sub.Metrics = m
-	}
-}
-
-func (s *statistics) completed(cs *CheckpointStats, pointer string, metadataBytes int64, now time.Time) {
-	cs.end(Complete, now)
-	cs.Pointer, cs.MetadataBytes = pointer, metadataBytes
-	s.Counts.InProgress--
-	s.Counts.Completed++
-	s.latest.completed = cs
-	s.DurationMillis.add(cs.Duration.Milliseconds())
-	s.StateBytes.add(cs.StateBytes)
-	s.NewBytes.add(cs.NewBytes)
-}
-
-func (s *statistics) failed(cs *CheckpointStats, f failure, now time.Time) {
-	cs.end(GivenUp, now)
-	cs.Reason, cs.Cause, cs.Attempt = f.why, f.cause, f.attempt
-	s.Counts.InProgress--
-	s.Counts.Failed++
-	s.latest.failed = cs
-}
-
-func (cs *CheckpointStats) end(status Status, now time.Time) {
-	cs.Status, cs.Ended, cs.Duration = status, now, max(0, now.Sub(cs.Triggered))
-}
-
-func (s *statistics) discarded(id job.CheckpointID) {
-	for _, cs := range s.history {
-		if cs.ID == id {
-			cs.Discarded = true
-		}
-	}
-	if cs := s.latest.completed; cs != nil && cs.ID == id {
-		cs.Discarded = true
-	}
-}
-
-func (s *statistics) restored(from Retained, now time.Time) {
-	s.Counts.Restored++
-	s.LatestRestore = &RestoreStats{From: from, At: now}
-}
-
-func (s *statistics) copy() Stats {
-	out := s.Stats
-	for _, cs := range slices.Backward(s.history) {
-		out.History = append(out.History, cs.clone())
-	}
-	out.LatestCompleted, out.LatestFailed = copyOf(s.latest.completed), copyOf(s.latest.failed)
-	if s.LatestRestore != nil {
-		restore := *s.LatestRestore
-		out.LatestRestore = &restore
-	}
-	return out
-}
-
-func copyOf(cs *CheckpointStats) *CheckpointStats {
+// Checkpoint returns a copy of all that is known of a checkpoint, its Vertices included, and false if it is not remembered any more.
+func (c *Coordinator) Checkpoint(id job.CheckpointID) (CheckpointStats, bool) {
+	cs := c.stats.find(id)
 	if cs == nil {
-		return nil
+		return CheckpointStats{}, false
 	}
-	out := cs.clone()
-	return &out
-}
-
-func (cs *CheckpointStats) clone() CheckpointStats {
-	out := *cs
-	out.Vertices = slices.Clone(cs.Vertices)
-	for i := range out.Vertices {
-		out.Vertices[i].Subtasks = slices.Clone(cs.Vertices[i].Subtasks)
-	}
-	return out
+	return cs.clone(), true
 }

@@ -65,6 +65,10 @@ type Retained struct {
 	// Foreign marks one that belongs to someone else, such as a snapshot the job was started from. It is never deleted, and counts as
 	// retained until newer ones take its place.
 	Foreign bool
+	// Claimed marks one that was taken over from someone else and now belongs to this job. It lies where Pointer says.
+	Claimed bool
+	// Savepoint marks a savepoint that the job was started from.
+	Savepoint bool
 	// Damaged marks one that failed its verification. It is never restored, counted or deleted.
 	Damaged bool
 }

@@ -20,12 +20,12 @@ type trigger struct {
 // begin accepts a request, or refuses it.
 func (c *Coordinator) begin(r request, now time.Time) {
 	if why := c.precheck(r); why != reason.None {
-		c.failTrigger(r, failure{why: why})
+		c.failTrigger(r, failure{why: why}, now)
 		return
 	}
 	p, f := c.makePlan()
 	if f.why != reason.None {
-		c.failTrigger(r, f)
+		c.failTrigger(r, f, now)
 		return
 	}
 	c.triggering = &trigger{request: r, plan: p, at: now}
@@ -70,15 +70,19 @@ func (c *Coordinator) IDAllocated(id job.CheckpointID, now time.Time) {
 	}
 }
 
-// LocationReady answers InitLocation.
-func (c *Coordinator) LocationReady(id job.CheckpointID, now time.Time) {
+// LocationReady answers InitLocation. The location is the directory that was made for a savepoint; it is handed back by the actions that
+// concern it, and is empty for a checkpoint.
+func (c *Coordinator) LocationReady(id job.CheckpointID, location string, now time.Time) {
 	p := c.triggered(id, locating)
 	if p == nil {
 		return
 	}
-	p.stage = asking
+	p.stage, p.location = asking, location
+	if location != "" {
+		c.locations[id] = location
+	}
 	if p.done {
-		c.discard(Discard{ID: id})
+		c.discard(p.leftovers())
 		c.endTrigger(failure{}, now)
 		return
 	}
@@ -106,7 +110,8 @@ func (c *Coordinator) CoordinatorsSnapshotted(id job.CheckpointID, states map[jo
 
 func (c *Coordinator) sendTrigger(p *pending) {
 	p.stage = collecting
-	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Tasks: p.plan.trigger})
+	c.inUse = c.inUse || !p.isSavepoint()
+	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Location: p.location, Tasks: p.plan.trigger})
 }
 
 // TriggersSent answers SendTrigger.
@@ -128,8 +133,8 @@ func (c *Coordinator) TriggerFailed(id job.CheckpointID, why reason.Reason, caus
 	if t == nil || (t.pending == nil) != (id == 0) || t.pending != nil && t.pending.id != id {
 		return
 	}
-	if t.pending != nil && t.pending.stage == locating && t.pending.done {
-		c.discard(Discard{ID: id}) // it may exist in part
+	if p := t.pending; p != nil && p.stage == locating && p.done && !p.isSavepoint() {
+		c.discard(p.leftovers()) // it may exist in part
 	}
 	c.endTrigger(failure{why: why, cause: cause}, now)
 }
@@ -154,7 +159,7 @@ func (c *Coordinator) endTrigger(f failure, now time.Time) {
 	c.triggering = nil
 	switch {
 	case t.pending == nil:
-		c.failTrigger(t.request, f)
+		c.failTrigger(t.request, f, now)
 	case !t.pending.done && t.pending.stage != publishing:
 		t.pending.stage = max(t.pending.stage, asking) // nothing is under way any more that could create the location
 		c.abort(t.pending, f, now)
@@ -164,9 +169,9 @@ func (c *Coordinator) endTrigger(f failure, now time.Time) {
 }
 
 // failTrigger refuses a request that never became a checkpoint. It counts like a failed one.
-func (c *Coordinator) failTrigger(r request, f failure) {
+func (c *Coordinator) failTrigger(r request, f failure, now time.Time) {
 	c.stats.refused()
-	c.refuse(r, f)
+	c.refuse(r, f, now)
 	c.countFailure(0, r.Kind, f)
 }
 

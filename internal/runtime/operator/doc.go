@@ -37,19 +37,27 @@ type Operator interface {
 	// Open acquires resources and restores state. It may block.
 	Open(ctx context.Context) error
 	// PrepareBarrier is called before the barrier is sent on: the last moment to emit something that belongs before it.
-	PrepareBarrier(ctx context.Context, id job.CheckpointID) error
+	PrepareBarrier(ctx context.Context, c Checkpoint) error
 	// Snapshot captures the state at this moment, in a time that does not grow with the state. nil means that there is none.
 	Snapshot(ctx context.Context, id job.CheckpointID) (Capture, error)
 	// CheckpointComplete tells that the checkpoint exists, and thereby all earlier ones that this subtask took part in.
-	CheckpointComplete(id job.CheckpointID) error
+	CheckpointComplete(c Checkpoint) error
 	// CheckpointAborted tells that the checkpoint will never exist. What was prepared for it stays pending.
-	CheckpointAborted(id job.CheckpointID) error
+	CheckpointAborted(c Checkpoint) error
 	// Finish is called after the last record, and after the last watermark: what is held back must be emitted now.
 	Finish(ctx context.Context) error
 	// Busy reports whether work beside the subtask has not been reported yet, so that it must not close.
 	Busy() bool
 	// Close releases what Open acquired. It is called once, also after an error.
 	Close() error
+}
+
+// Checkpoint is what an operator is told of a checkpoint: before it is taken, and when it is known how it ended.
+type Checkpoint struct {
+	ID        job.CheckpointID
+	Triggered time.Time // wall clock
+	// Subsumed is the newest checkpoint that is deleted now that this one is complete; 0 if there is none, or if that is not known.
+	Subsumed job.CheckpointID
 }
 
 // Capture is the state of an operator at one moment. It is used by a goroutine beside the subtask.
@@ -97,8 +105,8 @@ type Env struct {
 	Now func() time.Time
 	// Restored is the state the operator goes on with; nil if there is none.
 	Restored *snapshot.OperatorSubtask
-	// IsRestored tells a new start from one that goes on from a checkpoint, with or without state for this operator.
-	IsRestored bool
+	// RestoredFrom is the checkpoint that the job goes on from, with or without state for this operator; 0 for a new start.
+	RestoredFrom job.CheckpointID
 	// OpenStream opens a stream of Restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (StreamReader, error)
 	// Go runs work beside the subtask. What work returns is run on the subtask's goroutine, as a mail, unless the subtask has ended.
@@ -134,16 +142,16 @@ func (b *Base) ID() job.OperatorID { return b.OperatorID }
 func (*Base) Open(context.Context) error { return nil }
 
 // PrepareBarrier does nothing.
-func (*Base) PrepareBarrier(context.Context, job.CheckpointID) error { return nil }
+func (*Base) PrepareBarrier(context.Context, Checkpoint) error { return nil }
 
 // Snapshot says that there is no state.
 func (*Base) Snapshot(context.Context, job.CheckpointID) (Capture, error) { return nil, nil }
 
 // CheckpointComplete does nothing.
-func (*Base) CheckpointComplete(job.CheckpointID) error { return nil }
+func (*Base) CheckpointComplete(Checkpoint) error { return nil }
 
 // CheckpointAborted does nothing.
-func (*Base) CheckpointAborted(job.CheckpointID) error { return nil }
+func (*Base) CheckpointAborted(Checkpoint) error { return nil }
 
 // Finish does nothing.
 func (*Base) Finish(context.Context) error { return nil }

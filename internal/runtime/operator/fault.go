@@ -104,6 +104,25 @@ func (g *guard[T]) rescue(err *error) {
 	}
 }
 
+// picking stands before an output that calls a function of the user's to find a record's channel, and names that function when it fails:
+// the step that is pushing has no part in it.
+type picking[T any] struct {
+	function string
+	subtask  int // of the producer
+	next     Pusher[T]
+}
+
+func (p *picking[T]) Push(b *element.Batch[T]) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = PanicError(p.function, p.subtask, r)
+		}
+	}()
+	return InStep(p.function, p.subtask, p.next.Push(b))
+}
+
+func (p *picking[T]) Event(e element.Event) error { return p.next.Event(e) }
+
 // counter stands behind a step and counts what it sends.
 type counter[T any] struct {
 	records *metrics.Counter

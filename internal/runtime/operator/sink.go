@@ -46,12 +46,13 @@ func (s *SinkWriter[T]) Open(ctx context.Context) error {
 		return err
 	}
 	s.writer, err = s.sink.Writer(ctx, sink.WriterEnv{
-		Line:        s.env.Line,
-		Subtask:     s.env.Subtask,
-		Parallelism: s.env.Parallelism,
-		Attempt:     s.env.Attempt,
-		Logger:      s.env.Logger,
-		Now:         s.env.Now,
+		Line:         s.env.Line,
+		Subtask:      s.env.Subtask,
+		Parallelism:  s.env.Parallelism,
+		Attempt:      s.env.Attempt,
+		RestoredFrom: int64(s.env.RestoredFrom),
+		Logger:       s.env.Logger,
+		Now:          s.env.Now,
 	}, restored)
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (s *SinkWriter[T]) Push(b *element.Batch[T]) error {
 func (s *SinkWriter[T]) Event(element.Event) error { return nil }
 
 // PrepareBarrier flushes the writer, so that what was written is in the checkpoint or outside.
-func (s *SinkWriter[T]) PrepareBarrier(context.Context, job.CheckpointID) error {
+func (s *SinkWriter[T]) PrepareBarrier(context.Context, Checkpoint) error {
 	if s.ended {
 		return nil
 	}
@@ -137,11 +138,28 @@ func (s *SinkWriter[T]) prepare(ctx context.Context, id job.CheckpointID) error 
 	return nil
 }
 
-// CheckpointComplete commits what the checkpoint, and all before it, prepared.
-func (s *SinkWriter[T]) CheckpointComplete(id job.CheckpointID) error {
+// CheckpointComplete commits what the checkpoint, and all before it, prepared. The writer is told first, if it wants to know.
+func (s *SinkWriter[T]) CheckpointComplete(c Checkpoint) error {
+	if l, ok := s.writer.(sink.CheckpointListener); ok {
+		if err := l.CheckpointComplete(int64(c.ID)); err != nil {
+			return InStep(s.env.Name, s.env.Subtask, err)
+		}
+	}
+	s.commitUpTo(c.ID)
+	return nil
+}
+
+// CheckpointAborted tells the writer, if it wants to know. What was prepared is committed with a later checkpoint.
+func (s *SinkWriter[T]) CheckpointAborted(c Checkpoint) error {
+	if l, ok := s.writer.(sink.CheckpointListener); ok {
+		return InStep(s.env.Name, s.env.Subtask, l.CheckpointAborted(int64(c.ID)))
+	}
+	return nil
+}
+
+func (s *SinkWriter[T]) commitUpTo(id job.CheckpointID) {
 	s.done = max(s.done, id)
 	s.commit()
-	return nil
 }
 
 // commit starts the next commit that may be made.
@@ -182,7 +200,8 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.CheckpointComplete(uncheckpointed)
+	s.commitUpTo(uncheckpointed)
+	return nil
 }
 
 // uncheckpointed stands for the end of a job without checkpoints where a commit wants a checkpoint's id.

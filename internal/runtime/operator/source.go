@@ -66,6 +66,8 @@ func (s *SourceReader[T]) Open(ctx context.Context) error {
 	s.reader, err = s.src.Reader(ctx, source.ReaderEnv{
 		Subtask:      s.env.Subtask,
 		Parallelism:  s.env.Parallelism,
+		Attempt:      s.env.Attempt,
+		RestoredFrom: int64(s.env.RestoredFrom),
 		Logger:       s.env.Logger,
 		Now:          s.env.Now,
 		RequestSplit: s.requestSplit,
@@ -189,8 +191,16 @@ func (s *SourceReader[T]) Snapshot(_ context.Context, id job.CheckpointID) (Capt
 }
 
 // CheckpointComplete tells the reader that its positions are safe.
-func (s *SourceReader[T]) CheckpointComplete(id job.CheckpointID) error {
-	return s.reader.CheckpointComplete(int64(id))
+func (s *SourceReader[T]) CheckpointComplete(c Checkpoint) error {
+	return InStep(s.env.Name, s.env.Subtask, s.reader.CheckpointComplete(int64(c.ID)))
+}
+
+// CheckpointAborted tells the reader, if it wants to know.
+func (s *SourceReader[T]) CheckpointAborted(c Checkpoint) error {
+	if l, ok := s.reader.(source.AbortListener); ok {
+		return InStep(s.env.Name, s.env.Subtask, l.CheckpointAborted(int64(c.ID)))
+	}
+	return nil
 }
 
 // Close closes the reader.

@@ -15,8 +15,9 @@ type Edge struct {
 	Partitioning graph.Partitioning
 	// Hasher is a func([]T, []uint64) error for hash edges, Picker a func(T, int) int for custom ones.
 	Hasher, Picker any
-	ShipHashes     bool // for hash edges
-	MaxParallelism int  // of the consumer, for hash edges
+	ShipHashes     bool   // for hash edges
+	MaxParallelism int    // of the consumer, for hash edges
+	Consumer       string // the step that reads the edge, which messages name for hash and custom edges
 }
 
 // Output is a pusher at the end of a chain: an exchange with the type of its records taken away.
@@ -75,10 +76,10 @@ func (typeOf[T]) Output(e Edge, channels []*exchange.Channel, producer int) Outp
 		return Output{o, o}
 	case graph.Hash:
 		o := exchange.NewHash(channels, e.MaxParallelism, e.ShipHashes, e.Hasher.(func([]T, []uint64) error))
-		return Output{o, o}
+		return Output{o, &picking[T]{"the key function of " + e.Consumer, producer, o}}
 	case graph.Custom:
 		o := exchange.NewCustom(channels, e.Picker.(func(T, int) int))
-		return Output{o, o}
+		return Output{o, &picking[T]{"the partitioner of " + e.Consumer, producer, o}}
 	}
 	panic(fmt.Sprintf("operator: an edge with partitioning %v cannot be run", e.Partitioning))
 }

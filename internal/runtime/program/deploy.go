@@ -227,7 +227,7 @@ func (b *builder) consumers(s *subtask, n *graph.Node, slot int) (pushers []any,
 // output makes the sending side of an edge to another task.
 func (b *builder) output(s *subtask, n *graph.Node, to *graph.Vertex, input int) any {
 	in := to.Inputs[input]
-	e := operator.Edge{Partitioning: in.Partitioning, MaxParallelism: to.MaxParallelism}
+	e := operator.Edge{Partitioning: in.Partitioning, MaxParallelism: to.MaxParallelism, Consumer: to.Nodes[0].Name}
 	if p, ok := in.Payload.(EdgePayload); ok {
 		e.Hasher, e.ShipHashes, e.Picker = p.Hasher, p.ShipHashes, p.Picker
 	}
@@ -251,7 +251,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Metrics:        b.Metrics(id, s.index),
 		Now:            b.Now,
 		Restored:       b.State(id, s.index),
-		IsRestored:     b.Restored != 0,
+		RestoredFrom:   b.Restored,
 		OpenStream:     b.OpenStream,
 		Go:             t.Go,
 		Wake:           s.parker.Wake,

@@ -23,6 +23,8 @@ type Step struct {
 	// Make makes the step for one subtask. outs holds a pusher for each slot. first is the pusher that takes the step's records, nil for
 	// a source; op is nil if the step has no part in the life of its subtask.
 	Make func(env *operator.Env, outs []any) (first any, op operator.Operator, err error)
+	// Union names the states of the step of which every subtask is restored with all subtasks' elements.
+	Union []string
 	// Sides holds the side outputs of the template, by slot from 1.
 	Sides []any
 	// Enumerator starts the enumerator of a source.

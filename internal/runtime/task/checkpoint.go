@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
@@ -23,17 +25,17 @@ func (t *Task) Trigger(b barrier.Barrier) {
 }
 
 // CheckpointComplete tells that a checkpoint exists.
-func (t *Task) CheckpointComplete(id job.CheckpointID) {
-	t.Post(func() error { return t.completed(id) })
+func (t *Task) CheckpointComplete(c operator.Checkpoint) {
+	t.Post(func() error { return t.completed(c) })
 }
 
 // CheckpointAborted tells that a checkpoint was given up. latest is the newest that is complete, in case the task has missed it.
-func (t *Task) CheckpointAborted(id, latest job.CheckpointID, why reason.Reason) {
+func (t *Task) CheckpointAborted(c operator.Checkpoint, latest job.CheckpointID, why reason.Reason) {
 	t.Post(func() error {
-		if err := t.completed(latest); err != nil {
+		if err := t.completed(operator.Checkpoint{ID: latest, Triggered: t.taken[latest]}); err != nil {
 			return err
 		}
-		return t.aborted(id, why)
+		return t.aborted(c, why)
 	})
 }
 
@@ -73,8 +75,10 @@ func (t *Task) begin(b barrier.Barrier, align barrier.Alignment) error {
 // snapshot sends the barrier on, captures the state of the operators and has it written beside the task.
 func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 	if !t.Finished {
+		t.taken[b.ID] = b.Timestamp
+		c := operator.Checkpoint{ID: b.ID, Triggered: b.Timestamp}
 		for _, op := range t.Operators {
-			if err := op.PrepareBarrier(t.ctx, b.ID); err != nil {
+			if err := op.PrepareBarrier(t.ctx, c); err != nil {
 				return fmt.Errorf("checkpoint %d: %w", b.ID, err)
 			}
 		}
@@ -159,21 +163,31 @@ func (t *Task) writeAll(ctx context.Context, id job.CheckpointID, captures []ope
 }
 
 // completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.
-func (t *Task) completed(id job.CheckpointID) error {
-	if id <= t.complete {
+func (t *Task) completed(c operator.Checkpoint) error {
+	if c.ID <= t.complete {
 		return nil
 	}
-	t.complete = id
-	var first error
-	if !t.Finished {
-		for i := len(t.Operators) - 1; i >= 0; i-- {
-			if err := t.Operators[i].CheckpointComplete(id); err != nil && first == nil {
-				first = fmt.Errorf("checkpoint %d is complete: %w", id, err)
-			}
+	t.complete = c.ID
+	maps.DeleteFunc(t.taken, func(id job.CheckpointID, _ time.Time) bool { return id <= c.ID })
+	err := t.tell(func(op operator.Operator) error { return op.CheckpointComplete(c) })
+	if err != nil {
+		return fmt.Errorf("checkpoint %d is complete: %w", c.ID, err)
+	}
+	t.confirming = append(t.confirming, c.ID)
+	t.confirm()
+	return nil
+}
+
+// tell tells all operators something, the last one first, also if one of them fails. It returns the first error.
+func (t *Task) tell(f func(op operator.Operator) error) (first error) {
+	if t.Finished {
+		return nil
+	}
+	for i := len(t.Operators) - 1; i >= 0; i-- {
+		if err := f(t.Operators[i]); err != nil && first == nil {
+			first = err
 		}
 	}
-	t.confirming = append(t.confirming, id)
-	t.confirm()
 	return first
 }
 
@@ -186,24 +200,21 @@ func (t *Task) confirm() {
 	t.confirming = t.confirming[:0]
 }
 
-func (t *Task) aborted(id job.CheckpointID, why reason.Reason) error {
-	if t.ledger.Abort(id) {
-		t.handler.Abort(id, why)
+func (t *Task) aborted(c operator.Checkpoint, why reason.Reason) error {
+	delete(t.taken, c.ID)
+	if t.ledger.Abort(c.ID) {
+		t.handler.Abort(c.ID, why)
 		if err := t.act(); err != nil {
 			return err
 		}
-	} else if cancel := t.running[id]; cancel != nil {
+	} else if cancel := t.running[c.ID]; cancel != nil {
 		cancel()
 	} else {
-		t.forgetReturn(id)
+		t.forgetReturn(c.ID)
 	}
-	if t.Finished {
-		return nil
-	}
-	for i := len(t.Operators) - 1; i >= 0; i-- {
-		if err := t.Operators[i].CheckpointAborted(id); err != nil {
-			return fmt.Errorf("checkpoint %d was given up: %w", id, err)
-		}
+	err := t.tell(func(op operator.Operator) error { return op.CheckpointAborted(c) })
+	if err != nil {
+		return fmt.Errorf("checkpoint %d was given up: %w", c.ID, err)
 	}
 	return nil
 }

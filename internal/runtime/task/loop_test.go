@@ -230,7 +230,7 @@ func TestBarrierLostInLoop(t *testing.T) {
 	r.do(func() { r.feedback.Event(element.Event{Kind: element.CancelBarrier, ID: 1}) }, "decline 1: CHECKPOINT_DECLINED_ON_CANCELLATION_BARRIER")
 	r.do(r.returns(1), "")
 	r.do(func() { r.barrier(2)(); r.again("b") }, "barrier 2, b")
-	r.do(func() { r.task.CheckpointAborted(2, 0, reason.CheckpointExpired) }, "")
+	r.do(func() { r.task.CheckpointAborted(operator.Checkpoint{ID: 2}, 0, reason.CheckpointExpired) }, "")
 	r.do(r.returns(2), "")
 	r.do(func() { r.feedback.Event(element.Event{Kind: element.CancelBarrier, ID: 2}) }, "")
 	r.do(func() { r.barrier(3)(); r.barrier(4)() }, "barrier 3, barrier 4")
@@ -242,7 +242,7 @@ func TestBarrierLostInLoop(t *testing.T) {
 // marker of that.
 func TestAbortedBeforeLoop(t *testing.T) {
 	r := newLoopRig(t, barrier.ExactlyOnce)
-	r.do(func() { r.task.CheckpointAborted(1, 0, reason.CheckpointExpired) }, "")
+	r.do(func() { r.task.CheckpointAborted(operator.Checkpoint{ID: 1}, 0, reason.CheckpointExpired) }, "")
 	r.do(func() { r.barrier(1)(); r.again("a") }, "cancel 1, a")
 	r.do(func() { r.feedback.Event(element.Event{Kind: element.CancelBarrier, ID: 1}) }, "")
 }

@@ -95,6 +95,7 @@ type Task struct {
 	tickers  []operator.Ticker
 	parkers  []beforePark
 	running  map[job.CheckpointID]context.CancelFunc // snapshots that are being written
+	taken    map[job.CheckpointID]time.Time          // when those were triggered that are not known to have ended
 	snapping sync.WaitGroup
 
 	open       int  // channels that have not ended
@@ -111,7 +112,7 @@ type beforePark interface{ BeforePark(now time.Time) error }
 
 // New returns a task with a mailbox and nothing else, so that its operators can be made with what it offers. Start completes it.
 func New(parker *Parker) *Task {
-	t := &Task{running: map[job.CheckpointID]context.CancelFunc{}}
+	t := &Task{running: map[job.CheckpointID]context.CancelFunc{}, taken: map[job.CheckpointID]time.Time{}}
 	t.Parker = parker
 	t.mailbox.wake = parker.Wake
 	t.ctx, t.cancel = context.WithCancel(context.Background())

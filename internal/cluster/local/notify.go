@@ -1,0 +1,82 @@
+package local
+
+import (
+	"fmt"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/coordinator"
+	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/source"
+)
+
+// notifyComplete tells the tasks that have a part in a checkpoint, and then the enumerators, that it exists.
+func (m *master) notifyComplete(a coordinator.NotifyComplete) {
+	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp, Subsumed: a.Subsumed}
+	for _, at := range a.Tasks {
+		if t := m.current(at); t != nil {
+			t.task.CheckpointComplete(c)
+		}
+	}
+	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointComplete(int64(a.ID)) })
+}
+
+// notifyAborted tells the same that a checkpoint was given up.
+func (m *master) notifyAborted(a coordinator.NotifyAborted) {
+	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
+	for _, at := range a.Tasks {
+		if t := m.current(at); t != nil {
+			t.task.CheckpointAborted(c, a.Latest, reason.CheckpointCoordinatorSuspend)
+		}
+	}
+	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointAborted(int64(a.ID)) })
+}
+
+// tellSources calls the enumerators that want to know, in the order of the plan. Where no task is told there is none: a savepoint is
+// nobody's business but that of who asked for it.
+func (m *master) tellSources(tasks []job.Attempt, f func(source.CheckpointListener) error) {
+	if len(tasks) == 0 {
+		return
+	}
+	for _, v := range m.Plan.Vertices {
+		e := m.sources[v.Nodes[0].ID()]
+		if e == nil {
+			continue
+		}
+		if err := e.tell(f); err != nil {
+			m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
+		}
+	}
+}
+
+func (e *enumerator) tell(f func(source.CheckpointListener) error) (err error) {
+	defer rescue(&err)
+	if l, ok := e.Enumerator.(source.CheckpointListener); ok {
+		return f(l)
+	}
+	return nil
+}
+
+// warnOfUnions says, once for each step, that a state of which every subtask is restored with all elements keeps checkpoints from completing
+// while some subtasks of the step have seen the end of their data and others have not.
+func (m *master) warnOfUnions() {
+	for _, v := range m.Plan.Vertices {
+		atEnd := 0
+		for i := range v.Parallelism {
+			if t := m.tasks[job.Subtask{Vertex: v.ID(), Index: i}]; t != nil && t.atEnd {
+				atEnd++
+			}
+		}
+		if atEnd == 0 || atEnd == v.Parallelism {
+			continue
+		}
+		for _, n := range v.Nodes {
+			if names := stepOf(n).Union; len(names) > 0 && !m.warned[n.ID()] {
+				m.warned[n.ID()] = true
+				m.logger.Warn(fmt.Sprintf("No checkpoint completes until all subtasks of step %q have ended: its state.UnionList must hold what all of them have. "+
+					"If it runs behind a source that has fewer splits than subtasks, give it the parallelism of the splits", n.Name),
+					"states", names, "ended", atEnd, "subtasks", v.Parallelism)
+			}
+		}
+	}
+}
