@@ -158,15 +158,32 @@ func (s *nextLap[T]) Event(e element.Event) error {
 }
 
 // loopCodec is the codec of the records of a loop.
-type loopCodec[T any] struct{ codec.Codec[T] }
+type loopCodec[T any] struct {
+	codec.Codec[T]
+	schema *codec.Schema
+}
+
+// loopRecord is a record of a loop in a checkpoint, as operator.LoopHead writes it: its event time, and the record. It is here for its schema,
+// by which those who look at a checkpoint without its program can tell what is in the loop.
+type loopRecord[T any] struct {
+	Time   int64 // in milliseconds since 1970 UTC; the smallest int64 if there is none
+	Record T
+}
 
 func newLoopCodec[T any]() (operator.LoopCodec[T], error) {
 	c, err := codec.For[T]()
-	return loopCodec[T]{c}, err
+	if err != nil {
+		return nil, err
+	}
+	whole, err := codec.For[loopRecord[T]]()
+	if err != nil {
+		return nil, err
+	}
+	return loopCodec[T]{c, whole.Schema()}, nil
 }
 
-// Schema returns the canonical form of the schema.
-func (c loopCodec[T]) Schema() []byte { return c.Codec.Schema().AppendTo(nil) }
+// Schema returns the canonical form of the schema of a record with its time.
+func (c loopCodec[T]) Schema() []byte { return c.schema.AppendTo(nil) }
 
 // Check says what is wrong with the schema of a checkpoint.
 func (c loopCodec[T]) Check(schema []byte) error {
@@ -174,7 +191,7 @@ func (c loopCodec[T]) Check(schema []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := codec.Compare(old, c.Codec.Schema()); err != nil {
+	if err := codec.Compare(old, c.schema); err != nil {
 		return fmt.Errorf("the type of the records has changed: %w", err)
 	}
 	return nil

@@ -46,7 +46,7 @@ func build(j *weir.Job) error {
 	weir.To(panes, "windows-out", file.CSV[pane](filepath.Join(out, "windows")))
 	weir.To(weir.ProcessPlain(weir.Rebalance(events), "held", &held{}), "held-out", file.CSV[event](filepath.Join(out, "held")))
 	weir.To(weir.ProcessPlain(weir.Rebalance(events), "marks", &marks{}), "marks-out", file.CSV[event](filepath.Join(out, "marks")))
-	weir.To(walkHome(weir.Filter(events, func(e event) bool { return e.N%10 == 0 })), "walks-out", file.CSV[walk](filepath.Join(out, "walks")))
+	weir.To(takeWalks(weir.Filter(events, func(e event) bool { return e.N%100 == 0 })), "walks-out", file.CSV[walk](filepath.Join(out, "walks")))
 	weir.To(weir.ProcessPlain(weir.Broadcast(events), "tables", &tables{}), "tables-out", file.CSV[entry](filepath.Join(out, "tables")))
 	return nil
 }
@@ -197,15 +197,17 @@ func (p *tables) Finish(c *weir.Ctx[weir.NoKey, entry]) error {
 	return nil
 }
 
-// walk is a number on its way to 1, which it gets to by halving what is even and by making what is odd thrice as much and one more.
+// walk is a number that is changed in each step, for so long that some are under way whenever a checkpoint is taken.
 type walk struct{ Start, At, Steps, Mark int64 }
 
-// walkHome sends each event's number round until it has arrived.
-func walkHome(events weir.Stream[event]) weir.Stream[walk] {
-	starts := weir.Map(events, func(e event) walk { return walk{Start: e.N + 1, At: e.N + 1} })
+const walkSteps = 20000
+
+// takeWalks sends each event's number round.
+func takeWalks(events weir.Stream[event]) weir.Stream[walk] {
+	starts := weir.Map(events, func(e event) walk { return walk{Start: e.N, At: e.N} })
 	return weir.Iterate(starts, "walks", func(loop weir.Stream[walk]) (again, out weir.Stream[walk]) {
 		stepped := weir.Process(weir.KeyBy(loop, func(w walk) int64 { return w.Start }), "steps", &steps{})
-		return weir.Filter(stepped, func(w walk) bool { return w.At != 1 }), weir.Filter(stepped, func(w walk) bool { return w.At == 1 })
+		return weir.Filter(stepped, func(w walk) bool { return w.Steps < walkSteps }), weir.Filter(stepped, func(w walk) bool { return w.Steps == walkSteps })
 	})
 }
 
@@ -216,12 +218,9 @@ type steps struct {
 
 func (p *steps) On(c *weir.Ctx[int64, walk], w walk) error {
 	p.Taken.Set(p.Taken.Get() + 1)
-	if w.Steps++; w.At%2 == 0 {
-		w.At /= 2
-	} else {
-		w.At = 3*w.At + 1
-	}
-	w.Mark = p.Taken.Get() - w.Steps // not 0 if a record has gone round twice, or state was lost
+	w.Steps++
+	w.At = (w.At*31 + w.Steps) % 10_007
+	w.Mark = max(w.Mark, p.Taken.Get()-w.Steps, w.Steps-p.Taken.Get()) // not 0 if a step was taken twice, or is not remembered
 	c.Emit(w)
 	return nil
 }

@@ -47,7 +47,8 @@ type LoopEnv struct {
 // LoopCodec turns the records of a loop into bytes and back.
 type LoopCodec[T any] interface {
 	exchange.Codec[T]
-	// Schema returns the canonical form of the schema, Check says what is wrong with that of a checkpoint.
+	// Schema returns the canonical form of the schema of what is logged, which is a struct of the event time, an int64, and the record. Check
+	// says what is wrong with that of a checkpoint.
 	Schema() []byte
 	Check(schema []byte) error
 }
