@@ -72,7 +72,8 @@ func (k *carousel) job(parallelism int, options ...checkpoint.Option) *weir.Job 
 	return j
 }
 
-// run runs the job until all its records have gone round a few times, and then suspends it, or lets it finish if all are let off.
+// run runs the job until its records have gone round a few times and there is a checkpoint, and then suspends it; or lets it finish if all are
+// let off.
 func (k *carousel) run(parallelism int, options ...checkpoint.Option) weir.Result {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -82,7 +83,8 @@ func (k *carousel) run(parallelism int, options ...checkpoint.Option) weir.Resul
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	for !k.off.Load() && k.rounds.Load() < int64(20*len(k.in.splits[0])) && ctx.Err() == nil {
+	rounds := int64(20 * len(k.in.splits[0]))
+	for !k.off.Load() && (k.rounds.Load() < rounds || e.Progress().Checkpoint.Completed == 0) && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
 	if !k.off.Load() {
