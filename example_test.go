@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/connector/print"
 	"github.com/weirstream/weir/state"
@@ -318,6 +319,44 @@ func ExampleProcessPlain() {
 	// Output:
 	// [1 2]
 	// [3]
+}
+
+// receipts says which records nobody needs to send again. What it counts between two checkpoints is no state: it is moved there before each.
+type receipts struct {
+	Received state.List[string] `state:"received"`
+	since    []string
+}
+
+func (p *receipts) On(_ *weir.Ctx[weir.NoKey, string], order string) error {
+	p.since = append(p.since, order)
+	return nil
+}
+
+func (p *receipts) BeforeCheckpoint(*weir.Ctx[weir.NoKey, string], weir.CheckpointInfo) error {
+	p.Received.Append(p.since...)
+	p.since = nil
+	return nil
+}
+
+func (p *receipts) Finish(c *weir.Ctx[weir.NoKey, string]) error {
+	c.Emit(fmt.Sprint(p.Received.Len()+len(p.since), " orders"))
+	return nil
+}
+
+func (p *receipts) CheckpointComplete(_ *weir.Ctx[weir.NoKey, string], of weir.CheckpointInfo) error {
+	fmt.Println("all orders up to checkpoint", of.ID, "are safe")
+	return nil
+}
+
+func ExampleCheckpointInfo() {
+	j := exampleJob()
+	j.Checkpoint(checkpoint.Every(time.Hour)) // the last checkpoint is taken at the end of the data all the same
+	orders := weir.From(j, "orders", memory.Slice([]string{"tea", "milk"}))
+	weir.To(weir.ProcessPlain(orders, "receipts", &receipts{}), "out", print.Stdout[string]())
+	runExample(j)
+	// Output:
+	// 2 orders
+	// all orders up to checkpoint 1 are safe
 }
 
 // parity sends odd numbers to a side output.

@@ -21,7 +21,7 @@ func StartOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (*Ex
 	if err != nil {
 		return nil, err
 	}
-	e, err := local.Start(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
+	e, err := local.Start(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now, Labels: j.labels})
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +44,11 @@ func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Schedule
 		return nil, err
 	}
 	return &Execution{e}, nil
+}
+
+// RescaleThen is like Execution.Rescale for a job that a scheduler runs.
+func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) {
+	e.e.RescaleThen(step, parallelism, then)
 }
 
 // PlanOf returns how a job would be run.

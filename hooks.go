@@ -54,9 +54,11 @@ func newHooked[K comparable, Out any](env *operator.Env, processor any, outs []a
 func (h *hooked[K, Out]) open() error {
 	h.opened = true
 	if p, ok := h.processor.(opener[K, Out]); ok {
-		return p.Open(&h.Ctx)
+		if err := p.Open(&h.Ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return h.mustNotEmit("Open")
 }
 
 // Close closes the processor, unless its subtask ended before it came to be opened.
@@ -103,11 +105,16 @@ func (h *hooked[K, Out]) notify(name string, call func() error) error {
 	if err := h.call(call); err != nil {
 		return err
 	}
-	if h.unstamped() {
-		h.cut()
-		return h.fault(fmt.Errorf("%s has emitted a record: emit in On, OnTimer, BeforeCheckpoint or Finish", name), false)
+	return h.mustNotEmit(name)
+}
+
+// mustNotEmit refuses what a method has emitted that must not.
+func (h *hooked[K, Out]) mustNotEmit(method string) error {
+	if !h.unstamped() {
+		return nil
 	}
-	return nil
+	h.cut()
+	return h.fault(fmt.Errorf("%s has emitted a record: emit in On, OnTimer, BeforeCheckpoint or Finish", method), false)
 }
 
 // restoreLists gives the processor the state of its subtask that the step goes on with. What the runtime keeps under the given name is none

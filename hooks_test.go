@@ -449,6 +449,8 @@ func (p *outspoken) hook(c *weir.Ctx[int, int], name string) error {
 	return nil
 }
 
+func (p *outspoken) Open(c *weir.Ctx[int, int]) error { return p.hook(c, "Open") }
+
 func (p *outspoken) BeforeCheckpoint(c *weir.Ctx[int, int], _ weir.CheckpointInfo) error {
 	return p.hook(c, "BeforeCheckpoint")
 }
@@ -461,9 +463,12 @@ func (p *outspoken) CheckpointAborted(c *weir.Ctx[int, int], _ weir.CheckpointIn
 	return p.hook(c, "CheckpointAborted")
 }
 
-// TestHookErrors shows that an error in a hook fails the job and says whose it is, and that who is told how a checkpoint ended cannot emit.
+// TestHookErrors shows that an error in a hook fails the job and says whose it is, and that who is told
+// how a checkpoint ended cannot emit.
 func TestHookErrors(t *testing.T) {
 	for _, c := range []struct{ hook, how, want string }{
+		{"Open", "error", errTest.Error()},
+		{"Open", "emit", "Open has emitted a record: emit in On, OnTimer, BeforeCheckpoint or Finish"},
 		{"BeforeCheckpoint", "error", errTest.Error()},
 		{"BeforeCheckpoint", "panic", "panic: no"},
 		{"CheckpointComplete", "error", errTest.Error()},
@@ -479,7 +484,7 @@ func TestHookErrors(t *testing.T) {
 			keyed := weir.KeyBy(weir.From(j, "in", in), weir.Self)
 			weir.To(weir.Process(keyed, "step", &outspoken{c.hook, c.how}), "out", memory.Collect[int]())
 			err := runFor(t, j)
-			contains(t, err, `step "step", subtask 0`, c.want)
+			contains(t, err, `step "step`, "subtask 0", c.want)
 			if strings.Contains(err.Error(), ", key ") {
 				t.Errorf("%v names a key, although no record is being handled", err)
 			}

@@ -18,6 +18,7 @@ type Job struct {
 	args     *Args
 	settings *config.Layer // the job's own, made in code
 	logger   *slog.Logger
+	labels   []func(error) map[string]string
 	errs     []error
 	warnings []string
 	loop     string // the id of the loop whose body is being built, if any
@@ -36,6 +37,11 @@ func (j *Job) Args() *Args { return j.args }
 
 // Logger sets where the job logs to; slog.Default() if it is not called.
 func (j *Job) Logger(l *slog.Logger) { j.logger = l }
+
+// LabelFailures adds a function that says, of each failure of the job, what is to be remembered with it: whose fault it is, which system was not
+// there. The labels are shown with the failure, see Execution.Failures. It must return at once. Of two labels with one name the one that was
+// added first counts.
+func (j *Job) LabelFailures(label func(error) map[string]string) { j.labels = append(j.labels, label) }
 
 // Checkpoint sets how the job takes checkpoints. The site's configuration file is overridden by it; the environment and flags override
 // it.

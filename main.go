@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/rest"
 	"github.com/weirstream/weir/internal/exitcode"
 )
 
@@ -38,6 +39,7 @@ type command struct {
 	flags    local.Flags
 	file     string // --config
 	operator *config.Layer
+	ui       ui
 	help     bool
 	own      map[string]given // the flags that are not common: the program's own, or mistakes
 	errs     []error
@@ -46,6 +48,7 @@ type command struct {
 // commonFlag is a flag that every job has: one with a value, or a switch.
 type commonFlag struct {
 	name, value, usage string
+	optional           bool // it may come without its value
 	set                func(c *command, value string)
 	turn               func(c *command, on bool)
 }
@@ -67,6 +70,10 @@ var commonFlags = []commonFlag{
 		turn: func(c *command, on bool) { c.flags.Withdraw = on }},
 	{name: "accept-duplicates", usage: "leave what was committed after the restored checkpoint, although it comes again",
 		turn: func(c *command, on bool) { c.flags.AcceptDuplicates = on }},
+	{name: "ui", value: "address", optional: true, usage: "show the job over HTTP, at " + rest.DefaultAddress + " unless an address is given",
+		set: func(c *command, v string) { c.ui.wanted, c.ui.address = true, v }},
+	{name: "ui-unprotected", usage: "let other machines reach it: whoever can may read all, there is no password",
+		turn: func(c *command, on bool) { c.ui.unprotected = on }},
 	{name: "help", usage: "show this", turn: func(c *command, on bool) { c.help = on }},
 	{name: "h", turn: func(c *command, on bool) { c.help = on }},
 }
@@ -125,7 +132,7 @@ func (c *command) set(f commonFlag, g given) {
 			return
 		}
 		f.turn(c, on)
-	case g.alone || g.value == "":
+	case (g.alone || g.value == "") && !f.optional:
 		c.fail("flag -%s needs a value: -%s <%s>", f.name, f.name, f.value)
 	default:
 		f.set(c, g.value)
@@ -177,7 +184,13 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 		return d.end(Result{}, usageError{err})
 	}
 	d.announce()
-	r, err := runUntilSignal(p, c.flags, d)
+	var shown uiJob
+	hide, err := c.ui.show(&shown, d)
+	if err != nil {
+		return d.end(Result{}, usageError{err})
+	}
+	defer hide()
+	r, err := runUntilSignal(p, c.flags, d, &shown)
 	return d.end(r, err)
 }
 
@@ -189,12 +202,15 @@ func prepareAll(c *command, j *Job, buildErr error) (*prepared, error) {
 		return nil, errors.Join(append(errs, err, buildErr)...) // which flags and steps are missing nobody can tell
 	}
 	errs = append(errs, j.args.unknown()...)
+	if _, err := c.ui.check(); err != nil {
+		errs = append(errs, err)
+	}
 	p, err := prepare(j, c.layers()...)
 	return p, errors.Join(append(errs, err)...)
 }
 
 // runUntilSignal runs the job. The first signal lets it stop with a checkpoint, the second ends it; a third has its usual effect.
-func runUntilSignal(p *prepared, flags local.Flags, d *display) (Result, error) {
+func runUntilSignal(p *prepared, flags local.Flags, d *display, shown *uiJob) (Result, error) {
 	signals := make(chan os.Signal, 2) // one to stop, one to abort
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -221,6 +237,7 @@ func runUntilSignal(p *prepared, flags local.Flags, d *display) (Result, error) 
 			}
 			e, done = s.e, s.e.Done()
 			d.follow(e, p)
+			shown.running.Store(e)
 		case <-done:
 			return e.Wait()
 		case s := <-signals:
@@ -247,7 +264,11 @@ func usage(w io.Writer, name string, a *Args) {
 	}
 	fmt.Fprintf(w, "\nFlags of all jobs:\n")
 	for _, f := range commonFlags {
-		if f.usage != "" {
+		switch {
+		case f.usage == "":
+		case f.optional:
+			writeFlag(w, f.name+" ["+f.value+"]", "", f.usage)
+		default:
 			writeFlag(w, f.name, f.value, f.usage)
 		}
 	}

@@ -50,6 +50,21 @@ func (e *Execution) Cancel() { e.e.Cancel() }
 // Abort ends the job at once and without a checkpoint. It can go on from its last complete one.
 func (e *Execution) Abort() { e.e.Abort() }
 
+// Failure is one failure of a job.
+type Failure = local.Failure
+
+// Failures returns the failures of the run, the newest first, and whether there were more than are kept (option
+// web.exception-history-size).
+func (e *Execution) Failures() (failures []Failure, truncated bool) { return e.e.History() }
+
+// Rescale changes the parallelism of a step, given by its id, and of all that runs in one task with it, while the job runs: it takes a
+// checkpoint, stops all tasks, and goes on from there. It returns when all tasks run again, or says why they do so at the old parallelism. If
+// ctx is done it returns at once, and the job goes on with what it has begun. The next run of the program has the parallelism that the program
+// says.
+func (e *Execution) Rescale(ctx context.Context, step string, parallelism int) error {
+	return e.e.Rescale(ctx, step, parallelism)
+}
+
 // Progress is how a job is doing at one moment, StepProgress what one of its steps has done, and CheckpointProgress what became of its
 // checkpoints.
 type (
@@ -113,6 +128,7 @@ func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, er
 	}
 	e, err := local.Start(ctx, local.Options{
 		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: fs.Local{}, Now: time.Now,
+		Labels: p.job.labels,
 	})
 	if err != nil {
 		return nil, err

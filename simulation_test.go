@@ -188,9 +188,10 @@ type story struct {
 	now      time.Time
 	trace    hash.Hash64
 	faulty   *fs.Faulty
-	trouble  int    // what may still go wrong
-	between  func() // called before each turn, unless it is nil
-	attempts int    // of the last process
+	trouble  int                               // what may still go wrong
+	between  func()                            // called before each turn, unless it is nil
+	disturb  func(e *weir.Execution, turn int) // the same
+	attempts int                               // of the last process
 	log      []string
 }
 
@@ -248,6 +249,9 @@ func (s *story) play() {
 		}
 		stopped := false
 		sim.run(func(turn int) {
+			if s.disturb != nil {
+				s.disturb(e, turn)
+			}
 			if s.between != nil {
 				s.between()
 			}

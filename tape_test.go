@@ -22,6 +22,8 @@ type tape[T any] struct {
 	waits bool
 	poll  func(split, position int) error // called before a record is read; an error fails the job
 	told  *diary                          // where readers and enumerators note what they are told; nil for nowhere
+	next  func() error                    // called before a split is handed out; an error fails the job
+	open  func(subtask int) error         // called before a reader is made; an error fails its task
 
 	mu struct {
 		sync.Mutex
@@ -65,10 +67,13 @@ func (s *tape[T]) limit(split int) int {
 func (s *tape[T]) Location() string { return "" }
 
 func (s *tape[T]) Enumerator(_ context.Context, env source.EnumeratorEnv, restored []byte) (source.Enumerator, error) {
-	e := &tapeEnumerator{splits: len(s.splits), waits: s.waits, told: s.told}
+	e := &tapeEnumerator{splits: len(s.splits), waits: s.waits, told: s.told, fail: s.next}
 	e.note("open", env.RestoredFrom)
 	if restored != nil {
-		e.next = int(binary.LittleEndian.Uint64(restored))
+		e.next = int(binary.LittleEndian.Uint32(restored))
+		for b := restored[4:]; len(b) > 0; b = b[4:] {
+			e.back = append(e.back, tapeSplit(int(binary.LittleEndian.Uint32(b)), 0))
+		}
 	}
 	return e, nil
 }
@@ -78,6 +83,8 @@ type tapeEnumerator struct {
 	next, splits int
 	waits        bool
 	told         *diary
+	back         []source.Split // to be handed out before the next
+	fail         func() error
 }
 
 // note writes down what the enumerator is told. It does not know its attempt, and its snapshots have no ids.
@@ -96,6 +103,16 @@ func (e *tapeEnumerator) CheckpointComplete(id int64) error {
 func (e *tapeEnumerator) CheckpointAborted(id int64) error { e.note("aborted", id); return nil }
 
 func (e *tapeEnumerator) Next(int) (source.Split, source.Assignment, error) {
+	if e.fail != nil {
+		if err := e.fail(); err != nil {
+			return source.Split{}, 0, err
+		}
+	}
+	if len(e.back) > 0 {
+		s := e.back[0]
+		e.back = e.back[1:]
+		return s, source.Assigned, nil
+	}
 	if e.next == e.splits {
 		if e.waits {
 			return source.Split{}, source.Wait, nil
@@ -106,10 +123,16 @@ func (e *tapeEnumerator) Next(int) (source.Split, source.Assignment, error) {
 	return tapeSplit(e.next-1, 0), source.Assigned, nil
 }
 
-func (e *tapeEnumerator) AddBack(int, []source.Split) { panic("nothing is given back") }
+func (e *tapeEnumerator) AddBack(_ int, splits []source.Split) { e.back = append(e.back, splits...) }
+
 func (e *tapeEnumerator) Snapshot() ([]byte, error) {
-	return binary.LittleEndian.AppendUint64(nil, uint64(e.next)), nil
+	b := binary.LittleEndian.AppendUint32(nil, uint32(e.next))
+	for _, s := range e.back {
+		b = append(b, s.Data[:4]...)
+	}
+	return b, nil
 }
+
 func (e *tapeEnumerator) Close() error { return nil }
 
 func tapeSplit(n, at int) source.Split {
@@ -117,6 +140,11 @@ func tapeSplit(n, at int) source.Split {
 }
 
 func (s *tape[T]) Reader(_ context.Context, env source.ReaderEnv) (source.Reader[T], error) {
+	if s.open != nil {
+		if err := s.open(env.Subtask); err != nil {
+			return nil, err
+		}
+	}
 	r := &tapeReader[T]{tape: s, env: env}
 	r.note("open", env.RestoredFrom)
 	s.mu.Lock()

@@ -39,7 +39,7 @@ type WriterEnv struct {
 	Line        Line
 	Subtask     int
 	Parallelism int
-	Attempt     int // 1 for the first start in this process, one more after each restart
+	Attempt     int // 1 for the first start of the subtask in this process, one more after each of its restarts
 	// RestoredFrom is the checkpoint that the job goes on from, 0 in one that begins.
 	RestoredFrom int64
 	Logger       *slog.Logger
@@ -130,6 +130,17 @@ type Committer interface {
 type RecoveryChecker interface {
 	// Check returns why Recover would fail, as far as that can be known. It changes nothing.
 	Check(ctx context.Context, r Recovery) error
+}
+
+// SubtaskRecoverer is a Committer that can put right what single subtasks have written, so that they can restart while the others go on.
+// Without it all subtasks of the sink restart together, and with them all that is connected to them.
+type SubtaskRecoverer interface {
+	// RecoverSubtask is called before the writer of a subtask is opened again, after the former one was closed and its last Commit has
+	// returned. r is what the checkpoint has of this subtask: Writers is what its new writer goes on with, Pending what it had prepared
+	// and must be committed now; Withdraw and Fresh are not set, since nothing is committed after the latest checkpoint. What the subtask
+	// has written since is swept. Nothing of any other subtask may be touched: those write, and commit, between two calls of the
+	// Committer. If it fails it is called again, or Recover is.
+	RecoverSubtask(ctx context.Context, subtask int, r Recovery) (Recovered, error)
 }
 
 // Withdrawer is a TwoPhase whose user may have allowed in advance that a job takes back what it has committed, so that nobody need be

@@ -55,7 +55,9 @@ type EnumeratorEnv struct {
 type Enumerator interface {
 	// Next returns the next split for a reader that has asked for one.
 	Next(subtask int) (Split, Assignment, error)
-	// AddBack takes back splits of a subtask that failed before a checkpoint knew of them.
+	// AddBack takes back splits of a subtask that restarts, while others go on, from a checkpoint that was taken before the subtask was
+	// given them. The subtask will ask again, and must be able to get them; so may any other that has not been told NoMore. Splits are as
+	// Next has returned them. After AddBack those who wait are asked for again, as after Changed. A panic restarts the whole job.
 	AddBack(subtask int, splits []Split)
 	// Snapshot returns what it must be restored with, which is what it has not handed out yet. It is never empty, also when there is
 	// nothing left: nothing means a new start.
@@ -72,6 +74,14 @@ type Enumerator interface {
 type CheckpointListener interface {
 	CheckpointComplete(checkpoint int64) error
 	CheckpointAborted(checkpoint int64) error
+}
+
+// ResetListener is an Enumerator that keeps something for each of its readers. A restart of the whole job does not call it: then there is a
+// new enumerator, made from the checkpoint.
+type ResetListener interface {
+	// SubtaskReset tells that the reader of a subtask begins again from a checkpoint, 0 if from nothing, with the splits that it had then.
+	// What it was given since has been taken back by AddBack before.
+	SubtaskReset(subtask int, checkpoint int64)
 }
 
 // Assignment says what Next did.

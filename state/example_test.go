@@ -115,3 +115,74 @@ func ExampleTimer() {
 	// Output:
 	// ann would have been idle at 12:01:00
 }
+
+// restart stands for the runtime in the examples: subtasks take a checkpoint and others are restored from it, as many as before. What is
+// kept by union goes to each of them.
+func restart(before, after []any) {
+	var captured [][]heap.ListData
+	for _, p := range before {
+		var lists heap.OperatorLists
+		if err := lists.Bind(p); err != nil {
+			panic(err)
+		}
+		captured = append(captured, lists.Capture())
+	}
+	for _, p := range after {
+		var lists heap.OperatorLists
+		if err := lists.Bind(p); err != nil {
+			panic(err)
+		}
+		for _, c := range captured {
+			if err := lists.Restore(c); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+func ExampleUnionList() {
+	type poller struct {
+		Feeds state.UnionList[string] `state:"feeds"`
+	}
+	a, b := &poller{}, &poller{}
+	a.Feeds.Append("news", "sports", "weather")
+	b.Feeds.Append("traffic")
+
+	c, d := &poller{}, &poller{}
+	restart([]any{a, b}, []any{c, d})
+	for subtask, p := range []*poller{c, d} {
+		// In Open: every subtask sees all feeds, and takes its share.
+		var mine []string
+		i := 0
+		for feed := range p.Feeds.All() {
+			if i%2 == subtask {
+				mine = append(mine, feed)
+			}
+			i++
+		}
+		p.Feeds.Set(mine)
+		fmt.Println(subtask, mine)
+	}
+	// Output:
+	// 0 [news weather]
+	// 1 [sports traffic]
+}
+
+func ExampleBroadcast() {
+	type limits struct {
+		PerHour state.Broadcast[string, int] `state:"per-hour"`
+	}
+	var p limits
+	p.PerHour.Put("free", 10)
+	p.PerHour.Put("paid", 1000)
+	p.PerHour.Put("free", 20)
+
+	var restored limits
+	restart([]any{&p}, []any{&restored})
+	for plan, n := range restored.PerHour.All() {
+		fmt.Println(plan, n)
+	}
+	// Output:
+	// free 20
+	// paid 1000
+}

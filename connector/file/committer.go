@@ -36,6 +36,10 @@ type committer struct {
 	disk    Disk
 	tag     string
 	journal journalFile
+	// inherited are the hidden files that the last Recover has left, by their names: whose they are now is not known from these.
+	inherited map[string]bool
+	// owned are the hidden files that subtasks have gone on with since, by subtask.
+	owned map[int][]string
 }
 
 // readJournal finds out whose the folder is.

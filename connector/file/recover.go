@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/weirstream/weir/sink"
 )
@@ -57,7 +58,76 @@ func (c *committer) Recover(ctx context.Context, r sink.Recovery) (sink.Recovere
 		return sink.Recovered{}, c.wrap(err)
 	}
 	done, err := c.recover(r)
+	if err == nil {
+		err = c.inherit()
+	}
 	return done, c.wrap(err)
+}
+
+// inherit notes which hidden files there are when all writers begin anew.
+func (c *committer) inherit() error {
+	l, err := c.list()
+	c.inherited, c.owned = map[string]bool{}, map[int][]string{}
+	for _, n := range l.hidden {
+		c.inherited[n.hidden()] = true
+	}
+	return err
+}
+
+// RecoverSubtask puts right what one subtask has left: it commits what the checkpoint knows as pending, gives the file in progress to the
+// writer again, and removes the hidden files that the subtask has left and that nobody refers to. A file of which it is not known whose it is stays
+// until the next Recover.
+func (c *committer) RecoverSubtask(ctx context.Context, subtask int, r sink.Recovery) (sink.Recovered, error) {
+	done, err := c.recoverSubtask(subtask, r)
+	return done, c.wrap(err)
+}
+
+func (c *committer) recoverSubtask(subtask int, r sink.Recovery) (done sink.Recovered, err error) {
+	if err := c.journal.check(); err != nil {
+		return done, err
+	}
+	l, err := c.list()
+	if err != nil {
+		return done, err
+	}
+	p, err := c.plan(l, r)
+	if err != nil {
+		return done, err
+	}
+	if err := c.commit(p.pending); err != nil {
+		return done, err
+	}
+	if done.Writers, err = c.goOn(p.writers); err != nil {
+		return done, err
+	}
+	if err := c.sweep(p, done.Writers, func(n partName) bool { return c.madeBy(subtask, n) }); err != nil {
+		return done, err
+	}
+	c.owned[subtask] = nil
+	for _, state := range slices.Concat(r.Writers, done.Writers) {
+		if name, ok := stateFile(state); ok {
+			c.owned[subtask] = append(c.owned[subtask], name)
+		}
+	}
+	return done, nil
+}
+
+// madeBy reports whether a hidden file is known to be of a subtask: it goes on with it, or has made it since the last Recover.
+func (c *committer) madeBy(subtask int, n partName) bool {
+	if slices.Contains(c.owned[subtask], n.hidden()) {
+		return true
+	}
+	made := n.epoch == c.env.Line.Epoch && n.subtask == subtask && strings.HasPrefix(n.run, "a")
+	return made && !c.inherited[n.hidden()]
+}
+
+// stateFile returns the hidden name of the file that a writer's state goes on with.
+func stateFile(state []byte) (name string, ok bool) {
+	s, err := decodeState(state)
+	if err != nil || !s.open {
+		return "", false
+	}
+	return s.part.name.hidden(), true
 }
 
 func (c *committer) recover(r sink.Recovery) (sink.Recovered, error) {
@@ -92,7 +162,7 @@ func (c *committer) recover(r sink.Recovery) (sink.Recovered, error) {
 		c.journal.commits = nil
 		return done, c.journal.rewrite()
 	}
-	return done, c.sweep(p, done.Writers)
+	return done, c.sweep(p, done.Writers, func(partName) bool { return true })
 }
 
 // takeOver makes the folder this run's, if it is nobody's or an earlier run's of the same line.
@@ -454,16 +524,12 @@ func (c *committer) moveOne(from, to string) error {
 	return c.rename(from, to)
 }
 
-// sweep removes hidden files of this line that neither the checkpoint nor its writers refer to: what came after the checkpoint will be
-// written again.
-func (c *committer) sweep(p plan, writers [][]byte) error {
+// sweep removes those hidden files of this line that may go and that neither the checkpoint nor its writers refer to: what came after the
+// checkpoint will be written again.
+func (c *committer) sweep(p plan, writers [][]byte, mayGo func(partName) bool) error {
 	for _, state := range writers {
-		s, err := decodeState(state)
-		if err != nil {
-			return err
-		}
-		if s.open {
-			p.keep[s.part.name.hidden()] = true
+		if name, ok := stateFile(state); ok {
+			p.keep[name] = true
 		}
 	}
 	l, err := c.list()
@@ -472,7 +538,7 @@ func (c *committer) sweep(p plan, writers [][]byte) error {
 	}
 	var unused []partName
 	for _, n := range l.hidden {
-		if !p.keep[n.hidden()] {
+		if !p.keep[n.hidden()] && mayGo(n) {
 			unused = append(unused, n)
 		}
 	}

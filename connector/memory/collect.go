@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -25,6 +26,7 @@ type Collector[T any] struct {
 // part is what one subtask prepared for one checkpoint.
 type part[T any] struct {
 	records    []T
+	subtask    int
 	checkpoint int64
 	order      int // in which it was committed
 }
@@ -83,7 +85,7 @@ func (w *writer[T]) Prepare(_ context.Context, checkpoint int64, _ bool) ([][]by
 	c := w.collector
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.prepared[name] = part[T]{records: w.records, checkpoint: checkpoint}
+	c.mu.prepared[name] = part[T]{records: w.records, subtask: w.env.Subtask, checkpoint: checkpoint}
 	w.records = nil
 	return [][]byte{[]byte(name)}, nil
 }
@@ -175,14 +177,9 @@ func (m *committer[T]) Recover(_ context.Context, r sink.Recovery) (sink.Recover
 		return done, err
 	}
 	c.mu.line = m.line
-	needed := map[string]bool{}
-	for _, p := range r.Pending {
-		if err := c.commitLocked(p.Checkpoint, p.Items); err != nil {
-			return done, err
-		}
-		for _, item := range p.Items {
-			needed[string(item)] = true
-		}
+	needed, err := c.commitAllLocked(r.Pending)
+	if err != nil {
+		return done, err
 	}
 	clear(c.mu.prepared)
 	switch {
@@ -191,6 +188,36 @@ func (m *committer[T]) Recover(_ context.Context, r sink.Recovery) (sink.Recover
 	case r.Withdraw:
 		done.Moved = c.asideLocked(r.Checkpoint, needed)
 	}
+	return done, nil
+}
+
+// commitAllLocked commits what a checkpoint knows as pending, and returns the names of it.
+func (c *Collector[T]) commitAllLocked(pending []sink.Pending) (names map[string]bool, err error) {
+	names = map[string]bool{}
+	for _, p := range pending {
+		if err := c.commitLocked(p.Checkpoint, p.Items); err != nil {
+			return nil, err
+		}
+		for _, item := range p.Items {
+			names[string(item)] = true
+		}
+	}
+	return names, nil
+}
+
+// RecoverSubtask forgets what one subtask has prepared after the checkpoint.
+func (m *committer[T]) RecoverSubtask(_ context.Context, subtask int, r sink.Recovery) (sink.Recovered, error) {
+	c := m.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done := sink.Recovered{Writers: make([][]byte, len(r.Writers))}
+	if err := c.checkLocked(m.line); err != nil {
+		return done, err
+	}
+	if _, err := c.commitAllLocked(r.Pending); err != nil {
+		return done, err
+	}
+	maps.DeleteFunc(c.mu.prepared, func(_ string, p part[T]) bool { return p.subtask == subtask })
 	return done, nil
 }
 

@@ -100,9 +100,11 @@ type Edge struct {
 type Plan struct {
 	// Vertices in topological order: each comes after all that it reads from.
 	Vertices []*Vertex
-	// Loops in the order of their heads.
-	Loops  []Loop
-	byNode map[*Node]*Vertex
+	// Loops in the order of their tails.
+	Loops    []Loop
+	byNode   map[*Node]*Vertex
+	of       *Graph
+	defaults Defaults
 }
 
 // Loop is a part of a plan in which records go round.

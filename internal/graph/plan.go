@@ -19,7 +19,12 @@ type Defaults struct {
 	MaxParallelism int // 0: derived from the parallelism
 	// NoChaining keeps every node in a task of its own, for measurements and to look at a job step by step.
 	NoChaining bool
+
+	rescaled map[*Node]int // nodes whose parallelism was changed since
 }
+
+// of returns the parallelism of a node.
+func (d Defaults) of(n *Node) int { return cmp.Or(d.rescaled[n], n.Parallelism, d.Parallelism) }
 
 // Plan checks the graph and returns how it is run. The error joins everything that is wrong with it.
 func (g *Graph) Plan(d Defaults) (*Plan, error) {
@@ -27,7 +32,11 @@ func (g *Graph) Plan(d Defaults) (*Plan, error) {
 		return nil, err
 	}
 	g.assignIDs()
-	p := &Plan{byNode: map[*Node]*Vertex{}}
+	return g.plan(d), nil
+}
+
+func (g *Graph) plan(d Defaults) *Plan {
+	p := &Plan{byNode: map[*Node]*Vertex{}, of: g, defaults: d}
 	for _, n := range g.Nodes {
 		p.place(n, d)
 	}
@@ -48,7 +57,7 @@ func (g *Graph) Plan(d Defaults) (*Plan, error) {
 			p.Loops = append(p.Loops, Loop{Head: n.LoopsTo, Tail: n, Vertices: p.between(n.LoopsTo, n)})
 		}
 	}
-	return p, nil
+	return p
 }
 
 // between returns the vertices on the ways from one node to another.
@@ -70,7 +79,7 @@ func (p *Plan) between(from, to *Node) []*Vertex {
 
 // place appends a node to the chain it reads from, if it may, and else begins a new vertex with it.
 func (p *Plan) place(n *Node, d Defaults) {
-	parallelism := cmp.Or(n.Parallelism, d.Parallelism)
+	parallelism := d.of(n)
 	maxParallelism := cmp.Or(n.MaxParallelism, d.MaxParallelism, keygroup.DefaultMax(parallelism))
 	if v := p.chainFor(n, parallelism); v != nil && !d.NoChaining {
 		v.Nodes = append(v.Nodes, n)
@@ -172,14 +181,14 @@ func (g *Graph) check(d Defaults) (errs []error) {
 				names[name] = true
 			}
 		}
-		parallelism := cmp.Or(n.Parallelism, d.Parallelism)
+		parallelism := d.of(n)
 		maxP := cmp.Or(n.MaxParallelism, d.MaxParallelism, keygroup.DefaultMax(max(parallelism, 1)))
 		if err := keygroup.Validate(parallelism, maxP); err != nil {
 			fail("step %q: %w", n.Name, err)
 		}
 		for _, e := range n.Inputs {
 			consumed[e.From] = true
-			if from := cmp.Or(e.From.Parallelism, d.Parallelism); e.Partitioning == Forward && from != parallelism {
+			if from := d.of(e.From); e.Partitioning == Forward && from != parallelism {
 				fail("step %q: Forward needs the same parallelism on both sides, but %q has %d and %q has %d: use Rebalance", n.Name, e.From.Name, from, n.Name, parallelism)
 			}
 		}
@@ -189,6 +198,9 @@ func (g *Graph) check(d Defaults) (errs []error) {
 		sinks = sinks || n.Kind == Sink
 		if n.Kind != Sink && n.LoopsTo == nil && !consumed[n] {
 			fail("nothing reads what %q produces: end it with To", n.Name)
+		}
+		if n.LoopsTo != nil && d.of(n) != d.of(n.LoopsTo) {
+			fail("loop %q: its head has parallelism %d and its tail %d: they must be the same", n.LoopsTo.Name, d.of(n.LoopsTo), d.of(n))
 		}
 		if n.LoopsTo != nil && !g.leads(n.LoopsTo, n) {
 			fail("loop %q: what goes round does not come from the loop: return a stream that was made from the body's argument", n.LoopsTo.Name)

@@ -75,9 +75,15 @@ var layers = []layer{
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
 		"it prints what is declared there"},
+	{"internal/cluster/view", names + " internal/protocol/coordinator",
+		"what is shown is values; who runs the job fills them in, and who shows it knows no more"},
+	{"internal/cluster/exposition", names + " internal/protocol/coordinator internal/cluster/view",
+		"it writes what a job tells of itself, whoever runs it"},
+	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/exposition",
+		"it answers from what jobs tell of themselves, whoever runs them"},
 	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
-	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/cluster/config",
+	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/cluster/config internal/cluster/view",
 		"a process puts the rooms together; it sees neither the user's surface nor the form of state"},
 
 	// What users see.

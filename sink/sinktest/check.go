@@ -99,7 +99,7 @@ func (j *job[T]) recoverFrom(c checkpoint, withdraw, fresh bool) sink.Recovered 
 		j.t.Fatal(err)
 	}
 	done, err := j.committer.Recover(context.Background(), sink.Recovery{
-		Checkpoint: c.id, Pending: c.pending, Writers: c.writers, Withdraw: withdraw, Fresh: fresh,
+		Checkpoint: c.id, Pending: all(c.pending), Writers: c.writers, Withdraw: withdraw, Fresh: fresh,
 	})
 	if err != nil {
 		j.t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ func Run[T comparable](t *testing.T, s Suite[T]) {
 	t.Run("another line is refused", s.anotherLine)
 	t.Run("an older run is refused", s.olderRun)
 	t.Run("a new start leaves nothing visible", s.fresh)
+	t.Run("one subtask goes back while others go on", s.restartOneSubtask)
 	if s.Withdraws {
 		t.Run("going back withdraws", s.withdraw)
 		t.Run("going back can leave duplicates", s.acceptDuplicates)
@@ -85,21 +87,42 @@ type job[T comparable] struct {
 
 	// of the running process
 	committer sink.Committer
+	opened    int // how often all writers were opened, in all processes
 	writers   []sink.TwoPhaseWriter[T]
-	position  int            // number of the next record
-	pending   []sink.Pending // prepared and not committed
-	broken    bool           // the world is to fail
+	since     [][]int    // numbers of the records that each has written since the last complete checkpoint
+	position  int        // number of the next record
+	pending   []prepared // and not committed
+	broken    bool       // the world is to fail
 
 	retained []checkpoint // completed, in order
 	log      []string     // what happened, for a failure
 }
 
+// prepared is what one writer prepared for one checkpoint.
+type prepared struct {
+	sink.Pending
+	writer int
+}
+
 // checkpoint is what a restore goes on from.
 type checkpoint struct {
 	id       int64
+	opened   int // by which writers it was taken
 	position int
-	pending  []sink.Pending
+	pending  []prepared
 	writers  [][]byte
+}
+
+// all returns what all writers prepared, for Recover.
+func all(list []prepared) (pending []sink.Pending) {
+	for _, p := range list {
+		if n := len(pending); n > 0 && pending[n-1].Checkpoint == p.Checkpoint {
+			pending[n-1].Items = slices.Concat(pending[n-1].Items, p.Items)
+			continue
+		}
+		pending = append(pending, p.Pending)
+	}
+	return pending
 }
 
 func (s Suite[T]) newJob(t *testing.T, seed uint64) *job[T] {
@@ -125,8 +148,10 @@ func (j *job[T]) play() {
 			j.takeCheckpoint(j.rng.IntN(5) > 0, j.rng.IntN(4) > 0, false)
 		case n < 18:
 			j.kill()
-		case n == 18:
+		case n == 18 && j.rng.IntN(2) == 0:
 			j.restart()
+		case n == 18:
+			j.restartSome()
 		case j.world.Break != nil && !j.broken:
 			j.broken = true
 			j.world.Break(1 + j.rng.IntN(25))
@@ -176,7 +201,7 @@ func (j *job[T]) restart() {
 func (j *job[T]) recover() error {
 	j.attempt++
 	last := j.choose()
-	r := sink.Recovery{Checkpoint: last.id, Pending: last.pending, Writers: last.writers}
+	r := sink.Recovery{Checkpoint: last.id, Pending: all(last.pending), Writers: last.writers}
 	after, err := j.committer.CommittedAfter(context.Background(), last.id)
 	if j.failed(err) {
 		return err
@@ -226,31 +251,108 @@ func (j *job[T]) open(states [][]byte) error {
 	for i, state := range states {
 		dealt[i%parallelism] = append(dealt[i%parallelism], state)
 	}
-	j.writers = nil
-	s := j.world.Sink()
+	j.opened++
+	j.writers, j.since = nil, make([][]int, parallelism)
 	for i := range parallelism {
-		w, err := s.Writer(context.Background(), sink.WriterEnv{
-			Line: j.line, Subtask: i, Parallelism: parallelism, Attempt: j.attempt, Logger: slog.New(slog.DiscardHandler), Now: now,
-		}, dealt[i])
-		if j.failed(err) {
+		w, err := j.openOne(i, parallelism, dealt[i])
+		if err != nil {
 			return err
 		}
-		two, ok := w.(sink.TwoPhaseWriter[T])
-		if !ok {
-			j.t.Fatalf("the writer %T of a sink with two phases is no TwoPhaseWriter", w)
-		}
-		j.writers = append(j.writers, two)
+		j.writers = append(j.writers, w)
 	}
 	return nil
 }
 
-func (j *job[T]) write(n int) {
-	for ; n > 0; n-- {
-		w := j.writers[j.rng.IntN(len(j.writers))]
-		if j.failed(w.Write([]T{j.suite.Record(j.position)}, []int64{0})) {
+func (j *job[T]) openOne(subtask, parallelism int, states [][]byte) (sink.TwoPhaseWriter[T], error) {
+	w, err := j.world.Sink().Writer(context.Background(), sink.WriterEnv{
+		Line: j.line, Subtask: subtask, Parallelism: parallelism, Attempt: j.attempt, Logger: slog.New(slog.DiscardHandler), Now: now,
+	}, states)
+	if j.failed(err) {
+		return nil, err
+	}
+	two, ok := w.(sink.TwoPhaseWriter[T])
+	if !ok {
+		j.t.Fatalf("the writer %T of a sink with two phases is no TwoPhaseWriter", w)
+	}
+	return two, nil
+}
+
+// restartSome lets some writers go back to the last checkpoint while the others go on, if the sink can.
+func (j *job[T]) restartSome() {
+	c, ok := j.committer.(sink.SubtaskRecoverer)
+	if !ok {
+		j.restart()
+		return
+	}
+	for i := range j.writers {
+		if j.rng.IntN(2) == 0 && !j.restartOne(c, i) {
 			j.kill()
 			return
 		}
+	}
+}
+
+// restartOne lets one writer go back to the last checkpoint, and write again what it has written since.
+func (j *job[T]) restartOne(c sink.SubtaskRecoverer, subtask int) bool {
+	var last checkpoint
+	if n := len(j.retained); n > 0 {
+		last = j.retained[n-1]
+	}
+	j.note("subtask %d of %d goes back to checkpoint %d", subtask, len(j.writers), last.id)
+	j.attempt++
+	closed := j.writers[subtask]
+	j.writers[subtask] = nil
+	if j.failed(closed.Close()) {
+		return false
+	}
+	own := j.own(last, subtask)
+	done, err := c.RecoverSubtask(context.Background(), subtask, own)
+	if j.failed(err) {
+		return false
+	}
+	if len(done.Writers) != len(own.Writers) {
+		j.t.Errorf("RecoverSubtask returned %d states of writers for %d", len(done.Writers), len(own.Writers))
+	}
+	j.pending = slices.DeleteFunc(j.pending, func(p prepared) bool { return p.writer == subtask })
+	j.subset(last.position)
+	w, err := j.openOne(subtask, len(j.writers), done.Writers)
+	if err != nil {
+		return false
+	}
+	j.writers[subtask] = w
+	for _, n := range j.since[subtask] {
+		if j.failed(w.Write([]T{j.suite.Record(n)}, []int64{0})) {
+			return false
+		}
+	}
+	return true
+}
+
+// own returns what a checkpoint has of one subtask. If it was taken by earlier writers, what they prepared was committed when the present ones
+// were opened.
+func (j *job[T]) own(c checkpoint, subtask int) sink.Recovery {
+	r := sink.Recovery{Checkpoint: c.id}
+	for i, state := range c.writers {
+		if i%len(j.writers) == subtask {
+			r.Writers = append(r.Writers, state)
+		}
+	}
+	for _, p := range c.pending {
+		if c.opened == j.opened && p.writer == subtask {
+			r.Pending = append(r.Pending, p.Pending)
+		}
+	}
+	return r
+}
+
+func (j *job[T]) write(n int) {
+	for ; n > 0; n-- {
+		i := j.rng.IntN(len(j.writers))
+		if j.failed(j.writers[i].Write([]T{j.suite.Record(j.position)}, []int64{0})) {
+			j.kill()
+			return
+		}
+		j.since[i] = append(j.since[i], j.position)
 		j.position++
 	}
 }
@@ -260,21 +362,22 @@ func (j *job[T]) write(n int) {
 func (j *job[T]) takeCheckpoint(complete, commit, end bool) bool {
 	j.checkpoint++
 	j.note("checkpoint %d at record %d, complete %v, commit %v, end %v", j.checkpoint, j.position, complete, commit, end)
-	c := checkpoint{id: j.checkpoint, position: j.position}
-	items := sink.Pending{Checkpoint: c.id}
-	for _, w := range j.writers {
+	c := checkpoint{id: j.checkpoint, opened: j.opened, position: j.position}
+	for i, w := range j.writers {
 		pending, state, err := snapshot(w, c.id, end, complete || j.rng.IntN(2) == 0)
 		if j.failed(err) {
 			j.kill()
 			return false
 		}
-		items.Items = append(items.Items, pending...)
+		if len(pending) > 0 {
+			j.pending = append(j.pending, prepared{sink.Pending{Checkpoint: c.id, Items: pending}, i})
+		}
 		c.writers = append(c.writers, state)
 	}
-	j.pending = append(j.pending, items)
 	if !complete {
 		return false
 	}
+	j.since = make([][]int, len(j.writers))
 	c.pending = append(c.pending, j.pending...)
 	j.retained = append(j.retained, c)
 	return commit && j.commit()
@@ -323,7 +426,9 @@ func (j *job[T]) end() bool {
 
 func (j *job[T]) close() {
 	for _, w := range j.writers {
-		j.failed(w.Close())
+		if w != nil { // else a restart of it has failed
+			j.failed(w.Close())
+		}
 	}
 	j.failed(j.committer.Close())
 }

@@ -130,3 +130,24 @@ func (s Suite[T]) acceptDuplicates(t *testing.T) {
 		}
 	}
 }
+
+func (s Suite[T]) restartOneSubtask(t *testing.T) {
+	j := s.newJob(t, 1)
+	j.start()
+	c, ok := j.committer.(sink.SubtaskRecoverer)
+	if !ok {
+		t.Skip("the committer recovers all subtasks or none")
+	}
+	j.write(9)
+	j.takeCheckpoint(true, false, false) // complete, and the commits are missed
+	j.write(9)
+	j.takeCheckpoint(false, false, false)
+	j.write(9)
+	for range 2 { // a restart that fails is tried again
+		j.restartOne(c, 0)
+	}
+	j.takeCheckpoint(true, true, true)
+	j.want(27)
+	j.restartOne(c, 0)
+	j.want(27)
+}

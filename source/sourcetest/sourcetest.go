@@ -1,7 +1,7 @@
 // Package sourcetest answers whether a source gives each record exactly once.
 //
 // Run plays a job behind the source: its readers poll, a checkpoint is taken at random moments, the job goes on from it at another
-// parallelism, and at the end each record must have come once in what lies before the last checkpoint and after it. On the way it checks
+// parallelism, or single readers go back to it while the others go on, and at the end each record must have come once in what lies before the last checkpoint and after it. On the way it checks
 // the rules of the contract. Everything is drawn from a seed, which a failure names.
 package sourcetest
 
@@ -100,7 +100,8 @@ type job[T comparable] struct {
 	source     source.Source[T]
 	enumerator source.Enumerator
 	readers    []*reader[T]
-	records    []T // since the beginning, without what a restore took back
+	opened     int // how often all readers were opened
+	records    []T // until the last snapshot
 }
 
 // reader is a reader with what the job knows of it.
@@ -110,13 +111,27 @@ type reader[T any] struct {
 	noMore    bool
 	ended     bool
 	holds     map[string]bool // IDs of the splits it was given and has not ended
+	given     []source.Split  // by the enumerator since the last snapshot
+	records   []T             // since then
 }
 
 // checkpoint is what a restore goes on from.
 type checkpoint struct {
 	enumerator []byte
 	splits     []source.Split
+	owners     []int // the reader of each split
+	opened     int   // which readers those were
 	records    int
+}
+
+// of returns the splits that a reader begins with: its own if the readers are those of the checkpoint.
+func (c checkpoint) of(reader, readers, opened int) (own []source.Split) {
+	for i, s := range c.splits {
+		if owner := i % readers; c.opened == opened && c.owners[i] == reader || c.opened != opened && owner == reader {
+			own = append(own, s)
+		}
+	}
+	return own
 }
 
 func (s Suite[T]) newJob(t *testing.T, seed uint64) *job[T] {
@@ -138,33 +153,59 @@ func (j *job[T]) must(err error) {
 
 // start opens the source at a parallelism, new or from a checkpoint whose splits it deals out.
 func (j *job[T]) start(parallelism int, c checkpoint) {
-	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
 	j.source = j.suite.Source()
 	j.records = j.records[:c.records]
 	var err error
-	j.enumerator, err = j.source.Enumerator(ctx, source.EnumeratorEnv{Parallelism: parallelism, Logger: logger, Changed: func() {}}, c.enumerator)
+	j.enumerator, err = j.source.Enumerator(context.Background(), source.EnumeratorEnv{
+		Parallelism: parallelism, Logger: slog.New(slog.DiscardHandler), Changed: func() {},
+	}, c.enumerator)
 	j.must(err)
+	j.opened++
 	j.readers = make([]*reader[T], parallelism)
 	for i := range j.readers {
-		r := &reader[T]{holds: map[string]bool{}}
-		r.Reader, err = j.source.Reader(ctx, source.ReaderEnv{
-			Subtask: i, Parallelism: parallelism, Logger: logger,
-			Now:          func() time.Time { return j.now },
-			RequestSplit: func() { r.requested = true },
-			Wake:         func() {},
-		})
-		j.must(err)
-		j.readers[i] = r
-	}
-	for i, s := range c.splits {
-		j.give(j.readers[i%parallelism], s)
+		j.readers[i] = j.open(i, c)
 	}
 	for _, r := range j.readers {
-		j.must(r.Start())
-		if len(r.holds) == 0 && !r.requested {
-			j.fatal("a reader without splits did not request one in Start")
-		}
+		j.begin(r)
 	}
+}
+
+// open opens a reader with its splits of a checkpoint.
+func (j *job[T]) open(subtask int, c checkpoint) *reader[T] {
+	r := &reader[T]{holds: map[string]bool{}}
+	var err error
+	r.Reader, err = j.source.Reader(context.Background(), source.ReaderEnv{
+		Subtask: subtask, Parallelism: len(j.readers), Logger: slog.New(slog.DiscardHandler),
+		Now:          func() time.Time { return j.now },
+		RequestSplit: func() { r.requested = true },
+		Wake:         func() {},
+	})
+	j.must(err)
+	for _, s := range c.of(subtask, len(j.readers), j.opened) {
+		j.give(r, s)
+	}
+	return r
+}
+
+func (j *job[T]) begin(r *reader[T]) {
+	j.must(r.Start())
+	if len(r.holds) == 0 && !r.requested {
+		j.fatal("a reader without splits did not request one in Start")
+	}
+}
+
+// restartOne lets one reader go back to the last checkpoint while the others go on. The enumerator gets back what it has given it since.
+func (j *job[T]) restartOne(subtask int, c checkpoint) {
+	old := j.readers[subtask]
+	j.must(old.Close())
+	if len(old.given) > 0 {
+		j.enumerator.AddBack(subtask, old.given)
+	}
+	if l, ok := j.enumerator.(source.ResetListener); ok {
+		l.SubtaskReset(subtask, 1)
+	}
+	j.readers[subtask] = j.open(subtask, c)
+	j.begin(j.readers[subtask])
 }
 
 func (j *job[T]) give(r *reader[T], s source.Split) {
@@ -188,7 +229,7 @@ func (j *job[T]) poll() {
 	status, err := r.Poll(&b)
 	j.must(err)
 	j.check(r, &b, status)
-	j.records = append(j.records, b.Records...)
+	r.records = append(r.records, b.Records...)
 }
 
 // answer passes a reader's request on to the enumerator.
@@ -204,6 +245,7 @@ func (j *job[T]) answer(r *reader[T]) {
 		}
 		r.requested = false
 		if a == source.Assigned {
+			r.given = append(r.given, s)
 			j.give(r, s)
 			return
 		}
@@ -250,14 +292,18 @@ func (j *job[T]) done() bool {
 
 // snapshot takes a checkpoint of all readers and the enumerator.
 func (j *job[T]) snapshot() checkpoint {
-	c := checkpoint{records: len(j.records)}
+	for _, r := range j.readers {
+		j.records = append(j.records, r.records...)
+		r.records, r.given = nil, nil
+	}
+	c := checkpoint{records: len(j.records), opened: j.opened}
 	var err error
 	c.enumerator, err = j.enumerator.Snapshot()
 	j.must(err)
 	if len(c.enumerator) == 0 {
 		j.fatal("the enumerator's snapshot is empty, which would be a new start")
 	}
-	for _, r := range j.readers {
+	for i, r := range j.readers {
 		splits, err := r.Snapshot(1)
 		j.must(err)
 		for _, s := range splits {
@@ -269,6 +315,9 @@ func (j *job[T]) snapshot() checkpoint {
 			j.fatal("%d splits in a snapshot of a reader that has %d", len(splits), len(r.holds))
 		}
 		c.splits = append(c.splits, splits...)
+		for range splits {
+			c.owners = append(c.owners, i)
+		}
 		j.must(r.CheckpointComplete(1))
 	}
 	return c
@@ -287,6 +336,9 @@ func (j *job[T]) finish() {
 	count := map[T]int{}
 	for _, r := range j.suite.Want {
 		count[r]++
+	}
+	for _, reader := range j.readers {
+		j.records = append(j.records, reader.records...)
 	}
 	for _, r := range j.records {
 		count[r]--

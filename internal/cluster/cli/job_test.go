@@ -109,10 +109,12 @@ func (p *profile) On(c *weir.Ctx[string, visit], v visit) error {
 
 func (p *profile) OnTimer(*weir.Ctx[string, visit], *weir.Timer) error { return nil }
 
-// recent keeps list state without keys, and says when it has seen everything.
+// recent keeps all kinds of state without keys, and says when it has seen everything.
 type recent struct {
-	Last state.List[visit] `state:"last"`
-	Wait *countdown        `weir:"shared"`
+	Last   state.List[visit]                `state:"last"`
+	Owned  state.UnionList[string]          `state:"owned"`
+	Limits state.Broadcast[string, float64] `state:"limits"`
+	Wait   *countdown                       `weir:"shared"`
 }
 
 type countdown struct {
@@ -123,6 +125,8 @@ type countdown struct {
 func (r *recent) On(c *weir.Ctx[weir.NoKey, visit], v visit) error {
 	if v.User == "ann" { // of one subtask before, and so in order
 		r.Last.Append(v)
+		r.Owned.Append(v.Page)
+		r.Limits.Put(v.Page, float64(v.Minute)/2)
 	}
 	c.Emit(v)
 	if r.Wait.left.Add(-1) == 0 {

@@ -124,7 +124,13 @@ var (
 
 	FailoverStrategyOption = enumOption(failoverStrategies, spec[FailoverStrategy]{
 		Key: "jobmanager.execution.failover-strategy", Default: new(FailoverRegion), Built: true,
-		Doc: "What restarts when a task fails: the tasks connected with it, or all. In one process both restart all.",
+		Doc: "What restarts when a task fails: `region`, the tasks that it is connected with by streams, while the others go on; or `full`, all tasks. " +
+			"A step behind `KeyBy` or `Rebalance` is connected with all subtasks before it, so a region is less than the job only where all streams between tasks keep their subtask.",
+	})
+
+	ExceptionHistorySize = intOption(spec[int]{
+		Key: "web.exception-history-size", Default: new(16), Built: true, Check: atLeast(0),
+		Doc: "How many failures of a job are kept to be shown, and how many others that came along with each.",
 	})
 )
 
@@ -132,6 +138,9 @@ var (
 // would be.
 type Restart struct {
 	Strategy Strategy
+	Failover FailoverStrategy
+	// HistorySize is how many failures are kept.
+	HistorySize int
 
 	FixedDelay struct {
 		Attempts int // failures that are followed by a restart; math.MaxInt32: all
@@ -156,6 +165,8 @@ type Restart struct {
 func (c *Config) Restart() Restart {
 	var r Restart
 	r.Strategy = c.strategy()
+	r.Failover = Get(c, FailoverStrategyOption)
+	r.HistorySize = Get(c, ExceptionHistorySize)
 	r.FixedDelay.Attempts = Get(c, FixedDelayAttempts)
 	r.FixedDelay.Delay = Get(c, FixedDelayDelay)
 	r.FailureRate.MaxFailures = Get(c, FailureRateMax)

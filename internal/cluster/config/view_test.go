@@ -35,7 +35,7 @@ func TestDefaultViews(t *testing.T) {
 	if got := cfg.Parallelism(); got != (Parallelism{Default: 1}) {
 		t.Errorf("Parallelism = %+v", got)
 	}
-	var restart Restart
+	restart := Restart{HistorySize: 16}
 	restart.FixedDelay.Attempts, restart.FixedDelay.Delay = 1, time.Second
 	restart.FailureRate.MaxFailures, restart.FailureRate.Interval, restart.FailureRate.Delay = 1, time.Minute, time.Second
 	e := &restart.ExponentialDelay

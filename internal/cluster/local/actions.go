@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
@@ -17,15 +16,15 @@ import (
 	"github.com/weirstream/weir/storage"
 )
 
-// perform does what the coordinator has decided.
+// perform does what the coordinator and the supervisor have decided.
 func (m *master) perform() {
 	for {
 		actions := m.coordinator.Actions()
-		if len(actions) == 0 {
-			return
-		}
 		for _, a := range actions {
 			m.do(a)
+		}
+		if restarts := m.supervise(); !restarts && len(actions) == 0 {
+			return
 		}
 	}
 }
@@ -122,7 +121,7 @@ func (m *master) initLocation(a coordinator.InitLocation) {
 
 // snapshotCoordinators answers at once, so that no split is handed out between an enumerator's snapshot and its readers' triggers.
 func (m *master) snapshotCoordinators(a coordinator.SnapshotCoordinators) {
-	states, err := m.snapshotSources(a.Operators)
+	states, err := m.snapshotSources(a.ID, a.Operators)
 	if err != nil {
 		m.coordinator.TriggerFailed(a.ID, reason.TriggerCheckpointFailure, err.Error(), m.Now())
 		return
@@ -222,6 +221,7 @@ func (m *master) completed(a coordinator.Completed) {
 		m.stopping.id = s.ID
 		m.stopIfCommitted()
 	}
+	m.rescaleAnswered(a.Request, nil)
 }
 
 func (m *master) failed(a coordinator.Failed) {
@@ -238,6 +238,7 @@ func (m *master) failed(a coordinator.Failed) {
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
 	}
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, s.Cause))
 }
 
 func (m *master) refused(a coordinator.Refused) {
@@ -249,38 +250,7 @@ func (m *master) refused(a coordinator.Refused) {
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", a.Reason, a.Cause))
 	}
-}
-
-// restoreFrom restarts the tasks.
-func (m *master) restoreFrom(a coordinator.Restore) {
-	if m.state != waiting {
-		return
-	}
-	if !a.Found {
-		if len(a.Damaged) > 0 {
-			m.fail(fmt.Errorf("there is no checkpoint left to restart from: %v are damaged", a.Damaged), true)
-			return
-		}
-		m.logger.Warn("there is no checkpoint: the job begins again from nothing")
-	} else {
-		m.logger.Info(fmt.Sprintf("restarting from checkpoint %d", a.From.ID))
-	}
-	m.state = deploying
-	doubtful := slices.Clone(m.doubtful)
-	m.clerk.do(func() func() {
-		meta, err := m.loadBefore(doubtful, a)
-		return func() {
-			if m.state != deploying {
-				return
-			}
-			if err != nil {
-				m.fail(err, istorage.Classify(err) != istorage.Unknown)
-				return
-			}
-			m.doubtful = nil
-			m.deploy(meta)
-		}
-	}, m.post)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
 }
 
 // loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart from; nil if there is none. The

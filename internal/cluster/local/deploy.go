@@ -20,24 +20,33 @@ import (
 	"github.com/weirstream/weir/source"
 )
 
-// deploy lets the sinks recover and starts all tasks from a checkpoint, nil for none.
+// deploy lets the sinks recover and starts all tasks for the first time, from a checkpoint, nil for none.
 func (m *master) deploy(meta *snapshot.Metadata) {
 	m.state = deploying
 	r := m.recovery
 	m.clerk.do(func() func() {
 		moved, err := m.recoverSinks(meta, r)
 		return func() {
-			for _, name := range moved {
-				m.logger.Warn("output was moved", "file", name)
+			m.outputMoved(moved)
+			if m.state != deploying {
+				return
 			}
-			if err == nil && m.state == deploying {
-				err = m.startAttempt(meta)
+			if err == nil {
+				err = m.deployAll(meta)
 			}
 			if err != nil {
 				m.fail(err, false)
+				return
 			}
+			m.supervisor.Started()
 		}
 	}, m.post)
+}
+
+func (m *master) outputMoved(files []string) {
+	for _, name := range files {
+		m.logger.Warn("output was moved", "file", name)
+	}
 }
 
 func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) (moved []string, err error) {
@@ -49,23 +58,39 @@ func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.St
 	return m.storage.OpenStream(ctx, s)
 }
 
-// startAttempt deals the state out and starts the tasks.
-func (m *master) startAttempt(meta *snapshot.Metadata) error {
-	restored, err := dealOut(meta, m.Plan, m.attempt > 0)
+// deployAll deals the state out and starts all tasks.
+func (m *master) deployAll(meta *snapshot.Metadata) error {
+	restored, err := dealOut(meta, m.Plan, m.deployed)
 	if err != nil {
 		return source.Permanent(err)
 	}
-	if m.attempt > 0 { // those of the first attempt were there before
+	if m.deployed { // at first they were there before
+		for id := range m.sources {
+			m.coordinator.Backlog(id, false, m.Now())
+		}
+		m.sources.close(m.logger)
+		m.sources = nil
 		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, m.changed); err != nil {
 			return err
 		}
 	}
-	m.attempt++
-	tasks, err := program.Deploy(m.deployment(restored))
+	return m.deployTasks(restored, func(job.Subtask) bool { return true })
+}
+
+// deployTasks makes the next attempts of subtasks and starts them.
+func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
+	m.deployed = true
+	m.progress.deployed(m.Plan)
+	m.progress.became(view.JobRunning, m.Now())
+	tasks, err := program.Deploy(m.deployment(r, which))
 	if err != nil {
 		return source.Permanent(err)
 	}
-	m.startTasks(tasks)
+	m.alive += len(tasks)
+	m.starting += len(tasks)
+	for _, t := range tasks {
+		m.startTask(t)
+	}
 	return nil
 }
 
@@ -80,6 +105,18 @@ func dealOut(meta *snapshot.Metadata, p *graph.Plan, failover bool) (restored, e
 	}
 	for i, v := range a.Vertices {
 		p.Vertices[i].MaxParallelism = v.MaxParallelism
+	}
+	return newRestored(meta, a), nil
+}
+
+// dealOutAgain is like dealOut for a plan that has been dealt the same state before: the plan is not changed.
+func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
+	if meta == nil {
+		return newRestored(nil, nil), nil
+	}
+	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: true})
+	if err != nil {
+		return restored{}, err
 	}
 	return newRestored(meta, a), nil
 }
@@ -137,14 +174,16 @@ func assignJob(p *graph.Plan) assign.Job {
 	return j
 }
 
-func (m *master) deployment(r restored) *program.Deployment {
+func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.Deployment {
 	mode := barrier.ExactlyOnce
 	if m.checkpoints.Mode == config.AtLeastOnce {
 		mode = barrier.AtLeastOnce
 	}
 	return &program.Deployment{
-		Plan:         m.Plan,
-		Attempt:      m.attempt,
+		Plan: m.Plan,
+		Attempt: func(s job.Subtask) (int, bool) {
+			return m.attempts[s] + 1, which(s)
+		},
 		Mode:         mode,
 		Master:       reports{m},
 		Logger:       m.logger,
@@ -170,23 +209,21 @@ func (m *master) deployment(r restored) *program.Deployment {
 	}
 }
 
-// startTasks gives every task its goroutine.
-func (m *master) startTasks(tasks []*task.Task) {
+// startTask gives a task its goroutine.
+func (m *master) startTask(t *task.Task) {
 	ctx, cancel := context.WithCancel(context.Background())
-	m.stopTask = cancel
-	m.tasks = map[job.Subtask]*running{}
-	m.alive, m.starting = len(tasks), len(tasks)
-	m.progress.deployed(m.Plan)
-	m.progress.became(view.JobRunning, m.Now())
-	i := 0
+	m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, name: t.Name, parallelism: m.parallelismOf(t.Attempt.Subtask.Vertex), cancel: cancel}
+	m.attempts[t.Attempt.Subtask] = t.Attempt.Number
+	m.coordinator.TaskDeployed(t.Attempt)
+	m.progress.task(t.Attempt, view.TaskInitializing, m.Now())
+	m.runTask(ctx, t)
+}
+
+func (m *master) parallelismOf(id job.VertexID) int {
 	for _, v := range m.Plan.Vertices {
-		for range v.Parallelism {
-			t := tasks[i]
-			i++
-			m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, vertex: v}
-			m.coordinator.TaskDeployed(t.Attempt)
-			m.progress.task(t.Attempt, view.TaskInitializing, m.Now())
-			m.runTask(ctx, t)
+		if v.ID() == id {
+			return v.Parallelism
 		}
 	}
+	return 0
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/view"
@@ -23,7 +22,6 @@ import (
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
-	"github.com/weirstream/weir/source"
 )
 
 // master runs one job from its start to its end. All fields but queue and progress belong to its goroutine.
@@ -50,15 +48,17 @@ type master struct {
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
+	supervisor  *failover.Supervisor
+	restoring   *failover.Restore // the one under way, nil before the first
+	rescaling   *rescaling        // nil if there is none
+	history     *history
 	timers      map[coordinator.Timer]func() // what stops them
 
-	// Of the present attempt.
-	attempt  int
-	tasks    map[job.Subtask]*running
-	alive    int // tasks that have not ended
-	starting int // tasks that do not run yet
+	attempts map[job.Subtask]int      // the number of the last attempt of each
+	tasks    map[job.Subtask]*running // the last attempt of each
+	alive    int                      // tasks that have not ended
+	starting int                      // tasks that do not run yet
 	sources  sources
-	stopTask context.CancelFunc
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
@@ -66,10 +66,10 @@ type master struct {
 	doubtful []job.CheckpointID
 
 	state    state
+	deployed bool  // there were tasks once
 	ran      bool  // all tasks ran at one moment
 	cause    error // why the job failed or is restarting
 	refusal  error // why the run ended before its first task, if it did
-	delay    time.Duration
 	stopping stopping
 	result   Result
 	ended    bool
@@ -77,24 +77,33 @@ type master struct {
 	warned   map[job.OperatorID]bool // steps whose union state was seen to hold up checkpoints
 }
 
-// running is a task of the present attempt.
+// running is the last attempt of a subtask.
 type running struct {
-	task    *task.Task
-	attempt job.Attempt
-	vertex  *graph.Vertex
-	ended   bool
-	atEnd   bool             // its operators have seen all data
-	done    job.CheckpointID // everything that follows from this checkpoint is done
+	task        *task.Task
+	attempt     job.Attempt
+	name        string // of its vertex; so parallelism
+	parallelism int
+	cancel      context.CancelFunc
+	stopping    bool // it was told to stop
+	runs        bool // its operators are open
+	ended       bool
+	atEnd       bool             // its operators have seen all data
+	done        job.CheckpointID // everything that follows from this checkpoint is done
+}
+
+func (t *running) stop() {
+	t.stopping = true
+	t.cancel()
 }
 
 // state is what a job is doing.
 type state int
 
 const (
-	deploying  state = iota // tasks are being restored and opened
+	deploying  state = iota // all tasks are being restored and opened for the first time
 	inFlight                // all tasks run, or have finished
-	cancelling              // tasks are being stopped; what then follows is in next
-	waiting                 // for the delay before a restart
+	restarting              // some tasks, or all, are being stopped and started again; the supervisor knows which
+	cancelling              // all tasks are being stopped, for good
 	over
 )
 
@@ -121,9 +130,13 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		clerk:       newClerk(s.Scheduler != nil),
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
+		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
 		warned:      map[job.OperatorID]bool{},
+		attempts:    map[job.Subtask]int{},
+		tasks:       map[job.Subtask]*running{},
 	}
+	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
 	s.changed = m.changed
 	m.ids.Add(b.ids)
@@ -150,7 +163,12 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
 		History:           c.History,
-	}, coordinatorJob(m.Plan, snapshot.Metadata{
+	}, m.coordinatorJob())
+}
+
+// coordinatorJob describes the job to the coordinator.
+func (m *master) coordinatorJob() coordinator.Job {
+	return coordinatorJob(m.Plan, snapshot.Metadata{
 		Job:       m.id,
 		JobName:   m.Name,
 		Line:      m.line.ID,
@@ -158,7 +176,7 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		Graph:     m.Plan.Fingerprint(),
 		KeyHash:   keyhash.Name,
 		GroupRule: keygroup.GroupRule,
-	}))
+	})
 }
 
 // coordinatorJob describes a plan to the coordinator.
@@ -276,52 +294,15 @@ func restoration(b *beginning) coordinator.Restoration {
 	return r
 }
 
-// fail ends the present attempt because of an error, and then restarts the job or gives it up.
-func (m *master) fail(err error, permanent bool) {
-	if m.state == over || m.state == cancelling || m.state == waiting {
-		return // a failure of an attempt that is being stopped says nothing new
-	}
-	m.cause = err
-	m.progress.broke(err, m.Now())
-	m.coordinatorStopped()
-	if m.neverBegan(err) {
-		m.refuse(err)
-		return
-	}
-	delay, restart := m.strategy.Decide(m.Now(), permanent || source.IsPermanent(err), m.random())
-	if m.stopping.on {
-		m.logger.Error("the job failed while it was stopping", "error", err)
-		m.stopAll(func() { m.finish(Suspended) })
-		return
-	}
-	if !restart {
-		m.logger.Error("the job has failed", "error", err)
-		m.progress.became(view.JobFailing, m.Now())
-		m.stopAll(func() { m.finish(Failed) })
-		return
-	}
-	m.logger.Warn("the job restarts", "delay", delay, "restarts", m.strategy.Restarts(), "error", err)
-	m.progress.restarted(m.strategy.Restarts(), err)
-	m.progress.became(view.JobRestarting, m.Now())
-	m.delay = delay
-	m.stopAll(m.awaitRestart)
-}
-
-// neverBegan reports whether the job did not come to do anything: its state could not be restored, or something could not be opened. Then
-// it has not failed but was not started, and all stays as it was.
-func (m *master) neverBegan(err error) bool {
-	var open *task.OpenError
-	return m.attempt == 0 || !m.ran && source.IsPermanent(err) && errors.As(err, &open)
-}
-
 func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
 	m.progress.cancelling(m.Now())
-	if m.stopTask != nil {
-		m.stopTask()
+	m.supervisor.Halt()
+	for _, t := range m.tasks {
+		t.stop()
 	}
 	m.whenStopped(then)
 }
@@ -338,23 +319,6 @@ func (m *master) whenStopped(then func()) {
 	then()
 }
 
-func (m *master) awaitRestart() {
-	if m.stopping.on {
-		m.finish(Suspended)
-		return
-	}
-	m.state = waiting
-	m.after(m.delay, m.restart)
-}
-
-// restart asks for the newest checkpoint; the answer is the action Restore.
-func (m *master) restart() {
-	if m.state != waiting {
-		return
-	}
-	m.coordinator.RestoreLatest(m.Now())
-}
-
 // suspend stops the job with a checkpoint, so that the same command goes on from there.
 func (m *master) suspend(cause error) {
 	if m.state == over || m.stopping.on || m.result.Status != "" {
@@ -364,8 +328,6 @@ func (m *master) suspend(cause error) {
 	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
-	case m.state == waiting:
-		m.finish(Suspended)
 	case m.state == inFlight && m.checkpoints.Interval > 0:
 		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 // notifyComplete tells the tasks that have a part in a checkpoint, and then the enumerators, that it exists.
 func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp, Subsumed: a.Subsumed}
+	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
 			t.task.CheckpointComplete(c)

@@ -63,9 +63,12 @@ type CheckpointProgress struct {
 
 // progress gathers what a job does. Tasks count without it; the master tells it the rest.
 type progress struct {
-	plan *graph.Plan
 	mu   sync.Mutex // guards all below
+	plan *graph.Plan
 	all  map[scopeKey]*metrics.Scope
+	// most is the largest number of subtasks that an operator has had, if it has been rescaled: what those counted that are no more still
+	// counts.
+	most map[job.OperatorID]int
 	now  Progress
 	board
 }
@@ -77,11 +80,23 @@ type scopeKey struct {
 
 func newProgress(p *graph.Plan) *progress {
 	out := &progress{
-		plan: p, all: map[scopeKey]*metrics.Scope{}, now: Progress{Phase: Starting, Newest: element.NoTime},
+		plan: p, all: map[scopeKey]*metrics.Scope{}, most: map[job.OperatorID]int{}, now: Progress{Phase: Starting, Newest: element.NoTime},
 		board: board{tasks: map[job.Subtask]*view.Subtask{}},
 	}
 	out.deployed(p)
 	return out
+}
+
+// replan takes over a plan of the same steps.
+func (p *progress) replan(plan *graph.Plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.plan.Vertices {
+		for _, n := range v.Nodes {
+			p.most[n.ID()] = max(p.most[n.ID()], v.Parallelism)
+		}
+	}
+	p.plan = plan
 }
 
 // scope returns the metrics of an operator in one subtask, which go on over restarts.
@@ -148,7 +163,7 @@ func (p *progress) snapshot() Progress {
 func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest int64) {
 	s = StepProgress{Name: n.Name, Source: n.Kind == graph.Source, Sink: n.Kind == graph.Sink, Watermark: element.NoTime, Counters: map[string]int64{}}
 	newest = element.NoTime
-	for i := range parallelism {
+	for i := range max(parallelism, p.most[n.ID()]) {
 		scope := p.all[scopeKey{n.ID(), i}]
 		if scope == nil {
 			continue
@@ -162,6 +177,9 @@ func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest 
 			default:
 				s.Counters[name] += value
 			}
+		}
+		if i >= parallelism {
+			continue // it has no watermark any more
 		}
 		gauges := scope.Gauges()
 		s.Watermark = lowest(s.Watermark, gauges, operator.Watermark)

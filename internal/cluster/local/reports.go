@@ -59,17 +59,21 @@ func (m *master) current(a job.Attempt) *running {
 }
 
 func (m *master) taskRunning(a job.Attempt) {
-	if m.current(a) == nil {
+	t := m.current(a)
+	if t == nil {
 		return
 	}
 	m.coordinator.TaskRunning(a)
 	m.progress.task(a, view.TaskRunning, m.Now())
+	t.runs = true
 	m.starting--
-	if m.starting == 0 && m.state == deploying {
-		m.state, m.ran = inFlight, true
-		m.progress.entered(Running)
-		m.coordinator.JobRunning(m.Now(), m.random())
+	if m.starting > 0 || m.supervisor.Restarting() || m.state != deploying && m.state != restarting {
+		return
 	}
+	m.state, m.ran = inFlight, true
+	m.progress.entered(Running)
+	m.coordinator.JobRunning(m.Now(), m.random())
+	m.rescaled(nil)
 }
 
 // taskCompleted notes that nothing is under way any more that follows from a checkpoint in one task. When the checkpoint is the one to
@@ -109,15 +113,22 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 		return
 	}
 	t.ended = true
+	t.cancel()
 	m.alive--
 	m.progress.task(a, endOfTask(err), m.Now())
-	if err == nil {
+	if !t.runs {
+		m.starting--
+	}
+	switch {
+	case err == nil:
 		m.coordinator.TaskFinished(a, m.Now())
-	} else {
+		m.supervisor.TaskEnded(a.Subtask)
+	case t.stopping && errors.Is(err, context.Canceled):
 		m.coordinator.TaskFailed(a, m.Now())
-		if !errors.Is(err, context.Canceled) || m.state != cancelling {
-			m.fail(err, false)
-		}
+		m.supervisor.TaskEnded(a.Subtask)
+	default:
+		m.coordinator.TaskFailed(a, m.Now())
+		m.broken(t, err, false)
 	}
 	switch {
 	case m.alive > 0:

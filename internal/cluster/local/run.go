@@ -38,6 +38,8 @@ type Options struct {
 	FS storage.FS
 	// Now is the wall clock.
 	Now func() time.Time
+	// Labels say what is to be remembered with a failure.
+	Labels []func(error) map[string]string
 	// Scheduler makes everything happen in an order of its choice; nil outside of tests.
 	Scheduler Scheduler
 }
@@ -101,7 +103,7 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	e := &Execution{progress: progress, id: b.job, options: o, done: make(chan struct{})}
 	if b.finished {
 		s.release()
-		progress.became(view.JobFinished, o.Now())
+		progress.finishedBefore(o.Now())
 		e.result = Result{Status: AlreadyFinished, Job: b.job, Text: b.text}
 		close(e.done)
 		return e, nil

@@ -158,10 +158,10 @@ func (s *sinks) planRecovery(ctx context.Context, n *graph.Node, meta *snapshot.
 		p.state = stateOf(meta, n)
 	}
 	if p.state != nil {
-		if p.what.Writers, err = elements(ctx, p.state, operator.WriterState, open); err != nil {
+		if p.what.Writers, err = elements(ctx, p.state.Subtasks, operator.WriterState, open); err != nil {
 			return p, err
 		}
-		pending, err := elements(ctx, p.state, operator.PendingState, open)
+		pending, err := elements(ctx, p.state.Subtasks, operator.PendingState, open)
 		if err != nil {
 			return p, err
 		}
@@ -187,9 +187,9 @@ func stateOf(meta *snapshot.Metadata, n *graph.Node) *snapshot.OperatorState {
 	return nil
 }
 
-// elements returns the elements of one list state of all subtasks.
-func elements(ctx context.Context, state *snapshot.OperatorState, name string, open streamOpener) (all [][]byte, err error) {
-	for _, sub := range state.Subtasks {
+// elements returns the elements of one list state of some subtasks.
+func elements(ctx context.Context, subtasks []*snapshot.OperatorSubtask, name string, open streamOpener) (all [][]byte, err error) {
+	for _, sub := range subtasks {
 		if sub == nil {
 			continue
 		}
@@ -207,18 +207,31 @@ func elements(ctx context.Context, state *snapshot.OperatorState, name string, o
 	return all, nil
 }
 
-// replaceState leaves the given writers' states as the only state of a sink.
+// replaceState leaves the given writers' states as the only state of a sink, each where the one was that it replaces: a subtask that restarts
+// alone finds there what it had.
 func replaceState(state *snapshot.OperatorState, writers [][]byte) {
 	for _, sub := range state.Subtasks {
 		if sub != nil {
-			sub.Lists = nil
+			n := countElements(sub, operator.WriterState)
+			sub.Lists = writerLists(writers[:n])
+			writers = writers[n:]
 		}
 	}
-	if len(writers) == 0 || len(state.Subtasks) == 0 {
-		return
+}
+
+func countElements(sub *snapshot.OperatorSubtask, name string) (n int) {
+	for _, l := range sub.Lists {
+		if l.Name == name {
+			n += len(l.Offsets)
+		}
 	}
-	if state.Subtasks[0] == nil {
-		state.Subtasks[0] = &snapshot.OperatorSubtask{}
+	return n
+}
+
+// writerLists returns the list states of a sink's subtask that hold the states of writers and nothing else.
+func writerLists(writers [][]byte) []snapshot.List {
+	if len(writers) == 0 {
+		return nil
 	}
 	l := snapshot.List{Name: operator.WriterState, Mode: snapshot.Split}
 	for _, w := range writers {
@@ -227,8 +240,7 @@ func replaceState(state *snapshot.OperatorState, writers [][]byte) {
 	}
 	l.Stream.Length = int64(len(l.Stream.Inline))
 	l.Stream.CRC = crc32.Checksum(l.Stream.Inline, crc32.MakeTable(crc32.Castagnoli))
-	state.Subtasks[0].Finished = false
-	state.Subtasks[0].Lists = []snapshot.List{l}
+	return []snapshot.List{l}
 }
 
 // serial lets one goroutine at a time use a committer, since each subtask of a sink commits what it has prepared. What the master asks of
@@ -256,6 +268,13 @@ func (s *serial) Recover(ctx context.Context, r sink.Recovery) (done sink.Recove
 	defer s.mu.Unlock()
 	defer rescue(&err)
 	return s.committer.Recover(ctx, r)
+}
+
+func (s *serial) RecoverSubtask(ctx context.Context, subtask int, r sink.Recovery) (done sink.Recovered, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer rescue(&err)
+	return s.committer.(sink.SubtaskRecoverer).RecoverSubtask(ctx, subtask, r)
 }
 
 func (s *serial) Close() (err error) {

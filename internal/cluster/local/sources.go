@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/splits"
 	"github.com/weirstream/weir/source"
 )
 
@@ -16,6 +17,8 @@ type enumerator struct {
 	node    *graph.Node
 	vertex  *graph.Vertex
 	waiting map[int]job.Attempt // by subtask
+	// given are the splits that subtasks have been handed since the latest checkpoint.
+	given *splits.Ledger[source.Split]
 }
 
 // sources holds the enumerators of a job by the id of their operator.
@@ -40,7 +43,7 @@ func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()
 			all.close(logger)
 			return nil, fmt.Errorf("source %q: %w", n.Name, err)
 		}
-		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}}
+		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}, given: splits.New[source.Split](r.id)}
 	}
 	return all, nil
 }
@@ -85,8 +88,33 @@ func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
 	case what == source.NoMore:
 		t.task.Post(func() error { t.task.Source.NoMoreSplits(); return nil })
 	default:
+		e.given.Given(a.Subtask.Index, split)
 		t.task.Post(func() error { return t.task.Source.AddSplits([]source.Split{split}) })
 	}
+}
+
+// complete notes that a checkpoint is complete.
+func (s sources) complete(id job.CheckpointID) {
+	for _, e := range s {
+		e.given.Complete(id)
+	}
+}
+
+// reset gives back what a subtask has been handed since a checkpoint, and tells the enumerator. It returns false if that is not known.
+func (e *enumerator) reset(subtask int, to job.CheckpointID) (ok bool, err error) {
+	defer rescue(&err)
+	delete(e.waiting, subtask)
+	back, ok := e.given.Reset(subtask, to)
+	if !ok {
+		return false, nil
+	}
+	if len(back) > 0 {
+		e.AddBack(subtask, back)
+	}
+	if l, listens := e.Enumerator.(source.ResetListener); listens {
+		l.SubtaskReset(subtask, int64(to))
+	}
+	return true, nil
 }
 
 // changed asks again for those who wait.
@@ -104,8 +132,8 @@ func (m *master) changed(id job.OperatorID) {
 	}
 }
 
-// snapshotSources returns the state of the enumerators of the given operators.
-func (m *master) snapshotSources(ids []job.OperatorID) (map[job.OperatorID][]byte, error) {
+// snapshotSources returns the state of the enumerators of the given operators for a checkpoint.
+func (m *master) snapshotSources(checkpoint job.CheckpointID, ids []job.OperatorID) (map[job.OperatorID][]byte, error) {
 	states := map[job.OperatorID][]byte{}
 	for _, id := range ids {
 		e := m.sources[id]
@@ -117,6 +145,7 @@ func (m *master) snapshotSources(ids []job.OperatorID) (map[job.OperatorID][]byt
 			return nil, fmt.Errorf("source %q: %w", e.node.Name, err)
 		}
 		states[id] = state
+		e.given.Snapshot(checkpoint)
 	}
 	return states, nil
 }

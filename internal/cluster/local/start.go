@@ -103,6 +103,9 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		recovery: recovery{verdict.Fresh, verdict.Withdraw},
 	}
 	if b.finished {
+		if r := s.situation.Record; r != nil {
+			b.job = r.Job().ID
+		}
 		return b, nil
 	}
 	b.job = b.record.Job().ID

@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,19 +16,14 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 )
 
-// maxFailures bounds the failures that are remembered.
-const maxFailures = 16
-
 // board says what became of a job and its tasks, and when. Part of progress, and guarded like it.
 type board struct {
-	state    view.JobState
-	since    [view.JobStates]time.Time
-	changed  time.Time
-	tasks    map[job.Subtask]*view.Subtask
-	failures []view.Failure          // newest first
-	dropped  bool                    // there were more failures
-	shape    []view.Vertex           // without subtasks
-	leaving  map[job.OperatorID]bool // what these emit goes to another vertex
+	state   view.JobState
+	since   [view.JobStates]time.Time
+	changed time.Time
+	tasks   map[job.Subtask]*view.Subtask
+	shape   []view.Vertex           // without subtasks
+	leaving map[job.OperatorID]bool // what these emit goes to another vertex
 }
 
 // became notes that the job is in another state.
@@ -65,40 +59,16 @@ func (p *progress) cancelling(now time.Time) {
 	}
 }
 
-// broke notes why the job restarts or ends.
-func (p *progress) broke(err error, now time.Time) {
+// finishedBefore notes that an earlier run has done it all.
+func (p *progress) finishedBefore(now time.Time) {
+	p.became(view.JobFinished, now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f := view.Failure{At: now, Name: kindOf(err), Text: err.Error(), Task: p.board.taskOf(err)}
-	p.board.failures = slices.Insert(p.board.failures, 0, f)
-	if len(p.board.failures) > maxFailures {
-		p.board.failures, p.board.dropped = p.board.failures[:maxFailures], true
-	}
-}
-
-// kindOf returns the type of the error below all that was wrapped around it.
-func kindOf(err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return fmt.Sprintf("%T", err)
-		}
-		err = inner
-	}
-}
-
-// taskOf says where an error happened, empty if that was in no step.
-func (b *board) taskOf(err error) string {
-	var e *operator.StepError
-	if !errors.As(err, &e) {
-		return ""
-	}
-	for _, v := range b.shape {
-		if v.Name == e.Step || slices.ContainsFunc(v.Steps, func(s view.Step) bool { return s.Name == e.Step }) {
-			return fmt.Sprintf("%s (%d/%d)", v.Name, e.Subtask+1, v.Parallelism)
+	for _, v := range p.board.shape {
+		for i := range v.Parallelism {
+			p.board.tasks[job.Subtask{Vertex: v.ID, Index: i}] = &view.Subtask{State: view.TaskFinished}
 		}
 	}
-	return fmt.Sprintf("%s (%d)", e.Step, e.Subtask+1)
 }
 
 // endState returns how a run has ended in the words of the view. An aborted job is resumable like a suspended one.
@@ -128,22 +98,34 @@ func (e *Execution) Job() view.Job {
 	return j
 }
 
-// Failures returns why the job has restarted or ended, the newest first, and whether there were more.
-func (e *Execution) Failures() (failures []view.Failure, truncated bool) {
-	e.progress.mu.Lock()
-	defer e.progress.mu.Unlock()
-	return slices.Clone(e.progress.board.failures), e.progress.board.dropped
-}
-
 // Checkpoints returns the statistics of the job's checkpoints, without what single subtasks have done.
 func (e *Execution) Checkpoints(ctx context.Context) (coordinator.Stats, error) {
-	return ask(ctx, e, func(m *master) coordinator.Stats { return m.coordinator.Stats() })
+	return ask(ctx, e, func(m *master) coordinator.Stats {
+		s := m.coordinator.Stats()
+		for i := range s.History {
+			m.hideLost(&s.History[i])
+		}
+		for _, latest := range []*coordinator.CheckpointStats{s.LatestCompleted, s.LatestSavepoint} {
+			if latest != nil {
+				m.hideLost(latest)
+			}
+		}
+		return s
+	})
+}
+
+// hideLost leaves away where a checkpoint lies if nobody could find it there: in the memory of this process.
+func (m *master) hideLost(cs *coordinator.CheckpointStats) {
+	if !cs.IsSavepoint() && !m.storage.Survives() {
+		cs.Pointer = ""
+	}
 }
 
 // Checkpoint returns all that is known of one checkpoint, nil if it is not remembered.
 func (e *Execution) Checkpoint(ctx context.Context, id job.CheckpointID) (*coordinator.CheckpointStats, error) {
 	return ask(ctx, e, func(m *master) *coordinator.CheckpointStats {
 		if cs, ok := m.coordinator.Checkpoint(id); ok {
+			m.hideLost(&cs)
 			return &cs
 		}
 		return nil

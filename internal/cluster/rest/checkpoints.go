@@ -2,6 +2,7 @@ package rest
 
 import (
 	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -188,12 +189,19 @@ func typeOf(cs *coordinator.CheckpointStats) string {
 	return "CHECKPOINT"
 }
 
-// fileURL returns where a checkpoint lies as the interface says it: a path as a URL with one slash.
+// fileURL returns where a checkpoint lies as the interface says it: a path as a URL with one slash, and complete, since who reads it is
+// somewhere else.
 func fileURL(path string) string {
-	if strings.HasPrefix(path, "/") {
-		return "file:" + path
+	if path == "" {
+		return "<checkpoint-not-externally-addressable>"
 	}
-	return path
+	if strings.Contains(path, ":/") {
+		return path
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = filepath.ToSlash(abs)
+	}
+	return "file:" + path
 }
 
 func checkpointDetails(_ *query, cs *coordinator.CheckpointStats) (any, error) {

@@ -282,6 +282,23 @@ func TestPathsAndErrors(t *testing.T) {
 	}
 }
 
+// What names a checkpoint must name it for somebody who is elsewhere.
+func TestExternalPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pointer, want := range map[string]string{
+		"/cp/chk-1": "file:/cp/chk-1", "cp/chk-1": "file:" + filepath.ToSlash(filepath.Join(here, "cp", "chk-1")),
+		"s3://bucket/chk-1": "s3://bucket/chk-1", "": "<checkpoint-not-externally-addressable>",
+	} {
+		if got := fileURL(pointer); got != want {
+			t.Errorf("%q: %q, want %q", pointer, got, want)
+		}
+	}
+}
+
 // A job that cannot be asked is the server's fault, and its other numbers are told all the same.
 func TestSilentJob(t *testing.T) {
 	s := running()

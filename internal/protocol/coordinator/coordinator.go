@@ -64,7 +64,16 @@ func New(cfg Config, j Job) *Coordinator {
 	if err := cfg.Validate(); err != nil {
 		panic(fmt.Sprintf("coordinator: %v", err))
 	}
-	c := &Coordinator{cfg: cfg, job: j, vertices: map[job.VertexID]int{}, backlog: map[job.OperatorID]bool{}, locations: map[job.CheckpointID]string{}}
+	c := &Coordinator{cfg: cfg, backlog: map[job.OperatorID]bool{}, locations: map[job.CheckpointID]string{}}
+	c.setJob(j)
+	c.store.capacity = cfg.NumRetained
+	c.failures.tolerable = cfg.TolerableFailures
+	c.stats.capacity = cfg.History
+	return c
+}
+
+func (c *Coordinator) setJob(j Job) {
+	c.job, c.vertices, c.tasks = j, map[job.VertexID]int{}, nil
 	for i, v := range j.Vertices {
 		for _, in := range v.Inputs {
 			if in.From < 0 || in.From >= i {
@@ -79,11 +88,11 @@ func New(cfg Config, j Job) *Coordinator {
 		c.tasks = append(c.tasks, tasks)
 	}
 	c.atEnd = make([]int, len(c.tasks))
-	c.store.capacity = cfg.NumRetained
-	c.failures.tolerable = cfg.TolerableFailures
-	c.stats.capacity = cfg.History
-	return c
 }
+
+// Rescaled replaces the job by the same with tasks of another parallelism. Call it between Restore and the first TaskDeployed: no task
+// runs, and nothing is pending.
+func (c *Coordinator) Rescaled(j Job) { c.setJob(j) }
 
 // Actions returns what is to be done since the last call, in order. The slice is valid until the next call of Actions; the driver may
 // call the other methods while it goes through it.
@@ -199,6 +208,13 @@ func (c *Coordinator) JobNotRunning(now time.Time) {
 	c.running = false
 	clear(c.backlog)
 	c.suspend(reason.CheckpointCoordinatorSuspend, now)
+}
+
+// Failover reports that some tasks failed or are about to be stopped, to be started again. It is like JobNotRunning, but for the sources:
+// they may go on.
+func (c *Coordinator) Failover(now time.Time) {
+	c.running = false
+	c.suspend(reason.JobFailoverRegion, now)
 }
 
 // RestoreLatest asks which checkpoint to restart the tasks from. The answer is the action Restore. It is held back while the

@@ -1,9 +1,12 @@
-// Package failover decides whether a job that failed is restarted, and after which delay.
+// Package failover answers what restarts after a failure: which tasks, after which delay, or nothing any more.
 //
-//   - A permanent failure, one that a restart must meet again, is never followed by a restart.
-//   - What the strategy remembers of earlier failures changes only in Decide. Time and randomness are arguments.
-//
-// All tasks of a job restart together.
+//   - A failure of a task restarts its region: the tasks it is connected with. The others go on. A failure that no task is to blame for
+//     restarts everything.
+//   - A region is part of at most one restart. What fails in tasks that are about to be stopped is no news; a restart of everything takes over
+//     those of regions.
+//   - Each failure is put before the Strategy of the job once, a recovery that fails included. A permanent failure, one that a restart must
+//     meet again, is never followed by a restart.
+//   - It is pure: time and randomness are arguments, the Supervisor's driver performs its Actions.
 package failover
 
 import (

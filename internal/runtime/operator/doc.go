@@ -81,6 +81,9 @@ type Stream interface {
 	Abort() error
 }
 
+// Outside is an Operator whose state is of what happens outside, such as commits that are due: it counts also after the end of the data.
+type Outside interface{ PendingOutside() }
+
 // Ticker is an Operator that acts at certain times of the wall clock.
 type Ticker interface {
 	// NextTick returns when Tick is to be called next.

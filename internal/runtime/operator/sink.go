@@ -210,6 +210,9 @@ const uncheckpointed job.CheckpointID = 1
 // Busy reports whether a commit is under way.
 func (s *SinkWriter[T]) Busy() bool { return s.busy }
 
+// PendingOutside says that the state is of what is outside.
+func (s *SinkWriter[T]) PendingOutside() {}
+
 // Close closes the writer.
 func (s *SinkWriter[T]) Close() error {
 	if s.writer == nil {

@@ -19,10 +19,12 @@ import (
 	"github.com/weirstream/weir/sink"
 )
 
-// Deployment says what the tasks of one attempt are made with.
+// Deployment says what tasks are made with.
 type Deployment struct {
-	Plan    *graph.Plan
-	Attempt int
+	Plan *graph.Plan
+	// Attempt returns the number of the attempt of a subtask, and false if it is not to be made. With a subtask all must be made that it is
+	// connected to by edges.
+	Attempt func(s job.Subtask) (number int, deploy bool)
 	Mode    barrier.Mode
 	Master  task.Master
 	Logger  *slog.Logger
@@ -58,12 +60,14 @@ type Loops struct {
 	Lossy bool
 }
 
-// Deploy makes all tasks of the plan, in the order of its vertices and their subtasks. None of them runs yet.
+// Deploy makes the tasks of the plan, or some of them, in the order of its vertices and their subtasks. None of them runs yet.
 func Deploy(d *Deployment) ([]*task.Task, error) {
 	b := &builder{Deployment: d, channels: map[channelKey][]*exchange.Channel{}, loops: loopsOf(d.Plan)}
 	for _, v := range d.Plan.Vertices {
 		for i := range v.Parallelism {
-			b.newSubtask(v, i)
+			if n, ok := d.Attempt(job.Subtask{Vertex: v.ID(), Index: i}); ok {
+				b.newSubtask(v, i, n)
+			}
 		}
 	}
 	for _, s := range b.subtasks {
@@ -99,6 +103,7 @@ type channelKey struct {
 type subtask struct {
 	vertex *graph.Vertex
 	index  int
+	number int // of the attempt
 	task   *task.Task
 	gate   *exchange.Gate
 	parker *task.Parker
@@ -107,8 +112,8 @@ type subtask struct {
 	splits *operator.Splits // of a source
 }
 
-func (b *builder) newSubtask(v *graph.Vertex, index int) {
-	s := &subtask{vertex: v, index: index, parker: task.NewParker()}
+func (b *builder) newSubtask(v *graph.Vertex, index, number int) {
+	s := &subtask{vertex: v, index: index, number: number, parker: task.NewParker()}
 	s.task = task.New(s.parker)
 	if len(v.Inputs) > 0 {
 		s.gate = exchange.NewGate(s.parker.Wake)
@@ -144,7 +149,7 @@ func (b *builder) chain(s *subtask) error {
 	}
 	slices.Reverse(s.ops)
 	c := task.Config{
-		Attempt:      job.Attempt{Subtask: job.Subtask{Vertex: s.vertex.ID(), Index: s.index}, Number: b.Attempt},
+		Attempt:      job.Attempt{Subtask: job.Subtask{Vertex: s.vertex.ID(), Index: s.index}, Number: s.number},
 		Name:         s.vertex.Name(),
 		Logger:       b.Logger,
 		Mode:         b.Mode,
@@ -246,7 +251,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Subtask:        s.index,
 		Parallelism:    s.vertex.Parallelism,
 		MaxParallelism: s.vertex.MaxParallelism,
-		Attempt:        b.Attempt,
+		Attempt:        s.number,
 		Logger:         b.Logger.With("step", n.Name, "subtask", s.index),
 		Metrics:        b.Metrics(id, s.index),
 		Now:            b.Now,

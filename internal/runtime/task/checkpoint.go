@@ -110,9 +110,21 @@ func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
 			release(captures)
 			return nil, err
 		}
+		if c != nil && !t.counts(t.Operators[i]) {
+			c.Release()
+			c = nil
+		}
 		captures[i] = c
 	}
 	return captures, nil
+}
+
+// counts reports whether the state of an operator belongs in a checkpoint. After the end of the data an operator has emitted all that it held
+// back; if its subtask is run again, because others of the step have not come to their end, it must not do so once more. Only what is to be
+// committed outside remains. At least once it may be run again with records from before its end, and needs its state for them.
+func (t *Task) counts(op operator.Operator) bool {
+	_, outside := op.(operator.Outside)
+	return !t.ended || outside || t.Mode != barrier.ExactlyOnce
 }
 
 func release(captures []operator.Capture) {
