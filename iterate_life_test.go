@@ -307,3 +307,30 @@ func TestLoopFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestLoopRescalesLive shows the same while the job runs: the head is given another parallelism, and the tail gets it too, although it runs
+// in the task of another step.
+func TestLoopRescalesLive(t *testing.T) {
+	const n = 60
+	k := newCarousel(t, n)
+	e, err := weir.StartOn(t.Context(), k.job(1), k.fs, local.Flags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []string{"carousel", "riders"} {
+		for e.Progress().Checkpoint.Completed == 0 || k.rounds.Load() < int64(10*n) {
+			time.Sleep(time.Millisecond)
+		}
+		if err := e.Rescale(t.Context(), step, 3-i); err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		k.rounds.Store(0)
+	}
+	k.off.Store(true)
+	if r, err := e.Wait(); r.Status != weir.Finished {
+		t.Fatalf("the job ended as %s, %v", r.Status, err)
+	}
+	if got := slices.Compact(slices.Sorted(slices.Values(k.out.Records()))); len(got) != n || len(k.out.Records()) != n || strings.Contains(strings.Join(got, ""), "state") {
+		t.Errorf("%d records, want %d: %s", len(k.out.Records()), n, short(got))
+	}
+}
