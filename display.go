@@ -88,6 +88,9 @@ func (d *display) ending(r Result, err error, code exitcode.Code) console.End {
 	if r.Checkpoint != "" {
 		end.Restore = "-s " + shellWord(r.Checkpoint)
 	}
+	if r.Savepoint != "" {
+		end.Savepoint = "-s " + shellWord(r.Savepoint)
+	}
 	return end
 }
 

@@ -53,3 +53,6 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
+
+// Ask asks a job for a snapshot and returns at once.
+func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }

@@ -48,8 +48,10 @@ type world struct {
 	// options are added to those of every run.
 	options []checkpoint.Option
 	set     map[string]string
-	textual bool // run the job with another type of state
-	renamed bool // run the job with other ids, and say what they were
+	byHand  bool                   // without periodic checkpoints
+	source  source.Source[reading] // in unless a test has put something before it
+	textual bool                   // run the job with another type of state
+	renamed bool                   // run the job with other ids, and say what they were
 	// more adds results to those of the job: wantMore for each record that passes the filter, and wantAlso.
 	more     func(j *weir.Job, in weir.Stream[reading]) weir.Stream[string]
 	wantMore func(r reading) []string
@@ -158,7 +160,10 @@ func (p *keeper) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 func (w *world) job(parallelism int) *weir.Job {
 	j := newJob(w.t, parallelism)
 	j.Logger(cmp.Or(w.log, logger(w.t)))
-	j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.KeepOnCancel())
+	j.Checkpoint(checkpoint.KeepOnCancel())
+	if !w.byHand {
+		j.Checkpoint(checkpoint.Every(10 * time.Millisecond))
+	}
 	if w.dir != "" {
 		j.Checkpoint(checkpoint.Dir(w.dir))
 	}
@@ -176,8 +181,8 @@ func (w *world) job(parallelism int) *weir.Job {
 		}
 		return name, func(*graph.Node) {}
 	}
-	source, formerly := id("in")
-	in := weir.Filter(weir.From(j, source, w.in, formerly), func(r reading) bool { return r.Seq%2 == 0 })
+	name, formerly := id("in")
+	in := weir.Filter(weir.From(j, name, w.from(), formerly), func(r reading) bool { return r.Seq%2 == 0 })
 	timed := weir.EventTime(in, reading.millis)
 	keyed := weir.KeyBy(timed, func(r reading) int { return r.Key })
 	var summed weir.Stream[string]
@@ -199,6 +204,13 @@ func (w *world) job(parallelism int) *weir.Job {
 	step, formerly = id("out")
 	weir.To(weir.Union(results[0], results[1:]...), step, w.sink, formerly)
 	return j
+}
+
+func (w *world) from() source.Source[reading] {
+	if w.source != nil {
+		return w.source
+	}
+	return w.in
 }
 
 func (w *world) start(ctx context.Context, parallelism int) *weir.Execution {

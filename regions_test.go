@@ -125,8 +125,40 @@ func TestExactlyOnceInSlices(t *testing.T) {
 			}
 			return nil
 		}
+		w.sink = flakySink{s.out, func() error {
+			if s.trouble > 0 && s.rng.IntN(10) == 0 {
+				s.trouble--
+				s.note("a commit fails")
+				return errTest
+			}
+			return nil
+		}}
 		s.tell(s.check)
 	})
+}
+
+// flakySink is a sink whose commits fail now and then.
+type flakySink struct {
+	*memory.Collector[string]
+	fail func() error
+}
+
+func (s flakySink) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
+	c, err := s.Collector.Committer(ctx, env)
+	return flakyCommitter{c, c.(sink.SubtaskRecoverer), s.fail}, err
+}
+
+type flakyCommitter struct {
+	sink.Committer
+	sink.SubtaskRecoverer
+	fail func() error
+}
+
+func (c flakyCommitter) Commit(ctx context.Context, checkpoint int64, pending [][]byte) error {
+	if err := c.fail(); err != nil {
+		return err
+	}
+	return c.Committer.Commit(ctx, checkpoint, pending)
 }
 
 // hold lets all splits be read up to a position, and then starts a job whose slices have one split each.

@@ -186,9 +186,11 @@ func jsonText(v any) string {
 	return string(b)
 }
 
-// TestHandlerTellsFailures shows a failure of a task, and the restart that follows it.
+// TestHandlerTellsFailures shows a failure of a task, and the restart that follows it, of a job that keeps its checkpoints in memory: where they
+// lie is nobody's business.
 func TestHandlerTellsFailures(t *testing.T) {
 	w := newWorld(t, 1, 30)
+	w.dir = ""
 	w.set["restart-strategy.type"], w.set["restart-strategy.fixed-delay.delay"] = "fixed-delay", "0"
 	var failed atomic.Bool
 	w.in.poll = func(_, at int) error {
@@ -216,6 +218,9 @@ func TestHandlerTellsFailures(t *testing.T) {
 	}
 	if j := ask[jobAnswer](a, "/jobs/"+id); j.Timestamps["RESTARTING"] == 0 || j.Timestamps["RUNNING"] < j.Timestamps["RESTARTING"] {
 		t.Errorf("timestamps %v", j.Timestamps)
+	}
+	if c := ask[checkpointsAnswer](a, "/jobs/"+id+"/checkpoints"); c.Latest.Completed.ExternalPath != "<checkpoint-not-externally-addressable>" {
+		t.Errorf("a checkpoint in memory is at %s", c.Latest.Completed.ExternalPath)
 	}
 	if !strings.Contains(a.get("/metrics"), `numRestarts{job_id="`+id+`",job_name="test",host="localhost"} 1`) {
 		t.Error("metrics tell of no restart")

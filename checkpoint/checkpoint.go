@@ -34,6 +34,11 @@ func Dir(path string) Option {
 	return put(config.CheckpointDir, path, "Dir")
 }
 
+// SavepointDir is where savepoints go that name no directory, a path or a file: URL. Without it each has to name one.
+func SavepointDir(path string) Option {
+	return put(config.SavepointDir, path, "SavepointDir")
+}
+
 // Retain keeps the last n completed checkpoints, at least 1. With the default of 1 there is nothing to fall back to when that
 // one is damaged.
 func Retain(n int) Option {
@@ -49,6 +54,23 @@ func Timeout(d time.Duration) Option {
 // MinPause keeps at least this time between the completion of a checkpoint and the start of the next periodic one.
 func MinPause(d time.Duration) Option {
 	return put(config.CheckpointMinPause, d, "MinPause")
+}
+
+// IntervalDuringBacklog takes the place of the interval while a source says that it works off a backlog: 0 for no periodic checkpoints then,
+// else not less than the interval. One is taken when the backlog ends.
+func IntervalDuringBacklog(interval time.Duration) Option {
+	return put(config.CheckpointIntervalDuringBacklog, interval, "IntervalDuringBacklog")
+}
+
+// MaxConcurrent lets n checkpoints be under way at once. The default is 1. More does not go with MinPause.
+func MaxConcurrent(n int) Option {
+	return put(config.MaxConcurrentCheckpoints, n, "MaxConcurrent")
+}
+
+// AfterTasksFinish says whether checkpoints go on when some subtasks have come to the end of their data. The default is true. Without it
+// nothing waits for a last checkpoint: what exactly-once sinks hold at the end is not committed, and the job ends Suspended.
+func AfterTasksFinish(on bool) Option {
+	return put(config.CheckpointsAfterTasksFinish, on, "AfterTasksFinish")
 }
 
 // AtLeastOnce lets a step go on with its other inputs while it waits for a checkpoint's barrier on one. After a restore some

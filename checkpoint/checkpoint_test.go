@@ -32,7 +32,7 @@ func TestOptions(t *testing.T) {
 	}
 	want := config.Checkpointing{
 		Interval: 10 * time.Second, MinPause: 1500 * time.Microsecond, Timeout: 90 * time.Second, Mode: config.AtLeastOnce,
-		MaxConcurrent: 1, Tolerable: 2, NumRetained: 3, Retention: config.RetainOnCancellation, ParallelCleaning: true, History: 10,
+		MaxConcurrent: 1, AfterTasksFinish: true, Tolerable: 2, NumRetained: 3, Retention: config.RetainOnCancellation, ParallelCleaning: true, History: 10,
 		Storage: config.JobManagerStorage, Dir: "/var/pricing", InlineThreshold: 40 << 10, WriteBuffer: 40 << 10, MaxStateSize: 64 << 20,
 	}
 	if got := cfg.Checkpointing(); got != want {
@@ -40,6 +40,27 @@ func TestOptions(t *testing.T) {
 	}
 	if got := config.Origin(cfg, config.CheckpointInterval); got != "code (checkpoint.Every)" {
 		t.Errorf("origin %q", got)
+	}
+}
+
+// What does not go with the test above: several at once, and no pause; the interval during a backlog.
+func TestMoreOptions(t *testing.T) {
+	cfg, err := load(checkpoint.Every(time.Second), checkpoint.MaxConcurrent(3), checkpoint.AfterTasksFinish(false), checkpoint.IntervalDuringBacklog(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cfg.Checkpointing()
+	if c.MaxConcurrent != 3 || c.AfterTasksFinish || c.DuringBacklog == nil || *c.DuringBacklog != 0 {
+		t.Errorf("Checkpointing = %+v", c)
+	}
+	_, err = load(checkpoint.Every(time.Second), checkpoint.MaxConcurrent(3), checkpoint.MinPause(time.Second), checkpoint.IntervalDuringBacklog(time.Millisecond))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, key := range []string{"max-concurrent-checkpoints", "min-pause", "interval-during-backlog", "interval ="} {
+		if !strings.Contains(err.Error(), "execution.checkpointing."+key) {
+			t.Errorf("the error does not name %s:\n%v", key, err)
+		}
 	}
 }
 

@@ -47,6 +47,10 @@ type EnumeratorEnv struct {
 	// does not know this source.
 	RestoredFrom int64
 	Logger       *slog.Logger
+	// Backlog tells the job that the source begins to work off what has piled up, such as the history before live data, or that it has
+	// caught up. In between fewer checkpoints may do, as the user has set it. Any goroutine may call it. A source has no backlog at first,
+	// also after a restart, nor when all its data is read.
+	Backlog func(on bool)
 	// Changed tells the job that Next may have a split for a reader it told to Wait. Any goroutine may call it.
 	Changed func()
 }

@@ -78,7 +78,8 @@ type Event struct {
 	Time  int64
 	ID    job.CheckpointID
 	Split int
-	// Snapshot says what a barrier's snapshot is for; zero elsewhere.
+	// Snapshot says what a barrier's snapshot is for. Of the end of data its Stop says whether it is the end of the input (GoOn) or of a
+	// job that is being stopped. Zero elsewhere.
 	Snapshot Snapshot
 	// Loop is the number of a probe's loop in the plan, Round that of its round; zero elsewhere.
 	Loop  uint16

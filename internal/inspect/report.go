@@ -17,7 +17,9 @@ import (
 // Report says what is in a snapshot. Its JSON is for programs: fields are added, never renamed. Sizes are in bytes as stored.
 type Report struct {
 	Path       string           `json:"path"`
-	Kind       string           `json:"kind"` // checkpoint or savepoint
+	Kind       string           `json:"kind"`             // checkpoint or savepoint
+	Format     string           `json:"format,omitempty"` // of a savepoint: canonical or native
+	Stop       string           `json:"stop,omitempty"`   // how the job has stopped with the savepoint: suspended or drained
 	Checkpoint job.CheckpointID `json:"checkpoint"`
 	Job        job.ID           `json:"job"`
 	JobName    string           `json:"jobName"`
@@ -74,7 +76,7 @@ type State struct {
 // List is one operator list state, over all subtasks.
 type List struct {
 	Name     string `json:"name"`
-	Mode     string `json:"mode"`           // split, union, broadcast
+	Mode     string `json:"mode"`           // split, union, broadcast, merged
 	Type     string `json:"type,omitempty"` // Go-like; absent for what sources and sinks keep in forms of their own
 	Elements int    `json:"elements"`
 	Bytes    int64  `json:"bytes"`
@@ -103,7 +105,7 @@ func Read(ctx context.Context, fs publicstorage.FS, pointer string) (*Report, er
 		return nil, err
 	}
 	r := &Report{
-		Path: pointer, Kind: meta.Kind.String(), Checkpoint: meta.Checkpoint, Job: meta.Job, JobName: meta.JobName, Line: meta.Line,
+		Path: pointer, Kind: meta.Kind.String(), Format: meta.Format(), Stop: meta.Stopped(), Checkpoint: meta.Checkpoint, Job: meta.Job, JobName: meta.JobName, Line: meta.Line,
 		Epoch: meta.Epoch, Triggered: meta.Triggered, Completed: meta.Completed,
 		Graph: meta.Graph, KeyHash: meta.KeyHash, GroupRule: meta.GroupRule, Bytes: meta.Size(), Steps: []Step{},
 	}

@@ -11,7 +11,13 @@ import (
 // WriteText writes the report for people. The form may change.
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s %d of job %q\n", r.Kind, r.Checkpoint, r.JobName)
+	fmt.Fprintf(t, "%s %d of job %q\n", r.what(), r.Checkpoint, r.JobName)
+	switch r.Stop {
+	case "suspended":
+		fmt.Fprintf(t, "  job\tstopped with it; started from it, the job goes on\n")
+	case "drained":
+		fmt.Fprintf(t, "  job\tstopped with it, drained: it has finished\n")
+	}
 	fmt.Fprintf(t, "  path\t%s\n  job id\t%v\n  line\t%s, epoch %d\n", r.Path, r.Job, r.Line, r.Epoch)
 	fmt.Fprintf(t, "  triggered\t%s\n", r.Triggered.UTC().Format(time.RFC3339Nano))
 	fmt.Fprintf(t, "  completed\t%s, after %v\n", r.Completed.UTC().Format(time.RFC3339Nano), r.Completed.Sub(r.Triggered))
@@ -24,6 +30,14 @@ func (r *Report) WriteText(w io.Writer) error {
 		r.Steps[i].writeText(t)
 	}
 	return t.Flush()
+}
+
+// what names the kind of snapshot.
+func (r *Report) what() string {
+	if r.Format == "" {
+		return r.Kind
+	}
+	return r.Format + " " + r.Kind
 }
 
 func (s *Step) writeText(w io.Writer) {

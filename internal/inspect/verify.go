@@ -51,7 +51,7 @@ func (v *Verdict) Damaged() bool {
 	return false
 }
 
-// Verify reads every byte of a snapshot, or of all there are below the directory of a job or of job lines, and returns what is wrong:
+// Verify reads every byte of a snapshot, or of all there are below the directory of a job, of job lines or of savepoints, and returns what is wrong:
 // lengths, checksums, the structure of keyed streams, that every value is what its schema says, and the records of job lines. The
 // error is a storage.ErrNotExist if path names nothing to verify.
 func Verify(ctx context.Context, fs publicstorage.FS, path string) (*Verdict, error) {
@@ -90,6 +90,8 @@ func (v *verifier) below(dir string) (found bool, err error) {
 		switch {
 		case e.Dir && notJob == nil:
 			err = v.job(dir, id)
+		case e.Dir && isSavepoint(e.Name):
+			v.savepoint(dir + "/" + e.Name)
 		case !e.Dir && strings.HasSuffix(e.Name, ".line"):
 			v.line(dir + "/" + e.Name)
 		default:
@@ -126,6 +128,20 @@ func (v *verifier) job(dir string, id job.ID) error {
 	return nil
 }
 
+func isSavepoint(name string) bool {
+	_, ok := storage.ParseSavepointName(name)
+	return ok
+}
+
+// savepoint reads one through, unless it was never completed.
+func (v *verifier) savepoint(path string) {
+	if _, err := storage.Load(v.ctx, v.fs, path); err != nil && storage.Classify(err) == storage.Absent {
+		v.Unfinished++
+		return
+	}
+	v.checkpoint(path)
+}
+
 func (v *verifier) line(path string) {
 	v.Lines++
 	r, err := v.fs.Open(v.ctx, path)
@@ -154,7 +170,8 @@ func (v *verifier) line(path string) {
 // ofAnotherFormat reports whether data may be the record of a line as another version writes it.
 func ofAnotherFormat(data []byte) bool {
 	const head = "weir job line, format "
-	return strings.HasPrefix(string(data), head) && !strings.HasPrefix(string(data), head+"1\n")
+	version, known := strings.CutPrefix(string(data), head)
+	return known && !strings.HasPrefix(version, "1\n") && !strings.HasPrefix(version, "2\n")
 }
 
 // checkpoint reads one through. What its job deletes meanwhile is not damaged: a checkpoint is deleted with its metadata first.

@@ -69,7 +69,7 @@ var layers = []layer{
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
-	{"internal/cluster/cli", names + " storage internal/inspect internal/storage internal/storage/*",
+	{"internal/cluster/cli", names + " storage internal/inspect internal/storage internal/storage/* internal/protocol/snapshot internal/protocol/line",
 		"a command takes arguments and prints; the work is done below it, and needs no job's program"},
 	{"internal/cluster/config", "internal/nearest",
 		"options are declared for everybody, so they depend on nobody"},

@@ -25,7 +25,7 @@ func benchCheckpoint(b *testing.B) (Storage, *snapshot.Metadata) {
 	meta := &snapshot.Metadata{Job: scriptJob, Checkpoint: 1, Operators: []snapshot.OperatorState{
 		{Parallelism: 1, MaxParallelism: 1, Subtasks: []*snapshot.OperatorSubtask{sub}},
 	}}
-	_, _, err = s.PublishMetadata(b.Context(), 1, meta)
+	_, _, err = s.PublishMetadata(b.Context(), Location{ID: 1}, meta)
 	if err == nil {
 		meta, err = s.LoadCheckpoint(b.Context(), 1)
 	}
@@ -36,7 +36,7 @@ func benchCheckpoint(b *testing.B) (Storage, *snapshot.Metadata) {
 }
 
 func benchWrite(b *testing.B, s Storage) snapshot.Stream {
-	w := s.NewWriter(context.Background(), 1, snapshot.Exclusive)
+	w := s.NewWriter(context.Background(), Location{ID: 1}, snapshot.Exclusive)
 	chunk := make([]byte, 256<<10)
 	for w.Size() < benchStream {
 		if _, err := w.Write(chunk); err != nil {
@@ -80,7 +80,7 @@ func BenchmarkPublish(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, _, err := s.PublishMetadata(b.Context(), 1, &snapshot.Metadata{Job: scriptJob, Checkpoint: 1}); err != nil {
+		if _, _, err := s.PublishMetadata(b.Context(), Location{ID: 1}, &snapshot.Metadata{Job: scriptJob, Checkpoint: 1}); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.Discard(b.Context(), 1); err != nil {

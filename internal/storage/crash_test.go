@@ -58,7 +58,7 @@ func liveALittle(ctx context.Context, s Storage) (published map[job.CheckpointID
 		if err != nil {
 			return published, err
 		}
-		if _, _, err := s.PublishMetadata(ctx, id, meta); err != nil {
+		if _, _, err := s.PublishMetadata(ctx, Location{ID: id}, meta); err != nil {
 			return published, err
 		}
 		published[id] = true
@@ -71,10 +71,10 @@ func liveALittle(ctx context.Context, s Storage) (published map[job.CheckpointID
 	if err != nil {
 		return published, err
 	}
-	if err := s.DiscardStreams(ctx, 3, streamsOf(aborted)...); err != nil {
+	if err := s.DiscardStreams(ctx, Location{ID: 3}, streamsOf(aborted)...); err != nil {
 		return published, err
 	}
-	return published, s.RemoveUnfinished(ctx, 3)
+	return published, s.RemoveUnfinished(ctx, Location{ID: 3})
 }
 
 func takeStreams(ctx context.Context, s Storage, id job.CheckpointID) (*snapshot.Metadata, error) {
@@ -95,7 +95,7 @@ func takeStreams(ctx context.Context, s Storage, id job.CheckpointID) (*snapshot
 }
 
 func writeStream(ctx context.Context, s Storage, id job.CheckpointID, size int) (snapshot.Stream, error) {
-	w := s.NewWriter(ctx, id, snapshot.Exclusive)
+	w := s.NewWriter(ctx, Location{ID: id}, snapshot.Exclusive)
 	for i := range size {
 		if _, err := w.Write([]byte{byte(i)}); err != nil {
 			return snapshot.Stream{}, errors.Join(err, w.Abort())
@@ -113,7 +113,7 @@ func checkAfterCrash(t *testing.T, when string, s Storage, published map[job.Che
 	}
 	for _, f := range found {
 		if !f.Published {
-			if err := s.RemoveUnfinished(ctx, f.ID); err != nil {
+			if err := s.RemoveUnfinished(ctx, Location{ID: f.ID}); err != nil {
 				t.Errorf("%s: %v", when, err)
 			}
 			continue

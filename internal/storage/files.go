@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
@@ -14,14 +13,14 @@ type files struct {
 	buffer    int
 }
 
-func (f *files) NewWriter(ctx context.Context, id job.CheckpointID, scope snapshot.Scope) *StreamWriter {
-	p := place{scope: scope, inline: f.threshold, buffer: f.buffer, fs: f.fs}
-	if scope == snapshot.Shared {
+func (f *files) NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter {
+	p := place{scope: at.scope(scope), inline: f.threshold, buffer: f.buffer, fs: f.fs}
+	if p.scope == snapshot.Shared {
 		// Named in full: another checkpoint, in another directory, may come to refer to it.
 		p.dir = join(JobDir(f.dir, f.job), sharedDir)
 		p.prefix = p.dir + "/"
 	} else {
-		p.dir = f.checkpointDir(id)
+		p.dir = f.dirOf(at)
 	}
 	return newStreamWriter(ctx, p)
 }

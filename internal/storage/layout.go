@@ -79,6 +79,9 @@ type layout struct {
 	fs  storage.FS
 	dir string
 	job job.ID
+	// outside is where savepoints are, and all files that a snapshot may name: fs, unless checkpoints are kept in this process alone. It
+	// may be nil.
+	outside storage.FS
 }
 
 func (l *layout) checkpointDir(id job.CheckpointID) string { return CheckpointDir(l.dir, l.job, id) }
@@ -101,29 +104,29 @@ func (l *layout) InitCheckpoint(ctx context.Context, id job.CheckpointID) error 
 	return nil
 }
 
-func (l *layout) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, size int64, err error) {
-	if meta.Checkpoint != id || meta.Job != l.job {
-		panic(fmt.Sprintf("storage: metadata of checkpoint %d of job %s published as checkpoint %d of job %s", meta.Checkpoint, meta.Job, id, l.job))
+func (l *layout) PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error) {
+	if meta.Checkpoint != at.ID || meta.Job != l.job {
+		panic(fmt.Sprintf("storage: metadata of checkpoint %d of job %s published as %s of job %s", meta.Checkpoint, meta.Job, at, l.job))
 	}
 	data, err := snapshot.Encode(meta)
 	if err != nil {
-		return "", 0, fmt.Errorf("checkpoint %d: encode metadata: %w", id, err)
+		return "", 0, fmt.Errorf("%s: encode metadata: %w", at, err)
 	}
-	dir := l.checkpointDir(id)
-	if err := l.putOnce(ctx, join(dir, MetadataName), data); err != nil {
-		return "", 0, fmt.Errorf("checkpoint %d: publish metadata: %w", id, err)
+	dir := l.dirOf(at)
+	if err := putOnce(ctx, l.fsOf(at), join(dir, MetadataName), data); err != nil {
+		return "", 0, fmt.Errorf("%s: publish metadata: %w", at, err)
 	}
 	return dir, int64(len(data)), nil
 }
 
 // putOnce is PutIfAbsent that can be repeated: when the reply to an earlier call was lost, the file stands there already, and is ours if
 // it holds the same bytes.
-func (l *layout) putOnce(ctx context.Context, name string, data []byte) error {
-	err := l.fs.PutIfAbsent(ctx, name, data)
+func putOnce(ctx context.Context, fs storage.FS, name string, data []byte) error {
+	err := fs.PutIfAbsent(ctx, name, data)
 	if !errors.Is(err, storage.ErrExist) {
 		return err
 	}
-	present, readErr := readFile(ctx, l.fs, name)
+	present, readErr := readFile(ctx, fs, name)
 	if readErr != nil {
 		return readErr
 	}
@@ -138,39 +141,39 @@ func (l *layout) LoadCheckpoint(ctx context.Context, id job.CheckpointID) (*snap
 }
 
 func (l *layout) Verify(ctx context.Context, meta *snapshot.Metadata) error {
-	return Verify(ctx, l.fs, meta)
+	return Verify(ctx, l.outside, meta)
 }
 
 func (l *layout) OpenStream(ctx context.Context, s snapshot.Stream) (*StreamReader, error) {
-	return OpenStream(ctx, l.fs, s)
+	return OpenStream(ctx, l.outside, s)
 }
 
 func (l *layout) ReadStream(ctx context.Context, s snapshot.Stream) ([]byte, error) {
-	return ReadStream(ctx, l.fs, s)
+	return ReadStream(ctx, l.outside, s)
 }
 
 func (l *layout) Discard(ctx context.Context, id job.CheckpointID) error {
 	return Discard(ctx, l.fs, l.checkpointDir(id))
 }
 
-func (l *layout) DiscardStreams(ctx context.Context, id job.CheckpointID, streams ...snapshot.Stream) error {
-	if err := l.fs.Remove(ctx, ownFiles(l.checkpointDir(id), streams)...); err != nil {
-		return fmt.Errorf("checkpoint %d: discard streams: %w", id, err)
+func (l *layout) DiscardStreams(ctx context.Context, at Location, streams ...snapshot.Stream) error {
+	if err := l.fsOf(at).Remove(ctx, ownFiles(l.dirOf(at), streams)...); err != nil {
+		return fmt.Errorf("%s: discard streams: %w", at, err)
 	}
 	return nil
 }
 
-func (l *layout) RemoveUnfinished(ctx context.Context, id job.CheckpointID) error {
-	dir := l.checkpointDir(id)
-	published, err := hasMetadata(ctx, l.fs, dir)
+func (l *layout) RemoveUnfinished(ctx context.Context, at Location) error {
+	dir, fs := l.dirOf(at), l.fsOf(at)
+	published, err := hasMetadata(ctx, fs, dir)
 	if err == nil && published {
-		err = fmt.Errorf("%s: %w: the checkpoint was published", join(dir, MetadataName), storage.ErrExist)
+		err = fmt.Errorf("%s: %w: it was published", join(dir, MetadataName), storage.ErrExist)
 	}
 	if err == nil {
-		err = l.fs.RemoveAll(ctx, dir)
+		err = fs.RemoveAll(ctx, dir)
 	}
 	if err != nil {
-		return fmt.Errorf("checkpoint %d: remove unfinished files: %w", id, err)
+		return fmt.Errorf("%s: remove unfinished files: %w", at, err)
 	}
 	return nil
 }

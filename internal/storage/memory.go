@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
@@ -24,7 +23,7 @@ func NewMemory(o MemoryOptions) (Storage, error) {
 	case o.MaxStream < 0:
 		return nil, fmt.Errorf("largest state of %d bytes for checkpoints in memory: must not be negative", o.MaxStream)
 	}
-	m := &memory{layout: layout{fs: o.FS, dir: o.Dir, job: o.Job}, limit: o.MaxStream, survives: o.Dir != ""}
+	m := &memory{layout: layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job}, limit: o.MaxStream, survives: o.Dir != ""}
 	if m.limit == 0 {
 		m.limit = DefaultMaxStream
 	}
@@ -34,13 +33,13 @@ func NewMemory(o MemoryOptions) (Storage, error) {
 	return m, nil
 }
 
-func (m *memory) NewWriter(ctx context.Context, _ job.CheckpointID, scope snapshot.Scope) *StreamWriter {
-	return newStreamWriter(ctx, place{scope: scope, limit: m.limit})
+func (m *memory) NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter {
+	return newStreamWriter(ctx, place{scope: at.scope(scope), limit: m.limit})
 }
 
-func (m *memory) PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, size int64, err error) {
-	pointer, size, err = m.layout.PublishMetadata(ctx, id, meta)
-	if err == nil && !m.survives {
+func (m *memory) PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error) {
+	pointer, size, err = m.layout.PublishMetadata(ctx, at, meta)
+	if err == nil && !m.survives && at.Savepoint == "" {
 		pointer = NotAddressable
 	}
 	return pointer, size, err

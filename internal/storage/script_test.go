@@ -37,6 +37,7 @@ type world struct {
 	faulty  *fs.Faulty
 	storage Storage
 	streams map[string]snapshot.Stream // by the name that the script gave
+	places  map[string]Location        // of savepoints, by the name that the script gave
 	out     []string
 	names   map[string]string // random names and what is shown for them
 }
@@ -44,12 +45,14 @@ type world struct {
 var scriptJob = job.ID{0xab, 15: 0xcd}
 
 func newWorld() *world {
-	w := &world{disk: fs.NewMemory(), streams: map[string]snapshot.Stream{}, names: map[string]string{}}
+	w := &world{disk: fs.NewMemory(), streams: map[string]snapshot.Stream{}, places: map[string]Location{}, names: map[string]string{}}
 	w.faulty = fs.NewFaulty(w.disk, func(line string) { w.printf("%s", line) })
 	return w
 }
 
 var uuid = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`)
+
+var savepointDir = regexp.MustCompile(`savepoint-ab0000-[0-9a-f]{12}`)
 
 // metadataSum matches the checksums of metadata, which differ in each run, for they cover the random names.
 var metadataSum = regexp.MustCompile(`(_metadata: checksum) [0-9a-f]{8}, should be [0-9a-f]{8}`)
@@ -66,6 +69,12 @@ func (w *world) mask(text string) string {
 		}
 		return w.names[name]
 	})
+	text = savepointDir.ReplaceAllStringFunc(text, func(name string) string {
+		if w.names[name] == "" {
+			w.names[name] = fmt.Sprintf("savepoint-<%d>", len(w.names)+1)
+		}
+		return w.names[name]
+	})
 	text = metadataSum.ReplaceAllString(text, "$1 X, should be Y")
 	return strings.ReplaceAll(text, scriptJob.String(), "JOB")
 }
@@ -75,7 +84,7 @@ func (w *world) run(t *testing.T, words []string) []string {
 	ctx := t.Context()
 	commands := map[string]func(context.Context, []string) error{
 		"files": w.files, "memory": w.memory, // open a storage
-		"init": w.init, "stream": w.stream, "publish": w.publish, "load": w.load, "verify": w.verify, "read": w.read,
+		"init": w.init, "savepoint": w.savepoint, "stream": w.stream, "publish": w.publish, "load": w.load, "verify": w.verify, "read": w.read,
 		"list": w.list, "discard": w.discard, "discard-streams": w.discardStreams, "remove-unfinished": w.removeUnfinished,
 		"fault": w.fault, "no-faults": w.noFaults, "damage": w.damage, "crash": w.crash, "ls": w.ls, "copy": w.copy,
 	}
@@ -109,12 +118,12 @@ func (w *world) files(_ context.Context, words []string) (err error) {
 
 // memory [max=N] [dir]
 func (w *world) memory(_ context.Context, words []string) (err error) {
-	o := MemoryOptions{Job: scriptJob}
+	o := MemoryOptions{Job: scriptJob, FS: w.faulty}
 	for _, word := range words {
 		if value, ok := strings.CutPrefix(word, "max="); ok {
 			o.MaxStream = w.number(value)
 		} else {
-			o.FS, o.Dir = w.faulty, word
+			o.Dir = word
 		}
 	}
 	w.storage, err = NewMemory(o)
@@ -136,13 +145,27 @@ func (w *world) init(ctx context.Context, words []string) error {
 	return w.storage.InitCheckpoint(ctx, w.id(words[0]))
 }
 
+// savepoint ID TARGET NAME: from now on NAME stands for it where a command wants an ID or a path.
+func (w *world) savepoint(ctx context.Context, words []string) (err error) {
+	w.places[words[2]], err = w.storage.InitSavepoint(ctx, w.id(words[0]), words[1])
+	return err
+}
+
+// at is where a command writes: a checkpoint's id, or the name of a savepoint.
+func (w *world) at(word string) Location {
+	if at, ok := w.places[word]; ok {
+		return at
+	}
+	return Location{ID: w.id(word)}
+}
+
 // stream ID NAME SIZE... [shared]: writes as many bytes, in parts of the sizes.
 func (w *world) stream(ctx context.Context, words []string) error {
 	scope := snapshot.Exclusive
 	if words[len(words)-1] == "shared" {
 		scope, words = snapshot.Shared, words[:len(words)-1]
 	}
-	out := w.storage.NewWriter(ctx, w.id(words[0]), scope)
+	out := w.storage.NewWriter(ctx, w.at(words[0]), scope)
 	for _, size := range words[2:] {
 		if _, err := out.Write(bytes.Repeat([]byte(words[1][:1]), w.number(size))); err != nil {
 			return errors.Join(err, out.Abort())
@@ -158,7 +181,7 @@ func (w *world) stream(ctx context.Context, words []string) error {
 
 // publish ID NAME...: a checkpoint of these streams.
 func (w *world) publish(ctx context.Context, words []string) error {
-	pointer, _, err := w.storage.PublishMetadata(ctx, w.id(words[0]), w.metadata(words))
+	pointer, _, err := w.storage.PublishMetadata(ctx, w.at(words[0]), w.metadata(words))
 	if err == nil {
 		w.printf("%s", pointer)
 	}
@@ -171,7 +194,7 @@ func (w *world) metadata(words []string) *snapshot.Metadata {
 		sub.Lists = append(sub.Lists, snapshot.List{Name: name, Stream: w.streams[name]})
 	}
 	return &snapshot.Metadata{
-		Job: scriptJob, Checkpoint: w.id(words[0]), GroupRule: keygroup.GroupRule,
+		Job: scriptJob, Checkpoint: w.at(words[0]).ID, GroupRule: keygroup.GroupRule,
 		Operators: []snapshot.OperatorState{{Name: "op", Parallelism: 1, MaxParallelism: 1, Subtasks: []*snapshot.OperatorSubtask{sub}}},
 	}
 }
@@ -187,6 +210,9 @@ func (w *world) load(ctx context.Context, words []string) error {
 }
 
 func (w *world) loaded(ctx context.Context, pointer string) (*snapshot.Metadata, error) {
+	if at, ok := w.places[pointer]; ok {
+		pointer = at.Savepoint
+	}
 	if id, err := strconv.Atoi(pointer); err == nil {
 		return w.storage.LoadCheckpoint(ctx, job.CheckpointID(id))
 	}
@@ -247,6 +273,9 @@ func (w *world) list(ctx context.Context, _ []string) error {
 
 // discard ID
 func (w *world) discard(ctx context.Context, words []string) error {
+	if at, ok := w.places[words[0]]; ok {
+		return Discard(ctx, w.faulty, at.Savepoint)
+	}
 	return w.storage.Discard(ctx, w.id(words[0]))
 }
 
@@ -256,12 +285,12 @@ func (w *world) discardStreams(ctx context.Context, words []string) error {
 	for _, name := range words[1:] {
 		streams = append(streams, w.streams[name])
 	}
-	return w.storage.DiscardStreams(ctx, w.id(words[0]), streams...)
+	return w.storage.DiscardStreams(ctx, w.at(words[0]), streams...)
 }
 
 // remove-unfinished ID
 func (w *world) removeUnfinished(ctx context.Context, words []string) error {
-	return w.storage.RemoveUnfinished(ctx, w.id(words[0]))
+	return w.storage.RemoveUnfinished(ctx, w.at(words[0]))
 }
 
 // fault OP PATTERN|NAME ERROR [late] [times=N]: for a pattern, or a stream's file.
@@ -320,8 +349,19 @@ func (w *world) crash(context.Context, []string) error {
 	return nil
 }
 
-// copy FROM TO
+// copy FROM TO: a file, or a savepoint to another directory.
 func (w *world) copy(ctx context.Context, words []string) error {
+	if at, ok := w.places[words[0]]; ok {
+		for _, name := range w.disk.Files() {
+			if file, ok := strings.CutPrefix("/"+strings.TrimPrefix(name, "/"), at.Savepoint); ok {
+				data, err := readFile(ctx, w.disk, name)
+				if err := errors.Join(err, w.disk.PutIfAbsent(ctx, words[1]+file, data)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
 	data, err := readFile(ctx, w.disk, strings.ReplaceAll(words[0], "JOB", scriptJob.String()))
 	if err != nil {
 		return err

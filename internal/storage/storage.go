@@ -8,7 +8,11 @@
 //	<dir>/<job id>/chk-<id>/          the files of one checkpoint
 //	<dir>/<job id>/chk-<id>/_metadata what the checkpoint consists of; it exists if and only if this file does
 //
-// The order for one checkpoint: InitCheckpoint, then NewWriter for each stream and Finish, then PublishMetadata or else
+// A savepoint is a directory of its own, wherever its user wants it, and refers to nothing outside:
+//
+//	<target>/savepoint-<6 digits of the job id>-<12 random digits>/
+//
+// The order for one snapshot: InitCheckpoint or InitSavepoint, then NewWriter for each stream and Finish, then PublishMetadata or else
 // RemoveUnfinished; later Discard.
 //
 //   - A stream that Finish has returned is durable.
@@ -38,14 +42,17 @@ type Storage interface {
 	InitJob(ctx context.Context) error
 	// InitCheckpoint makes the directory of one checkpoint. It is called before tasks are told to begin.
 	InitCheckpoint(ctx context.Context, id job.CheckpointID) error
-	// NewWriter begins one stream of state of a checkpoint. It does no I/O: that begins when the stream outgrows its buffer. The
-	// context covers the writer until it has ended.
-	NewWriter(ctx context.Context, id job.CheckpointID, scope snapshot.Scope) *StreamWriter
-	// PublishMetadata makes the checkpoint exist, and returns its pointer: what a user gives to `-s`, and
+	// InitSavepoint makes a new directory for a savepoint below target, which need not exist. If that fails nothing is left behind, as
+	// far as can be helped.
+	InitSavepoint(ctx context.Context, id job.CheckpointID, target string) (Location, error)
+	// NewWriter begins one stream of state of a snapshot. It does no I/O: that begins when the stream outgrows its buffer. The
+	// context covers the writer until it has ended. All streams of a savepoint are exclusive, whatever scope is asked for.
+	NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter
+	// PublishMetadata makes the snapshot exist, and returns its pointer: what a user gives to `-s`, and
 	// the length of its `_metadata` in bytes. It may be repeated after a
 	// failure; if another process has published something else under this id, it fails with storage.ErrExist. The file names in
 	// meta stay relative.
-	PublishMetadata(ctx context.Context, id job.CheckpointID, meta *snapshot.Metadata) (pointer string, size int64, err error)
+	PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error)
 	// LoadCheckpoint reads back the metadata of a published checkpoint of this job, with full paths as Load does.
 	LoadCheckpoint(ctx context.Context, id job.CheckpointID) (*snapshot.Metadata, error)
 	// Verify reads all that the snapshot refers to and compares lengths and checksums: see the function Verify.
@@ -60,15 +67,31 @@ type Storage interface {
 	// alone, then its directory unless something foreign lies in it. It goes on after a failure and returns the first. A
 	// checkpoint that is not there is no error.
 	Discard(ctx context.Context, id job.CheckpointID) error
-	// DiscardStreams deletes the files behind streams that were acknowledged for a checkpoint which was aborted. Shared files stay.
-	DiscardStreams(ctx context.Context, id job.CheckpointID, streams ...snapshot.Stream) error
-	// RemoveUnfinished deletes what there is of a checkpoint that was not published. It refuses with storage.ErrExist to delete one
+	// DiscardStreams deletes the files behind streams that were acknowledged for a snapshot which was aborted. Shared files stay.
+	DiscardStreams(ctx context.Context, at Location, streams ...snapshot.Stream) error
+	// RemoveUnfinished deletes what there is of a snapshot that was not published. It refuses with storage.ErrExist to delete one
 	// that was.
-	RemoveUnfinished(ctx context.Context, id job.CheckpointID) error
-	// Survives reports whether checkpoints outlive the process. If not, pointers are NotAddressable.
+	RemoveUnfinished(ctx context.Context, at Location) error
+	// Survives reports whether checkpoints outlive the process. If not, their pointers are NotAddressable. Savepoints always do.
 	Survives() bool
 	// String names kind and place for messages, as in `filesystem /var/lib/weir`.
 	String() string
+}
+
+// Location says where one snapshot is written. It is a value that can be sent to whoever writes a part of it: any Storage of the same job,
+// in whatever process, writes to the same place.
+type Location struct {
+	ID job.CheckpointID
+	// Savepoint is the directory of a savepoint. It is empty for a checkpoint, whose directory follows from its id.
+	Savepoint string
+}
+
+// String names what is written, for messages.
+func (l Location) String() string {
+	if l.Savepoint != "" {
+		return fmt.Sprintf("savepoint %d (%s)", l.ID, l.Savepoint)
+	}
+	return fmt.Sprintf("checkpoint %d", l.ID)
 }
 
 // FilesOptions says where and how checkpoints are kept in files.
@@ -104,7 +127,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 		return nil, fmt.Errorf("write buffer of %d bytes: must not be negative", o.WriteBuffer)
 	}
 	return &files{
-		layout:    layout{fs: o.FS, dir: o.Dir, job: o.Job},
+		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job},
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),
 	}, nil
@@ -116,7 +139,9 @@ type MemoryOptions struct {
 	// MaxStream is the largest stream that is accepted, in bytes; 0 means DefaultMaxStream. All streams of a checkpoint are held in
 	// memory at once, several times over while it is being completed.
 	MaxStream int
-	// FS and Dir, if Dir is not empty, are where `_metadata` is written, with all state in it, so that the checkpoint survives the process.
-	FS  storage.FS
+	// FS is where savepoints go, and where snapshots come from that the job is started from; nil if there are none.
+	FS storage.FS
+	// Dir, if not empty, is the directory in FS where `_metadata` is written, with all state in it, so that the checkpoint survives the
+	// process.
 	Dir string
 }

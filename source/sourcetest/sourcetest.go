@@ -157,7 +157,7 @@ func (j *job[T]) start(parallelism int, c checkpoint) {
 	j.records = j.records[:c.records]
 	var err error
 	j.enumerator, err = j.source.Enumerator(context.Background(), source.EnumeratorEnv{
-		Parallelism: parallelism, Logger: slog.New(slog.DiscardHandler), Changed: func() {},
+		Parallelism: parallelism, Logger: slog.New(slog.DiscardHandler), Changed: func() {}, Backlog: func(bool) {},
 	}, c.enumerator)
 	j.must(err)
 	j.opened++

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,27 +12,24 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-var (
-	// ErrReleased is returned by Write of a capture that was released before or while it was written.
-	ErrReleased = errors.New("the capture was released")
-	// ErrSuperseded is returned by Write when a newer capture of the same store was made before it had come to an end.
-	ErrSuperseded = errors.New("a newer capture was made before this one was written")
-)
+// ErrReleased is returned by Write of a capture that was released before or while it was written.
+var ErrReleased = errors.New("the capture was released")
 
 // Capture is the state of a store at one moment. It must be released, whether it was written or not. Its methods may be called from any
 // goroutine, also after the store was closed.
 //
-// A store has one capture that counts, the newest. An older one that is still being written fails with ErrSuperseded, at the latest when
-// it comes to a page that was changed since.
+// A store may have several, each of its moment: checkpoints may overlap, and savepoints do not wait for them. A page is then copied once
+// more for each capture that it was changed after.
 type Capture struct {
 	layout *Layout
 	arena  *arena
 	epoch  uint32
+	older  []*Capture // those that were being read when this one was made
 	groups keygroup.Range
 	main   []rowsImage   // by group
 	linked [][]rowsImage // by column, those that have a linked table, then by group
 
-	cancelled atomic.Bool // Write should stop
+	cancelled atomic.Bool // it was released, and Write should stop
 	over      atomic.Bool // nobody reads pages for this capture any more
 	mu        struct {
 		sync.Mutex
@@ -55,12 +53,13 @@ func (r *rows) capture() rowsImage {
 // Capture takes the state as it is now, to be written by another goroutine. It takes time in proportion to the number of key groups, not to
 // the size of the state. It is called between batches.
 func (s *Store[K]) Capture() *Capture {
-	for _, older := range s.clock.reading {
-		older.cancelled.Store(true)
-	}
+	s.clock.copying() // forgets those that have come to an end
 	s.clock.now++
 	s.cur.Shared = true // the cursor's page, too, must be owned anew
-	c := &Capture{layout: s.layout, arena: s.arena, epoch: s.clock.now, groups: s.groups, main: make([]rowsImage, len(s.tables))}
+	c := &Capture{
+		layout: s.layout, arena: s.arena, epoch: s.clock.now, older: slices.Clone(s.clock.reading), groups: s.groups,
+		main: make([]rowsImage, len(s.tables)),
+	}
 	for g := range s.tables {
 		c.main[g] = s.tables[g].rows.capture()
 	}
@@ -88,7 +87,7 @@ func (c *Capture) Release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.mu.released {
-		c.mu.released = true // before cancelled, so that a Write knows why it has to stop
+		c.mu.released = true
 		c.cancelled.Store(true)
 		c.endLocked()
 	}
@@ -98,7 +97,7 @@ func (c *Capture) Release() {
 func (c *Capture) endLocked() {
 	if c.mu.released && !c.mu.writing && !c.over.Load() {
 		c.over.Store(true)
-		c.main, c.linked = nil, nil
+		c.main, c.linked, c.older = nil, nil, nil
 		c.arena.drop()
 	}
 }
@@ -140,13 +139,14 @@ func (c *Capture) Write(w io.Writer) (snapshot.Keyed, error) {
 
 // stopped returns why the capture must not be read any further, if so.
 func (c *Capture) stopped() error {
-	if !c.cancelled.Load() {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.released {
+	if c.cancelled.Load() {
 		return ErrReleased
 	}
-	return ErrSuperseded
+	return nil
+}
+
+// isOldest reports whether no older capture is read any more. It is called by the capture's writer.
+func (c *Capture) isOldest() bool {
+	c.older = slices.DeleteFunc(c.older, func(o *Capture) bool { return o.over.Load() })
+	return len(c.older) == 0
 }

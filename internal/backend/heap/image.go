@@ -9,6 +9,9 @@ import (
 type image struct {
 	base unsafe.Pointer
 	live []uint64
+	// Of one that a page keeps: it is the page as it was until its first change in this epoch, and since its last change before.
+	upto uint32
+	next *image // the one kept before it
 }
 
 // pool keeps the images that are not in use, so that a capture finds memory that is mapped already. It never holds more than the largest
@@ -34,6 +37,15 @@ func (p *pool) get() *image {
 	return img
 }
 
+// reuse takes back images that a page had kept.
+func (p *pool) reuse(list *image) {
+	for list != nil {
+		img := list
+		list, img.next = img.next, nil
+		p.free = append(p.free, img)
+	}
+}
+
 func (p *pool) refill() {
 	p.mu.Lock()
 	p.free, p.mu.back = p.mu.back, p.free
@@ -51,7 +63,7 @@ func newImages(sh *shape, n int) []*image {
 	base, live := sh.block(n), make([]uint64, n*sh.words)
 	images, all := make([]image, n), make([]*image, n)
 	for i := range images {
-		images[i] = image{unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live[i*sh.words : (i+1)*sh.words]}
+		images[i] = image{base: unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live: live[i*sh.words : (i+1)*sh.words]}
 		all[i] = &images[i]
 	}
 	return all

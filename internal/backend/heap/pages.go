@@ -18,7 +18,7 @@ const (
 // clock counts the captures of a store. Only the subtask's goroutine touches it.
 type clock struct {
 	now     uint32     // the epoch: 1 + the number of captures so far
-	reading []*Capture // those that may still read pages; more than one while superseded ones come to an end
+	reading []*Capture // those that may still read pages, the oldest first
 }
 
 // copying reports whether pages must be claimed before they are changed.
@@ -32,30 +32,28 @@ func (c *clock) copying() bool {
 	return len(c.reading) > 0
 }
 
+// readOnlyByNewest reports whether no capture but the newest reads pages.
+func (c *clock) readOnlyByNewest() bool { return len(c.reading) == 1 && c.reading[0].epoch == c.now }
+
 // Page is the head of a page of rows.
 //
 // Before the first change in an epoch the subtask claims the page: it moves claimed to busy, copies the page aside and moves claimed to the
-// epoch. A capture's writer claims pages in the same way to read them. Whoever comes second finds the epoch there and knows that the page
-// as it was is saved (the writer) or was written out (the subtask). While a page is busy the other side waits, for the time it takes to
-// copy it.
+// epoch. A capture's writer claims pages in the same way to read them: the copy that was made first since the capture, or the page itself if
+// there is none. With one capture at a time whoever comes second finds the epoch there and knows that the page as it was is saved (the
+// writer) or was written out (the subtask). With several, each copy serves all captures between the change before it and its own epoch.
+// While a page is busy the other side waits, for the time it takes to copy it.
 type Page struct {
 	wrote   uint32        // the epoch in which the page was last owned; only the subtask's goroutine
 	claimed atomic.Uint32 // the epoch in which it was last claimed, or busy
-	saved   *image        // the page as it was when epoch claimed began; only while holding it busy
+	saved   *image        // copies of the page, the newest first; only while holding it busy
 }
 
-// lock makes the page busy and returns the epoch in which it was claimed before. It returns ok = false, without locking, if the page was
-// claimed in an epoch after last.
-func (p *Page) lock(last uint32) (before uint32, ok bool) {
+// lock makes the page busy and returns the epoch in which it was claimed before.
+func (p *Page) lock() (before uint32) {
 	for spin := 1; ; spin++ {
 		before = p.claimed.Load()
-		if before != busy {
-			if before > last {
-				return before, false
-			}
-			if p.claimed.CompareAndSwap(before, busy) {
-				return before, true
-			}
+		if before != busy && p.claimed.CompareAndSwap(before, busy) {
+			return before
 		}
 		if spin&63 == 0 {
 			runtime.Gosched()
@@ -64,6 +62,24 @@ func (p *Page) lock(last uint32) (before uint32, ok bool) {
 }
 
 func (p *Page) unlock(epoch uint32) { p.claimed.Store(epoch) }
+
+// at returns the page as it was at the beginning of an epoch, nil if it has not changed since. The page is busy.
+func (p *Page) at(epoch uint32) (img *image) {
+	for next := p.saved; next != nil && next.upto >= epoch; next = next.next {
+		img = next
+	}
+	return img
+}
+
+// cut takes away the copies that hold the page as it was only before the beginning of an epoch. The page is busy.
+func (p *Page) cut(epoch uint32) (old *image) {
+	link := &p.saved
+	for *link != nil && (*link).upto >= epoch {
+		link = &(*link).next
+	}
+	old, *link = *link, nil
+	return old
+}
 
 // shape is what all rows of one kind have in common, in all key groups.
 type shape struct {
@@ -160,18 +176,18 @@ func (r *rows) own(id uint32) {
 	p.wrote = r.sh.clock.now
 }
 
-// save keeps the page for the active capture, if its writer was not there before.
+// save keeps the page for the captures that are being read, unless that is the newest alone and its writer was there before.
 func (r *rows) save(s *slab, k int) {
-	p := &s.pages[k]
-	before, _ := p.lock(r.sh.clock.now)
-	if before != r.sh.clock.now {
-		if p.saved == nil {
-			p.saved = r.sh.pool.get()
-		}
-		r.sh.move(p.saved.base, r.sh.pageOf(s, k), r.sh.perPage())
-		copy(p.saved.live, r.sh.liveOf(s, k))
+	p, c := &s.pages[k], r.sh.clock
+	if before := p.lock(); before != c.now || !c.readOnlyByNewest() {
+		r.sh.pool.reuse(p.cut(c.reading[0].epoch))
+		img := r.sh.pool.get()
+		r.sh.move(img.base, r.sh.pageOf(s, k), r.sh.perPage())
+		copy(img.live, r.sh.liveOf(s, k))
+		img.upto, img.next = c.now, p.saved
+		p.saved = img
 	}
-	p.unlock(r.sh.clock.now)
+	p.unlock(c.now)
 }
 
 func (sh *shape) pageOf(s *slab, k int) unsafe.Pointer {

@@ -97,42 +97,62 @@ func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
 }
 
 // claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
-// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon.
-func (w *writer) claim(sh *shape, p *Page) (saved *image, err error) {
+// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed.
+func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err error) {
 	if err := w.c.stopped(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	before, ok := p.lock(w.c.epoch)
-	if !ok {
-		return nil, ErrSuperseded
+	before := p.lock()
+	claimed = max(before, w.c.epoch)
+	img, oldest := p.at(w.c.epoch), w.c.isOldest()
+	if oldest {
+		w.spares(sh, p.cut(w.c.epoch))
 	}
-	saved, p.saved = p.saved, nil
-	if before == w.c.epoch {
-		p.unlock(w.c.epoch)
-		return saved, nil
+	switch {
+	case img == nil:
+		return nil, claimed, nil
+	case oldest && img.upto == w.c.epoch: // nobody else needs it
+		w.spares(sh, p.cut(w.c.epoch+1))
+		saved = w.spareImage(sh)
+	default:
+		saved = w.spareImage(sh)
+		sh.move(saved.base, img.base, sh.perPage())
+		copy(saved.live, img.live)
 	}
-	if saved != nil { // left by a capture that was abandoned
-		w.spare[sh] = append(w.spare[sh], saved)
+	p.unlock(before)
+	return saved, 0, nil
+}
+
+// spares takes images that a page had kept, the last of them to be used next.
+func (w *writer) spares(sh *shape, list *image) {
+	for list != nil {
+		img := list
+		list, img.next = img.next, nil
+		w.spare[sh] = append(w.spare[sh], img)
 	}
-	return nil, nil
+}
+
+// spareImage returns the image that was spared last, or a new one.
+func (w *writer) spareImage(sh *shape) *image {
+	spare := w.spare[sh]
+	if len(spare) == 0 {
+		return newImages(sh, 1)[0]
+	}
+	w.spare[sh] = spare[:len(spare)-1]
+	return spare[len(spare)-1]
 }
 
 // take returns the page as it was, in memory that is the writer's until it puts it back with give.
 func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
 	p := &s.pages[k]
-	if len(w.spare[sh]) == 0 {
-		w.spare[sh] = append(w.spare[sh], newImages(sh, 1)...)
-	}
-	saved, err := w.claim(sh, p)
+	saved, claimed, err := w.claim(sh, p)
 	if err != nil || saved != nil {
 		return saved, err
 	}
-	spare := w.spare[sh]
-	img := spare[len(spare)-1]
-	w.spare[sh] = spare[:len(spare)-1]
+	img := w.spareImage(sh)
 	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
 	copy(img.live, sh.liveOf(s, k))
-	p.unlock(w.c.epoch)
+	p.unlock(claimed)
 	return img, nil
 }
 
@@ -160,7 +180,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 		if err := w.flushIfFull(pageBytes); err != nil {
 			return err
 		}
-		saved, err := w.claim(sh, &s.pages[k])
+		saved, claimed, err := w.claim(sh, &s.pages[k])
 		switch {
 		case err != nil:
 			return err
@@ -169,7 +189,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 			w.give(sh, saved)
 		default:
 			n += w.pack(sh, sh.pageOf(s, k), sh.liveOf(s, k))
-			s.pages[k].unlock(w.c.epoch)
+			s.pages[k].unlock(claimed)
 		}
 		return nil
 	})

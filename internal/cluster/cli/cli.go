@@ -51,6 +51,7 @@ type command struct {
 var commands = []command{
 	{"inspect", "<checkpoint>", "say what is in a checkpoint or savepoint", declareInspect},
 	{"verify", "<path>", "read every byte and check it: of a checkpoint, a job or all jobs in a directory", declareVerify},
+	{"savepoint", "--dispose <path>", "delete a savepoint", declareSavepoint},
 	{"gc", "<dir>", "find what no line in a checkpoint directory needs any more, and delete it if asked to", declareGC},
 }
 
@@ -160,7 +161,7 @@ func exit(io IO, err error) Code {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "weir looks into what jobs keep on disk.\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  weir %-24s %s\n", c.name+" "+c.args, c.summary)
+		fmt.Fprintf(w, "  weir %-28s %s\n", c.name+" "+c.args, c.summary)
 	}
 	fmt.Fprint(w, "\nweir help <command> lists its flags. Exit status:\n\n")
 	exitCodes(w)

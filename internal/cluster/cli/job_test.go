@@ -145,6 +145,12 @@ type world struct {
 // stopped runs the job until all records are processed and stops it: then it has taken one checkpoint, which holds all of them.
 func stopped(t *testing.T) world {
 	t.Helper()
+	return stoppedBy(t, func(_ *weir.Execution, _ string, stop func()) { stop() }, weir.Suspended)
+}
+
+// stoppedBy stops it in another way. The directory is the one above that of its checkpoints.
+func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()), status weir.Status) world {
+	t.Helper()
 	dir := t.TempDir()
 	wait := &countdown{done: make(chan struct{})}
 	wait.left.Store(int64(len(visits)))
@@ -167,8 +173,8 @@ func stopped(t *testing.T) world {
 	case <-wait.done:
 	case <-e.Done():
 	}
-	stop()
-	if r, err := e.Wait(); err != nil || r.Status != weir.Suspended {
+	how(e, dir, stop)
+	if r, err := e.Wait(); err != nil || r.Status != status {
 		t.Fatal(r.Status, err)
 	}
 	w := world{dir: filepath.Join(dir, "checkpoints")}

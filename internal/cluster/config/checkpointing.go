@@ -79,8 +79,9 @@ var (
 	})
 
 	CheckpointIntervalDuringBacklog = durationOption(spec[time.Duration]{
-		Key: "execution.checkpointing.interval-during-backlog",
-		Doc: "The interval while a source works off a backlog: 0 for no checkpoints then, or not less than the interval.",
+		Key: "execution.checkpointing.interval-during-backlog", Built: true, Check: atLeastDuration(0),
+		Doc: "The interval while a source says that it works off a backlog: 0 for no periodic checkpoints then, or not less than the interval. " +
+			"One is taken when the backlog ends. Unset: a backlog makes no difference.",
 	})
 
 	CheckpointMode = enumOption(modes, spec[Mode]{
@@ -100,8 +101,8 @@ var (
 	})
 
 	MaxConcurrentCheckpoints = intOption(spec[int]{
-		Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Only: []int{1}, Check: atLeast(1),
-		Doc: "How many checkpoints may be under way at once.",
+		Key: "execution.checkpointing.max-concurrent-checkpoints", Default: new(1), Built: true, Check: atLeast(1),
+		Doc: "How many checkpoints may be under way at once. More than 1 does not go with `execution.checkpointing.min-pause`. Savepoints do not wait.",
 	})
 
 	TolerableFailedCheckpoints = intOption(spec[int]{
@@ -136,8 +137,9 @@ var (
 	})
 
 	SavepointDir = stringOption(spec[string]{
-		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"},
-		Doc: "Where savepoints go that are triggered without a directory.",
+		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"}, Built: true,
+		Check: checkLocalPath,
+		Doc:   "The directory for savepoints that are triggered without one: a path or a `file:` URL. Each makes a directory of its own in it.",
 	})
 
 	CreateSubdir = boolOption(spec[bool]{
@@ -183,8 +185,10 @@ var (
 
 	CheckpointsAfterTasksFinish = boolOption(spec[bool]{
 		Key:     "execution.checkpointing.checkpoints-after-tasks-finish",
-		Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Only: []bool{true},
-		Doc: "Whether checkpoints go on when some subtasks have come to the end of their data.",
+		Aliases: []string{"execution.checkpointing.checkpoints-after-tasks-finish.enabled"}, Default: new(true), Built: true,
+		Doc: "Whether checkpoints go on when some subtasks have come to the end of their data, and subtasks wait for a last one before they finish. " +
+			"`false`: no checkpoint is begun after that, and what exactly-once sinks have not committed by then is not committed: the job ends " +
+			"SUSPENDED and names them; without this setting the same command goes on from the last checkpoint and commits the rest.",
 	})
 
 	SnapshotCompression = boolOption(spec[bool]{
@@ -322,6 +326,14 @@ func checkLocalPath(dir string) error {
 	return nil
 }
 
+// LocalPath turns a directory as a user writes it, a path or a file: URL, into a path.
+func LocalPath(dir string) (string, error) {
+	if err := checkLocalPath(dir); err != nil {
+		return "", fmt.Errorf("%s: %w", dir, err)
+	}
+	return localPath(dir), nil
+}
+
 // localPath turns a checked directory into a path.
 func localPath(dir string) string {
 	m := scheme.FindStringSubmatch(dir)
@@ -335,12 +347,16 @@ func localPath(dir string) string {
 // Checkpointing is what the coordinator, the tasks and the checkpoint storage need to know.
 type Checkpointing struct {
 	Interval time.Duration // 0: no periodic checkpoints; else at least 10 ms
-	MinPause time.Duration // from a completion to the next periodic start; at most 365 days
-	Timeout  time.Duration // at least 10 ms
-	Mode     Mode
+	// DuringBacklog takes the place of Interval while a source works off a backlog: 0 for none. Nil: no difference is made.
+	DuringBacklog *time.Duration
+	MinPause      time.Duration // from a completion to the next periodic start; at most 365 days
+	Timeout       time.Duration // at least 10 ms
+	Mode          Mode
 
 	MaxConcurrent int // at least 1
-	Tolerable     int // failures in a row that do not fail the job; math.MaxInt32: any number
+	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
+	AfterTasksFinish bool
+	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
 
 	NumRetained      int // at least 1
 	Retention        Retention
@@ -349,6 +365,7 @@ type Checkpointing struct {
 
 	Storage         StorageKind
 	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
+	SavepointDir    string // a local path as the user wrote it, for savepoints that name none; empty if there is none
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
@@ -365,6 +382,8 @@ func (c *Config) Checkpointing() Checkpointing {
 		Timeout:          Get(c, CheckpointTimeout),
 		Mode:             Get(c, CheckpointMode),
 		MaxConcurrent:    Get(c, MaxConcurrentCheckpoints),
+		DuringBacklog:    c.duringBacklog(),
+		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
 		NumRetained:      Get(c, NumRetained),
 		Retention:        Get(c, CheckpointRetention),
@@ -372,6 +391,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		History:          Get(c, CheckpointHistory),
 		Storage:          c.storage(),
 		Dir:              localPath(Get(c, CheckpointDir)),
+		SavepointDir:     localPath(Get(c, SavepointDir)),
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
@@ -381,6 +401,17 @@ func (c *Config) Checkpointing() Checkpointing {
 
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }
+
+func (c *Config) duringBacklog() *time.Duration {
+	if !IsSet(c, CheckpointIntervalDuringBacklog) {
+		return nil
+	}
+	return new(Get(c, CheckpointIntervalDuringBacklog))
+}
+
+// On reports whether the job keeps to checkpoints although nobody asks for one: then it takes a last one at the end of the data, which its
+// subtasks wait for, and one when it is told to stop. It does with an interval, and also without if there is a directory for them.
+func (c Checkpointing) On() bool { return c.Interval > 0 || c.Dir != "" }
 
 func (c *Config) storage() StorageKind {
 	if !IsSet(c, CheckpointStorage) && IsSet(c, CheckpointDir) {

@@ -23,7 +23,7 @@ func load(t *testing.T, args ...string) *Config {
 func TestDefaultViews(t *testing.T) {
 	cfg := load(t)
 	want := Checkpointing{
-		Timeout: 10 * time.Minute, Mode: ExactlyOnce, MaxConcurrent: 1, NumRetained: 1, Retention: NoExternalized,
+		Timeout: 10 * time.Minute, Mode: ExactlyOnce, MaxConcurrent: 1, AfterTasksFinish: true, NumRetained: 1, Retention: NoExternalized,
 		ParallelCleaning: true, History: 10, Storage: JobManagerStorage, InlineThreshold: 20 << 10, WriteBuffer: 20 << 10, MaxStateSize: 5 << 20,
 	}
 	if got := cfg.Checkpointing(); got != want {

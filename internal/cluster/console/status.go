@@ -167,6 +167,7 @@ type End struct {
 	Status      string // "FINISHED", for example
 	Text        string // for the user, if there is something to say beyond the status; may have several lines
 	SameCommand bool   // goes on from its last checkpoint
+	Savepoint   string // the flag that names the savepoint the job has stopped with or was cancelled after; empty if there is none
 	Restore     string // the flag that names that checkpoint; empty if none was kept
 }
 
@@ -184,6 +185,9 @@ func (s *Status) Summary(e End, ran bool) []string {
 	}
 	if e.SameCommand {
 		lines = append(lines, "The same command goes on from its last checkpoint.")
+	}
+	if e.Savepoint != "" {
+		lines = append(lines, "Savepoint: "+e.Savepoint)
 	}
 	if e.Restore != "" {
 		lines = append(lines, "Last checkpoint: "+e.Restore)

@@ -26,15 +26,14 @@ const contentType = "text/plain; version=0.0.4; charset=utf-8"
 func Serve(w http.ResponseWriter, r *http.Request, jobs []view.Shown) {
 	var p page
 	running := 0
-	for _, j := range jobs {
-		if !j.Job().State.Ended() {
+	for _, shown := range jobs {
+		j := shown.Job()
+		addJob(r.Context(), &p, shown, &j)
+		if !j.State.Ended() {
 			running++
 		}
 	}
 	p.add("flink_jobmanager_numRunningJobs", "jobs that have not ended", labels{{"host", host}}, float64(running))
-	for _, j := range jobs {
-		addJob(r.Context(), &p, j)
-	}
 	var b bytes.Buffer
 	p.write(&b)
 	w.Header().Set("Content-Type", contentType)

@@ -35,11 +35,10 @@ func (s scope) within(prefix string, more ...[2]string) scope {
 	return scope{s.page, s.prefix + prefix, slices.Concat(s.labels, more)}
 }
 
-func addJob(ctx context.Context, p *page, shown view.Shown) {
-	j := shown.Job()
+func addJob(ctx context.Context, p *page, shown view.Shown, j *view.Job) {
 	of := labels{{"job_id", j.ID.String()}, {"job_name", j.Name}, {"host", host}}
 	manager := scope{p, "flink_jobmanager_job_", of}
-	addStates(manager, &j)
+	addStates(manager, j)
 	var parts []coordinator.VertexStats
 	if stats, err := shown.Checkpoints(ctx); err == nil { // else the job cannot be asked now, and the rest is still worth telling
 		addCheckpoints(manager, &stats)
@@ -50,7 +49,7 @@ func addJob(ctx context.Context, p *page, shown view.Shown) {
 		addVertex(tasks, &j.Vertices[i])
 	}
 	for _, v := range parts {
-		addParts(tasks, &j, &v)
+		addParts(tasks, j, &v)
 	}
 }
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,13 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.Refused:
 		m.refused(a)
 	case coordinator.FailJob:
+		if a.Savepoint != "" {
+			m.failStopped(a.Savepoint, cmp.Or(m.cause, errors.New(a.Message)))
+			return
+		}
 		m.fail(errors.New(a.Message), a.Permanent)
+	case coordinator.Stopped:
+		m.logger.Info("all tasks have stopped with the savepoint", "savepoint", a.Pointer, "drained", a.Drained)
 	case coordinator.Restore:
 		m.restoreFrom(a)
 	case coordinator.Ended:
@@ -107,6 +114,10 @@ func (m *master) put(r line.Record) error {
 }
 
 func (m *master) initLocation(a coordinator.InitLocation) {
+	if a.Savepoint {
+		m.initSavepoint(a)
+		return
+	}
 	m.clerk.do(func() func() {
 		err := m.storage.InitCheckpoint(context.Background(), a.ID)
 		return func() {
@@ -144,6 +155,10 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 
 // writeMetadata publishes a checkpoint. The first of a job id is recorded before anything of it can be committed.
 func (m *master) writeMetadata(a coordinator.WriteMetadata) {
+	if a.Savepoint {
+		m.writeSavepoint(a)
+		return
+	}
 	next := m.record.WithCompleted(a.ID)
 	first := m.record.Completed == 0
 	m.clerk.do(func() func() {
@@ -167,7 +182,7 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 }
 
 func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bool) (pointer string, size int64, err error) {
-	if pointer, size, err = m.storage.PublishMetadata(context.Background(), a.ID, a.Metadata); err != nil {
+	if pointer, size, err = m.storage.PublishMetadata(context.Background(), istorage.Location{ID: a.ID}, a.Metadata); err != nil {
 		return "", 0, err
 	}
 	if first {
@@ -183,9 +198,13 @@ func (m *master) discard(a coordinator.Discard) {
 	m.delete(func() {
 		ctx := context.Background()
 		var err error
-		if a.Pointer == "" {
-			err = m.storage.RemoveUnfinished(ctx, a.ID)
-		} else {
+		switch {
+		case a.Location != "":
+			err = m.removeSavepoint(istorage.Location{ID: a.ID, Savepoint: a.Location})
+		case a.Savepoint && a.Pointer == "": // it did not come to have a directory
+		case a.Pointer == "":
+			err = m.storage.RemoveUnfinished(ctx, istorage.Location{ID: a.ID})
+		default:
 			err = m.storage.Discard(ctx, a.ID)
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
@@ -205,7 +224,7 @@ func (m *master) discardState(a coordinator.DiscardState) {
 		})
 	}
 	m.delete(func() {
-		if err := m.storage.DiscardStreams(context.Background(), a.ID, files...); err != nil {
+		if err := m.storage.DiscardStreams(context.Background(), istorage.Location{ID: a.ID, Savepoint: a.Location}, files...); err != nil {
 			m.logger.Warn("state that came too late could not be deleted", "checkpoint", a.ID, "error", err)
 		}
 	})
@@ -214,9 +233,15 @@ func (m *master) discardState(a coordinator.DiscardState) {
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.progress.completed(s)
+	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
+		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
+		m.taken(a)
+		return
+	}
 	m.recovery = recovery{}
 	m.forgetDoubtful()
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
+	m.taken(a)
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopping.id = s.ID
 		m.stopIfCommitted()
@@ -238,6 +263,7 @@ func (m *master) failed(a coordinator.Failed) {
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
 	}
+	m.notTaken(a.Request, s.Kind, s.ID, s.Reason, s.Cause)
 	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, s.Cause))
 }
 
@@ -250,6 +276,7 @@ func (m *master) refused(a coordinator.Refused) {
 	if m.stopping.on && a.Request == m.stopping.request {
 		m.stopped(fmt.Errorf("%s: %s", a.Reason, a.Cause))
 	}
+	m.notTaken(a.Request, a.Kind, 0, a.Reason, a.Cause)
 	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
 }
 

@@ -70,10 +70,11 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 		}
 		m.sources.close(m.logger)
 		m.sources = nil
-		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, m.changed); err != nil {
+		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, &news{m.changed, m.backlog}); err != nil {
 			return err
 		}
 	}
+	m.uncommitted = nil
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
@@ -190,9 +191,10 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Now:          m.Now,
 		Beside:       m.besides(),
 		Line:         m.line,
-		Streams:      func(id job.CheckpointID) operator.Streams { return streams{m.storage, id} },
+		Streams:      func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
 		OpenStream:   m.openStream,
-		Checkpointed: m.checkpoints.Interval > 0,
+		Checkpointed: m.checkpoints.On(),
+		NoFinal:      !m.checkpoints.AfterTasksFinish,
 		Restored:     r.id,
 		State:        r.state,
 		Finished:     func(v *graph.Vertex) bool { return r.finished[v.ID()] },

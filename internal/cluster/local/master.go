@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -62,8 +64,15 @@ type master struct {
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
+	asked  map[coordinator.RequestID]*asked // clients that wait for a snapshot
+	places places
+	// unsettled are savepoints to stop with that were given up although the line may follow them.
+	unsettled []storage.Location
+
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
+	// uncommitted are sinks that have finished in this attempt with output that is not committed.
+	uncommitted []job.OperatorID
 
 	state    state
 	deployed bool  // there were tasks once
@@ -133,12 +142,13 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
 		warned:      map[job.OperatorID]bool{},
+		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
-	s.changed = m.changed
+	s.news = news{m.changed, m.backlog}
 	m.ids.Add(b.ids)
 	m.coordinator = m.newCoordinator()
 	m.coordinator.Restored(restoration(b), m.Now())
@@ -146,6 +156,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
+		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -159,6 +170,9 @@ func (m *master) newCoordinator() *coordinator.Coordinator {
 		Timeout:           c.Timeout,
 		MinPause:          c.MinPause,
 		MaxConcurrent:     c.MaxConcurrent,
+		BacklogInterval:   c.DuringBacklog,
+		OnlyWhileAllRun:   !c.AfterTasksFinish,
+		FinalCheckpoint:   c.On(),
 		TolerableFailures: c.Tolerable,
 		NumRetained:       c.NumRetained,
 		Retention:         coordinator.Retention(c.Retention),
@@ -200,7 +214,6 @@ func coordinatorJob(p *graph.Plan, header snapshot.Metadata) coordinator.Job {
 
 // run handles what happens until the job has ended.
 func (m *master) run(ctx context.Context) (Result, error) {
-	defer m.clerk.close()
 	stop := ctx.Done()
 	for !m.ended {
 		select {
@@ -212,6 +225,7 @@ func (m *master) run(ctx context.Context) (Result, error) {
 			m.perform()
 		}
 	}
+	m.clerk.close() // before what it works with: it may still be letting sinks recover
 	return m.close()
 }
 
@@ -231,6 +245,7 @@ func (m *master) close() (Result, error) {
 	}
 	m.result.Job = m.id
 	m.progress.became(endState(m.result.Status), m.Now())
+	m.answerAll()
 	switch {
 	case m.refusal != nil:
 		return m.result, m.refusal
@@ -288,7 +303,8 @@ func restoration(b *beginning) coordinator.Restoration {
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {
-			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true})
+			savepoint := b.restore.Kind == snapshot.Savepoint
+			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true, Savepoint: savepoint})
 		}
 	}
 	return r
@@ -328,7 +344,9 @@ func (m *master) suspend(cause error) {
 	m.progress.entered(Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
-	case m.state == inFlight && m.checkpoints.Interval > 0:
+	case m.coordinator.Stopping():
+		m.logger.Info("it is being stopped with a savepoint already")
+	case m.state == inFlight && m.checkpoints.On():
 		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
 		if err != nil {
 			m.logger.Error("stop without a checkpoint", "error", err)
@@ -393,13 +411,34 @@ func (m *master) finish(s Status) {
 	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
 }
 
+// endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all
+// checkpoints stay, and another run goes on from the newest.
+func (m *master) endOfTasks() Status {
+	if len(m.uncommitted) == 0 {
+		return Finished
+	}
+	var names []string
+	for _, n := range m.sinks.nodes {
+		if slices.Contains(m.uncommitted, n.ID()) {
+			names = append(names, fmt.Sprintf("%q", n.Name))
+		}
+	}
+	m.result.Text = fmt.Sprintf("all data was read, but the last output of %s is NOT committed: execution.checkpointing.checkpoints-after-tasks-finish=false "+
+		"takes no checkpoint at the end of the data. Run the same command without that setting to go on from the last checkpoint and commit it",
+		strings.Join(names, ", "))
+	m.logger.Error(m.result.Text)
+	return Suspended
+}
+
 // writeEnd remembers how the job ended, before any checkpoint is deleted. An aborted run is remembered like a crash: not at all.
 func (m *master) writeEnd(s Status, kept bool, then func()) {
 	if m.file == nil || s == Aborted {
 		then()
 		return
 	}
-	record := m.record.Ended(endOf(s, m.Now(), kept, m.cause, m.latest()))
+	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	_, end.Stopped = m.coordinator.StoppedWith()
+	record := m.record.Ended(end)
 	m.clerk.do(func() func() {
 		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
 		return func() {
@@ -410,6 +449,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 				return
 			}
 			m.record = record
+			m.removeUnsettled()
 			then()
 		}
 	}, m.post)
@@ -428,6 +468,10 @@ func (m *master) latest() (id job.CheckpointID) {
 // endedFor handles the coordinator's last word.
 func (m *master) endedFor(e coordinator.Ended) {
 	m.ended = true
+	if savepoint, stopped := m.coordinator.StoppedWith(); stopped { // then the job goes on from no checkpoint
+		m.result.Text = m.stopText(savepoint)
+		return
+	}
 	if m.storage.Survives() {
 		for _, r := range e.Kept {
 			if !r.Damaged {
@@ -435,7 +479,7 @@ func (m *master) endedFor(e coordinator.Ended) {
 			}
 		}
 	}
-	if m.result.Status == Suspended && m.result.Checkpoint == "" {
+	if m.result.Status == Suspended && m.result.Checkpoint == "" && m.result.Text == "" {
 		m.result.Text = "there is no checkpoint that outlives this process: the next run begins again"
 	}
 }

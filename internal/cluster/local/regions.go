@@ -12,6 +12,7 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/failover"
+	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
@@ -45,6 +46,11 @@ func (m *master) fail(err error, permanent bool) { m.broken(nil, err, permanent)
 // broken handles the failure of a task that has ended because of it, or of something else if t is nil: some tasks restart, or the job ends.
 func (m *master) broken(t *running, err error, permanent bool) {
 	permanent = permanent || source.IsPermanent(err)
+	if savepoint, ok := m.coordinator.StoppedWith(); ok {
+		m.remember(0, t, err, true)
+		m.failStopped(savepoint, err)
+		return
+	}
 	switch {
 	case m.state == over || m.state == cancelling:
 		return // a failure of tasks that are being stopped for good says nothing new
@@ -110,6 +116,7 @@ func (m *master) supervise() bool {
 		case failover.Stop:
 			for _, s := range a.Tasks {
 				m.tasks[s].stop()
+				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
 			m.after(a.Delay, func() { m.supervisor.Due(a.Restart) })
@@ -143,7 +150,7 @@ func (m *master) restoreFrom(a coordinator.Restore) {
 	}
 	m.changePlan()
 	w := recoveryWork{
-		restore: r, from: a, plan: m.Plan, doubtful: slices.Clone(m.doubtful), sinks: m.recovery,
+		restore: r, from: a, plan: m.Plan, doubtful: slices.Clone(m.doubtful), unsettled: slices.Clone(m.unsettled), record: m.record, sinks: m.recovery,
 	}
 	m.clerk.do(func() func() {
 		done, err := m.recover(w)
@@ -157,7 +164,10 @@ type recoveryWork struct {
 	from     coordinator.Restore
 	plan     *graph.Plan
 	doubtful []job.CheckpointID
-	sinks    recovery
+	// unsettled are savepoints that record is to be put right for: see settle.
+	unsettled []istorage.Location
+	record    line.Record
+	sinks     recovery
 }
 
 // recoveryDone is what came of it.
@@ -171,6 +181,9 @@ type recoveryDone struct {
 // recover reads the checkpoint and lets the sinks recover. It runs beside the master.
 func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	defer rescue(&err)
+	if err := m.settle(w.unsettled, w.record); err != nil {
+		return done, err
+	}
 	if done.meta, err = m.loadBefore(w.doubtful, w.from); err != nil {
 		if istorage.Classify(err) != istorage.Unknown {
 			err = source.Permanent(err)
@@ -192,7 +205,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 	m.outputMoved(done.moved)
 	if done.read {
-		m.doubtful = nil
+		m.doubtful, m.unsettled = nil, nil
 	}
 	if !m.supervisor.Current(w.restore.Restart) {
 		return

@@ -38,8 +38,14 @@ func (r reports) EndOfData(a job.Attempt) {
 		if t := r.m.current(a); t != nil {
 			t.atEnd = true
 		}
-		if r.m.checkpoints.Interval > 0 {
-			r.m.coordinator.EndOfData(a, r.m.Now())
+		r.m.coordinator.EndOfData(a, r.m.Now())
+	})
+}
+
+func (r reports) Uncommitted(a job.Attempt, sink job.OperatorID) {
+	r.m.post(func() {
+		if r.m.current(a) != nil {
+			r.m.uncommitted = append(r.m.uncommitted, sink)
 		}
 	})
 }
@@ -139,6 +145,6 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 		m.coordinatorStopped()
 		m.sources.close(m.logger)
 		m.sources = nil
-		m.finish(Finished)
+		m.finish(m.endOfTasks())
 	}
 }

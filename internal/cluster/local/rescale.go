@@ -75,7 +75,7 @@ func (m *master) rescale(step string, parallelism int, finished func(error)) {
 	plan, err := m.Plan.Rescaled(step, parallelism)
 	switch {
 	case err != nil:
-	case m.checkpoints.Interval == 0:
+	case !m.checkpoints.On():
 		err = errors.New("the job takes no checkpoints, and would begin again from nothing: set execution.checkpointing.interval")
 	case m.rescaling != nil:
 		err = errors.New("another change of parallelism is under way: try again when it has ended")

@@ -62,6 +62,7 @@ type Result struct {
 	Status     Status
 	Job        job.ID
 	Checkpoint string // the path of the newest checkpoint that was kept, for -s; empty if there is none
+	Savepoint  string // for -s: the path of the savepoint that the job has stopped with, or was cancelled after; empty if there is none
 	Text       string // for the user, if there is something to say beyond the status
 }
 

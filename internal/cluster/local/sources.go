@@ -24,8 +24,14 @@ type enumerator struct {
 // sources holds the enumerators of a job by the id of their operator.
 type sources map[job.OperatorID]*enumerator
 
-// newSources starts the enumerators of all sources that have not finished. When one has news for its readers, changed is posted.
-func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()), changed func(job.OperatorID)) (sources, error) {
+// news is what enumerators have to tell, in the master's queue.
+type news struct {
+	changed func(job.OperatorID)
+	backlog func(id job.OperatorID, from *enumerator, on bool)
+}
+
+// newSources starts the enumerators of all sources that have not finished. What they have to tell is posted.
+func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
 	all := sources{}
 	for _, v := range p.Vertices {
 		n := v.Nodes[0]
@@ -37,7 +43,8 @@ func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()
 			Parallelism:  v.Parallelism,
 			RestoredFrom: int64(r.id),
 			Logger:       logger.With("step", n.Name),
-			Changed:      func() { post(func() { changed(id) }) },
+			Changed:      func() { post(func() { tell.changed(id) }) },
+			Backlog:      func(on bool) { post(func() { tell.backlog(id, all[id], on) }) },
 		}, r.operators[id].Coordinator)
 		if err != nil {
 			all.close(logger)
@@ -129,6 +136,13 @@ func (m *master) changed(id job.OperatorID) {
 		if a, ok := waiting[i]; ok {
 			m.requestSplit(a, id)
 		}
+	}
+}
+
+// backlog notes that a source works off a backlog, or has caught up, unless the report is of an attempt that is gone.
+func (m *master) backlog(id job.OperatorID, from *enumerator, on bool) {
+	if from != nil && m.sources[id] == from {
+		m.coordinator.Backlog(id, on, m.Now())
 	}
 }
 

@@ -30,9 +30,9 @@ type start struct {
 	loaded      map[string]*snapshot.Metadata // by path
 	sinks       sinks
 	queue       queue
-	// changed tells the master that an enumerator has news; it is set before anything in the queue is handled.
-	changed func(job.OperatorID)
-	opened  sources // the enumerators, which the master takes over
+	// news brings what enumerators tell to the master; it is set before anything in the queue is handled.
+	news   news
+	opened sources // the enumerators, which the master takes over
 }
 
 // beginning is how a job begins.
@@ -48,6 +48,7 @@ type beginning struct {
 	path     string             // of restore
 	noClaim  bool
 	retained []line.Snapshot
+	obsolete []line.Snapshot
 	recovery recovery
 }
 
@@ -100,6 +101,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		ids:      verdict.IDs,
 		noClaim:  verdict.NoClaim,
 		retained: verdict.Retained,
+		obsolete: verdict.Obsolete,
 		recovery: recovery{verdict.Fresh, verdict.Withdraw},
 	}
 	if b.finished {
@@ -151,7 +153,7 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 	if err := s.sinks.check(ctx, b.restore, b.recovery, open); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
-	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, func(id job.OperatorID) { s.changed(id) })
+	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, &s.news)
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
@@ -383,7 +385,7 @@ func guarantee(p *graph.Plan, n *graph.Node, c config.Checkpointing) string {
 	switch {
 	case stepOf(n).Committer == nil:
 		return "at-least-once: the sink does not commit"
-	case c.Interval == 0:
+	case !c.On():
 		return "at-least-once: no checkpoints"
 	case len(p.Loops) > 0 && c.Loops == config.LoseInLoops:
 		return "not even at-least-once: what is in a loop at a checkpoint is lost in a restore"
@@ -407,8 +409,10 @@ func checkLoops(name string, p *graph.Plan, c config.Checkpointing) error {
 // survival says what remains of the checkpoints, and what does not.
 func survival(c config.Checkpointing, st storage.Storage) string {
 	switch {
-	case c.Interval == 0:
+	case !c.On():
 		return "no checkpoints: a failure begins again from nothing"
+	case c.Interval == 0:
+		return fmt.Sprintf("checkpoints on request and at the end of the data in %s", st)
 	case !st.Survives():
 		return fmt.Sprintf("checkpoints every %v in memory: nothing survives this process", c.Interval)
 	case c.Retention == config.NoExternalized:

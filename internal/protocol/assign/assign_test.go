@@ -103,7 +103,7 @@ func elements(l snapshot.List) (all []string) {
 
 // Section 3.5 of the specification, a line for each kind of state and change of parallelism.
 func TestRedistribution(t *testing.T) {
-	const split, union, broadcast = snapshot.Split, snapshot.Union, snapshot.Broadcast
+	const split, union, broadcast, merged = snapshot.Split, snapshot.Union, snapshot.Broadcast, snapshot.Merged
 	for _, c := range []struct {
 		name  string
 		state []*snapshot.OperatorSubtask
@@ -133,6 +133,8 @@ func TestRedistribution(t *testing.T) {
 		{"union, same", []*snapshot.OperatorSubtask{lists(union, "u: a b"), lists(union, "u: c")}, 2, "u:a,b u:c | u:a,b u:c"},
 		{"union, up", []*snapshot.OperatorSubtask{lists(union, "u: a")}, 3, "u:a | u:a | u:a"},
 		{"union, one finished", []*snapshot.OperatorSubtask{finished(), lists(union, "u: c")}, 2, "u:c | u:c"},
+		{"merged, same", []*snapshot.OperatorSubtask{lists(merged, "u: a"), lists(merged, "u: c")}, 2, "u:a u:c | u:a u:c"},
+		{"merged, one finished", []*snapshot.OperatorSubtask{finished(), lists(merged, "u: c")}, 2, "u:c | u:c"},
 
 		{"broadcast, same", []*snapshot.OperatorSubtask{lists(broadcast, "b: 1"), lists(broadcast, "b: 2")}, 2, "b:1 | b:2"},
 		{"broadcast, up", []*snapshot.OperatorSubtask{lists(broadcast, "b: 1"), lists(broadcast, "b: 2")}, 3, "b:1 | b:2 | b:1"},

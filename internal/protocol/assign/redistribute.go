@@ -74,7 +74,7 @@ func dealLists(state *snapshot.OperatorState, to []snapshot.OperatorSubtask) {
 	for _, name := range slices.Sorted(maps.Keys(states)) {
 		c := states[name]
 		switch {
-		case c.mode == snapshot.Union:
+		case c.mode == snapshot.Union, c.mode == snapshot.Merged:
 			for i := range to {
 				to[i].Lists = append(to[i].Lists, c.lists...)
 			}

@@ -118,12 +118,11 @@ type Restoration struct {
 // Restored tells, once and before JobRunning, what the job found when it started. If the checkpoint it starts from belongs to someone
 // else, checkpoints are full until one has completed.
 func (c *Coordinator) Restored(r Restoration, now time.Time) {
-	c.lastID = max(c.lastID, r.LastID)
+	c.lastID, c.inUse = max(c.lastID, r.LastID), r.From != 0
 	for _, kept := range r.Retained {
 		c.lastID = max(c.lastID, kept.ID)
 		c.store.list = append(c.store.list, kept)
 		if kept.ID == r.From {
-			c.inUse = true
 			c.forceFull = kept.Foreign
 			c.stats.restored(kept, now)
 		}

@@ -76,6 +76,10 @@ func TestHistoryIsBounded(t *testing.T) {
 	if got.History[0].Vertices != nil || len(s.find(4).clone().Vertices) != 1 {
 		t.Error("only details have vertices")
 	}
+	parts := s.begin(5, &trigger{plan: plan{finished: [][]bool{{true}}}}, vertices)
+	if parts.Finished != 1 || parts.Tasks != 0 || !parts.Vertices[0].Finished[0] {
+		t.Errorf("of a job whose only task has ended: %+v", parts)
+	}
 	s.discarded(2)
 	if !s.copy().LatestCompleted.Discarded || got.LatestCompleted.Discarded {
 		t.Error("discarding shows in later copies alone")

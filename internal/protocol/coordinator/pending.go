@@ -202,13 +202,13 @@ func hasFiles(state *snapshot.Task) bool {
 func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	m := c.job.Header
 	m.Checkpoint, m.Kind, m.Triggered, m.Completed = p.id, snapshot.Checkpoint, p.triggered, now
-	if p.isSavepoint() {
-		m.Kind = snapshot.Savepoint
+	if s := p.snapshot(); s.Kind.IsSavepoint() {
+		m.Kind, m.Native, m.Stop = snapshot.Savepoint, s.Kind == element.NativeSavepoint, s.Stop
 	}
 	m.Operators = nil
 	ended := make([]bool, len(c.job.Vertices))
 	for v, vertex := range c.job.Vertices {
-		finished := p.plan.fullyFinished(v) || slices.ContainsFunc(p.states[v], finishedOnRestore)
+		finished := p.plan.fullyFinished(v) || p.finishedOnRestore(v)
 		ended[v] = finished || p.operatorsFinished(v) &&
 			!slices.ContainsFunc(vertex.Inputs, func(in Input) bool { return !ended[in.From] })
 		for _, op := range vertex.Operators {
@@ -290,7 +290,16 @@ func listsOnly(subtasks []*snapshot.OperatorSubtask) []*snapshot.OperatorSubtask
 	return subtasks
 }
 
-func finishedOnRestore(t *snapshot.Task) bool { return t != nil && t.FinishedOnRestore }
+// finishedOnRestore reports whether all subtasks of a vertex that run had finished before they were restored. If some have been restored and
+// others not, because only a region was, those may still have something that is pending outside.
+func (p *pending) finishedOnRestore(vertex int) bool {
+	for i, state := range p.states[vertex] {
+		if !p.plan.finished[vertex][i] && (state == nil || !state.FinishedOnRestore) {
+			return false
+		}
+	}
+	return true
+}
 
 // subtasks returns what each subtask of a vertex has of an operator.
 func (p *pending) subtasks(vertex int, op job.OperatorID) []*snapshot.OperatorSubtask {

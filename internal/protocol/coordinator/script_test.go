@@ -189,6 +189,13 @@ func (p *player) playJob(command string, args []string) bool {
 		p.c.JobRunning(p.now, 0)
 	case "stop":
 		p.c.JobNotRunning(p.now)
+	case "failover":
+		p.c.Failover(p.now)
+	case "rescaled": // VERTEX PARALLELISM: the step has other tasks now
+		v := slices.IndexFunc(p.job.Vertices, func(v Vertex) bool { return v.Name == args[0] })
+		p.job.Vertices = slices.Clone(p.job.Vertices)
+		p.job.Vertices[v].Parallelism, _ = strconv.Atoi(args[1])
+		p.c.Rescaled(p.job)
 	case "restore":
 		p.c.RestoreLatest(p.now)
 	case "damaged":
@@ -347,7 +354,9 @@ func (p *player) ack(args []string) {
 	}
 	p.each(tasks, func(a job.Attempt) {
 		own := state
-		if own.Operators == nil {
+		if own.FinishedOnRestore {
+			own.OperatorsFinished = true
+		} else if own.Operators == nil {
 			file := snapshot.Stream{Path: "file", Length: 10}
 			own.Operators = []snapshot.Operator{{ID: job.OperatorID(a.Subtask.Vertex), State: &snapshot.OperatorSubtask{Lists: []snapshot.List{{Name: "offsets", Mode: mode, Stream: file}}}}}
 		}
@@ -613,12 +622,24 @@ func (p *player) attempts(list []job.Attempt) string {
 	return strings.Join(words, " ")
 }
 
+// describePart says how many of the subtasks of a finished step have left something, if some have and some have not.
+func describePart(subtasks []*snapshot.OperatorSubtask) string {
+	n := 0
+	for _, s := range subtasks {
+		n += count(s != nil)
+	}
+	if n == 0 || n == len(subtasks) {
+		return ""
+	}
+	return fmt.Sprintf(" but for lists of %d", n)
+}
+
 func describeMetadata(m *snapshot.Metadata) string {
 	var words []string
 	for _, op := range m.Operators {
 		switch {
 		case op.FullyFinished:
-			words = append(words, op.Name+" fully finished")
+			words = append(words, op.Name+" fully finished"+describePart(op.Subtasks))
 			continue
 		case op.Coordinator != nil:
 			words = append(words, fmt.Sprintf("%s (%s)", op.Name, op.Coordinator))

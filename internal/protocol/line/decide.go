@@ -58,6 +58,7 @@ type decision struct {
 func (d *decision) fresh() Verdict {
 	next := d.nextRecord()
 	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, Fresh: true})
+	next.Stop = nil
 	next.Sources, next.Sinks = maps.Clone(d.Sources), maps.Clone(d.Sinks)
 	text := "fresh start, as asked with --fresh"
 	if n := len(d.Found); n > 0 {
@@ -139,6 +140,7 @@ type plan struct {
 	silent   bool // the line is new, so no sink has committed anything for it
 	noClaim  bool
 	retained []Snapshot
+	obsolete []Snapshot
 	after    string // added to the text
 }
 
@@ -158,7 +160,7 @@ func (d *decision) settle(p plan) Verdict {
 	}
 	next, ids := p.next.Reserve(Block)
 	text := fmt.Sprintf("resumed from checkpoint %d (%s)%s", p.from.Checkpoint, p.from.Path, p.after)
-	return Verdict{Do: Resume, Record: next, IDs: ids, Restore: p.from, NoClaim: p.noClaim, Retained: p.retained,
+	return Verdict{Do: Resume, Record: next, IDs: ids, Restore: p.from, NoClaim: p.noClaim, Retained: p.retained, Obsolete: p.obsolete,
 		Withdraw: withdraw, Notes: d.notes, Text: text}
 }
 

@@ -19,8 +19,10 @@ const MaxEncoded = 16 << 20
 const maxRanges = 1000
 
 const (
-	head = "weir job line, format 1\n"
-	tail = "crc32c %08x\n"
+	head = "weir job line, format 2\n"
+	// head1 was written before lines knew of savepoints that a job has stopped with. What follows it is the same without them.
+	head1 = "weir job line, format 1\n"
+	tail  = "crc32c %08x\n"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -71,6 +73,9 @@ func Decode(data []byte) (Record, error) {
 // body checks the first and the last line and returns what is between them.
 func body(data []byte) ([]byte, error) {
 	body, ok := bytes.CutPrefix(data, []byte(head))
+	if !ok {
+		body, ok = bytes.CutPrefix(data, []byte(head1)) // both are of one length
+	}
 	if !ok {
 		first, _, _ := bytes.Cut(data[:min(len(data), 80)], []byte("\n"))
 		return nil, fmt.Errorf("it begins with %q, not with %q: damaged, or written by a newer version", first, head[:len(head)-1])

@@ -56,6 +56,8 @@ type Record struct {
 	// Completed is the newest checkpoint of the present job id that the record knows as complete. The first one is recorded before
 	// anything of it is committed, so 0 proves that there is no committed output; later ones are recorded now and then.
 	Completed job.CheckpointID `json:"completed"`
+	// Stop is the savepoint that the present job id has stopped with last, nil if it never has.
+	Stop *Stop `json:"stop,omitempty"`
 	// End says how the last run ended. It is nil while the job runs, and after a crash.
 	End *End `json:"end,omitempty"`
 	// Sources and Sinks say where each step reads or writes, by the name of the step. Only steps with a location are in them.
@@ -117,6 +119,8 @@ type End struct {
 	// Kept says whether the checkpoints were to be kept. It is recorded before they are deleted, so that what a killed deletion has
 	// left is not taken for a checkpoint.
 	Kept bool `json:"kept"`
+	// Stopped says that the run ended with the savepoint in Record.Stop, or failed or was cancelled when that was complete.
+	Stopped bool `json:"stopped,omitempty"`
 	// Completed is the newest completed checkpoint, 0 if there is none.
 	Completed job.CheckpointID `json:"-"`
 }
@@ -193,6 +197,10 @@ func (r Record) clone() Record {
 		end := *r.End
 		r.End = &end
 	}
+	if r.Stop != nil {
+		stop := *r.Stop
+		r.Stop = &stop
+	}
 	return r
 }
 
@@ -230,6 +238,12 @@ func (r Record) Validate() error {
 	}
 	if r.End != nil && !slices.Contains([]State{Finished, Canceled, Failed, Suspended}, r.End.State) {
 		return fmt.Errorf("end %q is none of FINISHED, CANCELED, FAILED, SUSPENDED", r.End.State)
+	}
+	if r.End != nil && r.End.Stopped && r.Stop == nil {
+		return fmt.Errorf("stopped with a savepoint that is not named")
+	}
+	if r.Stop != nil && (r.Stop.Savepoint.Checkpoint < 1 || r.Stop.Savepoint.Checkpoint > r.Reserved) {
+		return fmt.Errorf("stopped with savepoint %d, but only the ids up to %d were reserved", r.Stop.Savepoint.Checkpoint, r.Reserved)
 	}
 	last := job.CheckpointID(0)
 	for _, a := range r.Abandoned {

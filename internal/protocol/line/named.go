@@ -59,6 +59,7 @@ func (d *decision) restoreNamed(from Snapshot) Verdict {
 		next.abandon(1, next.Reserved)
 	}
 	next.Reserved, next.Completed = max(next.Reserved, from.Checkpoint), 0
+	next.Stop = nil
 	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, From: &from})
 	madeUp := d.Record == nil && next.Line == d.NewLine // then no sink can have committed anything for it
 	return d.settle(plan{next: next, from: from, back: true, foreign: !own, silent: madeUp, noClaim: true})

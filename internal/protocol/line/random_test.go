@@ -14,6 +14,7 @@ import (
 //   - it begins without state only if the user has asked for that or nothing was ever completed;
 //   - nothing that was committed is committed again unless the user accepts it;
 //   - line id, epochs and checkpoint ids only go forward, and a checkpoint of a branch that was left is never restored;
+//   - nothing older is restored than the savepoint that the job has stopped with, unless it is named with -s;
 //   - a snapshot named with -s is restored itself, or what came of it, or the start stops.
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(2000) {
@@ -54,7 +55,7 @@ func (h *history) step(t *testing.T) {
 		h.begin(t)
 		return
 	}
-	switch h.rng.IntN(6) {
+	switch h.rng.IntN(7) {
 	case 0, 1, 2:
 		h.do(t, "checkpoints %d", 1+h.rng.IntN(4))
 		return
@@ -63,10 +64,24 @@ func (h *history) step(t *testing.T) {
 		h.do(t, "end %s %s a reason", []State{Finished, Canceled, Failed}[h.rng.IntN(3)], keep)
 	case 4:
 		h.do(t, "end SUSPENDED keep")
+	case 5:
+		h.stopWith(t)
 	default:
 		h.do(t, "crash")
 	}
 	h.running = false
+}
+
+// stopWith stops the job with a savepoint, which may go wrong once that is complete.
+func (h *history) stopWith(t *testing.T) {
+	if h.ids.Left() == 0 {
+		return
+	}
+	drain := []string{"", " drain"}[h.rng.IntN(2)]
+	h.do(t, "stop sp/%d%s", h.ids.next, drain)
+	if state := []State{Finished, Failed, Canceled, ""}[h.rng.IntN(4)]; state != "" {
+		h.do(t, "stopped %s %s a reason", state, []string{"keep", "drop"}[h.rng.IntN(2)])
+	}
 }
 
 // misfortune happens between two runs, now and then.
@@ -166,7 +181,10 @@ func (h *history) restored(t *testing.T, before *Record, flags, out []string) {
 			fmt.Sscanf(l, "resumed from checkpoint %d %s", &from, &path)
 		}
 	}
-	path = strings.Trim(path, "()")
+	path = strings.Trim(path, "(),")
+	if before != nil && before.Stop != nil && !contains(flags, "-s") && from < before.Stop.Savepoint.Checkpoint {
+		t.Errorf("restored checkpoint %d, older than savepoint %d that the job had stopped with", from, before.Stop.Savepoint.Checkpoint)
+	}
 	if h.read(path).outcome != Good {
 		t.Errorf("restored %s, which is not good", path)
 	}

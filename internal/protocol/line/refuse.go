@@ -45,7 +45,7 @@ func (d *decision) choices(good []Snapshot) []choice {
 	var all []choice
 	for _, s := range good {
 		if d.checks[s.Path].outcome != Damaged && len(all) < most {
-			all = append(all, choice{d.flagsFor(s), fmt.Sprintf("go on from checkpoint %d", s.Checkpoint)})
+			all = append(all, choice{d.flagsFor(s), fmt.Sprintf("go on from %s %d", d.kindOf(s), s.Checkpoint)})
 		}
 	}
 	if from := d.origin(); from != nil && d.checks[from.Path].outcome != Damaged {

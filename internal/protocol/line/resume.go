@@ -17,6 +17,9 @@ func (d *decision) afterEnd() Verdict {
 	if end == nil || end.State == Suspended {
 		return d.resumeOwn("")
 	}
+	if end.Stopped {
+		return d.afterStop(end)
+	}
 	kept := d.candidates()
 	if !end.Kept {
 		kept = nil
@@ -44,6 +47,9 @@ func (e *End) how() string {
 
 func (d *decision) alreadyFinished(end *End) Verdict {
 	text := fmt.Sprintf("job %q has finished already, on %s", d.Name, stamp(end.At))
+	if end.Stopped {
+		text = fmt.Sprintf("job %q was drained and has finished with savepoint %s on %s", d.Name, d.Record.Stop.Savepoint.Path, stamp(end.At))
+	}
 	if len(d.Record.Sinks) > 0 {
 		text += "; its results are in"
 		for _, step := range slices.Sorted(maps.Keys(d.Record.Sinks)) {
@@ -62,7 +68,10 @@ func (d *decision) resumeOwn(after string) Verdict {
 	if chosen == nil {
 		return d.withoutCheckpoint()
 	}
-	retained := slices.DeleteFunc(d.candidates(), func(c Snapshot) bool { return c.Checkpoint > chosen.Checkpoint })
+	if d.Record.isStop(*chosen) {
+		return d.fromStop(*chosen, after)
+	}
+	retained := slices.DeleteFunc(d.candidates(), func(c Snapshot) bool { return c.Checkpoint > chosen.Checkpoint || d.Record.isStop(c) })
 	next := d.nextRecord()
 	next.abandon(chosen.Checkpoint+1, d.Record.Reserved)
 	next.Completed = chosen.Checkpoint
@@ -98,7 +107,7 @@ func (d *decision) lost() []string {
 	for _, c := range d.present() {
 		newest = max(newest, c.Checkpoint)
 		if known := d.checks[c.Path]; known.outcome == Damaged {
-			lines = append(lines, fmt.Sprintf("checkpoint %d is corrupt: %s", c.Checkpoint, known.why))
+			lines = append(lines, fmt.Sprintf("%s %d is corrupt: %s", d.kindOf(c), c.Checkpoint, known.why))
 		} else if why, marked := r.DamageOf(c.Checkpoint); marked {
 			lines = append(lines, fmt.Sprintf("checkpoint %d is corrupt: %s", c.Checkpoint, why))
 		} else if known.outcome == Good {
@@ -129,16 +138,20 @@ func (d *decision) withoutCheckpoint() Verdict {
 	return d.settle(plan{next: next, start: true})
 }
 
-// present returns the checkpoints of the present job id that the line has not gone back over, newest first.
+// present returns the checkpoints of the present job id that the line has not gone back over, newest first. After a stop with a savepoint
+// it is the last of them.
 func (d *decision) present() []Snapshot {
 	if d.Record == nil {
 		return d.orphans()
 	}
 	var all []Snapshot
 	for _, f := range d.Found {
-		if f.Job == d.Record.Job().ID && !d.Record.IsAbandoned(f.Checkpoint) {
+		if f.Job == d.Record.Job().ID && !d.Record.IsAbandoned(f.Checkpoint) && !d.Record.beforeStop(f.Snapshot) {
 			all = append(all, f.Snapshot)
 		}
+	}
+	if stop := d.Record.Stop; stop != nil {
+		all = append(all, stop.Savepoint) // the oldest that may be restored
 	}
 	return newestFirst(all)
 }

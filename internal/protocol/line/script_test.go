@@ -69,7 +69,11 @@ func (w *world) play(t *testing.T, words []string) []string {
 	case "crash":
 		w.now = w.now.Add(time.Minute)
 	case "end": // state keep|drop reason
-		return w.end(words[1], words[2], rest(3))
+		return w.end(words[1], words[2], rest(3), false)
+	case "stop": // path [drain]: with a savepoint, which is complete, and committed
+		w.stop(words[1], len(words) > 2)
+	case "stopped": // state keep|drop reason: how a run ends that has stopped with a savepoint
+		return w.end(words[1], words[2], rest(3), true)
 	case "damage": // path why
 		w.state[words[1]] = check{Damaged, rest(2)}
 	case "unreadable": // path why
@@ -78,6 +82,7 @@ func (w *world) play(t *testing.T, words []string) []string {
 		delete(w.state, words[1])
 	case "delete": // path
 		w.found = slices.DeleteFunc(w.found, func(f Found) bool { return f.Path == words[1] })
+		w.elsewhere = slices.DeleteFunc(w.elsewhere, func(s Snapshot) bool { return s.Path == words[1] })
 	case "late": // id: an earlier run publishes it after the present one has begun
 		w.publish(job.CheckpointID(number(t, words[1])))
 	case "foreign": // path checkpoint: of another line
@@ -262,6 +267,12 @@ func run(v Verdict) string {
 	if v.NoClaim {
 		text += ", not claimed"
 	}
+	if len(v.Obsolete) > 0 {
+		text += ", obsolete"
+		for _, s := range v.Obsolete {
+			text += fmt.Sprintf(" %d", s.Checkpoint)
+		}
+	}
 	if len(v.Retained) > 0 {
 		text += ", retains"
 		for _, s := range v.Retained {
@@ -300,14 +311,25 @@ func (w *world) publish(id job.CheckpointID) {
 	})
 }
 
-func (w *world) end(state, keep, reason string) []string {
+func (w *world) stop(path string, drained bool) {
+	id, _ := w.ids.Take()
+	s := Snapshot{Path: path, Job: w.record.Job().ID, Checkpoint: id, Line: w.record.Line, Epoch: w.record.Epoch}
+	w.elsewhere = append(w.elsewhere, s)
+	next := w.record.WithStop(Stop{Savepoint: s, Drained: drained})
+	w.record = &next
+	for _, sink := range w.sinks {
+		sink.committed = append(sink.committed, id)
+	}
+}
+
+func (w *world) end(state, keep, reason string, stopped bool) []string {
 	var newest job.CheckpointID
 	for _, f := range w.found {
 		if f.Job == w.record.Job().ID {
 			newest = max(newest, f.Checkpoint)
 		}
 	}
-	next := w.record.Ended(End{State: State(state), At: w.now, Reason: reason, Kept: keep == "keep", Completed: newest})
+	next := w.record.Ended(End{State: State(state), At: w.now, Reason: reason, Kept: keep == "keep", Stopped: stopped, Completed: newest})
 	w.record = &next
 	if keep == "drop" {
 		w.found = slices.DeleteFunc(w.found, func(f Found) bool { return f.Job == w.record.Job().ID })

@@ -162,6 +162,9 @@ type Verdict struct {
 	// Retained holds the checkpoints that the run owns, the restored one included, in ascending order of ids. It is empty with
 	// NoClaim.
 	Retained []Snapshot
+	// Obsolete holds checkpoints that nobody may restore any more, since the job has stopped with a savepoint after them. They can be
+	// deleted once Record is written.
+	Obsolete []Snapshot
 	// Fresh tells the sinks to move earlier output of the line aside (Start).
 	Fresh bool
 	// Withdraw names the sinks that must withdraw what they committed after the restored checkpoint.

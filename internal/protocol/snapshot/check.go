@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/keygroup"
 )
 
@@ -15,6 +16,12 @@ func (m *Metadata) Check() error {
 	}
 	if m.Kind > Savepoint {
 		return fmt.Errorf("kind of snapshot %d: unknown", m.Kind)
+	}
+	if m.Stop > element.Drain {
+		return fmt.Errorf("way to stop %d: unknown", m.Stop)
+	}
+	if m.Kind == Checkpoint && (m.Native || m.Stop != element.GoOn) {
+		return fmt.Errorf("a checkpoint in a format of savepoints, or to stop with")
 	}
 	for i := range m.Operators {
 		o := &m.Operators[i]
@@ -86,7 +93,7 @@ func (k *Keyed) check(maxParallelism int) error {
 }
 
 func (l *List) check() error {
-	if l.Mode > Broadcast {
+	if l.Mode > Merged {
 		return fmt.Errorf("mode %d: unknown", l.Mode)
 	}
 	if err := checkOffsets(l.Offsets, 0, l.Stream.Length); err != nil {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 )
@@ -29,13 +30,17 @@ const (
 	minOffset   = 1
 )
 
-func (d *decoder) metadata() *Metadata {
+func (d *decoder) metadata(version uint32) *Metadata {
 	m := &Metadata{}
 	d.id(m.Job[:])
 	m.JobName = d.text()
 	m.Line = d.text()
 	m.Checkpoint = job.CheckpointID(d.int())
 	m.Kind = Kind(d.byte())
+	if version >= 2 {
+		m.Native = d.bool()
+		m.Stop = element.Stop(d.byte())
+	}
 	m.Epoch = d.int()
 	m.Triggered = d.time()
 	m.Completed = d.time()

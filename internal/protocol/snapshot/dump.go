@@ -4,18 +4,48 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/weirstream/weir/internal/element"
 )
 
 // String returns the metadata as text for people, over several lines. Its form may change; nothing should parse it.
 func (m *Metadata) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %d of job %s (%s), line %q\n", m.Kind, m.Checkpoint, m.Job, m.JobName, m.Line)
+	fmt.Fprintf(&b, "%s %d of job %s (%s), line %q", m.What(), m.Checkpoint, m.Job, m.JobName, m.Line)
+	if m.Stop != element.GoOn {
+		fmt.Fprintf(&b, ", %s with it", m.Stopped())
+	}
+	b.WriteByte('\n')
 	fmt.Fprintf(&b, "epoch %d, triggered %s, completed %s\n", m.Epoch, timestamp(m.Triggered), timestamp(m.Completed))
 	fmt.Fprintf(&b, "graph %q, key hash %q, group rule %q\n", m.Graph, m.KeyHash, m.GroupRule)
 	for i := range m.Operators {
 		m.Operators[i].dump(&b)
 	}
 	return b.String()
+}
+
+// What says in words what the snapshot is, as in "canonical savepoint".
+func (m *Metadata) What() string {
+	if m.Kind != Savepoint {
+		return m.Kind.String()
+	}
+	return m.Format() + " savepoint"
+}
+
+// Format returns the name of a savepoint's format, empty for a checkpoint.
+func (m *Metadata) Format() string {
+	switch {
+	case m.Kind != Savepoint:
+		return ""
+	case m.Native:
+		return "native"
+	}
+	return "canonical"
+}
+
+// Stopped says how the job has stopped with the savepoint, empty if it has gone on.
+func (m *Metadata) Stopped() string {
+	return nameOf([]string{"", "suspended", "drained"}, int(m.Stop))
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
@@ -77,7 +107,9 @@ func (s Stream) String() string {
 func (s Scope) String() string { return nameOf([]string{"exclusive", "shared"}, int(s)) }
 
 // String returns the name of the mode.
-func (m Mode) String() string { return nameOf([]string{"split", "union", "broadcast"}, int(m)) }
+func (m Mode) String() string {
+	return nameOf([]string{"split", "union", "broadcast", "merged"}, int(m))
+}
 
 // String returns the name of the kind.
 func (k Kind) String() string { return nameOf([]string{"checkpoint", "savepoint"}, int(k)) }

@@ -16,6 +16,8 @@ func (e *encoder) metadata(m *Metadata) {
 	e.text(m.Line)
 	e.int(int64(m.Checkpoint))
 	e.byte(byte(m.Kind))
+	e.bool(m.Native)
+	e.byte(byte(m.Stop))
 	e.int(m.Epoch)
 	e.time(m.Triggered)
 	e.time(m.Completed)

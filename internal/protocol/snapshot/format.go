@@ -11,7 +11,7 @@ import (
 // that damage can be told from a version that is merely unknown.
 const (
 	magic       = "weir-md\n"
-	Version     = 1 // the format version that Encode writes
+	Version     = 2 // the format version that Encode writes
 	headSize    = len(magic) + 4 + 8
 	trailerSize = 4
 )
@@ -48,11 +48,12 @@ func Decode(data []byte) (*Metadata, error) {
 	if err := checkFrame(data); err != nil {
 		return nil, err
 	}
-	if v := binary.LittleEndian.Uint32(data[len(magic):]); v != Version {
-		return nil, &VersionError{v}
+	version := binary.LittleEndian.Uint32(data[len(magic):])
+	if version < 1 || version > Version {
+		return nil, &VersionError{version}
 	}
 	d := decoder{rest: data[headSize : len(data)-trailerSize]}
-	m := d.metadata()
+	m := d.metadata(version)
 	if d.err == nil && len(d.rest) > 0 {
 		d.fail("%d bytes after the end", len(d.rest))
 	}

@@ -10,6 +10,7 @@ package snapshot
 import (
 	"time"
 
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 )
@@ -68,6 +69,8 @@ const (
 	Union
 	// Broadcast gives each subtask a whole copy.
 	Broadcast
+	// Merged gives all elements to every subtask, like Union, but does without those of subtasks that have finished.
+	Merged
 )
 
 // List is one operator list state of one subtask.
@@ -154,13 +157,17 @@ type Metadata struct {
 	Line       string // id of the job line that took it
 	Checkpoint job.CheckpointID
 	Kind       Kind
-	Epoch      int64     // epoch of the job line in which it was published
-	Triggered  time.Time // wall clock
-	Completed  time.Time // wall clock
-	Graph      string    // fingerprint of the job graph it was taken of
-	KeyHash    string    // name of the key hash, keyhash.Name when written by this version
-	GroupRule  string    // name of the group rule, keygroup.GroupRule when written by this version
-	Operators  []OperatorState
+	// Native marks a savepoint in the state backend's own format instead of the canonical one.
+	Native bool
+	// Stop says whether the job has stopped with the savepoint, and how.
+	Stop      element.Stop
+	Epoch     int64     // epoch of the job line in which it was published
+	Triggered time.Time // wall clock
+	Completed time.Time // wall clock
+	Graph     string    // fingerprint of the job graph it was taken of
+	KeyHash   string    // name of the key hash, keyhash.Name when written by this version
+	GroupRule string    // name of the group rule, keygroup.GroupRule when written by this version
+	Operators []OperatorState
 }
 
 // Size returns the number of bytes of state that the snapshot refers to, inline ones included.

@@ -120,9 +120,10 @@ type Env struct {
 	Splits *Splits
 	// RequestSplit asks the source's enumerator for a split on behalf of this operator.
 	RequestSplit func()
-	// Line and Checkpointed say whose output it is, and whether there are checkpoints to wait for before it is committed.
-	Line         sink.Line
-	Checkpointed bool
+	// Line says whose output it is.
+	Line sink.Line
+	// Checkpointed reports, when Finish is called, whether a snapshot follows that what is prepared now must wait for.
+	Checkpointed func() bool
 	// Committer makes what sinks prepare visible; nil for operators that are no two-phase sinks.
 	Committer sink.Committer
 	// Loop is set for the head and the tail of a loop.

@@ -92,7 +92,7 @@ func (s *EventTime[T]) Snapshot(context.Context, job.CheckpointID) (Capture, err
 		return nil, nil
 	}
 	seen := binary.LittleEndian.AppendUint64(nil, uint64(s.tracker.of(0).seen))
-	return &ListCapture{Lists: []ListData{{Name: seenState, Mode: snapshot.Union, Elements: [][]byte{seen}}}}, nil
+	return &ListCapture{Lists: []ListData{{Name: seenState, Mode: snapshot.Merged, Elements: [][]byte{seen}}}}, nil
 }
 
 // Push assigns the times of a batch.

@@ -25,8 +25,9 @@ type Loop interface {
 	// Poll takes the next message of the feedback edge, and Backlog returns the number of those that wait.
 	Poll() (m element.Message, ok bool, err error)
 	Backlog() int
-	// Again pushes a batch that Poll has returned.
+	// Again pushes a batch that Poll has returned. Keep writes it to the logs that are open and does not send it round any more.
 	Again(b element.Any) error
+	Keep(b element.Any)
 	// Logging reports whether the log of a checkpoint is open. Its capture must not be written before CloseLog.
 	Logging(id job.CheckpointID) bool
 	// CloseLog ends the log of a checkpoint, and of no other: its barrier has come round, or the checkpoint is given up.
@@ -151,6 +152,13 @@ func (h *LoopHead[T]) Again(b element.Any) error {
 	}
 	h.feedback.Recycle(b)
 	return nil
+}
+
+// Keep writes a batch to the logs that are open, and lets it go.
+func (h *LoopHead[T]) Keep(b element.Any) {
+	if len(h.logs) > 0 {
+		h.log(b.(*element.Batch[T]))
+	}
 }
 
 // log encodes a batch once and appends it to every log.

@@ -23,6 +23,7 @@ type SinkWriter[T any] struct {
 	writer  sink.Writer[T]
 	two     sink.TwoPhaseWriter[T] // nil if the sink has one phase
 	pending []sink.Pending         // in ascending order of checkpoints
+	last    job.CheckpointID       // the latest snapshot taken
 	done    job.CheckpointID       // the latest checkpoint known to be complete
 	busy    bool                   // a commit is under way
 	ended   bool
@@ -85,6 +86,7 @@ func (s *SinkWriter[T]) PrepareBarrier(context.Context, Checkpoint) error {
 
 // Snapshot prepares what the checkpoint will commit.
 func (s *SinkWriter[T]) Snapshot(ctx context.Context, id job.CheckpointID) (Capture, error) {
+	s.last = id
 	if s.two == nil {
 		return nil, nil
 	}
@@ -189,10 +191,11 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 	if err := s.writer.Flush(true); err != nil {
 		return err
 	}
-	if s.two == nil || s.env.Checkpointed {
+	if s.two == nil || s.env.Checkpointed() {
 		return nil
 	}
-	if err := s.prepare(ctx, uncheckpointed); err != nil {
+	last := max(s.last, s.env.RestoredFrom) + 1 // no checkpoint will have this id
+	if err := s.prepare(ctx, last); err != nil {
 		return err
 	}
 	if sync := s.sync(); sync != nil {
@@ -200,12 +203,18 @@ func (s *SinkWriter[T]) Finish(ctx context.Context) error {
 			return err
 		}
 	}
-	s.commitUpTo(uncheckpointed)
+	s.commitUpTo(last)
 	return nil
 }
 
-// uncheckpointed stands for the end of a job without checkpoints where a commit wants a checkpoint's id.
-const uncheckpointed job.CheckpointID = 1
+// Uncommitted reports, when nothing more will be committed, whether anything should have been. What cannot be prepared counts.
+func (s *SinkWriter[T]) Uncommitted() bool {
+	if s.two == nil {
+		return false
+	}
+	err := s.prepare(context.Background(), s.last+1)
+	return err != nil || len(s.pending) > 0
+}
 
 // Busy reports whether a commit is under way.
 func (s *SinkWriter[T]) Busy() bool { return s.busy }

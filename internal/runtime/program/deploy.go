@@ -36,8 +36,9 @@ type Deployment struct {
 	// Streams opens the place where tasks write their parts of a checkpoint.
 	Streams func(id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
-	OpenStream   func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	Checkpointed bool
+	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
+	// Checkpointed and NoFinal are as in task.Config.
+	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
 	Restored job.CheckpointID
 	State    func(op job.OperatorID, subtask int) *snapshot.OperatorSubtask
@@ -161,6 +162,7 @@ func (b *builder) chain(s *subtask) error {
 		Outputs:      s.outs,
 		Streams:      b.Streams,
 		Checkpointed: b.Checkpointed,
+		NoFinal:      b.NoFinal,
 		Finished:     b.Finished(s.vertex),
 		Restored:     b.Restored,
 	}
@@ -263,7 +265,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Splits:         s.splits,
 		RequestSplit:   func() { b.Master.RequestSplit(t.Attempt, id) },
 		Line:           b.Line,
-		Checkpointed:   b.Checkpointed,
+		Checkpointed:   t.SnapshotFollows,
 		Committer:      b.Committer(id),
 		Loop:           b.loopEnv(n, s.index),
 	}

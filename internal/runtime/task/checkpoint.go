@@ -19,9 +19,29 @@ import (
 // called by any goroutine, like the other messages of the master below.
 func (t *Task) Trigger(b barrier.Barrier) {
 	t.Post(func() error {
-		t.handler.Trigger(b, t.Now())
-		return t.act()
+		if t.Gate != nil && !t.ended && !(t.Checkpointed && !t.NoFinal) {
+			t.deferred = append(t.deferred, b)
+			return nil
+		}
+		return t.trigger(b)
 	})
+}
+
+func (t *Task) trigger(b barrier.Barrier) error {
+	t.handler.Trigger(b, t.Now())
+	return t.act()
+}
+
+// triggerDeferred begins the checkpoints that the task was triggered for before it had seen the end of its data. That happens where tasks do
+// not wait for a last checkpoint: the ones before it have finished while what they sent is still on its way, and belongs before the barrier.
+func (t *Task) triggerDeferred() error {
+	for _, b := range t.deferred {
+		if err := t.trigger(b); err != nil {
+			return err
+		}
+	}
+	t.deferred = nil
+	return nil
 }
 
 // CheckpointComplete tells that a checkpoint exists.
@@ -47,16 +67,26 @@ func (t *Task) act() error {
 			t.Gate.Block(a.Channel)
 		case barrier.Unblock:
 			t.Gate.Unblock(a.Channel)
-		case barrier.Snapshot:
-			if err := t.begin(a.Barrier, a.Alignment); err != nil {
+		default:
+			if err := t.orHold(a); err != nil {
 				return err
 			}
-		case barrier.Aborted:
-			t.ledger.Handled(a.Barrier.ID)
-			t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
-			t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
 		}
 	}
+	return nil
+}
+
+// decide performs a decision about a checkpoint: to take its snapshot, or to give it up.
+func (t *Task) decide(a barrier.Action) error {
+	if t.loop != nil && t.loop.mustDrain(t, a) {
+		return nil
+	}
+	if a.Kind == barrier.Snapshot {
+		return t.begin(a.Barrier, a.Alignment)
+	}
+	t.ledger.Handled(a.Barrier.ID)
+	t.sendAll(element.Event{Kind: element.CancelBarrier, ID: a.Barrier.ID})
+	t.Master.Decline(t.Attempt, a.Barrier.ID, a.Reason, errors.New(a.Reason.Message()))
 	return nil
 }
 
@@ -68,6 +98,9 @@ func (t *Task) begin(b barrier.Barrier, align barrier.Alignment) error {
 	case barrier.GivenUp:
 		t.sendAll(element.Event{Kind: element.CancelBarrier, ID: b.ID})
 		return nil
+	}
+	if err := t.stopBefore(b); err != nil {
+		return err
 	}
 	return t.snapshot(b, Metrics{StartDelay: align.StartDelay(b), Alignment: align.Duration()})
 }
@@ -84,6 +117,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		}
 	}
 	t.sendAll(element.Event{Kind: element.Barrier, ID: b.ID, Time: b.Timestamp.UnixMilli(), Snapshot: b.Snapshot})
+	t.inUse = t.inUse || !t.ended && !b.Snapshot.Kind.IsSavepoint()
 	if t.ended && t.final == 0 {
 		t.final = b.ID
 	}
@@ -97,7 +131,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		return fmt.Errorf("checkpoint %d: %w", b.ID, err)
 	}
 	m.Sync = t.Now().Sub(began)
-	t.whenReturned(b.ID, captures, func(ended bool) { t.write(b.ID, captures, m, ended) })
+	t.whenReturned(b.ID, captures, func(finished bool) { t.write(b.ID, captures, m, finished) })
 	return nil
 }
 
@@ -124,7 +158,7 @@ func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
 // committed outside remains. At least once it may be run again with records from before its end, and needs its state for them.
 func (t *Task) counts(op operator.Operator) bool {
 	_, outside := op.(operator.Outside)
-	return !t.ended || outside || t.Mode != barrier.ExactlyOnce
+	return !t.operatorsFinished() || outside || t.Mode != barrier.ExactlyOnce
 }
 
 func release(captures []operator.Capture) {
@@ -135,8 +169,9 @@ func release(captures []operator.Capture) {
 	}
 }
 
-// write writes the captures and acknowledges the checkpoint, or declines it. ended says that the operators had seen the end of the data.
-func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics, ended bool) {
+// write writes the captures and acknowledges the checkpoint, or declines it. finished says that the operators had come to the
+// end of the data.
+func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics, finished bool) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
 	t.runBeside(&t.snapping, func() {
@@ -151,7 +186,7 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		case err != nil:
 			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
 		default:
-			state.OperatorsFinished = ended
+			state.OperatorsFinished = finished
 			m.Bytes = state.Size()
 			t.Master.Acknowledge(t.Attempt, id, state, m)
 		}
@@ -180,6 +215,7 @@ func (t *Task) completed(c operator.Checkpoint) error {
 		return nil
 	}
 	t.complete = c.ID
+	t.stopping.stopCompleted(c.ID)
 	maps.DeleteFunc(t.taken, func(id job.CheckpointID, _ time.Time) bool { return id <= c.ID })
 	err := t.tell(func(op operator.Operator) error { return op.CheckpointComplete(c) })
 	if err != nil {
@@ -214,6 +250,9 @@ func (t *Task) confirm() {
 
 func (t *Task) aborted(c operator.Checkpoint, why reason.Reason) error {
 	delete(t.taken, c.ID)
+	if err := t.stopping.stopAborted(c.ID); err != nil {
+		return err
+	}
 	if t.ledger.Abort(c.ID) {
 		t.handler.Abort(c.ID, why)
 		if err := t.act(); err != nil {

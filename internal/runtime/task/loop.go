@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/runtime/operator"
 )
@@ -37,6 +38,8 @@ type loop struct {
 	records  int64  // that came round since it left
 	// waiting are the parts of checkpoints whose barriers are away.
 	waiting map[job.CheckpointID]waitingPart
+	// draining are decisions about checkpoints that wait for the loop to be empty.
+	draining []barrier.Action
 }
 
 // waitingPart is a task's part of a checkpoint that lacks what is in the loop.
@@ -50,7 +53,7 @@ func newLoop() *loop { return &loop{waiting: map[job.CheckpointID]waitingPart{}}
 // loopInput takes one message, from outside or from the feedback edge: one from outside for each time that what waited has gone round. So
 // neither starves, and the loop holds at most as many messages from outside as a record has laps to go.
 func (t *Task) loopInput(now time.Time) (worked bool, err error) {
-	if t.loop.turns > 0 {
+	if t.loop.turns > 0 && !t.suspended() {
 		t.loop.turns--
 		if worked, err := t.feedback(); worked || err != nil {
 			return worked, err
@@ -60,8 +63,15 @@ func (t *Task) loopInput(now time.Time) (worked bool, err error) {
 		t.loop.turns = t.Loop.Head.Backlog()
 		return true, t.handle(ch, m, now)
 	}
+	if t.suspended() && t.stopping.savepoint == 0 {
+		return false, nil // what comes round waits for the savepoint, which it is to be part of
+	}
 	return t.feedback()
 }
+
+// suspended reports whether the task has ended its data for a savepoint after which the job goes on one day. Then nothing is sent round any
+// more: what comes round belongs to the savepoint.
+func (t *Task) suspended() bool { return t.ended && t.end == element.Suspend }
 
 // feedback takes one message that has come round.
 func (t *Task) feedback() (worked bool, err error) {
@@ -71,6 +81,10 @@ func (t *Task) feedback() (worked bool, err error) {
 	}
 	if m.Batch != nil {
 		t.loop.records += int64(m.Batch.Len())
+		if t.suspended() {
+			t.Loop.Head.Keep(m.Batch)
+			return true, nil
+		}
 		return true, t.Loop.Head.Again(m.Batch)
 	}
 	switch e := m.Event; e.Kind {
@@ -91,13 +105,36 @@ func (t *Task) feedback() (worked bool, err error) {
 }
 
 // whenReturned writes the task's part of a checkpoint: at the head of a loop once the barrier has come round, and elsewhere now.
-func (t *Task) whenReturned(id job.CheckpointID, captures []operator.Capture, write func(ended bool)) {
-	ended := t.ended
+func (t *Task) whenReturned(id job.CheckpointID, captures []operator.Capture, write func(finished bool)) {
+	finished := t.operatorsFinished()
 	if t.loop == nil || !t.Loop.Head.Logging(id) {
-		write(ended)
+		write(finished)
 		return
 	}
-	t.loop.waiting[id] = waitingPart{captures, func() { write(ended) }}
+	t.loop.waiting[id] = waitingPart{captures, func() { write(finished) }}
+}
+
+// mustDrain puts off a decision about a checkpoint if the job drains for it: at the head of a loop the data has not ended before the loop is
+// empty. What is decided later comes behind it. For a savepoint that suspends the job the loop does not end but stop, also if it was about
+// to end; that is done in stopBefore.
+func (l *loop) mustDrain(t *Task, a barrier.Action) bool {
+	if t.ended || len(l.draining) == 0 && (a.Kind != barrier.Snapshot || a.Barrier.Snapshot.Stop != element.Drain) {
+		return false
+	}
+	l.draining = append(l.draining, a)
+	return true
+}
+
+// drained performs the decisions that have waited for the loop to be empty.
+func (t *Task) drained() error {
+	actions := t.loop.draining
+	t.loop.draining = nil
+	for _, a := range actions {
+		if err := t.orHold(a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // barrierReturned completes the task's part of a checkpoint, unless that was given up. The barrier goes no further.
@@ -149,6 +186,9 @@ func (t *Task) awaitsReturn() bool { return t.loop != nil && len(t.loop.waiting)
 // SendProbe sends a probe into the loop that begins here. If endTime is set, event time comes to its end before it. Any goroutine may call it.
 func (t *Task) SendProbe(round uint32, endTime bool) {
 	t.Post(func() error {
+		if t.ended { // the job was suspended meanwhile
+			return nil
+		}
 		if endTime && t.loop.timeEnds {
 			if err := t.Head.Event(element.Event{Kind: element.Watermark, Time: element.MaxTime}); err != nil {
 				return err
@@ -162,8 +202,14 @@ func (t *Task) SendProbe(round uint32, endTime bool) {
 // EndLoop ends the data of the loop that begins here. Any goroutine may call it.
 func (t *Task) EndLoop() {
 	t.Post(func() error {
+		if t.ended {
+			return nil
+		}
 		t.sendProbe(element.LastRound)
-		return t.endOfData()
+		if err := t.endOfData(); err != nil {
+			return err
+		}
+		return t.drained()
 	})
 }
 

@@ -149,6 +149,7 @@ func (r *loopRig) Decline(_ job.Attempt, id job.CheckpointID, why reason.Reason,
 	r.note("decline %d: %s", id, why)
 }
 func (r *loopRig) Completed(job.Attempt, job.CheckpointID)  {}
+func (r *loopRig) Uncommitted(job.Attempt, job.OperatorID)  {}
 func (r *loopRig) EndOfData(job.Attempt)                    {}
 func (r *loopRig) Ended(job.Attempt, error)                 {}
 func (r *loopRig) RequestSplit(job.Attempt, job.OperatorID) {}

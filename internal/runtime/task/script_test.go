@@ -151,6 +151,8 @@ func (p *player) newTask(args []string) {
 			c.Mode = barrier.AtLeastOnce
 		case "checkpointed":
 			c.Checkpointed = true
+		case "no-final":
+			c.NoFinal = true
 		case "finished":
 			c.Finished = true
 		case "restored":
@@ -290,6 +292,7 @@ func (p *player) Decline(_ job.Attempt, id job.CheckpointID, why reason.Reason, 
 
 func (p *player) Completed(_ job.Attempt, id job.CheckpointID) { p.say("master: all done for %d", id) }
 func (p *player) EndOfData(job.Attempt)                        { p.say("master: end of data") }
+func (p *player) Uncommitted(job.Attempt, job.OperatorID)      { p.say("master: output is not committed") }
 
 func (p *player) Ended(_ job.Attempt, err error) {
 	if err != nil {

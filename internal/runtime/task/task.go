@@ -27,6 +27,8 @@ type Master interface {
 	Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error)
 	// Completed says that everything that follows from a complete checkpoint has been done here, commits included.
 	Completed(a job.Attempt, id job.CheckpointID)
+	// Uncommitted says, before Ended, that a sink has finished with output that nobody will commit.
+	Uncommitted(a job.Attempt, sink job.OperatorID)
 	// EndOfData says that the operators have seen all data.
 	EndOfData(a job.Attempt)
 	// Ended says that the task will do nothing more: err is nil if it finished.
@@ -66,8 +68,11 @@ type Config struct {
 
 	// Streams opens the place where the task's part of a checkpoint goes.
 	Streams func(id job.CheckpointID) operator.Streams
-	// Checkpointed tells whether the task must wait for a checkpoint before it may finish.
+	// Checkpointed tells that the job keeps to checkpoints: the task waits for one of its end before it finishes. Without it, a task does so
+	// that was restored, or has taken part in a checkpoint: the job may go back to that, and must not write again what it has committed since.
 	Checkpointed bool
+	// NoFinal tells that there is no checkpoint of the end to wait for, and what sinks have not committed by then stays uncommitted.
+	NoFinal bool
 	// Finished is set for a task that had finished before the checkpoint it is restored from: it only takes part in checkpoints.
 	Finished bool
 	// Restored is the checkpoint the task was restored from, 0 if none.
@@ -98,11 +103,16 @@ type Task struct {
 	taken    map[job.CheckpointID]time.Time          // when those were triggered that are not known to have ended
 	snapping sync.WaitGroup
 
-	open       int  // channels that have not ended
-	withData   int  // channels that have not delivered their end of data
-	ended      bool // the operators have seen the end of data
+	open       int          // channels that have not ended
+	withData   int          // channels that have not delivered their end of data
+	ended      bool         // no more records will come: the operators have finished, or are suspended
+	end        element.Stop // how the data has ended, as far as that is known: by itself (GoOn), or by a stop
 	final      job.CheckpointID
-	complete   job.CheckpointID // the latest that the task knows to be complete
+	inUse      bool // it has taken part in a checkpoint before its end
+	stopping   stopping
+	held       []barrier.Action  // decisions that wait for a snapshot to be written
+	deferred   []barrier.Barrier // triggers that wait for the end of the data
+	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
 	done       bool // Step has said so
 }
@@ -225,6 +235,9 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.snapping.Wait()
 	t.beside.Wait()
 	t.giveUpLogs()
+	if err == nil {
+		t.reportUncommitted()
+	}
 	if closeErr := t.close(); err == nil {
 		err = closeErr
 	}
@@ -274,6 +287,10 @@ func (t *Task) Step() (w Wait, err error) {
 	if t.mayFinish() {
 		t.done = true
 		return Wait{Done: true}, nil
+	}
+	if holds, err := t.takeHeld(); err != nil || holds {
+		t.flush()
+		return Wait{Park: true}, err
 	}
 	now := t.Now()
 	if !t.ready() {
@@ -368,15 +385,19 @@ func (t *Task) input(now time.Time) (worked bool, until time.Time, err error) {
 	}
 	switch status {
 	case source.End:
-		return true, until, t.endOfSource()
+		return true, until, t.endOfSource(element.GoOn)
 	case source.Idle:
 		return false, t.Source.WakeAt(), nil
 	}
 	return true, until, nil
 }
 
-// endOfSource makes a source task end as if its input had.
-func (t *Task) endOfSource() error {
+// endOfSource makes a source task end as if its input had. If it is suspended there is more to come one day, so event time stays where it is.
+func (t *Task) endOfSource(how element.Stop) error {
+	t.end = how
+	if how == element.Suspend {
+		return t.endOfData()
+	}
 	if err := t.Operators[0].(interface{ Event(element.Event) error }).Event(element.Event{Kind: element.Watermark, Time: element.MaxTime}); err != nil {
 		return err
 	}
@@ -405,6 +426,7 @@ func (t *Task) handle(ch int, m element.Message, now time.Time) error {
 		t.probe(ch, e)
 	case element.EndOfData:
 		t.noMoreProbes(ch)
+		t.end = later(t.end, e.Snapshot.Stop)
 		if t.withData--; t.withData == 0 {
 			return t.endOfInputs()
 		}
@@ -428,33 +450,38 @@ func (t *Task) forward(e element.Event, ok bool) error {
 	return t.Head.Event(e)
 }
 
-// endOfInputs ends the data, at once or, at the head of a loop, once nothing goes round any more.
+// endOfInputs ends the data, at once or, at the head of a loop, once nothing goes round any more. In a loop that is suspended what goes round
+// stays where it is.
 func (t *Task) endOfInputs() error {
-	if t.loop != nil && !t.ended {
+	if t.loop != nil && !t.ended && t.end != element.Suspend {
 		t.Loop.Drain.Ended(t.Attempt.Subtask.Index)
 		return nil
 	}
 	return t.endOfData()
 }
 
-// endOfData lets the operators emit what they held back.
+// endOfData lets the operators emit what they held back, unless they are suspended.
 func (t *Task) endOfData() error {
 	if t.ended {
 		return nil
 	}
-	for _, op := range t.Operators {
-		if err := op.Finish(t.ctx); err != nil {
-			return fmt.Errorf("finish: %w", err)
+	if t.end != element.Suspend {
+		for _, op := range t.Operators {
+			if err := op.Finish(t.ctx); err != nil {
+				return fmt.Errorf("finish: %w", err)
+			}
 		}
 	}
 	t.reachEnd()
-	return nil
+	return t.triggerDeferred()
 }
 
 func (t *Task) reachEnd() {
 	t.ended = true
-	t.sendAll(element.Event{Kind: element.EndOfData})
-	t.Master.EndOfData(t.Attempt)
+	t.sendAll(element.Event{Kind: element.EndOfData, Snapshot: element.Snapshot{Stop: t.end}})
+	if t.end == element.GoOn {
+		t.Master.EndOfData(t.Attempt)
+	}
 }
 
 func (t *Task) sendAll(e element.Event) {
@@ -469,13 +496,36 @@ func (t *Task) sendAll(e element.Event) {
 // in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
 // be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended || t.open > 0 || len(t.running) > 0 || t.awaitsReturn() {
+	if !t.ended || t.open > 0 || len(t.running) > 0 || len(t.held) > 0 || t.awaitsReturn() {
 		return false
 	}
-	if t.Checkpointed && (t.final == 0 || t.complete < t.final) {
+	switch {
+	case t.stopping.savepoint != 0:
+		if !t.stopping.complete {
+			return false
+		}
+	case t.awaitsFinal() && (t.final == 0 || t.complete < t.final):
 		return false
 	}
 	return !t.busy()
+}
+
+// checkpointed reports whether there is, or may be, a checkpoint that the job goes back to after a failure.
+func (t *Task) checkpointed() bool { return t.Checkpointed || t.Restored != 0 || t.inUse }
+
+// awaitsFinal reports whether the task waits for a checkpoint of its end.
+func (t *Task) awaitsFinal() bool { return t.checkpointed() && !t.NoFinal }
+
+// reportUncommitted names the sinks whose output stays uncommitted because no checkpoint of their end was waited for.
+func (t *Task) reportUncommitted() {
+	if !t.NoFinal || t.Finished || t.end != element.GoOn {
+		return
+	}
+	for _, op := range t.Operators {
+		if s, ok := op.(interface{ Uncommitted() bool }); ok && s.Uncommitted() {
+			t.Master.Uncommitted(t.Attempt, op.ID())
+		}
+	}
 }
 
 func (t *Task) busy() bool {

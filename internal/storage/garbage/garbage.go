@@ -1,6 +1,6 @@
 // Package garbage answers one question: what in a local checkpoint directory does nobody need any more?
 //
-// Crashes leave things behind: checkpoints that were never completed, files that are half written, streams that no metadata names, the
+// Crashes leave things behind: checkpoints and savepoints that were never completed, files that are half written, streams that no metadata names, the
 // directory of a job that never completed anything. Jobs delete what they know of; the rest is found here.
 //
 //   - It must be proved that nobody needs a thing. Whatever cannot be read, a record or a checkpoint's metadata, ends the search: it may
@@ -121,6 +121,9 @@ func (f *finder) find(now time.Time) error {
 			return err
 		}
 	}
+	if err := f.savepoints(); err != nil {
+		return err
+	}
 	for _, id := range jobs {
 		if f.claimed[id] {
 			err = f.claimedJob(id, checkpoints[id])
@@ -132,6 +135,39 @@ func (f *finder) find(now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// savepoints adds the directories of savepoints that were never completed, if they are by their names of jobs whose lines are here: those do
+// not run, so nobody completes them any more. Others may be of a job whose line is elsewhere, and which is at it right now.
+func (f *finder) savepoints() error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("look for savepoints: %w", err)
+	}
+	for _, e := range entries {
+		prefix, ok := storage.ParseSavepointName(e.Name())
+		if !ok || !e.IsDir() || !f.claims(prefix) {
+			continue
+		}
+		path := f.dir + "/" + e.Name()
+		bytes, ours, err := f.sizeOf(path)
+		if err != nil {
+			return err
+		}
+		if ours { // a savepoint that was completed holds metadata, under whatever name
+			f.add(Item{path, "the savepoint was never completed, or its deletion was interrupted", bytes, true})
+		}
+	}
+	return nil
+}
+
+func (f *finder) claims(prefix string) bool {
+	for id := range f.claimed {
+		if strings.HasPrefix(id.String(), prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *finder) jobs() (ids []job.ID, err error) {

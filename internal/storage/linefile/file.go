@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/internal/protocol/line"
@@ -58,9 +59,9 @@ type File struct {
 	dir    string
 	path   string
 	name   string
-	run    string // random: what this File writes nobody else does
-	data   []byte // what the file is known to contain, nil if there is no file
-	tried  []byte // what a write that failed may have left there, nil if there was none
+	run    string   // random: what this File writes nobody else does
+	data   []byte   // what the file is known to contain, nil if there is no file
+	tried  [][]byte // what writes that failed since then may have left there
 	record *line.Record
 	damage *DamageError
 }
@@ -115,7 +116,7 @@ func (f *File) Put(ctx context.Context, r line.Record) error {
 		err = f.retry(ctx, data)
 	}
 	if err != nil {
-		f.tried = data
+		f.tried = append(f.tried, data)
 		return fmt.Errorf("job %q: write what it remembers: %w", f.name, err)
 	}
 	f.data, f.tried, f.record, f.damage = data, nil, &r, nil
@@ -131,10 +132,10 @@ func (f *File) retry(ctx context.Context, data []byte) error {
 	if bytes.Equal(now, data) {
 		return nil // nobody else writes the same: a record names its run
 	}
-	if f.tried == nil || !bytes.Equal(now, f.tried) {
+	if !slices.ContainsFunc(f.tried, func(tried []byte) bool { return bytes.Equal(now, tried) }) {
 		return fmt.Errorf("%s: %w", f.path, ErrTaken)
 	}
-	err = f.fs.Swap(ctx, f.path, f.tried, data)
+	err = f.fs.Swap(ctx, f.path, now, data)
 	if errors.Is(err, storage.ErrChanged) {
 		return fmt.Errorf("%s: %w", f.path, ErrTaken)
 	}

@@ -1,0 +1,107 @@
+package weir
+
+import (
+	"context"
+
+	"github.com/weirstream/weir/internal/cluster/local"
+)
+
+// What a client asks of a running job. All of it may be called from any goroutine. A context that is cancelled ends the waiting and nothing
+// else; what was asked for goes on.
+
+// Errors of the calls below that one can act on.
+var (
+	// ErrNotRunning means that the job cannot take a snapshot now: it starts, restarts, stops or has ended.
+	ErrNotRunning = local.ErrNotRunning
+	// ErrNoSavepointDir means that no directory was given for a savepoint, and none is configured.
+	ErrNoSavepointDir = local.ErrNoSavepointDir
+)
+
+type (
+	// SnapshotError says why a checkpoint or savepoint did not come about. Nothing is left of it.
+	SnapshotError = local.SnapshotError
+	// StopError says that a job has not come to its end although the savepoint to stop with is complete. The job goes on from that
+	// savepoint or not at all: by the same command, or by starting another from it.
+	StopError = local.StopError
+	// SnapshotInfo is a checkpoint that was taken by hand.
+	SnapshotInfo = local.SnapshotInfo
+)
+
+// CheckpointKind says what a checkpoint that is taken by hand may refer to.
+type CheckpointKind = local.RequestKind
+
+// The kinds of checkpoints.
+const (
+	// ConfiguredCheckpoint is like the periodic ones.
+	ConfiguredCheckpoint = local.ConfiguredCheckpoint
+	// FullCheckpoint refers to no files of earlier checkpoints.
+	FullCheckpoint = local.FullCheckpoint
+	// IncrementalCheckpoint refers to files of earlier checkpoints where the state backend has such.
+	IncrementalCheckpoint = local.IncrementalCheckpoint
+)
+
+// SavepointOption is a setting of one savepoint.
+type SavepointOption interface {
+	StopOption
+	savepoint()
+}
+
+// StopOption is a setting of a stop with a savepoint.
+type StopOption interface{ set(r *local.Request) }
+
+type nativeFormat struct{}
+
+func (nativeFormat) savepoint()           {}
+func (nativeFormat) set(r *local.Request) { r.Native = true }
+
+// NativeFormat takes the savepoint in the state backend's own format, which is faster. Without it the savepoint is in the canonical one, which
+// every backend reads.
+func NativeFormat() SavepointOption { return nativeFormat{} }
+
+type drain struct{}
+
+func (drain) set(r *local.Request) { r.Drain = true }
+
+// Drain brings all data to its end before the savepoint, as if the sources had no more: event time comes to its end, so that all windows and
+// event-time timers fire, and Finish is called. The job has finished then and is not meant to be resumed.
+func Drain() StopOption { return drain{} }
+
+// Checkpoint takes a checkpoint now. Sinks commit what belongs to it.
+func (e *Execution) Checkpoint(ctx context.Context, kind CheckpointKind) (SnapshotInfo, error) {
+	return e.e.Take(ctx, local.NewRequest(kind, ""))
+}
+
+// Savepoint takes a savepoint into a new directory below dir, or below the configured one if dir is empty, and returns its path. The job goes
+// on; nothing is committed, and the savepoint is the caller's: the job neither restarts from it nor deletes it.
+func (e *Execution) Savepoint(ctx context.Context, dir string, options ...SavepointOption) (path string, err error) {
+	return e.savepoint(ctx, savepointRequest(local.Savepoint, dir, options))
+}
+
+// CancelWithSavepoint takes a savepoint like Savepoint and then cancels the job. If the savepoint fails the job goes on.
+func (e *Execution) CancelWithSavepoint(ctx context.Context, dir string, options ...SavepointOption) (path string, err error) {
+	r := savepointRequest(local.Savepoint, dir, options)
+	r.Cancel = true
+	return e.savepoint(ctx, r)
+}
+
+// StopWithSavepoint stops the sources, takes a savepoint like Savepoint, lets sinks commit all that was read before it, and ends the job as
+// Finished. It returns when the job has ended. The same command goes on from the savepoint, unless it was taken with Drain.
+//
+// If the savepoint fails the job goes on, if need be restarted. If the job fails afterwards, the error is a *StopError that names the
+// savepoint.
+func (e *Execution) StopWithSavepoint(ctx context.Context, dir string, options ...StopOption) (path string, err error) {
+	return e.savepoint(ctx, savepointRequest(local.StopWithSavepoint, dir, options))
+}
+
+func (e *Execution) savepoint(ctx context.Context, r local.Request) (path string, err error) {
+	info, err := e.e.Take(ctx, r)
+	return info.Path, err
+}
+
+func savepointRequest[O StopOption](kind local.RequestKind, dir string, options []O) local.Request {
+	r := local.NewRequest(kind, dir)
+	for _, o := range options {
+		o.set(&r)
+	}
+	return r
+}
