@@ -334,3 +334,50 @@ func TestLoopRescalesLive(t *testing.T) {
 		t.Errorf("%d records, want %d: %s", len(k.out.Records()), n, short(got))
 	}
 }
+
+// TestLoopStopsWithSavepoint shows that a job which is suspended with a savepoint has what goes round in it, and that one which is drained
+// empties its loop first: then the savepoint holds none, and all results are committed.
+func TestLoopStopsWithSavepoint(t *testing.T) {
+	const n = 50
+	for _, parallelism := range []int{1, 3} {
+		k := newCarousel(t, n)
+		k.in.hold(0, n-1) // so that there is something to stop
+		riding := func() *weir.Execution {
+			k.rounds.Store(0)
+			e, err := weir.StartOn(t.Context(), k.job(parallelism), k.fs, local.Flags{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e.Progress().Checkpoint.Completed == 0 || k.rounds.Load() < 10*n {
+				time.Sleep(time.Millisecond)
+			}
+			return e
+		}
+		e := riding()
+		path, err := e.StopWithSavepoint(t.Context(), savepoints)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records, _ := k.inLoop(path); records != n-1 {
+			t.Errorf("the savepoint has %d records of the loop, want %d", records, n-1)
+		}
+		if _, err := e.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		e = riding() // goes on from the savepoint
+		k.off.Store(true)
+		path, err = e.StopWithSavepoint(t.Context(), savepoints, weir.Drain())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records, _ := k.inLoop(path); records != 0 {
+			t.Errorf("the savepoint of a drained job has %d records of the loop", records)
+		}
+		if _, err := e.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.out.Records(); len(got) != n-1 || strings.Contains(strings.Join(got, ""), "state") {
+			t.Errorf("%d records were committed, want %d: %v", len(got), n-1, short(got))
+		}
+	}
+}

@@ -235,6 +235,15 @@ func TestPlainLoopExactlyOnce(t *testing.T) {
 	})
 }
 
+// TestLoopSeveralCheckpoints shows the same with several checkpoints under way: each has its own log.
+func TestLoopSeveralCheckpoints(t *testing.T) {
+	stories(t, 80, func(t *testing.T, seed uint64) {
+		r := newRounds(t, seed, checkpoint.Set("execution.checkpointing.max-concurrent-checkpoints", "3"))
+		r.play()
+		r.check()
+	})
+}
+
 // TestLoopAtLeastOnce shows that no record is lost in the mode that does not wait for barriers.
 func TestLoopAtLeastOnce(t *testing.T) {
 	stories(t, 60, func(t *testing.T, seed uint64) {
