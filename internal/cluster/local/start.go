@@ -397,13 +397,13 @@ func guarantee(p *graph.Plan, n *graph.Node, c config.Checkpointing) string {
 
 // checkLoops refuses checkpoints of a job with a loop, unless they are forced.
 func checkLoops(name string, p *graph.Plan, c config.Checkpointing) error {
-	if len(p.Loops) == 0 || c.Interval == 0 || c.Loops != config.RefuseLoops {
+	if len(p.Loops) == 0 || !c.On() || c.Loops != config.RefuseLoops {
 		return nil
 	}
 	return refuse(exitcode.Usage, `job %q: checkpoints are on, and %q is a loop, which needs a decision about the records that go round in it:
   -D weir.checkpointing.loops=FORCE              they are part of the checkpoint, in code checkpoint.Loops(checkpoint.ForceLoops)
   -D weir.checkpointing.loops=FORCE_WITH_LOSS    they are lost in a restore, as with Flink's force flag
-  no execution.checkpointing.interval            no checkpoints`, name, p.Loops[0].Head.Name)
+  neither execution.checkpointing.interval nor .dir    no checkpoints`, name, p.Loops[0].Head.Name)
 }
 
 // survival says what remains of the checkpoints, and what does not.
