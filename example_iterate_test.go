@@ -43,7 +43,7 @@ func ExampleIterateUpTo() {
 			g := l.Value
 			return l.With(guess{g.Of, (g.Root + g.Of/g.Root) / 2})
 		})
-		good := func(l weir.Lap[guess]) bool { return math.Abs(l.Value.Root*l.Value.Root-l.Value.Of) < 0.01 }
+		good := func(l weir.Lap[guess]) bool { return math.Abs(l.Value.Root*l.Value.Root-l.Value.Of) < 0.0001 }
 		return weir.Filter(better, func(l weir.Lap[guess]) bool { return !good(l) }),
 			weir.Map(weir.Filter(better, good), func(l weir.Lap[guess]) guess { return l.Value })
 	})
