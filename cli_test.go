@@ -125,14 +125,18 @@ func thousandPerSecond(j *Job) Stream[int64] {
 	return From(j, "ticks", datagen.Source(datagen.Unbounded, func(i int64) int64 { return i }, datagen.Rate(1000)))
 }
 
-// tally counts ticks, by a key of another type if it is told to.
+// tally counts ticks, by a key of another type or under another name if it is told to.
 func tally(j *Job) error {
 	j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.Dir("cp"))
 	if j.Args().Bool("text", false, "count by text") {
 		To(Count(KeyBy(thousandPerSecond(j), func(int64) string { return "" }), "tally"), "out", discard.Sink[KV[string, int64]]())
 		return nil
 	}
-	To(Count(KeyBy(interrupted(j), func(int64) int64 { return 0 }), "tally"), "out", discard.Sink[KV[int64, int64]]())
+	name := "tally"
+	if j.Args().Bool("other", false, "count under another name") {
+		name = "telly"
+	}
+	To(Count(KeyBy(interrupted(j), func(int64) int64 { return 0 }), name), "out", discard.Sink[KV[int64, int64]]())
 	return nil
 }
 

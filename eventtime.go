@@ -35,6 +35,7 @@ func EventTime[T any, V time.Time | int64](in Stream[T], at func(T) V, options .
 	}
 	assign := assigner(at)
 	n := addNode(in.job, graph.Node{Name: "event time", Inputs: in.edges}, program.Step{
+		Form: operator.EventTimeForm,
 		In:   operator.TypeOf[T](),
 		Outs: []operator.Type{operator.TypeOf[T]()},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {

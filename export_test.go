@@ -6,22 +6,14 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/storage"
 )
 
 // StartOn starts a job on a file system of the test's.
 func StartOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (*Execution, error) {
-	cfg, _, err := config.Load(j.settings)
-	if err != nil {
-		return nil, err
-	}
-	p := cfg.Parallelism()
-	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
-	if err != nil {
-		return nil, err
-	}
-	e, err := local.Start(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now, Labels: j.labels})
+	e, err := startOn(ctx, j, door.Runtime{FS: fs, Now: time.Now, Flags: flags})
 	if err != nil {
 		return nil, err
 	}
@@ -30,16 +22,7 @@ func StartOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (*Ex
 
 // StartSimulated starts a job that a scheduler runs.
 func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Scheduler, now func() time.Time) (*Execution, error) {
-	cfg, _, err := config.Load(j.settings)
-	if err != nil {
-		return nil, err
-	}
-	p := cfg.Parallelism()
-	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
-	if err != nil {
-		return nil, err
-	}
-	e, err := local.Start(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Logger: j.logger, FS: fs, Now: now, Scheduler: s})
+	e, err := startOn(ctx, j, door.Runtime{FS: fs, Now: now, Scheduler: s})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +36,20 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 
 // PlanOf returns how a job would be run.
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
+
+// PlanOn says what StartOn would do.
+func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags local.Flags) (local.Preview, error) {
+	cfg, _, err := config.Load(j.settings)
+	if err != nil {
+		return local.Preview{}, err
+	}
+	p := cfg.Parallelism()
+	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
+	if err != nil {
+		return local.Preview{}, err
+	}
+	return local.PlanStart(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
+}
 
 // Ask asks a job for a snapshot and returns at once.
 func Ask(e *Execution, r local.Request, answer func(local.SnapshotInfo, error)) { e.e.Ask(r, answer) }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/backend/heap"
-	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 )
 
@@ -142,14 +141,10 @@ func (h *hooked[K, Out]) restoreLists(ctx context.Context, except string) error 
 	return h.lists.Restore(all)
 }
 
-// captureLists captures the state of the subtask. After Finish a list that is dealt out is left away: all that it held has been emitted, and
-// whoever got it after a restore would emit it again.
+// captureLists captures the state of the subtask.
 func (h *hooked[K, Out]) captureLists() (*operator.ListCapture, error) {
 	c := &operator.ListCapture{}
 	for _, l := range h.lists.Capture() {
-		if h.finished && l.Mode == snapshot.Split {
-			continue
-		}
 		elements, err := operator.CutElements(l.Bytes, l.Offsets)
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", l.Name, err)
@@ -184,21 +179,23 @@ func infoOf(c operator.Checkpoint) CheckpointInfo {
 // checkMethods reports methods of a processor that have the name of an optional one but not its form, and so would never be called.
 func checkMethods[K comparable, Out any](processor any) error {
 	v := reflect.ValueOf(processor)
+	withCtx, ofCheckpoint := reflect.TypeFor[func(*Ctx[K, Out]) error](), reflect.TypeFor[func(*Ctx[K, Out], CheckpointInfo) error]()
 	var errs []error
 	for _, m := range []struct {
 		name string
+		is   reflect.Value
 		form reflect.Type
-	}{
-		{"Open", reflect.TypeFor[opener[K, Out]]()},
-		{"OnTimer", reflect.TypeFor[timed[K, Out]]()},
-		{"Finish", reflect.TypeFor[finisher[K, Out]]()},
-		{"Close", reflect.TypeFor[closer]()},
-		{"BeforeCheckpoint", reflect.TypeFor[beforeCheckpoint[K, Out]]()},
-		{"CheckpointComplete", reflect.TypeFor[checkpointComplete[K, Out]]()},
-		{"CheckpointAborted", reflect.TypeFor[checkpointAborted[K, Out]]()},
+	}{ // by constant names: the linker keeps every method of every type in a program that looks one up by any other
+		{"Open", v.MethodByName("Open"), withCtx},
+		{"OnTimer", v.MethodByName("OnTimer"), reflect.TypeFor[func(*Ctx[K, Out], *Timer) error]()},
+		{"Finish", v.MethodByName("Finish"), withCtx},
+		{"Close", v.MethodByName("Close"), reflect.TypeFor[func() error]()},
+		{"BeforeCheckpoint", v.MethodByName("BeforeCheckpoint"), ofCheckpoint},
+		{"CheckpointComplete", v.MethodByName("CheckpointComplete"), ofCheckpoint},
+		{"CheckpointAborted", v.MethodByName("CheckpointAborted"), ofCheckpoint},
 	} {
-		if is := v.MethodByName(m.name); is.IsValid() && !v.Type().Implements(m.form) {
-			errs = append(errs, fmt.Errorf("%T has a method %s %v, which would never be called: make it %v", processor, m.name, is.Type(), m.form.Method(0).Type))
+		if m.is.IsValid() && m.is.Type() != m.form {
+			errs = append(errs, fmt.Errorf("%T has a method %s %v, which would never be called: make it %v", processor, m.name, m.is.Type(), m.form))
 		}
 	}
 	return errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 	"github.com/weirstream/weir/internal/runtime/exchange"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/internal/stateform"
 )
 
 // Iterate lets records go round. The body is given the records of the stream as they enter the loop, and those that come round; it returns the
@@ -40,6 +41,7 @@ func Iterate[T, O any](in Stream[T], id string, body func(loop Stream[T]) (again
 	head := addNode(j, graph.Node{Name: id, Named: true, Head: true, Inputs: in.edges}, program.Step{
 		In:   operator.TypeOf[T](),
 		Outs: []operator.Type{operator.TypeOf[T]()},
+		Form: stateform.Form{Lists: []stateform.State{{Name: operator.LoopState, Kind: stateform.Split, Elem: c.schema}}},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
 			h := operator.NewLoopHead(env, c, outs[0].(operator.Pusher[T]))
 			return h, h, nil
@@ -170,14 +172,14 @@ type loopRecord[T any] struct {
 	Record T
 }
 
-func newLoopCodec[T any]() (operator.LoopCodec[T], error) {
+func newLoopCodec[T any]() (loopCodec[T], error) {
 	c, err := codec.For[T]()
 	if err != nil {
-		return nil, err
+		return loopCodec[T]{}, err
 	}
 	whole, err := codec.For[loopRecord[T]]()
 	if err != nil {
-		return nil, err
+		return loopCodec[T]{}, err
 	}
 	return loopCodec[T]{c, whole.Schema()}, nil
 }

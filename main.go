@@ -27,7 +27,8 @@ import (
 // The first interrupt or termination signal lets the job take a checkpoint and stop, a second one ends it at once; after both the same
 // command goes on where the job was. The exit status is 0 if the job has finished, now or earlier, 1 if it failed, 2 for a mistake in
 // flags, configuration or program, 3 if the start was refused so that nothing is lost, 4 if another process runs the same job, 5 if it was
-// stopped and can go on, and 130 if it was ended at once.
+// stopped and can go on, and 130 if it was ended at once. With -plan it is 0 if a start would keep all state, 6 if it would leave some
+// behind, and otherwise what the start would end with.
 func Main(name string, build func(j *Job) error) {
 	d := newDisplay(name, os.Stderr)
 	d.ready = func() { slog.SetDefault(d.logger()) }
@@ -41,6 +42,7 @@ type command struct {
 	operator *config.Layer
 	ui       ui
 	help     bool
+	plan     bool
 	own      map[string]given // the flags that are not common: the program's own, or mistakes
 	errs     []error
 }
@@ -58,10 +60,18 @@ var commonFlags = []commonFlag{
 		set: func(c *command, v string) { c.operator.Set("parallelism.default", v, "-p") }},
 	{name: "s", value: "path", usage: "start from this checkpoint: its directory or its _metadata",
 		set: func(c *command, v string) { c.operator.Set("execution.state-recovery.path", v, "-s") }},
+	{name: "claim-mode", value: "mode", usage: "who owns the checkpoint of -s: NO_CLAIM, you do; CLAIM, the job does and deletes it in time",
+		set: setClaimMode("--claim-mode")},
+	{name: "allow-non-restored-state", usage: "leave behind state of steps that the job no longer has; also -n",
+		turn: setAllowNonRestored("--allow-non-restored-state")},
+	{name: "drop-uncommitted", value: "step", usage: "give up the output that this sink, which the job no longer has, had prepared; may be repeated",
+		set: func(c *command, v string) { c.flags.DropUncommitted = append(c.flags.DropUncommitted, v) }},
 	{name: "D", value: "key=value", usage: "set an option, also -Dkey=value; docs/reference/config.md lists them",
 		set: func(c *command, v string) { c.operator.Define(v) }},
 	{name: "config", value: "file", usage: "read options from this file: config.yaml or flink-conf.yaml",
 		set: func(c *command, v string) { c.file = v }},
+	{name: "plan", usage: "say what would become of each step's state, and do not run; nothing is changed",
+		turn: func(c *command, on bool) { c.plan = on }},
 	{name: "fresh", usage: "start anew: earlier output is moved aside, earlier checkpoints are kept",
 		turn: func(c *command, on bool) { c.flags.Fresh = on }},
 	{name: "rewind", usage: "go back to the checkpoint named with -s once more",
@@ -75,7 +85,23 @@ var commonFlags = []commonFlag{
 	{name: "ui-unprotected", usage: "let other machines reach it: whoever can may read all, there is no password",
 		turn: func(c *command, on bool) { c.ui.unprotected = on }},
 	{name: "help", usage: "show this", turn: func(c *command, on bool) { c.help = on }},
+	// As Flink writes them.
+	{name: "n", turn: setAllowNonRestored("-n")},
+	{name: "allowNonRestoredState", turn: setAllowNonRestored("--allowNonRestoredState")},
+	{name: "claimMode", value: "mode", set: setClaimMode("--claimMode")},
+	{name: "restoreMode", value: "mode", set: setClaimMode("--restoreMode")},
+	{name: "restore-mode", value: "mode", set: setClaimMode("--restore-mode")},
 	{name: "h", turn: func(c *command, on bool) { c.help = on }},
+}
+
+func setClaimMode(flag string) func(c *command, v string) {
+	return func(c *command, v string) { c.operator.Set("execution.state-recovery.claim-mode", v, flag) }
+}
+
+func setAllowNonRestored(flag string) func(c *command, on bool) {
+	return func(c *command, on bool) {
+		c.operator.Set("execution.state-recovery.ignore-unclaimed-state", strconv.FormatBool(on), flag)
+	}
 }
 
 // parse reads a command line. Which of the flags that are not common belong to the program is known once the job is built.
@@ -183,6 +209,9 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 	if err != nil {
 		return d.end(Result{}, usageError{err})
 	}
+	if c.plan {
+		return showPlan(p, c.flags, d)
+	}
 	d.announce()
 	var shown uiJob
 	hide, err := c.ui.show(&shown, d)
@@ -192,6 +221,18 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 	defer hide()
 	r, err := runUntilSignal(p, c.flags, d, &shown)
 	return d.end(r, err)
+}
+
+// showPlan says what a start would do.
+func showPlan(p *prepared, flags local.Flags, d *display) exitcode.Code {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	preview, err := local.PlanStart(ctx, p.options(flags))
+	if err != nil {
+		return d.end(Result{}, err)
+	}
+	fmt.Fprintln(d.console, preview.Text)
+	return preview.Code
 }
 
 // prepareAll makes a job ready to start, or returns all mistakes that can be found: in flags, program and configuration.

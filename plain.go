@@ -11,6 +11,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/internal/stateform"
 )
 
 // PlainProcessor handles the records of a stream without keys one by one. It is a struct, of which each subtask gets a copy. Its fields
@@ -22,11 +23,12 @@ type PlainProcessor[In, Out any] interface {
 
 // ProcessPlain runs a processor over a stream without keys. The id is what the processor's state is found by.
 func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Out], options ...Option) Stream[Out] {
-	lists, err := checkPlain[Out](p)
+	form, lists, err := checkPlain[Out](p)
 	if err != nil {
 		in.job.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
+		Form: form,
 		In:   operator.TypeOf[In](),
 		Outs: []operator.Type{operator.TypeOf[Out]()},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
@@ -40,13 +42,14 @@ func ProcessPlain[In, Out any](in Stream[In], id string, p PlainProcessor[In, Ou
 	return stream[Out](in.job, n, 0)
 }
 
-// checkPlain finds out while the job is built what would go wrong when it runs.
-func checkPlain[Out any](p any) (lists heap.OperatorLists, err error) {
+// checkPlain finds out while the job is built what would go wrong when it runs, and what the step's state looks like.
+func checkPlain[Out any](p any) (form stateform.Form, lists heap.OperatorLists, err error) {
 	if err := checkTemplate(p); err != nil {
-		return lists, err
+		return form, lists, err
 	}
 	copied := copyOf(p)
-	return lists, errors.Join(lists.Bind(copied), checkMethods[NoKey, Out](copied))
+	err = errors.Join(lists.Bind(copied), checkMethods[NoKey, Out](copied))
+	return lists.Form(), lists, err
 }
 
 // plainOp runs a processor that has no keys.

@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/internal/stateform"
 	"github.com/weirstream/weir/state"
 )
 
@@ -71,11 +72,12 @@ func Process[K comparable, In, Out any](in Keyed[K, In], id string, p Processor[
 // keyedStep adds a step whose state belongs to keys. ready is called for each subtask with the copy of the processor.
 func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, options []Option, ready func(o *keyedOp[K, In, Out], copied any)) Stream[Out] {
 	j := in.in.job
-	lists, err := checkKeyed[K, Out](j, id, p)
+	form, lists, err := checkKeyed[K, Out](j, id, p)
 	if err != nil {
 		j.fail("step %q: %w", id, err)
 	}
 	step := program.Step{
+		Form: form,
 		In:   operator.TypeOf[In](),
 		Outs: []operator.Type{operator.TypeOf[Out]()},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
@@ -94,26 +96,28 @@ func keyedStep[K comparable, In, Out any](in Keyed[K, In], id string, p any, opt
 	return stream[Out](j, n, 0)
 }
 
-// checkKeyed finds out while the job is built what would go wrong when it runs.
-func checkKeyed[K comparable, Out any](j *Job, id string, p any) (lists heap.OperatorLists, err error) {
+// checkKeyed finds out while the job is built what would go wrong when it runs, and what the step's state looks like.
+func checkKeyed[K comparable, Out any](j *Job, id string, p any) (form stateform.Form, lists heap.OperatorLists, err error) {
 	if err := checkTemplate(p); err != nil {
-		return lists, err
+		return form, lists, err
 	}
 	layout, err := heap.NewLayout(reflect.TypeFor[K]())
 	if err != nil {
-		return lists, err
+		return form, lists, err
 	}
 	copied := copyOf(p)
 	if err := errors.Join(layout.BindWith(&lists, copied), lists.Reserve(operator.WatermarkState), checkMethods[K, Out](copied)); err != nil {
-		return lists, err
+		return form, lists, err
 	}
+	form = layout.Form()
+	form.Lists = append(lists.Form().Lists, operator.WatermarkList)
 	for _, w := range layout.Warnings() {
 		j.warn("step %q: %s", id, w)
 	}
 	if _, ok := copied.(timed[K, Out]); !ok && layout.Timers() > 0 {
-		return lists, fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
+		return form, lists, fmt.Errorf("%T has timers but no method OnTimer(*weir.Ctx[%v, %v], *weir.Timer) error", p, reflect.TypeFor[K](), reflect.TypeFor[Out]())
 	}
-	return lists, nil
+	return form, lists, nil
 }
 
 // keyedOp runs a step whose state belongs to keys: it finds the rows of a batch's keys, and lets each handle the records one by one.

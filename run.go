@@ -126,14 +126,18 @@ func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, er
 	for _, w := range p.job.warnings {
 		p.job.logger.Warn(w)
 	}
-	e, err := local.Start(ctx, local.Options{
-		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: fs.Local{}, Now: time.Now,
-		Labels: p.job.labels,
-	})
+	e, err := local.Start(ctx, p.options(flags))
 	if err != nil {
 		return nil, err
 	}
 	return &Execution{e}, nil
+}
+
+func (p *prepared) options(flags local.Flags) local.Options {
+	return local.Options{
+		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: fs.Local{}, Now: time.Now,
+		Labels: p.job.labels,
+	}
 }
 
 // usageError is what the user must mend before the job can run.

@@ -14,169 +14,36 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
-	"github.com/weirstream/weir/internal/runtime/task"
+	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/door"
+	"github.com/weirstream/weir/internal/sim"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
 
-// simulation runs a job on one goroutine. Each turn one of those that have something to do is drawn: the master, a task that is awake, a
-// piece of work beside a task. Time is virtual; it creeps, and jumps when everybody sleeps. A task that parks is not stepped before it is
-// woken, so that a wake-up that is lost shows as a job that stands still.
+// simulation runs one process of a job on one goroutine, in an order that is drawn, for a test that brings its own files, connectors and
+// troubles. underChance has those of package sim.
 type simulation struct {
-	t      *testing.T
-	rng    *rand.Rand
-	now    time.Time
-	step   func() (worked, ended bool)
-	tasks  []*simulated
-	work   []func()
-	timers []*simTimer
-	trace  hash.Hash64 // of all turns
-	turns  int
-	ended  bool
-}
-
-// simulated is a task in a simulation.
-type simulated struct {
-	*task.Task
-	ctx    context.Context
-	opened bool
-	parked bool
-	until  time.Time
-}
-
-type simTimer struct {
-	at   time.Time
-	f    func()
-	done bool
+	*sim.Loop
+	t     *testing.T
+	began time.Time
+	now   time.Time // when it has run
+	turns int
+	trace hash.Hash64
 }
 
 func newSimulation(t *testing.T, rng *rand.Rand, now time.Time, trace hash.Hash64) *simulation {
-	return &simulation{t: t, rng: rng, now: now, trace: trace}
+	return &simulation{Loop: sim.NewLoop(rng.Uint64()), t: t, began: now, trace: trace}
 }
 
-func (s *simulation) Master(step func() (worked, ended bool)) { s.step = step }
-
-func (s *simulation) Task(ctx context.Context, t *task.Task) {
-	s.tasks = append(s.tasks, &simulated{Task: t, ctx: ctx})
-}
-
-func (s *simulation) Beside(work func()) { s.work = append(s.work, work) }
-
-func (s *simulation) After(d time.Duration, f func()) (stop func()) {
-	t := &simTimer{at: s.now.Add(d), f: f}
-	s.timers = append(s.timers, t)
-	return func() { t.done = true }
-}
-
-func (s *simulation) Random() float64 { return s.rng.Float64() }
-
-func (s *simulation) clock() time.Time { return s.now }
-
-// turn lets one of those who can do something, and reports whether there was any.
-func (s *simulation) turn() bool {
-	s.turns++
-	s.now = s.now.Add(time.Duration(s.rng.IntN(60)) * time.Microsecond)
-	s.fire()
-	awake := s.awake()
-	n := s.rng.IntN(len(awake) + len(s.work) + 1)
-	fmt.Fprint(s.trace, n, " ")
-	switch {
-	case n < len(awake):
-		s.stepTask(awake[n])
-		return true
-	case n < len(awake)+len(s.work):
-		s.doWork(n - len(awake))
-		return true
-	}
-	worked, ended := s.step()
-	s.ended = ended
-	return worked || len(awake) > 0 || len(s.work) > 0
-}
-
-// fire calls what is due, in order of time.
-func (s *simulation) fire() {
-	slices.SortStableFunc(s.timers, func(a, b *simTimer) int { return a.at.Compare(b.at) })
-	for len(s.timers) > 0 && (s.timers[0].done || !s.timers[0].at.After(s.now)) {
-		t := s.timers[0]
-		s.timers = s.timers[1:]
-		if !t.done {
-			t.f()
-		}
-	}
-}
-
-func (s *simulation) awake() (awake []*simulated) {
-	for _, t := range s.tasks {
-		if t.parked && (t.ctx.Err() != nil || !t.until.IsZero() && !t.until.After(s.now) || t.Parker.Woken()) {
-			t.parked = false
-		}
-		if !t.parked {
-			awake = append(awake, t)
-		}
-	}
-	return awake
-}
-
-func (s *simulation) doWork(i int) {
-	work := s.work[i]
-	s.work = slices.Delete(s.work, i, i+1)
-	work()
-}
-
-func (s *simulation) stepTask(t *simulated) {
-	var err error
-	var wait task.Wait
-	switch {
-	case t.ctx.Err() != nil:
-		wait.Done = true
-	case !t.opened:
-		t.opened = true
-		err = t.Open(t.ctx)
-	default:
-		wait, err = t.Step()
-	}
-	if err != nil || wait.Done {
-		for len(s.work) > 0 { // Close waits for it
-			s.doWork(s.rng.IntN(len(s.work)))
-		}
-		s.tasks = slices.DeleteFunc(s.tasks, func(o *simulated) bool { return o == t })
-		t.Close(t.ctx, err)
-		return
-	}
-	t.parked, t.until = wait.Park, wait.Until
-}
-
-// sleep lets time pass until somebody wants to do something, and reports whether anybody will.
-func (s *simulation) sleep() bool {
-	var next time.Time
-	for _, t := range s.timers {
-		if !t.done && (next.IsZero() || t.at.Before(next)) {
-			next = t.at
-		}
-	}
-	for _, t := range s.tasks {
-		if t.parked && !t.until.IsZero() && (next.IsZero() || t.until.Before(next)) {
-			next = t.until
-		}
-	}
-	if next.IsZero() {
-		return false
-	}
-	if next.After(s.now) {
-		s.now = next
-	}
-	return true
-}
+func (s *simulation) clock() time.Time { return s.began.Add(s.Elapsed()) }
 
 // run takes turns until the job has ended. between is called before each turn.
 func (s *simulation) run(between func(turn int)) {
-	for !s.ended {
-		if s.turns > 200_000 {
-			s.t.Fatal("the job does not end")
-		}
-		between(s.turns)
-		if !s.turn() && !s.ended && !s.sleep() {
-			s.t.Fatalf("the job stands still after %d turns: nobody has anything to do", s.turns)
-		}
+	err := s.Run(between)
+	s.now, s.turns = s.clock(), s.Turns()
+	fmt.Fprint(s.trace, s.Trace())
+	if err != nil {
+		s.t.Fatal(err)
 	}
 }
 
@@ -313,56 +180,62 @@ func stories(t *testing.T, n uint64, tell func(t *testing.T, seed uint64)) {
 	}
 }
 
-// TestExactlyOnce shows that a job commits each result once, whatever happens to its tasks, checkpoints and processes.
+// underChance plays the job of a world under chance, until it has finished, and returns what came of it and what it has committed.
+func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.Report, w *world, committed []string) {
+	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Parallelism: []int{1, 2, 3}})
+	w = newWorld(t, 1+chance.Pick(4), 20+chance.Pick(19))
+	out := sim.NewOutput[string](chance)
+	w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, out, sim.Dir
+	timeout := []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, time.Second}[chance.Pick(3)]
+	w.options = append([]checkpoint.Option{checkpoint.TolerateFailures(1 << 30), checkpoint.Timeout(timeout), checkpoint.Retain(1 + chance.Pick(2))}, options...)
+	w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": "100", "restart-strategy.fixed-delay.delay": "1 ms"}
+	if chance.Pick(2) == 0 {
+		w.set["execution.checkpointing.data-inline-threshold"] = "0" // so that state is in files
+	}
+	r = chance.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler})
+	})
+	return r, w, out.Records()
+}
+
+// TestExactlyOnce shows that a job with every kind of state commits each result once, whatever happens to its tasks, checkpoints, messages
+// and processes.
 func TestExactlyOnce(t *testing.T) {
-	stories(t, 200, func(t *testing.T, seed uint64) {
-		s := newStory(t, seed)
-		s.tell(s.check)
+	sim.Suite(t, "testdata/sim/exactly-once", 100, func(d sim.Decisions) sim.Report {
+		r, w, committed := underChance(t, d)
+		if r.Err == nil {
+			r.Err = w.compare(committed)
+		}
+		return r
 	})
 }
 
 // TestAtLeastOnce shows that no record is lost when steps go on with their other inputs during a checkpoint.
 func TestAtLeastOnce(t *testing.T) {
-	stories(t, 60, func(t *testing.T, seed uint64) {
-		s := newStory(t, seed, checkpoint.AtLeastOnce())
-		s.tell(func() {
-			seen := map[string]bool{}
-			for _, r := range s.out.Records() {
-				before, _, _ := strings.Cut(r, " sum ")
-				seen[before] = true
+	sim.Suite(t, "testdata/sim/at-least-once", 40, func(d sim.Decisions) sim.Report {
+		r, w, committed := underChance(t, d, checkpoint.AtLeastOnce())
+		seen := map[string]bool{}
+		for _, r := range committed {
+			before, _, _ := strings.Cut(r, " sum ")
+			seen[before] = true
+		}
+		for _, want := range w.want() {
+			if before, _, ok := strings.Cut(want, " sum "); ok && !seen[before] && r.Err == nil {
+				r.Err = fmt.Errorf("%s is lost", before)
 			}
-			for _, want := range s.want() {
-				if before, _, ok := strings.Cut(want, " sum "); ok && !seen[before] {
-					t.Errorf("%s is lost", before)
-				}
-			}
-		})
+		}
+		return r
 	})
 }
 
-// TestSameSeed shows that a story can be told again: the same seed takes the same turns and commits the same records in the same order.
+// TestSameSeed shows that a story can be told again: the same seed takes the same steps and commits the same records in the same order.
+// TestExactlyOnce sees to the steps.
 func TestSameSeed(t *testing.T) {
 	for seed := range uint64(10) {
-		var traces [2]uint64
-		var outputs [2][]string
-		for i := range traces {
-			s := newStory(t, seed)
-			s.play()
-			traces[i], outputs[i] = s.trace.Sum64(), s.out.Records()
-		}
-		if traces[0] != traces[1] || !slices.Equal(outputs[0], outputs[1]) {
+		_, _, one := underChance(t, sim.Decisions{Seed: seed})
+		_, _, other := underChance(t, sim.Decisions{Seed: seed})
+		if !slices.Equal(one, other) {
 			t.Errorf("seed %d: two runs differ", seed)
 		}
 	}
-}
-
-// TestStoriesOfOld tells again the stories that have found something.
-func TestStoriesOfOld(t *testing.T) {
-	t.Run("a step that had finished before its input", func(t *testing.T) {
-		newStory(t, 5590, checkpoint.AtLeastOnce()).tell(func() {})
-	})
-	t.Run("a checkpoint of which nobody knew", func(t *testing.T) {
-		s := newStory(t, 1999)
-		s.tell(s.check)
-	})
 }

@@ -51,6 +51,7 @@ func From[T any](j *Job, id string, src source.Source[T], options ...Option) Str
 		}
 	}
 	n := addNode(j, graph.Node{Kind: graph.Source, Name: id, Named: true, Location: src.Location()}, program.Step{
+		Form: operator.SourceForm,
 		Outs: []operator.Type{operator.TypeOf[T]()},
 		Make: func(env *operator.Env, outs []any) (any, operator.Operator, error) {
 			return nil, operator.NewSourceReader(env, src, outs[0].(operator.Pusher[T])), nil
@@ -73,6 +74,7 @@ func To[T any](in Stream[T], id string, s sink.Sink[T], options ...Option) {
 		step.Committer = func(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
 			return two.Committer(ctx, env)
 		}
+		step.Form = operator.SinkForm
 		step.Withdrawer, _ = s.(sink.Withdrawer)
 	}
 	if c, ok := s.(sink.Checker); ok {

@@ -79,13 +79,44 @@ func (p *table) Finish(c *weir.Ctx[weir.NoKey, string]) error {
 	return nil
 }
 
+// either is a record of a step that reads two streams: one that all its subtasks see, and one that is dealt out among them.
+type either struct {
+	ForAll bool
+	reading
+}
+
+// joined holds records until the end, and says then how many rules there are for the key of each.
+type joined struct {
+	Rules state.Broadcast[int, int] `state:"rules"`
+	Held  state.List[reading]       `state:"held"`
+}
+
+func (p *joined) On(_ *weir.Ctx[weir.NoKey, string], e either) error {
+	if e.ForAll {
+		n, _ := p.Rules.Get(e.Key)
+		p.Rules.Put(e.Key, n+1)
+		return nil
+	}
+	p.Held.Append(e.reading)
+	return nil
+}
+
+func (p *joined) Finish(c *weir.Ctx[weir.NoKey, string]) error {
+	for r := range p.Held.All() {
+		n, _ := p.Rules.Get(r.Key)
+		c.Emit(fmt.Sprintf("joined %d %d with %d", r.Key, r.Seq, n))
+	}
+	return nil
+}
+
 // addSubtaskState adds steps with union lists and maps to a world.
 func addSubtaskState(w *world) {
-	sums := map[int]int{}
+	sums, rules := map[int]int{}, map[int]int{}
 	for _, split := range w.in.splits {
 		for _, r := range split {
 			if r.Seq%2 == 0 {
 				sums[r.Key] += r.Seq + 1
+				rules[r.Key]++
 			}
 		}
 	}
@@ -98,20 +129,24 @@ func addSubtaskState(w *world) {
 			weir.ProcessPlain(weir.Rebalance(in), "shares", &shares[weir.NoKey]{Name: "plain"}),
 			weir.Process(weir.KeyBy(in, func(r reading) int { return r.Key }), "keyed shares", &keyedShares{shares: shares[int]{Name: "keyed"}}),
 			weir.ProcessPlain(weir.Broadcast(in), "table", &table{}),
+			weir.ProcessPlain(weir.Union(
+				weir.Broadcast(weir.Map(in, func(r reading) either { return either{true, r} })),
+				weir.Rebalance(weir.Map(in, func(r reading) either { return either{false, r} })),
+			), "joined", &joined{}),
 		)
 	}
 	w.wantMore = func(r reading) (all []string) {
 		for _, how := range []string{"chained", "plain", "keyed"} {
 			all = append(all, fmt.Sprintf("%s %d %d", how, r.Key, r.Seq))
 		}
-		return all
+		return append(all, fmt.Sprintf("joined %d %d with %d", r.Key, r.Seq, rules[r.Key]))
 	}
 }
 
 // TestSubtaskState shows that union lists and maps are restored exactly once over failures, restarts and new processes at other
 // parallelisms, on plain and on keyed streams, and when the subtasks of a source end one after the other.
 func TestSubtaskState(t *testing.T) {
-	stories(t, 80, func(t *testing.T, seed uint64) {
+	stories(t, 50, func(t *testing.T, seed uint64) {
 		s := newStory(t, seed)
 		addSubtaskState(s.world)
 		s.tell(s.check)

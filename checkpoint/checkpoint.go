@@ -145,6 +145,24 @@ func Loops(mode LoopMode) Option {
 	return put(config.Loops, config.LoopMode(mode), "Loops")
 }
 
+// RestoreFrom starts the job from a checkpoint or savepoint: its directory, or the _metadata in it. A job that has checkpoints of its own since
+// goes on from the newest of them, so the program need not be changed back.
+func RestoreFrom(path string) Option {
+	return put(config.RecoveryPath, path, "RestoreFrom")
+}
+
+// Claim lets the job own the checkpoint or savepoint it is started from, and delete it when its own checkpoints have taken its place or as
+// its retention says. Without it the snapshot stays the user's, is never deleted, and the job's first checkpoint is a full one.
+func Claim() Option {
+	return put(config.RecoveryClaimMode, config.Claim, "Claim")
+}
+
+// AllowNonRestoredState starts a job although the checkpoint has state of steps that the job no longer has. That state is left behind, but for
+// what a sink has prepared and not committed.
+func AllowNonRestoredState() Option {
+	return put(config.IgnoreUnclaimedState, true, "AllowNonRestoredState")
+}
+
 // Set sets any option by its key, as a line in config.yaml would; docs/reference/config.md lists them.
 func Set(key, value string) Option {
 	return func(l *config.Layer) { l.Set(key, value, origin("Set")) }

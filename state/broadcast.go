@@ -9,7 +9,8 @@ import (
 
 // Broadcast holds a map from K to V of which every subtask has a copy, on a plain stream or beside the state of keys: rules, rates, a small
 // table that all records are held against. The copies are the processor's to keep equal: what changes the map must reach all subtasks, in
-// the same order, as the records of a stream do behind weir.Broadcast.
+// the same order, as the records of a stream do behind weir.Broadcast. A step that reads rules and records takes both as one type, from
+// weir.Union(weir.Broadcast(rules), weir.Rebalance(records)).
 //
 // Each subtask's copy is in the checkpoint. At the same parallelism a subtask is restored with its own; at another, subtask i begins with
 // the copy of subtask i modulo the number of copies.

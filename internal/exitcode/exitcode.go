@@ -22,6 +22,8 @@ const (
 	Held Code = 4
 	// Stopped means that the job was asked to stop, has taken a checkpoint if it had begun, and goes on when the same command is run again.
 	Stopped Code = 5
+	// Changed means, of a plan that was asked for with --plan, that the start would go on and leave state behind. Nothing was changed.
+	Changed Code = 6
 	// Aborted means that the job was told to stop a second time and did not wait. It goes on from its last completed checkpoint.
 	Aborted Code = 130
 )
@@ -41,6 +43,8 @@ func (c Code) String() string {
 		return "held by another process"
 	case Stopped:
 		return "stopped, resumable"
+	case Changed:
+		return "state would be left behind"
 	case Aborted:
 		return "aborted"
 	}

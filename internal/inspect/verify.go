@@ -82,14 +82,21 @@ func (v *verifier) below(dir string) (found bool, err error) {
 	}
 	if base, name, ok := cutLast(dir); ok {
 		if id, err := job.ParseID(name); err == nil && len(entries) > 0 {
-			return true, v.job(base, id)
+			return true, v.checkpoints(storage.JobDir(base, id))
 		}
+	}
+	if before := v.Checkpoints + v.Unfinished + v.Deleted; err == nil {
+		err = v.checkpoints(dir) // of a job that keeps them without a directory of its own
+		found = v.Checkpoints+v.Unfinished+v.Deleted > before
+	}
+	if err != nil {
+		return found, err
 	}
 	for _, e := range entries {
 		id, notJob := job.ParseID(e.Name)
 		switch {
 		case e.Dir && notJob == nil:
-			err = v.job(dir, id)
+			err = v.checkpoints(storage.JobDir(dir, id))
 		case e.Dir && isSavepoint(e.Name):
 			v.savepoint(dir + "/" + e.Name)
 		case !e.Dir && strings.HasSuffix(e.Name, ".line"):
@@ -113,8 +120,9 @@ func cutLast(path string) (dir, name string, ok bool) {
 	return path[:i], path[i+1:], i > 0
 }
 
-func (v *verifier) job(dir string, id job.ID) error {
-	found, err := storage.List(v.ctx, v.fs, dir, id)
+// checkpoints verifies those that lie directly in a directory.
+func (v *verifier) checkpoints(dir string) error {
+	found, err := storage.List(v.ctx, v.fs, dir)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ const contracts = "codec sink source storage window"
 // The suites that implementations of a contract must pass, and what only tests need.
 const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest storage/storagetest"
 
+// forTests are all packages that no program may depend on.
+const forTests = suites + " weirtest internal/sim"
+
 // layers says what each package may import of this module. The first line that fits a package counts; a package that none fits fails
 // the test, so that a new room gets its place here. Tests may import more, but see testsToo.
 var layers = []layer{
@@ -31,11 +34,16 @@ var layers = []layer{
 	{"source/pace", "",
 		"it is arithmetic that any source may use"},
 
+	{"internal/stateform", "codec",
+		"what state looks like is told by schemas, whoever keeps it"},
+
 	// Decisions.
 	{"internal/graph", names,
 		"the shape of a job is decided before there is anything to run it"},
 	{"internal/protocol/snapshot", names,
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
+	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
+		"a plan tells who gets which state and whether it fits; both are decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},
 
@@ -51,21 +59,21 @@ var layers = []layer{
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
 	// State and work.
-	{"internal/backend/*", names + " codec storage internal/storage internal/protocol/snapshot internal/backend",
+	{"internal/backend/*", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},
 	{"internal/runtime/spill", "",
 		"bytes go to files and come back without anybody knowing what they are"},
 	{"internal/runtime/exchange", names + " internal/runtime/spill",
 		"batches move without knowing what is done with them"},
-	{"internal/runtime/operator", names + " sink source internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
+	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
 		"a step knows its neighbours and its state, not its task, where snapshots lie or who runs it"},
 	{"internal/runtime/task", names + " sink source internal/protocol/snapshot internal/protocol/barrier internal/runtime/exchange internal/runtime/operator",
 		"a task runs operators; it is told what to do and does not know by whom"},
-	{"internal/runtime/program", names + " sink source internal/graph internal/protocol/snapshot internal/protocol/barrier internal/protocol/drain internal/runtime/*",
+	{"internal/runtime/program", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/protocol/barrier internal/protocol/drain internal/runtime/*",
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.
-	{"internal/inspect", names + " codec storage internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
+	{"internal/inspect", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
@@ -83,16 +91,23 @@ var layers = []layer{
 		"it answers from what jobs tell of themselves, whoever runs them"},
 	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
-	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/cluster/config internal/cluster/view",
-		"a process puts the rooms together; it sees neither the user's surface nor the form of state"},
+	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/inspect internal/cluster/config internal/cluster/view",
+		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
 
 	// What users see.
 	{"state", "codec internal/backend/*",
 		"state handles are the backend's, with a name that users can write"},
 	{"checkpoint", "internal/cluster/config",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/graph internal/protocol/snapshot internal/runtime/* internal/storage/fs",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
+
+	{"internal/door", "storage internal/graph internal/cluster/local",
+		"it is opened by the door and used by weirtest, and says what passes between them"},
+	{"internal/sim", names + " sink source storage internal/protocol/snapshot internal/protocol/coordinator internal/runtime/task internal/storage/fs internal/cluster/local",
+		"it is the scheduler and the machine of a job, and does not know how users write one"},
+	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
+		"it runs what users write, or one step of it, on something else than this machine"},
 
 	{"cmd/weir", "internal/cluster/cli",
 		"a program of a few lines, so that all of it can be tested"},
@@ -168,7 +183,7 @@ func checkLayer(t *testing.T, p *pkg, f *file, l layer) {
 		if !within(p.path, testsToo) {
 			return
 		}
-		allowed += " " + suites + " " + p.path
+		allowed += " " + forTests + " " + p.path
 	}
 	for _, imported := range f.imports() {
 		if ours(t, imported) && !within(imported, allowed) {
@@ -182,12 +197,12 @@ func ours(t *testing.T, importPath string) bool { return load(t).packages[import
 // TestSuitesAreForTests: what only tests need is in no program.
 func TestSuitesAreForTests(t *testing.T) {
 	for _, p := range load(t).sorted() {
-		if within(p.path, suites) {
+		if within(p.path, forTests) {
 			continue
 		}
 		for _, f := range p.files {
 			for _, imported := range f.imports() {
-				if !f.test && within(imported, suites) {
+				if !f.test && within(imported, forTests) {
 					t.Errorf("%s imports %s, which is for tests", f.path, imported)
 				}
 			}

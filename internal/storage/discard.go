@@ -37,6 +37,9 @@ func Discard(ctx context.Context, fs storage.FS, pointer string) error {
 
 func removeIfEmpty(ctx context.Context, fs storage.FS, dir string) error {
 	left, err := fs.List(ctx, dir)
+	if err == nil && len(left) == 1 && left[0].Name == ClaimedName {
+		left, err = nil, fs.Remove(ctx, join(dir, ClaimedName)) // last, so that whoever looks for the owner meanwhile finds it
+	}
 	if err != nil || len(left) > 0 {
 		return err
 	}

@@ -14,10 +14,10 @@ type files struct {
 }
 
 func (f *files) NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter {
-	p := place{scope: at.scope(scope), inline: f.threshold, buffer: f.buffer, fs: f.fs}
+	p := place{scope: at.scope(scope), inline: f.threshold, buffer: f.buffer, fs: f.fs, newName: f.name}
 	if p.scope == snapshot.Shared {
 		// Named in full: another checkpoint, in another directory, may come to refer to it.
-		p.dir = join(JobDir(f.dir, f.job), sharedDir)
+		p.dir = join(f.jobDir(), sharedDir)
 		p.prefix = p.dir + "/"
 	} else {
 		p.dir = f.dirOf(at)

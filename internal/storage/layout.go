@@ -17,6 +17,10 @@ import (
 // MetadataName is the name of the file that makes a directory a checkpoint.
 const MetadataName = "_metadata"
 
+// ClaimedName is the name of the file in a snapshot's directory that says which job line has claimed it. It is written and read by those who
+// know what a line is; here it is deleted with the snapshot.
+const ClaimedName = "_claimed"
+
 const (
 	sharedDir    = "shared"
 	taskOwnedDir = "taskowned"
@@ -33,17 +37,18 @@ type Found struct {
 // JobDir returns the directory of one job's checkpoints.
 func JobDir(dir string, id job.ID) string { return join(dir, id.String()) }
 
-// CheckpointDir returns the directory of one checkpoint. It is also the checkpoint's pointer.
-func CheckpointDir(dir string, id job.ID, chk job.CheckpointID) string {
-	return join(JobDir(dir, id), chkPrefix+strconv.FormatInt(int64(chk), 10))
+// CheckpointDir returns the directory of one checkpoint in the directory of its job. It is also the checkpoint's pointer.
+func CheckpointDir(jobDir string, chk job.CheckpointID) string {
+	return join(jobDir, chkPrefix+strconv.FormatInt(int64(chk), 10))
 }
 
-// List returns the checkpoint directories of a job in order of id, unfinished ones included: an id that was handed out once is not to be
-// used again. A job without a directory has none.
-func List(ctx context.Context, fs storage.FS, dir string, id job.ID) ([]Found, error) {
-	entries, err := fs.List(ctx, JobDir(dir, id))
+// List returns the checkpoint directories directly in a directory in order of id, unfinished ones included: an id that was handed out once
+// is not to be used again. The directory is that of a job, or one in which a job keeps its checkpoints without one. An absent directory
+// has none.
+func List(ctx context.Context, fs storage.FS, dir string) ([]Found, error) {
+	entries, err := fs.List(ctx, dir)
 	if err != nil {
-		return nil, fmt.Errorf("list checkpoints of job %s: %w", id, err)
+		return nil, fmt.Errorf("list checkpoints in %s: %w", dir, err)
 	}
 	var found []Found
 	for _, e := range entries {
@@ -51,10 +56,10 @@ func List(ctx context.Context, fs storage.FS, dir string, id job.ID) ([]Found, e
 		if !ok {
 			continue
 		}
-		at := CheckpointDir(dir, id, chk)
+		at := CheckpointDir(dir, chk)
 		published, err := hasMetadata(ctx, fs, at)
 		if err != nil {
-			return nil, fmt.Errorf("list checkpoints of job %s: %w", id, err)
+			return nil, fmt.Errorf("list checkpoints in %s: %w", dir, err)
 		}
 		found = append(found, Found{ID: chk, Path: at, Published: published})
 	}
@@ -67,6 +72,13 @@ func parseCheckpointDir(e storage.Entry) (job.CheckpointID, bool) {
 	digits, ok := strings.CutPrefix(e.Name, chkPrefix)
 	n, err := strconv.ParseInt(digits, 10, 64)
 	return job.CheckpointID(n), e.Dir && ok && err == nil && n > 0 && digits == strconv.FormatInt(n, 10)
+}
+
+// IsOwnName reports whether an entry of a checkpoint directory has a name that a job gives which keeps its checkpoints directly in it: a
+// checkpoint, the directories beside them, or a file that the file system is writing.
+func IsOwnName(e storage.Entry) bool {
+	_, checkpoint := parseCheckpointDir(e)
+	return checkpoint || e.Dir && (e.Name == sharedDir || e.Name == taskOwnedDir) || !e.Dir && strings.HasPrefix(e.Name, ".weir-")
 }
 
 func hasMetadata(ctx context.Context, fs storage.FS, dir string) (bool, error) {
@@ -82,15 +94,34 @@ type layout struct {
 	// outside is where savepoints are, and all files that a snapshot may name: fs, unless checkpoints are kept in this process alone. It
 	// may be nil.
 	outside storage.FS
+	// flat says that the checkpoints lie directly in dir.
+	flat    bool
+	newName func() string // nil for random names
 }
 
-func (l *layout) checkpointDir(id job.CheckpointID) string { return CheckpointDir(l.dir, l.job, id) }
+// name returns a name for a new file.
+func (l *layout) name() string {
+	if l.newName != nil {
+		return l.newName()
+	}
+	return randomName()
+}
 
-func (l *layout) List(ctx context.Context) ([]Found, error) { return List(ctx, l.fs, l.dir, l.job) }
+// jobDir returns the directory in which the checkpoints lie.
+func (l *layout) jobDir() string {
+	if l.flat {
+		return l.dir
+	}
+	return JobDir(l.dir, l.job)
+}
+
+func (l *layout) checkpointDir(id job.CheckpointID) string { return CheckpointDir(l.jobDir(), id) }
+
+func (l *layout) List(ctx context.Context) ([]Found, error) { return List(ctx, l.fs, l.jobDir()) }
 
 func (l *layout) InitJob(ctx context.Context) error {
 	for _, name := range []string{sharedDir, taskOwnedDir} {
-		if err := l.fs.MakeDir(ctx, join(JobDir(l.dir, l.job), name)); err != nil {
+		if err := l.fs.MakeDir(ctx, join(l.jobDir(), name)); err != nil {
 			return fmt.Errorf("prepare the checkpoint directory of job %s: %w", l.job, err)
 		}
 	}

@@ -84,7 +84,7 @@ func TestListIgnoresWhatIsNotACheckpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := List(t.Context(), disk, "c", scriptJob)
+	found, err := List(t.Context(), disk, JobDir("c", scriptJob))
 	var ids []job.CheckpointID
 	for _, f := range found {
 		ids = append(ids, f.ID)

@@ -23,7 +23,7 @@ func NewMemory(o MemoryOptions) (Storage, error) {
 	case o.MaxStream < 0:
 		return nil, fmt.Errorf("largest state of %d bytes for checkpoints in memory: must not be negative", o.MaxStream)
 	}
-	m := &memory{layout: layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job}, limit: o.MaxStream, survives: o.Dir != ""}
+	m := &memory{layout: layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat && o.Dir != ""}, limit: o.MaxStream, survives: o.Dir != ""}
 	if m.limit == 0 {
 		m.limit = DefaultMaxStream
 	}

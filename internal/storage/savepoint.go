@@ -2,9 +2,9 @@ package storage
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -18,6 +18,9 @@ const savepointAttempts = 10
 // jobDigits is how much of a job id is in the name of a savepoint's directory: enough for people to tell jobs apart.
 const jobDigits = 6
 
+// savepointDigits tell the savepoints of a job apart.
+const savepointDigits = 12
+
 var savepointName = regexp.MustCompile(`^savepoint-([0-9a-f]{6})-[0-9a-f]{12}$`)
 
 // ParseSavepointName reports whether a directory has the name of a savepoint, and returns the digits with which the id of its job begins.
@@ -29,10 +32,8 @@ func ParseSavepointName(name string) (jobPrefix string, ok bool) {
 	return m[1], true
 }
 
-func newSavepointName(id job.ID) string {
-	var b [6]byte
-	rand.Read(b[:]) // never fails
-	return fmt.Sprintf("savepoint-%s-%x", id.String()[:jobDigits], b)
+func (l *layout) newSavepointName() string {
+	return fmt.Sprintf("savepoint-%s-%s", l.job.String()[:jobDigits], strings.ReplaceAll(l.name(), "-", "")[:savepointDigits])
 }
 
 func (l *layout) InitSavepoint(ctx context.Context, id job.CheckpointID, target string) (Location, error) {
@@ -41,7 +42,7 @@ func (l *layout) InitSavepoint(ctx context.Context, id job.CheckpointID, target 
 	}
 	var err error
 	for range savepointAttempts {
-		dir := join(target, newSavepointName(l.job))
+		dir := join(target, l.newSavepointName())
 		if err = makeNewDir(ctx, l.outside, dir); err == nil {
 			return Location{ID: id, Savepoint: dir}, nil
 		}

@@ -8,6 +8,8 @@
 //	<dir>/<job id>/chk-<id>/          the files of one checkpoint
 //	<dir>/<job id>/chk-<id>/_metadata what the checkpoint consists of; it exists if and only if this file does
 //
+// A job may also keep them directly in <dir>, without a directory of its own: then it needs <dir> for itself.
+//
 // A savepoint is a directory of its own, wherever its user wants it, and refers to nothing outside:
 //
 //	<target>/savepoint-<6 digits of the job id>-<12 random digits>/
@@ -99,11 +101,15 @@ type FilesOptions struct {
 	FS  storage.FS
 	Dir string // the checkpoint directory; the job's own directory is made in it
 	Job job.ID
+	// Flat keeps the checkpoints directly in Dir, which then belongs to one job line, whatever job ids it has. List returns those of all.
+	Flat bool
 	// InlineThreshold is the length in bytes up to which a stream is kept in `_metadata` instead of a file of its own. At most
 	// MaxInlineThreshold. A higher value means fewer files and a larger `_metadata`, all of which the coordinator holds in memory.
 	InlineThreshold int
 	// WriteBuffer is the number of bytes gathered before they are written to a file. The larger of it and InlineThreshold is used.
 	WriteBuffer int
+	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
+	NewName func() string
 }
 
 // Defaults and limits of the options.
@@ -127,7 +133,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 		return nil, fmt.Errorf("write buffer of %d bytes: must not be negative", o.WriteBuffer)
 	}
 	return &files{
-		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job},
+		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat, newName: o.NewName},
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),
 	}, nil
@@ -143,5 +149,6 @@ type MemoryOptions struct {
 	FS storage.FS
 	// Dir, if not empty, is the directory in FS where `_metadata` is written, with all state in it, so that the checkpoint survives the
 	// process.
-	Dir string
+	Dir  string
+	Flat bool // as in FilesOptions
 }

@@ -23,6 +23,10 @@ func Verify(ctx context.Context, fs storage.FS, meta *snapshot.Metadata) error {
 	return v.all(ctx, streams)
 }
 
+// Serial is a file system that may want one operation after the other, by the goroutine that has something done: a simulation, in which
+// each is a step.
+type Serial interface{ Serial() bool }
+
 type verifier struct {
 	fs   storage.FS
 	ends map[string]int64 // for each file where the last stream in it ends
@@ -46,16 +50,21 @@ func (v *verifier) all(ctx context.Context, streams []snapshot.Stream) error {
 	failures := make([]error, len(streams))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(streams)) {
-		wg.Go(func() {
-			chunk := make([]byte, verifyChunk)
-			for i := int(next.Add(1) - 1); i < len(streams) && ctx.Err() == nil; i = int(next.Add(1) - 1) {
-				failures[i] = v.one(ctx, streams[i], chunk)
-				if failures[i] != nil && Classify(failures[i]) == Corrupt {
-					found()
-				}
+	work := func() {
+		var chunk []byte
+		for i := int(next.Add(1) - 1); i < len(streams) && ctx.Err() == nil; i = int(next.Add(1) - 1) {
+			failures[i] = v.one(ctx, streams[i], &chunk)
+			if failures[i] != nil && Classify(failures[i]) == Corrupt {
+				found()
 			}
-		})
+		}
+	}
+	if serial, ok := v.fs.(Serial); ok && serial.Serial() {
+		work()
+		return worst(ctx, failures)
+	}
+	for range min(runtime.GOMAXPROCS(0), len(streams)) {
+		wg.Go(work)
 	}
 	wg.Wait()
 	return worst(ctx, failures)
@@ -75,7 +84,7 @@ func worst(ctx context.Context, failures []error) error {
 	return first
 }
 
-func (v *verifier) one(ctx context.Context, s snapshot.Stream, chunk []byte) error {
+func (v *verifier) one(ctx context.Context, s snapshot.Stream, buffer *[]byte) error {
 	if s.Path == "" {
 		return checkSum(s, crc32.Checksum(s.Inline, castagnoli))
 	}
@@ -87,6 +96,10 @@ func (v *verifier) one(ctx context.Context, s snapshot.Stream, chunk []byte) err
 	if err := v.length(s, f.Size()); err != nil {
 		return err
 	}
+	if *buffer == nil {
+		*buffer = make([]byte, verifyChunk)
+	}
+	chunk := *buffer
 	var crc uint32
 	for off := int64(0); off < s.Length; off += int64(len(chunk)) {
 		if err := ctx.Err(); err != nil {

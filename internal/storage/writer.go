@@ -51,6 +51,8 @@ type place struct {
 	fs     storage.FS
 	dir    string // where the file is made
 	prefix string // what goes before the file's name in a reference to it
+	// newName returns a name that is not taken, as good as surely.
+	newName func() string
 
 	// limit, if fs is nil, is the largest stream accepted.
 	limit int
@@ -128,7 +130,7 @@ func (w *StreamWriter) create() (err error) {
 		return nil
 	}
 	for range nameAttempts {
-		name := randomName()
+		name := w.place.newName()
 		w.file, err = w.place.fs.Create(w.ctx, join(w.place.dir, name))
 		if err == nil {
 			w.name = w.place.prefix + name

@@ -54,8 +54,11 @@ func (s Suite[T]) withRestores(t *testing.T) {
 			switch n := j.rng.IntN(20); {
 			case n < 14:
 				j.poll()
-			case n < 18:
+			case n < 17:
 				last = j.snapshot()
+			case restores < 20 && n < 19:
+				restores++
+				j.restartOne(j.rng.IntN(len(j.readers)), last)
 			case restores < 20:
 				restores++
 				j.close()

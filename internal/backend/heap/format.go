@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -53,40 +52,6 @@ type headColumn struct {
 	kind       Kind
 	domain     Domain
 	user, elem *codec.Schema
-}
-
-// String returns the column as in a list of states: map "pages" from string to int64.
-func (c *headColumn) String() string {
-	switch c.kind {
-	case KindTimer:
-		return fmt.Sprintf("%v-time timer %q", c.domain, c.name)
-	case KindMap:
-		return fmt.Sprintf("map %q from %v to %v", c.name, c.user, c.elem)
-	}
-	return fmt.Sprintf("%v %q of %v", c.kind, c.name, c.elem)
-}
-
-// describe returns the column as a snapshot describes it.
-func (c *column) describe() *headColumn {
-	h := &headColumn{name: c.name, kind: c.kind, domain: c.domain}
-	if c.user != nil {
-		h.user = c.user.Schema()
-	}
-	if c.codec != nil {
-		h.elem = c.codec.Schema()
-	}
-	return h
-}
-
-func listed(columns []*headColumn) string {
-	if len(columns) == 0 {
-		return "no state"
-	}
-	var names []string
-	for _, c := range columns {
-		names = append(names, c.String())
-	}
-	return strings.Join(names, ", ")
 }
 
 // parseHead is the reverse of appendHead.

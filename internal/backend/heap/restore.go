@@ -7,9 +7,9 @@ import (
 	"io"
 	"unsafe"
 
-	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/stateform"
 )
 
 // Restore adds the key groups that the store and k.Range have in common from a stream that Write has written. It is called before the
@@ -89,66 +89,26 @@ func checkHandle(k *snapshot.Keyed) error {
 // match finds the layout's column for each of the stream's and joins all mistakes.
 func (in *restorer[K]) match(h *head) error {
 	l := in.s.layout
-	if err := codec.Compare(h.key, l.keyCodec.Schema()); err != nil {
-		return fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", h.key, l.keyCodec.Schema(), err)
-	}
-	var errs []error
-	var theirs, ours []*headColumn
-	missing, seen := false, map[string]bool{}
-	for i := range h.columns {
-		old := &h.columns[i]
-		theirs = append(theirs, old)
-		c := l.column(old.name)
-		switch {
-		case seen[old.name]:
+	seen := map[string]bool{}
+	for _, old := range h.columns {
+		if seen[old.name] {
 			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
-		case c == nil:
-			missing = true
-		default:
-			if err := c.accepts(old); err != nil {
-				errs = append(errs, err)
-			}
 		}
 		seen[old.name] = true
-		in.columns = append(in.columns, c)
+		in.columns = append(in.columns, l.column(old.name))
 		in.timers = in.timers || old.kind == KindTimer
-	}
-	if missing {
-		for _, c := range l.columns {
-			ours = append(ours, c.describe())
-		}
-		errs = append(errs, fmt.Errorf("the snapshot holds states that the program does not: it has %s; the program has %s", listed(theirs), listed(ours)))
 	}
 	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
 	for i := range in.columns {
 		in.packed = in.packed && in.columns[i] == l.columns[i]
 	}
-	return errors.Join(errs...)
+	return stateform.CompareKeyed(h.form(), l.Form())
 }
 
 func (l *Layout) column(name string) *column {
 	for _, c := range l.columns {
 		if c.name == name {
 			return c
-		}
-	}
-	return nil
-}
-
-// accepts returns why values of a column of a snapshot cannot be read into this one.
-func (c *column) accepts(old *headColumn) error {
-	now := c.describe()
-	if c.kind != old.kind || c.domain != old.domain {
-		return fmt.Errorf("state %q (field %s): was %v, is now %v", c.name, c.field, old, now)
-	}
-	if c.user != nil {
-		if err := codec.Compare(old.user, now.user); err != nil {
-			return fmt.Errorf("state %q (field %s), keys of the map: %w", c.name, c.field, err)
-		}
-	}
-	if c.codec != nil {
-		if err := codec.Compare(old.elem, now.elem); err != nil {
-			return fmt.Errorf("state %q (field %s): %w", c.name, c.field, err)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/internal/cluster/cli"
 	"github.com/weirstream/weir/internal/storage/linefile"
 )
@@ -97,6 +98,32 @@ func TestGC(t *testing.T) {
 	s.run("gc", s.w.dir)
 	s.run("verify", s.w.chk)
 	s.golden("gc.txt")
+}
+
+// All commands know checkpoints that lie directly in the checkpoint directory. As soon as there are two lines nobody can tell whose they are.
+func TestWithoutSubdirectory(t *testing.T) {
+	s := &session{t: t, w: stopped(t, checkpoint.Set("execution.checkpointing.create-subdir", "false"))}
+	for _, garbage := range []string{"chk-2/" + stream1, "chk-1/" + stream1, "chk-1/.weir-tmp-00ff"} {
+		put(t, filepath.Join(s.w.dir, garbage))
+	}
+	for _, kept := range []string{"chk-3/notes.txt", "shared/" + stream2, "notes.txt"} {
+		put(t, filepath.Join(s.w.dir, kept))
+	}
+	s.run("verify", s.w.dir)
+	s.run("inspect", s.w.chk)
+	s.run("gc", "--delete", s.w.dir)
+	s.run("gc", s.w.dir)
+	s.run("verify", s.w.chk)
+	put(t, filepath.Join(s.w.dir, "chk-2", stream1))
+	record, err := os.ReadFile(filepath.Join(s.w.dir, "shop.line"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.w.dir, "copy.line"), record, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run("gc", s.w.dir)
+	s.golden("flat.txt")
 }
 
 // weir gc deletes nothing as long as a job runs, or a record or a checkpoint cannot be read.

@@ -143,13 +143,13 @@ type world struct {
 }
 
 // stopped runs the job until all records are processed and stops it: then it has taken one checkpoint, which holds all of them.
-func stopped(t *testing.T) world {
+func stopped(t *testing.T, options ...checkpoint.Option) world {
 	t.Helper()
-	return stoppedBy(t, func(_ *weir.Execution, _ string, stop func()) { stop() }, weir.Suspended)
+	return stoppedBy(t, func(_ *weir.Execution, _ string, stop func()) { stop() }, weir.Suspended, options...)
 }
 
 // stoppedBy stops it in another way. The directory is the one above that of its checkpoints.
-func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()), status weir.Status) world {
+func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()), status weir.Status, options ...checkpoint.Option) world {
 	t.Helper()
 	dir := t.TempDir()
 	wait := &countdown{done: make(chan struct{})}
@@ -158,6 +158,7 @@ func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()
 	j.Logger(slog.New(slog.DiscardHandler))
 	j.Checkpoint(checkpoint.Every(100*time.Hour), checkpoint.Dir(filepath.Join(dir, "checkpoints")),
 		checkpoint.Set("execution.checkpointing.data-inline-threshold", "0"))
+	j.Checkpoint(options...)
 	users := weir.KeyBy(weir.From(j, "visits", stream(visits), weir.Parallelism(1)), func(v visit) string { return v.User })
 	seen := weir.Process(users, "profiles", &profile{}, weir.Parallelism(2))
 	last := weir.ProcessPlain(seen, "recent", &recent{Wait: wait}, weir.Parallelism(1))
@@ -174,16 +175,14 @@ func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()
 	case <-e.Done():
 	}
 	how(e, dir, stop)
-	if r, err := e.Wait(); err != nil || r.Status != status {
+	r, err := e.Wait()
+	if err != nil || r.Status != status {
 		t.Fatal(r.Status, err)
 	}
-	w := world{dir: filepath.Join(dir, "checkpoints")}
-	for _, entry := range list(t, w.dir) {
-		if entry.Dir {
-			w.job = entry.Name
-		}
+	w := world{dir: filepath.Join(dir, "checkpoints"), chk: r.Checkpoint, job: r.Job.String()}
+	if w.chk == "" { // it was not to be kept
+		w.chk = filepath.Join(w.dir, w.job, "chk-1")
 	}
-	w.chk = filepath.Join(w.dir, w.job, "chk-1")
 	return w
 }
 

@@ -143,8 +143,9 @@ var (
 	})
 
 	CreateSubdir = boolOption(spec[bool]{
-		Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true),
-		Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`.",
+		Key: "execution.checkpointing.create-subdir", Aliases: []string{"state.checkpoints.create-subdir"}, Default: new(true), Built: true,
+		Doc: "Whether the checkpoints of a job lie in a directory named by its id below `execution.checkpointing.dir`. `false`: directly in it; then " +
+			"it must be the job's alone, and the job is not started if anything else lies in it. It may be changed between two runs of a job.",
 	})
 
 	DataInlineThreshold = sizeOption(spec[int64]{
@@ -365,6 +366,7 @@ type Checkpointing struct {
 
 	Storage         StorageKind
 	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
+	Flat            bool   // the checkpoints lie directly in Dir
 	SavepointDir    string // a local path as the user wrote it, for savepoints that name none; empty if there is none
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
@@ -391,6 +393,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		History:          Get(c, CheckpointHistory),
 		Storage:          c.storage(),
 		Dir:              localPath(Get(c, CheckpointDir)),
+		Flat:             !Get(c, CreateSubdir),
 		SavepointDir:     localPath(Get(c, SavepointDir)),
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),

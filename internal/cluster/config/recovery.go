@@ -24,21 +24,23 @@ var (
 
 	IgnoreUnclaimedState = boolOption(spec[bool]{
 		Key: "execution.state-recovery.ignore-unclaimed-state", Aliases: []string{"execution.savepoint.ignore-unclaimed-state"},
-		Default: new(false),
-		Doc:     "Whether to start although the checkpoint has state of a step that the job no longer has.",
+		Default: new(false), Built: true,
+		Doc: "Whether to start although the checkpoint has state of a step that the job no longer has; the state is then left behind. What a sink " +
+			"has prepared and not committed is not covered: that takes the flag `--drop-uncommitted`. The flag `--allow-non-restored-state` sets it.",
 	})
 
 	RecoveryClaimMode = enumOption(claimModes, spec[ClaimMode]{
 		Key: "execution.state-recovery.claim-mode", Aliases: []string{"execution.savepoint-restore-mode"},
-		Default: new(NoClaim), Only: []ClaimMode{NoClaim},
+		Default: new(NoClaim), Built: true,
 		Check: func(m ClaimMode) error {
 			if m == Legacy {
 				return errors.New("not offered, since nobody could tell when such a snapshot may be deleted; write NO_CLAIM, which never deletes it")
 			}
 			return nil
 		},
-		Doc: "Who owns the checkpoint of `execution.state-recovery.path`. `NO_CLAIM`: you do, it is never deleted. `CLAIM`: the job does. " +
-			"`LEGACY` is refused.",
+		Doc: "Who owns the checkpoint of `execution.state-recovery.path`. `NO_CLAIM`: you do, it is never deleted, and the job's first checkpoint " +
+			"is full, so that none of its files is needed afterwards. `CLAIM`: the job does, and deletes it as if it had taken it; that needs a " +
+			"checkpoint directory. `LEGACY` is refused. The flag `--claim-mode` sets it.",
 	})
 
 	RecoverFromLocal = boolOption(spec[bool]{

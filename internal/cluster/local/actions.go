@@ -31,6 +31,7 @@ func (m *master) perform() {
 }
 
 func (m *master) do(a coordinator.Action) {
+	m.decided(a)
 	switch a := a.(type) {
 	case coordinator.AllocateID:
 		m.allocateID(a)
@@ -148,7 +149,7 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 			m.coordinator.TriggerFailed(a.ID, reason.TaskCheckpointFailure, fmt.Sprintf("task %s does not run", at), m.Now())
 			return
 		}
-		t.task.Trigger(b)
+		m.deliver(Message{Kind: TriggerMessage, Task: at, ID: a.ID}, func() { t.task.Trigger(b) })
 	}
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }
@@ -204,8 +205,10 @@ func (m *master) discard(a coordinator.Discard) {
 		case a.Savepoint && a.Pointer == "": // it did not come to have a directory
 		case a.Pointer == "":
 			err = m.storage.RemoveUnfinished(ctx, istorage.Location{ID: a.ID})
-		default:
+		case a.Pointer == istorage.NotAddressable:
 			err = m.storage.Discard(ctx, a.ID)
+		default:
+			err = istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
 			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
@@ -308,7 +311,7 @@ func (m *master) forgetDoubtful() {
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
 func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, error) {
-	return retry(context.Background(), func() (*snapshot.Metadata, error) {
+	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {
@@ -319,7 +322,7 @@ func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, 
 }
 
 func (m *master) loadRetained(ctx context.Context, from coordinator.Retained) (*snapshot.Metadata, error) {
-	if from.Foreign {
+	if from.Pointer != istorage.NotAddressable { // it may be one of an earlier run, and lie elsewhere
 		return istorage.Load(ctx, m.FS, from.Pointer)
 	}
 	return m.storage.LoadCheckpoint(ctx, from.ID)

@@ -4,17 +4,17 @@ import "sync"
 
 // clerk does the master's I/O on one goroutine, in order.
 type clerk struct {
-	work chan func()
-	done sync.WaitGroup
+	scheduler Scheduler // does it instead of a goroutine, if there is one
+	work      chan func()
+	done      sync.WaitGroup
 }
 
 // clerkQueue is how much work may wait: the master has at most a few things under way at a time, one for each action of a checkpoint.
 const clerkQueue = 64
 
-// newClerk returns a clerk. One that is inline has no goroutine and does its work at once.
-func newClerk(inline bool) *clerk {
-	if inline {
-		return &clerk{}
+func newClerk(s Scheduler) *clerk {
+	if s != nil {
+		return &clerk{scheduler: s}
 	}
 	c := &clerk{work: make(chan func(), clerkQueue)}
 	c.done.Go(func() {
@@ -27,8 +27,8 @@ func newClerk(inline bool) *clerk {
 
 // do runs work on the clerk's goroutine and posts what it returns.
 func (c *clerk) do(work func() func(), post func(func())) {
-	if c.work == nil {
-		post(work())
+	if c.scheduler != nil {
+		c.scheduler.InOrder(func() { post(work()) })
 		return
 	}
 	c.work <- func() { post(work()) }

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -60,7 +61,7 @@ func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.St
 
 // deployAll deals the state out and starts all tasks.
 func (m *master) deployAll(meta *snapshot.Metadata) error {
-	restored, err := dealOut(meta, m.Plan, m.deployed)
+	restored, err := dealOut(meta, m.Plan)
 	if err != nil {
 		return source.Permanent(err)
 	}
@@ -74,13 +75,13 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
-	m.uncommitted = nil
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
 // deployTasks makes the next attempts of subtasks and starts them.
 func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	m.deployed = true
+	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
 	m.progress.deployed(m.Plan)
 	m.progress.became(view.JobRunning, m.Now())
 	tasks, err := program.Deploy(m.deployment(r, which))
@@ -95,19 +96,25 @@ func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	return nil
 }
 
-// dealOut says what each operator begins with. The plan gets the max parallelism of the state.
-func dealOut(meta *snapshot.Metadata, p *graph.Plan, failover bool) (restored, error) {
+// dealOut says what each operator begins with. Whether the state fits the plan, and what of it may be left behind, the start has settled. The
+// plan gets the max parallelism of the state.
+func dealOut(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
 	if meta == nil {
 		return newRestored(nil, nil), nil
 	}
-	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: failover})
+	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: true})
 	if err != nil {
 		return restored{}, err
 	}
+	return adopt(meta, p, a), nil
+}
+
+// adopt gives the plan the max parallelism of the state.
+func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) restored {
 	for i, v := range a.Vertices {
 		p.Vertices[i].MaxParallelism = v.MaxParallelism
 	}
-	return newRestored(meta, a), nil
+	return newRestored(meta, a)
 }
 
 // dealOutAgain is like dealOut for a plan that has been dealt the same state before: the plan is not changed.

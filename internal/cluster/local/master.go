@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type master struct {
 	file    *linefile.File
 	ids     line.IDs
 	storage storage.Storage
+	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -47,6 +49,7 @@ type master struct {
 
 	deleting    sync.WaitGroup // goroutines that delete files
 	deletingOne sync.Mutex     // held by the one that may, if they must not do so in parallel
+	deletions   int            // that are under way, under a Scheduler
 
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
@@ -71,8 +74,8 @@ type master struct {
 
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID
-	// uncommitted are sinks that have finished in this attempt with output that is not committed.
-	uncommitted []job.OperatorID
+	// uncommitted are sinks that have finished with output that is not committed, by subtask.
+	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
 	deployed bool  // there were tasks once
@@ -135,8 +138,9 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		record:      b.record,
 		file:        s.file,
 		storage:     b.storage,
+		claimed:     b.claimed,
 		sinks:       s.sinks,
-		clerk:       newClerk(s.Scheduler != nil),
+		clerk:       newClerk(s.Scheduler),
 		recovery:    b.recovery,
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
@@ -145,6 +149,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
+		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
@@ -417,9 +422,10 @@ func (m *master) endOfTasks() Status {
 	if len(m.uncommitted) == 0 {
 		return Finished
 	}
+	sinks := slices.Concat(slices.Collect(maps.Values(m.uncommitted))...)
 	var names []string
 	for _, n := range m.sinks.nodes {
-		if slices.Contains(m.uncommitted, n.ID()) {
+		if slices.Contains(sinks, n.ID()) {
 			names = append(names, fmt.Sprintf("%q", n.Name))
 		}
 	}
@@ -440,7 +446,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	_, end.Stopped = m.coordinator.StoppedWith()
 	record := m.record.Ended(end)
 	m.clerk.do(func() func() {
-		_, err := retry(context.Background(), func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)
@@ -458,7 +464,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 // latest returns the newest complete checkpoint of this job, 0 if there is none.
 func (m *master) latest() (id job.CheckpointID) {
 	for _, r := range m.coordinator.Retained() {
-		if !r.Foreign && !r.Damaged {
+		if !r.Foreign && !r.Damaged && r.Pointer != m.claimed {
 			id = max(id, r.ID)
 		}
 	}

@@ -16,7 +16,7 @@ func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
-			t.task.CheckpointComplete(c)
+			m.deliver(Message{Kind: CompleteMessage, Task: at, ID: a.ID}, func() { t.task.CheckpointComplete(c) })
 		}
 	}
 	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointComplete(int64(a.ID)) })
@@ -27,7 +27,9 @@ func (m *master) notifyAborted(a coordinator.NotifyAborted) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
-			t.task.CheckpointAborted(c, a.Latest, reason.CheckpointCoordinatorSuspend)
+			m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {
+				t.task.CheckpointAborted(c, a.Latest, reason.CheckpointCoordinatorSuspend)
+			})
 		}
 	}
 	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointAborted(int64(a.ID)) })

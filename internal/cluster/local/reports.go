@@ -15,10 +15,15 @@ import (
 // reports brings what tasks report into the master's queue.
 type reports struct{ m *master }
 
-func (r reports) Running(a job.Attempt) { r.m.post(func() { r.m.taskRunning(a) }) }
+// post lets the master handle a message.
+func (r reports) post(m Message, f func()) { r.m.deliver(m, func() { r.m.post(f) }) }
+
+func (r reports) Running(a job.Attempt) {
+	r.post(Message{Kind: RunningMessage, Task: a}, func() { r.m.taskRunning(a) })
+}
 
 func (r reports) Acknowledge(a job.Attempt, id job.CheckpointID, s *snapshot.Task, t task.Metrics) {
-	r.m.post(func() {
+	r.post(Message{Kind: AckMessage, Task: a, ID: id}, func() {
 		r.m.coordinator.Ack(a, id, s, coordinator.TaskMetrics{
 			StartDelay: t.StartDelay, Alignment: t.Alignment, Sync: t.Sync, Async: t.Async, NewBytes: t.Bytes,
 		}, r.m.Now())
@@ -26,15 +31,15 @@ func (r reports) Acknowledge(a job.Attempt, id job.CheckpointID, s *snapshot.Tas
 }
 
 func (r reports) Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error) {
-	r.m.post(func() { r.m.coordinator.Decline(a, id, why, err.Error(), r.m.Now()) })
+	r.post(Message{Kind: DeclineMessage, Task: a, ID: id}, func() { r.m.coordinator.Decline(a, id, why, err.Error(), r.m.Now()) })
 }
 
 func (r reports) Completed(a job.Attempt, id job.CheckpointID) {
-	r.m.post(func() { r.m.taskCompleted(a, id) })
+	r.post(Message{Kind: DoneMessage, Task: a, ID: id}, func() { r.m.taskCompleted(a, id) })
 }
 
 func (r reports) EndOfData(a job.Attempt) {
-	r.m.post(func() {
+	r.post(Message{Kind: EndOfDataMessage, Task: a}, func() {
 		if t := r.m.current(a); t != nil {
 			t.atEnd = true
 		}
@@ -45,15 +50,17 @@ func (r reports) EndOfData(a job.Attempt) {
 func (r reports) Uncommitted(a job.Attempt, sink job.OperatorID) {
 	r.m.post(func() {
 		if r.m.current(a) != nil {
-			r.m.uncommitted = append(r.m.uncommitted, sink)
+			r.m.uncommitted[a.Subtask] = append(r.m.uncommitted[a.Subtask], sink)
 		}
 	})
 }
 
-func (r reports) Ended(a job.Attempt, err error) { r.m.post(func() { r.m.taskEnded(a, err) }) }
+func (r reports) Ended(a job.Attempt, err error) {
+	r.post(Message{Kind: EndedMessage, Task: a}, func() { r.m.taskEnded(a, err) })
+}
 
 func (r reports) RequestSplit(a job.Attempt, id job.OperatorID) {
-	r.m.post(func() { r.m.requestSplit(a, id) })
+	r.post(Message{Kind: RequestSplitMessage, Task: a}, func() { r.m.requestSplit(a, id) })
 }
 
 // current returns the task of an attempt, nil if it is not of the present one or has ended.

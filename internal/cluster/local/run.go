@@ -25,6 +25,8 @@ type Flags struct {
 	Rewind           bool
 	Withdraw         bool
 	AcceptDuplicates bool
+	// DropUncommitted names sinks that the job no longer has, whose prepared output may be lost: see assign.Options.
+	DropUncommitted []string
 }
 
 // Options say which job to run and how.
@@ -112,13 +114,13 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	e.master = newMaster(s, b, progress)
 	if o.Scheduler != nil {
 		o.Scheduler.Master(func() (worked, ended bool) {
-			worked = e.master.step(ctx)
-			if e.master.ended {
+			worked, ended = e.master.step(ctx)
+			if ended {
 				e.result, e.err = e.master.close()
 				s.release()
 				close(e.done)
 			}
-			return worked, e.master.ended
+			return worked, ended
 		})
 		return e, nil
 	}

@@ -352,7 +352,7 @@ func (m *master) removeSavepoint(at storage.Location) error {
 	if p := m.places.of(at.ID); p != nil {
 		p.giveUp()
 	}
-	_, err := retry(context.Background(), func() (struct{}, error) {
+	_, err := retry(context.Background(), m.pause, func() (struct{}, error) {
 		return struct{}{}, storage.RemoveSavepoint(context.Background(), m.FS, at)
 	})
 	return err
@@ -370,7 +370,7 @@ func (m *master) removeUnsettled() {
 func (m *master) deleteObsolete(obsolete []line.Snapshot) {
 	for _, s := range obsolete {
 		m.delete(func() {
-			if err := m.storage.Discard(context.Background(), s.Checkpoint); err != nil {
+			if err := storage.Discard(context.Background(), m.FS, s.Path); err != nil {
 				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", s.Checkpoint, "error", err)
 			}
 		})

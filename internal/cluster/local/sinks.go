@@ -75,7 +75,7 @@ func (s *sinks) ask(ctx context.Context, st *start, v line.Verdict) ([]line.Sink
 	var answers []line.SinkAnswer
 	for _, n := range s.nodes {
 		c := s.committers[n.ID()]
-		a, err := retry(ctx, func() (line.SinkAnswer, error) {
+		a, err := retry(ctx, st.pause, func() (line.SinkAnswer, error) {
 			names, err := c.CommittedAfter(ctx, int64(v.After))
 			if errors.Is(err, sink.ErrUnknown) {
 				return line.SinkAnswer{Unknown: err.Error()}, nil

@@ -91,13 +91,18 @@ func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
 		m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
 	case what == source.Wait:
 		e.waiting[a.Subtask.Index] = a
-		t.task.Post(func() error { t.task.Source.NoSplitYet(); return nil })
+		m.answerSplit(t, func() error { t.task.Source.NoSplitYet(); return nil })
 	case what == source.NoMore:
-		t.task.Post(func() error { t.task.Source.NoMoreSplits(); return nil })
+		m.answerSplit(t, func() error { t.task.Source.NoMoreSplits(); return nil })
 	default:
 		e.given.Given(a.Subtask.Index, split)
-		t.task.Post(func() error { return t.task.Source.AddSplits([]source.Split{split}) })
+		m.answerSplit(t, func() error { return t.task.Source.AddSplits([]source.Split{split}) })
 	}
+}
+
+// answerSplit goes the same way as triggers: a split that is handed out before a checkpoint reaches its reader before the trigger.
+func (m *master) answerSplit(t *running, mail func() error) {
+	m.deliver(Message{Kind: SplitMessage, Task: t.attempt}, func() { t.task.Post(mail) })
 }
 
 // complete notes that a checkpoint is complete.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -33,6 +34,8 @@ type start struct {
 	// news brings what enumerators tell to the master; it is set before anything in the queue is handled.
 	news   news
 	opened sources // the enumerators, which the master takes over
+	// onlyLook says that nothing may be changed, not even who holds the lock.
+	onlyLook bool
 }
 
 // beginning is how a job begins.
@@ -47,6 +50,8 @@ type beginning struct {
 	restore  *snapshot.Metadata // nil for a new start
 	path     string             // of restore
 	noClaim  bool
+	claim    bool   // restore is to be marked as claimed
+	claimed  string // path of the snapshot that the present job id was started from and owns, empty if there is none
 	retained []line.Snapshot
 	obsolete []line.Snapshot
 	recovery recovery
@@ -77,14 +82,10 @@ func (s *start) giveUp() {
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
 func (s *start) begin(ctx context.Context) (*beginning, error) {
-	s.loaded = map[string]*snapshot.Metadata{}
 	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
 		return nil, err
 	}
-	if err := s.remember(ctx); err != nil {
-		return nil, err
-	}
-	verdict, err := s.decide(ctx)
+	verdict, err := s.find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +101,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		record:   verdict.Record,
 		ids:      verdict.IDs,
 		noClaim:  verdict.NoClaim,
+		claim:    verdict.Claim,
 		retained: verdict.Retained,
 		obsolete: verdict.Obsolete,
 		recovery: recovery{verdict.Fresh, verdict.Withdraw},
@@ -111,6 +113,9 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		return b, nil
 	}
 	b.job = b.record.Job().ID
+	if present := b.record.Job(); present.Claimed {
+		b.claimed = present.From.Path
+	}
 	b.line = sink.Line{ID: b.record.Line, Name: b.record.Name, Epoch: b.record.Epoch}
 	if verdict.Do == line.Resume {
 		b.path = verdict.Restore.Path
@@ -134,12 +139,21 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	return b, nil
 }
 
+// find finds out how the line goes on.
+func (s *start) find(ctx context.Context) (line.Verdict, error) {
+	s.loaded = map[string]*snapshot.Metadata{}
+	if err := s.remember(ctx); err != nil {
+		return line.Verdict{}, err
+	}
+	return s.decide(ctx)
+}
+
 // prepare finds out whether the job can begin, and changes nothing: the state fits its steps, the sinks will be able to recover, the sources
 // find what they read.
 func (s *start) prepare(ctx context.Context, b *beginning) error {
-	restored, err := dealOut(b.restore, s.Plan, false)
+	restored, err := s.dealOut(ctx, b.restore)
 	if err != nil {
-		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		return err
 	}
 	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
 		return err
@@ -202,6 +216,11 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	}
+	if b.claim {
+		if err := linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir); err != nil {
+			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
+		}
+	}
 	return nil
 }
 
@@ -211,8 +230,8 @@ func (s *start) remember(ctx context.Context) (err error) {
 		Name:    s.Name,
 		Dir:     s.checkpoints.Dir,
 		Now:     s.Now(),
-		NewLine: linefile.NewID(),
-		NewJob:  job.NewID(),
+		NewLine: s.newLine(),
+		NewJob:  s.newJob(),
 		Flags: line.Flags{
 			Fresh: s.Flags.Fresh, Rewind: s.Flags.Rewind, Withdraw: s.Flags.Withdraw, AcceptDuplicates: s.Flags.AcceptDuplicates,
 		},
@@ -222,14 +241,10 @@ func (s *start) remember(ctx context.Context) (err error) {
 		s.situation.NewLine = lineWithoutDir(s.Name)
 		return s.nameFrom(ctx)
 	}
-	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err != nil {
-		var held *linefile.HeldError
-		if errors.As(err, &held) {
-			return refuse(exitcode.Held, "%v", err)
-		}
-		return refuse(exitcode.Refused, "%v", err)
+	if err := s.takeLock(); err != nil {
+		return err
 	}
-	if s.file, err = retry(ctx, func() (*linefile.File, error) {
+	if s.file, err = retry(ctx, s.pause, func() (*linefile.File, error) {
 		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
 	}); err != nil {
 		return refuse(exitcode.Refused, "%v", err)
@@ -238,10 +253,80 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if damage := s.file.Damage(); damage != nil {
 		s.situation.RecordDamage = damage.Error()
 	}
-	if s.situation.Found, err = retry(ctx, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
+	if s.situation.Found, err = retry(ctx, s.pause, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
+	s.findClaimed(ctx)
 	return s.nameFrom(ctx)
+}
+
+// alone refuses to keep checkpoints directly in a directory in which anything else lies, and to start beside a job that does.
+func (s *start) alone(ctx context.Context) (err error) {
+	const flat = "execution.checkpointing.create-subdir=false"
+	if !s.checkpoints.Flat {
+		other, err := s.file.OthersDirectly(ctx, s.look)
+		if err == nil && other != "" {
+			err = fmt.Errorf("job %q keeps its checkpoints directly in %s (%s), and would not start again beside this one: give this job another directory",
+				other, s.checkpoints.Dir, flat)
+		}
+		if err != nil {
+			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		}
+		return nil
+	}
+	strangers, err := s.file.Strangers(ctx, s.situation.Found)
+	if err == nil && len(strangers) > 0 {
+		const most = 5
+		more := ""
+		if n := len(strangers) - most; n > 0 {
+			strangers, more = strangers[:most], fmt.Sprintf(" and %d more", n)
+		}
+		err = fmt.Errorf("%s keeps checkpoints directly in %s, which then must be this job's alone, but there lie also %s%s. "+
+			"Give the job a directory of its own, or leave the option out", flat, s.checkpoints.Dir, strings.Join(strangers, ", "), more)
+	}
+	if err == nil {
+		s.situation.Highest, err = s.file.Directly(ctx)
+	}
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
+}
+
+// takeLock keeps other processes out.
+func (s *start) takeLock() (err error) {
+	if s.onlyLook || s.Scheduler != nil { // a simulated process has its world to itself
+		return nil
+	}
+	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
+		return nil
+	}
+	var held *linefile.HeldError
+	if errors.As(err, &held) {
+		return refuse(exitcode.Held, "%v", err)
+	}
+	return refuse(exitcode.Refused, "%v", err)
+}
+
+// findClaimed adds the snapshot that the job was started from and owns to what was found, unless it is gone. If it cannot be read it is there
+// as far as anybody knows.
+func (s *start) findClaimed(ctx context.Context) {
+	if s.situation.Record == nil || !s.situation.Record.Job().Claimed {
+		return
+	}
+	from := *s.situation.Record.Job().From
+	if _, err := s.load(ctx, from.Path); err != nil && storage.Classify(err) == storage.Absent {
+		return
+	}
+	for _, f := range s.situation.Found {
+		if f.Path == from.Path {
+			return // it lies among the line's own
+		}
+	}
+	s.situation.Found = append(s.situation.Found, line.Found{Snapshot: from})
 }
 
 // lineWithoutDir names the line of a job that has no checkpoint directory to remember it in. It is the same in every run, so that sinks
@@ -282,7 +367,44 @@ func (s *start) nameFrom(ctx context.Context) error {
 	}
 	from := named(dir, m)
 	s.situation.Flags.From = &from
+	return s.nameClaim(ctx, from)
+}
+
+// nameClaim finds out what stands against claiming the snapshot named with -s, if that is what the user wants.
+func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
+	if s.Config.Recovery().ClaimMode != config.Claim {
+		return nil
+	}
+	if s.checkpoints.Dir == "" {
+		return refuse(exitcode.Usage, "-s %s cannot be claimed without a checkpoint directory: nothing would remember that it is this job's. "+
+			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
+	}
+	s.situation.Flags.Claim = true
+	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from) })
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	s.situation.FromOwner = owner
 	return nil
+}
+
+// dealOut says what each operator of a first attempt begins with.
+func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (restored, error) {
+	if meta == nil {
+		return newRestored(nil, nil), nil
+	}
+	p, err := s.plan(ctx, meta)
+	if err != nil {
+		return restored{}, err
+	}
+	if err := p.Err(); err != nil {
+		return restored{}, refuse(exitcode.Refused, "job %q: %v\nThe job was not started. Put right what is named above and run the same command again.", s.Name, err)
+	}
+	a := p.Assignment()
+	for _, d := range a.Dropped {
+		s.Logger.Warn("state is left behind: no step of this job takes it", "step", d.Name, "id", d.ID, "uncommitted", d.Uncommitted)
+	}
+	return adopt(meta, s.Plan, a), nil
 }
 
 // decide asks what to do until it is clear.
@@ -307,7 +429,7 @@ func (s *start) decide(ctx context.Context) (line.Verdict, error) {
 
 // verify reads a checkpoint through.
 func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) {
-	_, err := retry(ctx, func() (struct{}, error) {
+	_, err := retry(ctx, s.pause, func() (struct{}, error) {
 		m, err := s.load(ctx, path)
 		if err == nil {
 			err = storage.Verify(ctx, s.FS, m)
@@ -343,16 +465,14 @@ func outcomeOf(err error) line.Outcome {
 // pauses are waited between attempts at something that may yet succeed.
 var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}
 
-// retry tries again what has failed without proof that it must.
-func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	for _, pause := range pauses {
+// retry tries again what has failed without proof that it must. pause waits in between, see Options.pause.
+func retry[T any](ctx context.Context, pause func(context.Context, time.Duration), f func() (T, error)) (T, error) {
+	for _, d := range pauses {
 		v, err := f()
 		if err == nil || storage.Classify(err) != storage.Unknown {
 			return v, err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if pause(ctx, d); ctx.Err() != nil {
 			return v, err
 		}
 	}
@@ -363,9 +483,11 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 func (s *start) newStorage(id job.ID) (storage.Storage, error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
-		return storage.NewFiles(storage.FilesOptions{FS: s.FS, Dir: c.Dir, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer})
+		return storage.NewFiles(storage.FilesOptions{
+			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, NewName: s.fileNames(),
+		})
 	}
-	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir})
+	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
 }
 
 // guarantees says what each sink of a plan gives, and why not more.

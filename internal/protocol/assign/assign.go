@@ -3,11 +3,13 @@
 //
 //   - Each key group and each element of a split list goes to exactly one subtask; a union list goes to all, a broadcast state to each
 //     as one copy.
-//   - State that no operator takes is an error, never dropped in silence.
+//   - State that no operator takes is an error, never dropped in silence. What a sink has prepared and not committed is output that would be
+//     lost: it is dropped only for the step whose name is said.
 //   - It is pure: no file is opened, streams are only cut by their offsets. The snapshot is not changed; the result shares its slices.
 package assign
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/weirstream/weir/internal/job"
@@ -50,8 +52,11 @@ type Operator struct {
 
 // Options say how a snapshot is restored.
 type Options struct {
-	// AllowNonRestored drops state that no operator takes, instead of refusing.
+	// AllowNonRestored drops state that no operator takes, instead of refusing. It does not drop what sinks have prepared.
 	AllowNonRestored bool
+	// DropUncommitted names operators, by name or id, whose state may be dropped if no operator takes it, together with what it holds of
+	// a sink's prepared output. Names that the snapshot does not have mean nothing.
+	DropUncommitted []string
 	// Failover marks a restart within one run: the graph has been compared when the run began, and what it left behind then stays so.
 	Failover bool
 }
@@ -59,7 +64,7 @@ type Options struct {
 // Assignment says what each subtask begins with.
 type Assignment struct {
 	Vertices []RestoredVertex // one for each of the job, in its order
-	Dropped  []string         // operators of the snapshot whose state was left behind, as Options permit
+	Dropped  []Unmatched      // state of the snapshot that is left behind, as Options permit
 }
 
 // RestoredVertex is what one vertex begins with.
@@ -80,28 +85,30 @@ type RestoredOperator struct {
 	Subtasks []*snapshot.OperatorSubtask
 }
 
-// Assign deals out a snapshot. Its errors name the operator or vertex and what can be done; *UnmatchedError is the one for state that no
-// operator takes.
+// Assign deals out a snapshot. The error joins everything that stands against it; each part names the operator or vertex and what can be
+// done, and *UnmatchedError is the one for state that no operator takes.
 func Assign(meta *snapshot.Metadata, j Job, o Options) (*Assignment, error) {
 	if err := checkKeys(meta); err != nil {
 		return nil, err
 	}
-	matched, dropped, err := match(meta, j, o)
+	m, err := Match(meta, j)
 	if err != nil {
 		return nil, err
 	}
+	errs := []error{m.refuse(meta.Checkpoint, o)}
 	if !o.Failover {
-		if err := checkFinished(j, matched); err != nil {
-			return nil, err
-		}
+		errs = append(errs, checkFinished(j, m.Of))
 	}
-	a := &Assignment{Dropped: dropped}
+	a := &Assignment{Dropped: m.Left}
 	for _, v := range j.Vertices {
-		restored, err := restoreVertex(v, matched)
+		restored, err := restoreVertex(v, m.Of)
 		if err != nil {
-			return nil, fmt.Errorf("restore %q from checkpoint %d: %w", v.Name, meta.Checkpoint, err)
+			errs = append(errs, fmt.Errorf("restore %q from checkpoint %d: %w", v.Name, meta.Checkpoint, err))
 		}
 		a.Vertices = append(a.Vertices, restored)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -117,10 +124,17 @@ func checkKeys(meta *snapshot.Metadata) error {
 
 func hasKeyed(meta *snapshot.Metadata) bool {
 	for i := range meta.Operators {
-		for _, s := range meta.Operators[i].Subtasks {
-			if s != nil && len(s.Keyed) > 0 {
-				return true
-			}
+		if isKeyed(&meta.Operators[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func isKeyed(o *snapshot.OperatorState) bool {
+	for _, s := range o.Subtasks {
+		if s != nil && len(s.Keyed) > 0 {
+			return true
 		}
 	}
 	return false
@@ -149,19 +163,32 @@ func restoreOperator(id job.OperatorID, parallelism int, state *snapshot.Operato
 	return r
 }
 
-// maxParallelism returns the max parallelism of a vertex, which is that of its state: a key's group must not change.
-func maxParallelism(v Vertex, matched map[job.OperatorID]*snapshot.OperatorState) (int, error) {
-	var from *snapshot.OperatorState
+// decisive returns the state that fixes the max parallelism of a vertex, nil if there is none: the one with keys, or else the one that allows
+// most. Lists are not laid out by key groups, so steps may be chained whose lists were written under different ones.
+func decisive(v Vertex, matched map[job.OperatorID]*snapshot.OperatorState) (from *snapshot.OperatorState, err error) {
+	keyed := false
 	for _, op := range v.Operators {
 		state := matched[op.ID]
 		switch {
 		case state == nil || !state.HasState():
-		case from == nil:
-			from = state
-		case from.MaxParallelism != state.MaxParallelism:
-			return 0, fmt.Errorf("its steps run in one task, but the state of %q has max parallelism %d and that of %q %d: separate them",
+		case keyed && isKeyed(state) && from.MaxParallelism != state.MaxParallelism:
+			return nil, fmt.Errorf("its steps run in one task, but the state of %q has max parallelism %d and that of %q %d: separate them",
 				from.Name, from.MaxParallelism, state.Name, state.MaxParallelism)
+		case keyed:
+		case isKeyed(state):
+			from, keyed = state, true
+		case from == nil || state.MaxParallelism > from.MaxParallelism:
+			from = state
 		}
+	}
+	return from, nil
+}
+
+// maxParallelism returns the max parallelism of a vertex, which is that of its state: a key's group must not change.
+func maxParallelism(v Vertex, matched map[job.OperatorID]*snapshot.OperatorState) (int, error) {
+	from, err := decisive(v, matched)
+	if err != nil {
+		return 0, err
 	}
 	switch {
 	case from == nil:

@@ -277,12 +277,12 @@ func TestMatching(t *testing.T) {
 		{
 			name: "gone", snapshot: []snapshot.OperatorState{state("count"), state("a")}, steps: []Vertex{step("a"), step("counts"), step("print")},
 			err: `checkpoint 7 has state that no step of this job takes: "count" (%id(count)); steps of this job without state: "counts", "print"; ` +
-				`if "counts" is the former "count", say so with FormerlyID("count"); keep each such step, or name it with FormerlyID in the step that takes its place (giving state up is not available yet), or start anew with --fresh`,
+				`if "counts" is the former "count", say so with FormerlyID("count"); keep each such step, or name it with FormerlyID in the step that takes its place, or give that state up with --allow-non-restored-state, or start anew with --fresh`,
 		},
 		{
 			name: "gone, generated", snapshot: []snapshot.OperatorState{generated, state("a")}, steps: []Vertex{step("a")},
 			err: `checkpoint 7 has state that no step of this job takes: "Process-2" (%id(Process-2), a generated id: it changes with the graph ` +
-				`unless the step gets an id); every step of this job has found its state or has none; keep each such step, or name it with FormerlyID in the step that takes its place (giving state up is not available yet), or start anew with --fresh`,
+				`unless the step gets an id); every step of this job has found its state or has none; keep each such step, or name it with FormerlyID in the step that takes its place, or give that state up with --allow-non-restored-state, or start anew with --fresh`,
 		},
 	} {
 		a, err := Assign(snapshotOf(c.snapshot...), Job{Vertices: c.steps}, Options{AllowNonRestored: c.allow})
@@ -313,9 +313,52 @@ func matches(a *Assignment, states []snapshot.OperatorState, steps []Vertex) str
 		all = append(all, steps[i].Name+"<-"+names[v.Operators[0].From])
 	}
 	if a.Dropped != nil {
-		all = append(all, fmt.Sprint("dropped ", a.Dropped))
+		all = append(all, fmt.Sprint("dropped ", droppedNames(a)))
 	}
 	return strings.Join(all, " ")
+}
+
+func droppedNames(a *Assignment) (names []string) {
+	for _, d := range a.Dropped {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+// A sink that has prepared output is not covered by the general permission: its name must be said. What only tells the time may go.
+func TestUncommittedOutputIsNotDropped(t *testing.T) {
+	pending := snapshotOf(stateOf("out", lists(snapshot.Split, snapshot.UncommittedList+": a b"), lists(snapshot.Split, snapshot.UncommittedList+": c")),
+		stateOf("count", keyed("k", 0, 7)))
+	committed := snapshotOf(stateOf("out", lists(snapshot.Split, "sink-writers: a")))
+	clocks := snapshotOf(stateOf("event time", lists(snapshot.Union, snapshot.EventTimeList+": 1"), lists(snapshot.Broadcast, snapshot.WatermarkList+": 1")))
+	both := Options{AllowNonRestored: true, DropUncommitted: []string{"out"}}
+	for _, c := range []struct {
+		name    string
+		meta    *snapshot.Metadata
+		options Options
+		err     string // part of it; empty for none
+	}{
+		{"no permission", pending, Options{}, "give that state and output up with --allow-non-restored-state --drop-uncommitted out"},
+		{"general permission", pending, Options{AllowNonRestored: true},
+			`"out" (` + job.OperatorIDOf("out").String() + `, with 3 prepared pieces of output that are not known to be committed and would be LOST)`},
+		{"general permission, remedy", pending, Options{AllowNonRestored: true}, "give that state and output up with --drop-uncommitted out, or"},
+		{"the sink alone", pending, Options{DropUncommitted: []string{"out"}}, `"count" (`},
+		{"another sink", pending, Options{AllowNonRestored: true, DropUncommitted: []string{"in"}}, "LOST"},
+		{"both", pending, both, ""},
+		{"by id", pending, Options{AllowNonRestored: true, DropUncommitted: []string{job.OperatorIDOf("out").String()}}, ""},
+		{"nothing pending", committed, Options{AllowNonRestored: true}, ""},
+		{"nothing pending, no permission", committed, Options{}, "give that state up with --allow-non-restored-state"},
+		{"clocks", clocks, Options{}, ""},
+		{"nothing to drop", snapshotOf(stateOf("s", keyed("k", 0, 7))), both, ""},
+	} {
+		_, err := Assign(c.meta, one("s", 1), c.options)
+		switch {
+		case c.err == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: %v, want %s", c.name, err, c.err)
+		}
+	}
 }
 
 func TestUnmatchedIsTyped(t *testing.T) {
@@ -329,7 +372,7 @@ func TestUnmatchedIsTyped(t *testing.T) {
 // A run that began by leaving state behind can restart from the same checkpoint.
 func TestFailoverLeavesBehindWhatWasLeftBefore(t *testing.T) {
 	a, err := Assign(snapshotOf(stateOf("s", keyed("a", 0, 7))), one("other", 1), Options{Failover: true})
-	if err != nil || !slices.Equal(a.Dropped, []string{"s"}) {
+	if err != nil || !slices.Equal(droppedNames(a), []string{"s"}) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
@@ -437,5 +480,48 @@ func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n %v\nwant\n %s", err, want)
+	}
+}
+
+// Steps in one task whose state was written under different max parallelisms, as when chaining has changed: keys decide, lists give way.
+func TestMaxParallelismOfAChain(t *testing.T) {
+	with := func(s snapshot.OperatorState, most int) snapshot.OperatorState {
+		s.MaxParallelism = most
+		return s
+	}
+	list := func(name string, most int) snapshot.OperatorState {
+		return with(stateOf(name, lists(snapshot.Split, name+": x")), most)
+	}
+	for _, c := range []struct {
+		name   string
+		states []snapshot.OperatorState
+		want   int
+	}{
+		{"keys before a list", []snapshot.OperatorState{stateOf("a", keyed("a", 0, 7)), list("b", 16)}, 8},
+		{"a list before keys", []snapshot.OperatorState{list("a", 16), stateOf("b", keyed("b", 0, 7))}, 8},
+		{"a smaller list", []snapshot.OperatorState{stateOf("a", keyed("a", 0, 7)), list("b", 1)}, 8},
+		{"lists", []snapshot.OperatorState{list("a", 16), list("b", 32)}, 32},
+		{"the same keys", []snapshot.OperatorState{stateOf("a", keyed("a", 0, 7)), stateOf("b", keyed("b", 0, 7))}, 8},
+	} {
+		j := one("a", 2)
+		j.Vertices[0].Operators = append(j.Vertices[0].Operators, Operator{ID: job.OperatorIDOf("b"), Name: "b"})
+		a, err := Assign(snapshotOf(c.states...), j, Options{})
+		if err != nil || a.Vertices[0].MaxParallelism != c.want {
+			t.Errorf("%s: %+v, %v; want %d", c.name, a, err, c.want)
+		}
+	}
+}
+
+// All that stands against a restore is said at once.
+func TestAllMistakesAreSaid(t *testing.T) {
+	j := Job{Vertices: []Vertex{vertex("a", 9), vertex("b", 20)}}
+	_, err := Assign(snapshotOf(stateOf("a", keyed("a", 0, 7)), stateOf("b", keyed("b", 0, 7)), stateOf("gone", keyed("c", 0, 7))), j, Options{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{`"gone"`, `restore "a"`, `restore "b"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %s", err, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package assign
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/internal/job"
@@ -14,17 +15,48 @@ type Unmatched struct {
 	ID    job.OperatorID
 	Name  string
 	Named bool
+	// Uncommitted is how much a sink has prepared in it; see snapshot.OperatorState.Uncommitted.
+	Uncommitted int
+	// Clocks marks state that tells only how far event time had come: to leave it behind loses no data.
+	Clocks bool
 	// Nearest is the step without state whose name is most like Name; empty if none is alike.
 	Nearest string
 }
 
-// UnmatchedError reports state that no operator of the job takes.
+// String names the state, and what of it is output that exists nowhere else.
+func (u Unmatched) String() string {
+	generated, uncommitted := "", ""
+	if !u.Named {
+		generated = ", a generated id: it changes with the graph unless the step gets an id"
+	}
+	if u.Uncommitted > 0 {
+		uncommitted = fmt.Sprintf(", with %s that %s not known to be committed and would be LOST", things(u.Uncommitted), are(u.Uncommitted))
+	}
+	return fmt.Sprintf("%q (%s%s%s)", u.Name, u.ID, generated, uncommitted)
+}
+
+func things(n int) string {
+	if n == 1 {
+		return "1 prepared piece of output"
+	}
+	return fmt.Sprintf("%d prepared pieces of output", n)
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// UnmatchedError reports state that no operator of the job takes and that may not be left behind.
 type UnmatchedError struct {
 	Checkpoint job.CheckpointID
 	States     []Unmatched
 	Free       []string // names of the job's steps that found no state
 }
 
+// Error lists both sides, guesses which belong together, and says what can be done.
 func (e *UnmatchedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "checkpoint %d has state that no step of this job takes: %s", e.Checkpoint, e.states())
@@ -38,18 +70,35 @@ func (e *UnmatchedError) Error() string {
 			fmt.Fprintf(&b, "; if %q is the former %q, say so with FormerlyID(%q)", s.Nearest, s.Name, s.Name)
 		}
 	}
-	b.WriteString("; keep each such step, or name it with FormerlyID in the step that takes its place (giving state up is not available yet), or start anew with --fresh")
+	b.WriteString("; keep each such step, or name it with FormerlyID in the step that takes its place, or ")
+	b.WriteString(e.remedy())
+	b.WriteString(", or start anew with --fresh")
 	return b.String()
+}
+
+// remedy says which flags give the states up.
+func (e *UnmatchedError) remedy() string {
+	var flags []string
+	for _, s := range e.States {
+		if s.Uncommitted == 0 {
+			flags = []string{"--allow-non-restored-state"}
+			break
+		}
+	}
+	what := "that state"
+	for _, s := range e.States {
+		if s.Uncommitted > 0 {
+			flags = append(flags, "--drop-uncommitted "+s.Name)
+			what = "that state and output"
+		}
+	}
+	return fmt.Sprintf("give %s up with %s", what, strings.Join(flags, " "))
 }
 
 func (e *UnmatchedError) states() string {
 	var all []string
 	for _, s := range e.States {
-		text := fmt.Sprintf("%q (%s)", s.Name, s.ID)
-		if !s.Named {
-			text = fmt.Sprintf("%q (%s, a generated id: it changes with the graph unless the step gets an id)", s.Name, s.ID)
-		}
-		all = append(all, text)
+		all = append(all, s.String())
 	}
 	return strings.Join(all, ", ")
 }
@@ -62,12 +111,23 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// match finds the state of each operator of the job: under its id, or else under one of its former ids.
-func match(meta *snapshot.Metadata, j Job, o Options) (matched map[job.OperatorID]*snapshot.OperatorState, dropped []string, err error) {
+// Matching says which operator takes which state.
+type Matching struct {
+	// Of holds the state of each operator of the job that has found one, by the operator's id. It points into the snapshot.
+	Of map[job.OperatorID]*snapshot.OperatorState
+	// Left is the state that nobody takes, in the order of the snapshot, without what is empty: that is no loss.
+	Left []Unmatched
+	// Free names the job's steps that have found nothing, in its order. Steps without an id of the user's are left out.
+	Free []string
+}
+
+// Match finds the state of each operator of the job: under its id, or else under one of its former ids. The error names two steps that
+// take the same.
+func Match(meta *snapshot.Metadata, j Job) (Matching, error) {
 	m := matcher{
-		states:  map[job.OperatorID]*snapshot.OperatorState{},
-		taken:   map[job.OperatorID]string{},
-		matched: map[job.OperatorID]*snapshot.OperatorState{},
+		states:   map[job.OperatorID]*snapshot.OperatorState{},
+		taken:    map[job.OperatorID]string{},
+		Matching: Matching{Of: map[job.OperatorID]*snapshot.OperatorState{}},
 	}
 	for i := range meta.Operators {
 		m.states[meta.Operators[i].ID] = &meta.Operators[i]
@@ -75,28 +135,18 @@ func match(meta *snapshot.Metadata, j Job, o Options) (matched map[job.OperatorI
 	for _, v := range j.Vertices {
 		for _, op := range v.Operators {
 			if err := m.operator(op); err != nil {
-				return nil, nil, err
+				return Matching{}, err
 			}
 		}
 	}
-	left := m.left(meta)
-	if len(left) == 0 {
-		return m.matched, nil, nil
-	}
-	if !o.AllowNonRestored && !o.Failover {
-		return nil, nil, &UnmatchedError{Checkpoint: meta.Checkpoint, States: left, Free: m.free}
-	}
-	for _, l := range left {
-		dropped = append(dropped, l.Name)
-	}
-	return m.matched, dropped, nil
+	m.leave(meta)
+	return m.Matching, nil
 }
 
 type matcher struct {
-	states  map[job.OperatorID]*snapshot.OperatorState // of the snapshot
-	taken   map[job.OperatorID]string                  // by the operator of that name
-	matched map[job.OperatorID]*snapshot.OperatorState // by the id of the job's operator
-	free    []string                                   // operators that found nothing
+	Matching
+	states map[job.OperatorID]*snapshot.OperatorState // of the snapshot
+	taken  map[job.OperatorID]string                  // by the operator of that name
 }
 
 func (m *matcher) operator(op Operator) error {
@@ -109,22 +159,44 @@ func (m *matcher) operator(op Operator) error {
 			return fmt.Errorf("steps %q and %q both take the state of %q (%s): give each an id of its own", other, op.Name, state.Name, id)
 		}
 		m.taken[id] = op.Name
-		m.matched[op.ID] = state
+		m.Of[op.ID] = state
 		return nil
 	}
-	m.free = append(m.free, op.Name)
+	if op.Named {
+		m.Free = append(m.Free, op.Name)
+	}
 	return nil
 }
 
-// left returns the state that nobody took, without what is empty: that is no loss.
-func (m *matcher) left(meta *snapshot.Metadata) (left []Unmatched) {
+func (m *matcher) leave(meta *snapshot.Metadata) {
 	for i := range meta.Operators {
 		o := &meta.Operators[i]
 		if _, ok := m.taken[o.ID]; ok || !o.HasState() {
 			continue
 		}
-		near, _ := nearest.Name(o.Name, m.free, nearest.Half(o.Name))
-		left = append(left, Unmatched{ID: o.ID, Name: o.Name, Named: o.Named, Nearest: near})
+		near, _ := nearest.Name(o.Name, m.Free, nearest.Half(o.Name))
+		m.Left = append(m.Left, Unmatched{
+			ID: o.ID, Name: o.Name, Named: o.Named, Uncommitted: o.Uncommitted(), Clocks: o.OnlyClocks(), Nearest: near,
+		})
 	}
-	return left
+}
+
+// MayDrop reports whether the options allow to leave a state behind.
+func (o Options) MayDrop(u Unmatched) bool {
+	switch {
+	case o.Failover || u.Clocks:
+		return true
+	case slices.Contains(o.DropUncommitted, u.Name) || slices.Contains(o.DropUncommitted, u.ID.String()):
+		return true
+	}
+	return o.AllowNonRestored && u.Uncommitted == 0
+}
+
+// refuse returns the error about the states that may not be left behind, nil if all may.
+func (m Matching) refuse(id job.CheckpointID, o Options) error {
+	kept := slices.DeleteFunc(slices.Clone(m.Left), o.MayDrop)
+	if len(kept) == 0 {
+		return nil
+	}
+	return &UnmatchedError{Checkpoint: id, States: kept, Free: m.Free}
 }

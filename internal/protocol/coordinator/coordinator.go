@@ -33,6 +33,7 @@ type Coordinator struct {
 	store      store
 	failures   failures
 	expired    []job.CheckpointID          // the last ids that ran into their timeout, at most maxExpired
+	written    []job.CheckpointID          // the last ids whose metadata was to be written, at most maxWritten
 	locations  map[job.CheckpointID]string // of all savepoints
 	stats      statistics
 
@@ -202,10 +203,9 @@ func (c *Coordinator) JobRunning(now time.Time, random float64) {
 }
 
 // JobNotRunning reports that the job left its running state, to restart or to end. Requests and pending checkpoints are given up; one
-// whose metadata is being written is not, since it may already be complete. What sources reported of their backlog is void.
+// whose metadata is being written is not, since it may already be complete.
 func (c *Coordinator) JobNotRunning(now time.Time) {
 	c.running = false
-	clear(c.backlog)
 	c.suspend(reason.CheckpointCoordinatorSuspend, now)
 }
 

@@ -10,6 +10,10 @@ import (
 	"github.com/weirstream/weir/internal/protocol/reason"
 )
 
+// maxWritten bounds the checkpoints that are remembered because somebody may refer to their files. A message that is later than so many
+// checkpoints does not come.
+const maxWritten = 1000
+
 // maxExpired bounds the expired checkpoints that are remembered, to say of a late ack why it came too late.
 const maxExpired = 16
 
@@ -25,6 +29,8 @@ func (c *Coordinator) publishIfComplete(p *pending, now time.Time) {
 		return
 	}
 	p.stage = publishing
+	c.written = append(c.written, p.id)
+	c.written = c.written[max(0, len(c.written)-maxWritten):]
 	c.emit(DisarmTimer{Timer: p.expiry()})
 	c.emit(WriteMetadata{
 		ID: p.id, Metadata: c.metadata(p, now), Savepoint: p.isSavepoint(), Location: p.location, Stop: p.snapshot().Stop,

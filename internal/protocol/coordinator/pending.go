@@ -110,11 +110,12 @@ func (c *Coordinator) remove(p *pending) {
 // When the last one is there, the checkpoint is published.
 //
 // An ack of a checkpoint that is not pending, or of an attempt that has no part in it, leaves files behind that nobody refers to: they
-// are discarded. A doubled ack is not: its files are those of the first.
+// are discarded. A doubled ack is not: its files are those of the first. They may be in use even if the coordinator does not keep the
+// checkpoint: it may be a savepoint, one of which nobody knows whether it was published, or one that is being deleted, metadata first.
 func (c *Coordinator) Ack(a job.Attempt, id job.CheckpointID, state *snapshot.Task, m TaskMetrics, now time.Time) {
 	p := c.find(id)
 	switch {
-	case p == nil && c.store.has(id): // doubled, of a checkpoint that is kept
+	case p == nil && (c.store.has(id) || slices.Contains(c.written, id)): // doubled
 		return
 	case p == nil:
 		c.stats.metrics(id, a, c.vertices, m)

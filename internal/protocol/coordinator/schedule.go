@@ -73,7 +73,7 @@ func (s schedule) armed() bool { return s.timer != (Timer{}) }
 // Backlog reports that a source began to work off a backlog, or that it has caught up. In between Config.BacklogInterval holds. When the
 // last source has caught up a checkpoint is taken at once, since the one before may be old.
 //
-// A backlog that begins does not put off the timer that is armed.
+// A backlog that begins does not put off the timer that is armed. The driver reports of a source that begins anew that it has none.
 func (c *Coordinator) Backlog(source job.OperatorID, on bool, now time.Time) {
 	if on == c.backlog[source] {
 		return

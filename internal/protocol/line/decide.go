@@ -139,6 +139,7 @@ type plan struct {
 	foreign  bool // the snapshot is another line's: all this line has committed came after it
 	silent   bool // the line is new, so no sink has committed anything for it
 	noClaim  bool
+	claim    bool
 	retained []Snapshot
 	obsolete []Snapshot
 	after    string // added to the text
@@ -160,7 +161,7 @@ func (d *decision) settle(p plan) Verdict {
 	}
 	next, ids := p.next.Reserve(Block)
 	text := fmt.Sprintf("resumed from checkpoint %d (%s)%s", p.from.Checkpoint, p.from.Path, p.after)
-	return Verdict{Do: Resume, Record: next, IDs: ids, Restore: p.from, NoClaim: p.noClaim, Retained: p.retained, Obsolete: p.obsolete,
+	return Verdict{Do: Resume, Record: next, IDs: ids, Restore: p.from, NoClaim: p.noClaim, Claim: p.claim, Retained: p.retained, Obsolete: p.obsolete,
 		Withdraw: withdraw, Notes: d.notes, Text: text}
 }
 

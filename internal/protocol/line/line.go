@@ -80,6 +80,8 @@ type Job struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// From is the snapshot it was started from with -s, nil if it began without state.
 	From *Snapshot `json:"from,omitempty"`
+	// Claimed says that From belongs to the line: it counts as retained and is deleted like a checkpoint of the line's own.
+	Claimed bool `json:"claimed,omitempty"`
 }
 
 // Snapshot names a checkpoint or savepoint that a user can pass with -s.
@@ -96,6 +98,9 @@ type Snapshot struct {
 func (a Snapshot) same(b Snapshot) bool {
 	return a.Path == b.Path || !a.Job.IsZero() && a.Job == b.Job && a.Checkpoint == b.Checkpoint
 }
+
+// isOrigin reports whether a snapshot is the one that the job id was started from and owns.
+func (j Job) isOrigin(s Snapshot) bool { return j.Claimed && j.From != nil && j.From.same(s) }
 
 // State is how a run ended.
 type State string

@@ -48,6 +48,9 @@ func (d *decision) restoreNamed(from Snapshot) Verdict {
 			from.Checkpoint, from.Path, d.Name)
 		return d.refuse(why, d.choices(d.candidates()))
 	}
+	if v, refused := d.taken(from); refused {
+		return v
+	}
 	if v, wait := d.wantGood(from, "the snapshot named with -s"); wait {
 		return v
 	}
@@ -60,9 +63,44 @@ func (d *decision) restoreNamed(from Snapshot) Verdict {
 	}
 	next.Reserved, next.Completed = max(next.Reserved, from.Checkpoint), 0
 	next.Stop = nil
-	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, From: &from})
+	next.Jobs = append(next.Jobs, Job{ID: d.NewJob, Began: d.Now.UTC(), First: next.Reserved + 1, From: &from, Claimed: d.Flags.Claim})
 	madeUp := d.Record == nil && next.Line == d.NewLine // then no sink can have committed anything for it
-	return d.settle(plan{next: next, from: from, back: true, foreign: !own, silent: madeUp, noClaim: true})
+	return d.settle(d.owning(plan{next: next, from: from, back: true, foreign: !own, silent: madeUp}))
+}
+
+// taken refuses to claim a snapshot that another line owns: whoever deletes it first takes it from the other.
+func (d *decision) taken(from Snapshot) (v Verdict, refused bool) {
+	o := d.FromOwner
+	if !d.Flags.Claim || o == nil || d.Record != nil && d.Record.Line == o.Line {
+		return Verdict{}, false
+	}
+	has := "has taken it and goes on from it when it is started again"
+	switch {
+	case o.Claimed:
+		has = "has claimed it"
+	case o.Over:
+		return Verdict{}, false // a person has to choose what becomes of its checkpoints, and does so here
+	}
+	where := ""
+	if o.Dir != "" {
+		where = " in " + o.Dir
+	}
+	why := fmt.Sprintf("%s cannot be claimed: it belongs to job %q%s, which %s", from.Path, o.Name, where, has)
+	return d.refuse(why, []choice{
+		{"--claim-mode NO_CLAIM", "start from it and leave it to its owner, who may delete it once this job has a checkpoint of its own"},
+		{"", "copy the directory, if it is a savepoint, and claim the copy"},
+	}), true
+}
+
+// owning settles who owns the snapshot that a plan goes back to, by the present job of its record.
+func (d *decision) owning(p plan) plan {
+	if !p.next.Job().Claimed {
+		p.noClaim = true
+		return p
+	}
+	p.claim, p.retained = true, []Snapshot{p.from}
+	p.next.Damaged = slices.DeleteFunc(p.next.Damaged, func(x Damage) bool { return x.Checkpoint == p.from.Checkpoint }) // another one of that id
+	return p
 }
 
 // wantGood asks for a snapshot to be verified that nothing else may stand in for, and refuses if it is not good.
@@ -90,6 +128,14 @@ func (d *decision) fromOriginAgain(from Snapshot) Verdict {
 	}
 	next := d.nextRecord()
 	next.abandon(next.Job().First, next.Reserved)
-	next.Jobs[len(next.Jobs)-1].From = &from
-	return d.settle(plan{next: next, from: from, back: true, foreign: !d.Record.Owns(from), noClaim: true})
+	present := &next.Jobs[len(next.Jobs)-1]
+	present.From = &from
+	if d.Flags.From != nil {
+		if present.Claimed = d.Flags.Claim; present.Claimed {
+			if v, refused := d.taken(from); refused {
+				return v
+			}
+		}
+	}
+	return d.settle(d.owning(plan{next: next, from: from, back: true, foreign: !d.Record.Owns(from)}))
 }

@@ -10,12 +10,13 @@ func (d *decision) nextRecord() Record {
 	if d.Record != nil {
 		next := d.Record.clone()
 		next.Epoch++
+		next.Reserved = max(next.Reserved, d.Highest)
 		next.End = nil
 		next.addLocations(d.Sources, d.Sinks)
 		d.markDamaged(&next)
 		return next
 	}
-	next := Record{Line: d.NewLine, Name: d.Name, Epoch: 1}
+	next := Record{Line: d.NewLine, Name: d.Name, Epoch: 1, Reserved: d.Highest}
 	next.addLocations(d.Sources, d.Sinks)
 	d.takeUp(&next)
 	return next

@@ -122,6 +122,9 @@ func (h *history) flags() []string {
 		flags = append(flags, "--fresh")
 	case n <= 3 && path != "":
 		flags = append(flags, "-s", path)
+		if h.rng.IntN(2) == 0 {
+			flags = append(flags, "--claim")
+		}
 		if h.rng.IntN(3) == 0 {
 			flags = append(flags, "--rewind")
 		}

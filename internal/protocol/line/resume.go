@@ -68,6 +68,9 @@ func (d *decision) resumeOwn(after string) Verdict {
 	if chosen == nil {
 		return d.withoutCheckpoint()
 	}
+	if d.Record.Job().isOrigin(*chosen) {
+		return d.backToOrigin(*chosen)
+	}
 	if d.Record.isStop(*chosen) {
 		return d.fromStop(*chosen, after)
 	}
@@ -77,6 +80,18 @@ func (d *decision) resumeOwn(after string) Verdict {
 	next.Completed = chosen.Checkpoint
 	slices.Reverse(retained)
 	return d.settle(plan{next: next, from: *chosen, back: len(d.lost()) > 0, retained: retained, after: after})
+}
+
+// backToOrigin goes on from the claimed snapshot that the job id was started from, because none of its own checkpoints can be used, or there
+// is none yet.
+func (d *decision) backToOrigin(from Snapshot) Verdict {
+	if len(d.lost()) == 0 && d.Record.Completed == 0 {
+		return d.fromOriginAgain(from)
+	}
+	next := d.nextRecord()
+	next.abandon(next.Job().First, next.Reserved)
+	next.Completed = 0
+	return d.settle(d.owning(plan{next: next, from: from, back: true}))
 }
 
 // newestGood walks from the newest checkpoint to older ones, past those that are proven to be damaged.
@@ -138,15 +153,16 @@ func (d *decision) withoutCheckpoint() Verdict {
 	return d.settle(plan{next: next, start: true})
 }
 
-// present returns the checkpoints of the present job id that the line has not gone back over, newest first. After a stop with a savepoint
-// it is the last of them.
+// present returns the checkpoints of the present job id that the line has not gone back over, newest first. The last one may be the claimed
+// snapshot that the job id was started from. After a stop with a savepoint that is the last of them.
 func (d *decision) present() []Snapshot {
 	if d.Record == nil {
 		return d.orphans()
 	}
 	var all []Snapshot
 	for _, f := range d.Found {
-		if f.Job == d.Record.Job().ID && !d.Record.IsAbandoned(f.Checkpoint) && !d.Record.beforeStop(f.Snapshot) {
+		own := f.Job == d.Record.Job().ID && !d.Record.IsAbandoned(f.Checkpoint)
+		if (own || d.Record.Job().isOrigin(f.Snapshot)) && !d.Record.beforeStop(f.Snapshot) {
 			all = append(all, f.Snapshot)
 		}
 	}

@@ -27,6 +27,7 @@ type world struct {
 	recordDamage string
 	found        []Found
 	elsewhere    []Snapshot // savepoints, and checkpoints of other lines
+	owner        *Owner     // of what lies elsewhere
 	state        map[string]check
 	sources      map[string]string
 	sinks        map[string]*worldSink
@@ -54,6 +55,8 @@ func newWorld() *world {
 func (w *world) play(t *testing.T, words []string) []string {
 	rest := func(i int) string { return strings.Join(words[i:], " ") }
 	switch words[0] {
+	case "another": // world, without a history
+		*w = *newWorld()
 	case "source": // name location
 		w.sources[words[1]] = words[2]
 	case "sink": // name location [automatic|on-request] [unknown]
@@ -80,6 +83,10 @@ func (w *world) play(t *testing.T, words []string) []string {
 		w.state[words[1]] = check{Unreadable, rest(2)}
 	case "readable": // path
 		delete(w.state, words[1])
+	case "owner": // none, or line name dir [claimed] [over]
+		if w.owner = nil; words[1] != "none" {
+			w.owner = &Owner{Line: words[1], Name: words[2], Dir: words[3], Claimed: slices.Contains(words, "claimed"), Over: slices.Contains(words, "over")}
+		}
 	case "delete": // path
 		w.found = slices.DeleteFunc(w.found, func(f Found) bool { return f.Path == words[1] })
 		w.elsewhere = slices.DeleteFunc(w.elsewhere, func(s Snapshot) bool { return s.Path == words[1] })
@@ -160,7 +167,10 @@ func (w *world) situation(t *testing.T, flags []string) *Situation {
 		Name: "flights", Dir: "ck", Now: w.now,
 		NewLine: fmt.Sprintf("line%d", w.starts), NewJob: job.ID{byte(w.starts)},
 		Record: w.record, RecordDamage: w.recordDamage, Found: w.found,
-		Sources: maps.Clone(w.sources), Sinks: map[string]string{},
+		Sources: maps.Clone(w.sources), Sinks: map[string]string{}, FromOwner: w.owner,
+	}
+	if w.record != nil && w.record.Job().Claimed {
+		s.Found = w.withOrigin(*w.record.Job().From)
 	}
 	for name, sink := range w.sinks {
 		s.Sinks[name] = sink.location
@@ -175,6 +185,8 @@ func (w *world) situation(t *testing.T, flags []string) *Situation {
 			s.Flags.Withdraw = true
 		case "--accept-duplicates":
 			s.Flags.AcceptDuplicates = true
+		case "--claim":
+			s.Flags.Claim = true
 		case "-s":
 			i++
 			s.Flags.From = w.load(s, flags[i])
@@ -183,6 +195,16 @@ func (w *world) situation(t *testing.T, flags []string) *Situation {
 		}
 	}
 	return s
+}
+
+// withOrigin adds the claimed snapshot, if it is still there and is not among the line's own.
+func (w *world) withOrigin(origin Snapshot) []Found {
+	for _, s := range w.snapshots() {
+		if s.Path == origin.Path && !slices.ContainsFunc(w.found, func(f Found) bool { return f.Path == origin.Path }) {
+			return append(slices.Clone(w.found), Found{Snapshot: s})
+		}
+	}
+	return w.found
 }
 
 // load reads the metadata of a snapshot; if there is none it tells the situation that this is proof.
@@ -266,6 +288,9 @@ func run(v Verdict) string {
 	}
 	if v.NoClaim {
 		text += ", not claimed"
+	}
+	if v.Claim {
+		text += ", claimed"
 	}
 	if len(v.Obsolete) > 0 {
 		text += ", obsolete"

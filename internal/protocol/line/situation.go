@@ -22,9 +22,15 @@ type Situation struct {
 	// RecordDamage says why a record that is there cannot be read, with its path. It is proof of damage, not a time-out.
 	RecordDamage string
 	// Found holds every published checkpoint in the directory: those of the line's job ids, or, without a record, those that no
-	// other line claims. It must be complete: a directory that could not be listed stops the start before Decide.
+	// other line claims. It must be complete: a directory that could not be listed stops the start before Decide. A snapshot that the
+	// present job id was started from and owns is among them wherever it lies, unless it is known to be gone.
 	Found []Found
-	Flags Flags
+	// Highest is the highest checkpoint id that something in the directory has beside those of the record, 0 if there is none: where
+	// checkpoints of all job ids lie side by side, no id may be used again.
+	Highest job.CheckpointID
+	Flags   Flags
+	// FromOwner is the line that owns Flags.From, nil if that is nobody, this line, or not known.
+	FromOwner *Owner
 	// Sources and Sinks say where the steps of this run read and write, by the name of the step. Steps without a location are left
 	// out.
 	Sources, Sinks map[string]string
@@ -41,6 +47,17 @@ type Found struct {
 	JobName string
 }
 
+// Owner is a job line that owns a snapshot: it has taken it as a checkpoint, or was started from it and has claimed it.
+type Owner struct {
+	Line string
+	Name string // of the job
+	Dir  string // its checkpoint directory, empty if that is not known
+	// Claimed says that the line did not take the snapshot but was started from it.
+	Claimed bool
+	// Over says that the line will not come back to the snapshot by itself: its job has ended for good.
+	Over bool
+}
+
 // Flags is what the user has asked for.
 type Flags struct {
 	// Fresh is --fresh: start from nothing, move earlier output aside, keep earlier checkpoints.
@@ -48,6 +65,8 @@ type Flags struct {
 	// From is the snapshot named with -s, nil without. If its metadata cannot be read only Path is set, and the driver has told
 	// Learn why.
 	From *Snapshot
+	// Claim is --claim-mode CLAIM: From is to belong to the job. Without From it has no meaning.
+	Claim bool
 	// Rewind is --rewind: go back to From although the line has been started from it before and has gone on since.
 	Rewind bool
 	// Withdraw is --withdraw: every sink that is able to makes invisible what it committed after the restored checkpoint.
@@ -159,6 +178,8 @@ type Verdict struct {
 	Restore Snapshot
 	// NoClaim says that the snapshot belongs to somebody else: it is never deleted, and no new checkpoint refers to its files.
 	NoClaim bool
+	// Claim says that the restored snapshot was not the line's before and is from now on; the driver marks it as taken.
+	Claim bool
 	// Retained holds the checkpoints that the run owns, the restored one included, in ascending order of ids. It is empty with
 	// NoClaim.
 	Retained []Snapshot

@@ -52,7 +52,8 @@ func (d *decision) fromStop(from Snapshot, after string) Verdict {
 	next.Completed = from.Checkpoint
 	var obsolete []Snapshot
 	for _, f := range d.Found {
-		if _, damaged := d.Record.DamageOf(f.Checkpoint); !damaged && f.Job == d.Record.Job().ID && d.Record.beforeStop(f.Snapshot) {
+		own := f.Job == d.Record.Job().ID || d.Record.Job().isOrigin(f.Snapshot)
+		if _, damaged := d.Record.DamageOf(f.Checkpoint); !damaged && own && d.Record.beforeStop(f.Snapshot) {
 			obsolete = append(obsolete, f.Snapshot)
 		}
 	}

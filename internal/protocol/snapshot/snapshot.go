@@ -84,6 +84,16 @@ type List struct {
 	Stream  Stream
 }
 
+// The list states that sinks and clocks keep in forms of the engine's own (without a schema), and that mean something when nobody takes
+// them up again.
+const (
+	// UncommittedList holds what a sink has prepared and what was not known to be committed: output that exists nowhere else.
+	UncommittedList = "sink-pending"
+	// EventTimeList and WatermarkList say how far event time had come. Without them what was late may be on time again.
+	EventTimeList = "event-time"
+	WatermarkList = "watermark"
+)
+
 // OperatorSubtask is what one subtask of one operator has in a snapshot. A missing value (nil pointer) means that it has no state.
 type OperatorSubtask struct {
 	Keyed []Keyed // at most one when written, possibly several after a cut
@@ -138,6 +148,41 @@ func (o *OperatorState) HasState() bool {
 		}
 	}
 	return false
+}
+
+// Uncommitted returns how much of a sink's output is prepared in the snapshot, in the sink's own units, each of which would be lost if no
+// operator took this state. Some of it may have been committed just after the snapshot was complete.
+func (o *OperatorState) Uncommitted() int {
+	n := 0
+	o.eachList(func(l *List) {
+		if l.Name == UncommittedList && len(l.Schema) == 0 {
+			n += len(l.Offsets)
+		}
+	})
+	return n
+}
+
+// OnlyClocks reports whether all that the state tells is how far event time had come.
+func (o *OperatorState) OnlyClocks() bool {
+	only := len(o.Coordinator) == 0
+	for _, s := range o.Subtasks {
+		only = only && (s == nil || len(s.Keyed) == 0)
+	}
+	o.eachList(func(l *List) {
+		only = only && len(l.Schema) == 0 && (l.Name == EventTimeList || l.Name == WatermarkList)
+	})
+	return only
+}
+
+func (o *OperatorState) eachList(f func(*List)) {
+	for _, s := range o.Subtasks {
+		if s == nil {
+			continue
+		}
+		for i := range s.Lists {
+			f(&s.Lists[i])
+		}
+	}
 }
 
 // Kind says what a snapshot was taken for.

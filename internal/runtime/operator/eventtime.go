@@ -83,7 +83,7 @@ func (s *EventTime[T]) Open(ctx context.Context) error {
 	return nil
 }
 
-const seenState = "event-time"
+const seenState = snapshot.EventTimeList
 
 // Snapshot captures the time seen. Behind a source it is kept with the splits.
 func (s *EventTime[T]) Snapshot(context.Context, job.CheckpointID) (Capture, error) {

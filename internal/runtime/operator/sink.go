@@ -37,7 +37,7 @@ func NewSinkWriter[T any](env *Env, s sink.Sink[T]) *SinkWriter[T] {
 // The list states of a sink: what writers go on with, and what is prepared and not known to be committed.
 const (
 	WriterState  = "sink-writers"
-	PendingState = "sink-pending"
+	PendingState = snapshot.UncommittedList
 )
 
 // Open makes the writer. What the checkpoint knew as pending has been committed before any task was started.

@@ -14,7 +14,7 @@ import (
 //
 // It is a broadcast state: at the same parallelism a subtask finds its own watermark, at another one that of some subtask. That does: when
 // a barrier has come through all inputs of a subtask, every record behind it that is on time lies after the watermark of every subtask.
-const WatermarkState = "watermark"
+const WatermarkState = snapshot.WatermarkList
 
 // WatermarkCapture returns the state that holds a watermark; it is empty if there is none yet.
 func WatermarkCapture(seen int64) *ListCapture {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirstream/weir/internal/runtime/exchange"
 	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/stateform"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
 )
@@ -23,6 +24,8 @@ type Step struct {
 	// Make makes the step for one subtask. outs holds a pusher for each slot. first is the pusher that takes the step's records, nil for
 	// a source; op is nil if the step has no part in the life of its subtask.
 	Make func(env *operator.Env, outs []any) (first any, op operator.Operator, err error)
+	// Form says what the step's state looks like, so that it can be compared with a snapshot before the step is made.
+	Form stateform.Form
 	// Union names the states of the step of which every subtask is restored with all subtasks' elements.
 	Union []string
 	// Sides holds the side outputs of the template, by slot from 1.

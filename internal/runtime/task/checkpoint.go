@@ -68,7 +68,7 @@ func (t *Task) act() error {
 		case barrier.Unblock:
 			t.Gate.Unblock(a.Channel)
 		default:
-			if err := t.orHold(a); err != nil {
+			if err := t.decide(a); err != nil {
 				return err
 			}
 		}

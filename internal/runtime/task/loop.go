@@ -130,7 +130,7 @@ func (t *Task) drained() error {
 	actions := t.loop.draining
 	t.loop.draining = nil
 	for _, a := range actions {
-		if err := t.orHold(a); err != nil {
+		if err := t.decide(a); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ import (
 //	task NAME... inputs=N [at-least-once] [checkpointed] [finished] [restored=ID]   a chain of operators; without inputs a source
 //	send CHANNEL NUMBER...                        records; so watermark, idle, barrier, cancel, end-of-data, end-of-partition
 //	trigger | complete | abort ID                 a message of the master
+//	trigger ID, barrier CHANNEL ID, end-of-data CHANNEL may be of a stop: suspend | drain
 //	poll NUMBER... | end                          what the source has next
 //	fail NAME METHOD                              the next call of the method fails
 //	busy NAME | free NAME                         an operator has work beside the task, or no more
@@ -93,7 +94,7 @@ func (p *player) play(t *testing.T, words []string) []string {
 func (p *player) playMaster(command string, args []string) bool {
 	switch command {
 	case "trigger":
-		p.task.Trigger(barrier.Barrier{ID: p.id(args[0]), Timestamp: p.now})
+		p.task.Trigger(barrier.Barrier{ID: p.id(args[0]), Timestamp: p.now, Snapshot: stopOf(args[1:])})
 	case "complete":
 		p.task.CheckpointComplete(operator.Checkpoint{ID: p.id(args[0])})
 	case "abort":
@@ -121,11 +122,11 @@ func (p *player) playInput(command string, args []string) {
 	case "idle":
 		e = element.Event{Kind: element.Idle}
 	case "barrier":
-		e = element.Event{Kind: element.Barrier, ID: p.id(args[1]), Time: p.now.UnixMilli()}
+		e = element.Event{Kind: element.Barrier, ID: p.id(args[1]), Time: p.now.UnixMilli(), Snapshot: stopOf(args[2:])}
 	case "cancel":
 		e = element.Event{Kind: element.CancelBarrier, ID: p.id(args[1])}
 	case "end-of-data":
-		e = element.Event{Kind: element.EndOfData}
+		e = element.Event{Kind: element.EndOfData, Snapshot: stopOf(args[1:])}
 	case "end-of-partition":
 		e = element.Event{Kind: element.EndOfPartition}
 	default:
@@ -229,7 +230,19 @@ func (p *player) drain() {
 	}
 }
 
+func stopOf(words []string) (s element.Snapshot) {
+	if len(words) > 0 {
+		s.Stop = map[string]element.Stop{"suspend": element.Suspend, "drain": element.Drain}[words[0]]
+	}
+	return s
+}
+
 func describe(e element.Event) string {
+	if e.Snapshot.Stop != element.GoOn {
+		stop := map[element.Stop]string{element.Suspend: ", suspend", element.Drain: ", drain"}[e.Snapshot.Stop]
+		e.Snapshot.Stop = element.GoOn
+		return describe(e) + stop
+	}
 	switch e.Kind {
 	case element.Watermark:
 		if e.Time == element.MaxTime {

@@ -110,7 +110,6 @@ type Task struct {
 	final      job.CheckpointID
 	inUse      bool // it has taken part in a checkpoint before its end
 	stopping   stopping
-	held       []barrier.Action  // decisions that wait for a snapshot to be written
 	deferred   []barrier.Barrier // triggers that wait for the end of the data
 	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
@@ -222,6 +221,10 @@ func (t *Task) Open(ctx context.Context) error {
 	return nil
 }
 
+// Cancel cancels the work beside the task. Close does so too; who steps the task itself may call it before, so that the work comes to an
+// end by steps of its own.
+func (t *Task) Cancel() { t.cancel() }
+
 // Close ends the task: because of an error of Open or Step, because ctx was cancelled, or because Step was done. It waits for the work
 // beside the task, closes the operators and reports how the task ended. The task must not be used any more.
 func (t *Task) Close(ctx context.Context, err error) {
@@ -287,10 +290,6 @@ func (t *Task) Step() (w Wait, err error) {
 	if t.mayFinish() {
 		t.done = true
 		return Wait{Done: true}, nil
-	}
-	if holds, err := t.takeHeld(); err != nil || holds {
-		t.flush()
-		return Wait{Park: true}, err
 	}
 	now := t.Now()
 	if !t.ready() {
@@ -496,7 +495,7 @@ func (t *Task) sendAll(e element.Event) {
 // in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
 // be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended || t.open > 0 || len(t.running) > 0 || len(t.held) > 0 || t.awaitsReturn() {
+	if !t.ended || t.open > 0 || len(t.running) > 0 || t.awaitsReturn() {
 		return false
 	}
 	switch {

@@ -102,6 +102,7 @@ type finder struct {
 	dir     string
 	found   Found
 	claimed map[job.ID]bool // by a line
+	records int             // of lines
 	// reached holds the files that complete checkpoints name, without their directories: streams have random names, and one file may be
 	// known by several paths.
 	reached map[string]bool
@@ -117,16 +118,23 @@ func (f *finder) find(now time.Time) error {
 	}
 	checkpoints := map[job.ID][]storage.Found{}
 	for _, id := range jobs {
-		if checkpoints[id], err = f.checkpoints(id); err != nil {
+		if checkpoints[id], err = f.checkpoints(storage.JobDir(f.dir, id)); err != nil {
 			return err
 		}
 	}
 	if err := f.savepoints(); err != nil {
 		return err
 	}
+	direct, err := f.checkpoints(f.dir)
+	if err != nil {
+		return err
+	}
+	if err := f.directly(direct); err != nil {
+		return err
+	}
 	for _, id := range jobs {
 		if f.claimed[id] {
-			err = f.claimedJob(id, checkpoints[id])
+			err = f.claimedJob(storage.JobDir(f.dir, id), checkpoints[id])
 		} else {
 			err = f.unclaimedJob(id, checkpoints[id])
 		}
@@ -206,6 +214,7 @@ func (f *finder) lock(now time.Time) error {
 			return fmt.Errorf("nothing can be proved: %w", err)
 		}
 		if r := file.Record(); r != nil {
+			f.records++
 			for _, j := range r.Jobs {
 				f.claimed[j.ID] = true
 			}
@@ -214,9 +223,18 @@ func (f *finder) lock(now time.Time) error {
 	return nil
 }
 
-// checkpoints lists a job's checkpoints and marks what the complete ones refer to.
-func (f *finder) checkpoints(id job.ID) ([]storage.Found, error) {
-	found, err := storage.List(f.ctx, f.fs, f.dir, id)
+// directly looks through the checkpoints that lie directly in the directory. They belong to the one line there is; if there are several, or
+// none, nobody can tell.
+func (f *finder) directly(checkpoints []storage.Found) error {
+	if len(checkpoints) == 0 || f.records != 1 {
+		return nil
+	}
+	return f.claimedJob(f.dir, checkpoints)
+}
+
+// checkpoints lists the checkpoints in a directory and marks what the complete ones refer to.
+func (f *finder) checkpoints(dir string) ([]storage.Found, error) {
+	found, err := storage.List(f.ctx, f.fs, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +252,8 @@ func (f *finder) checkpoints(id job.ID) ([]storage.Found, error) {
 }
 
 // claimedJob looks through the directory of a job that a line remembers.
-func (f *finder) claimedJob(id job.ID, checkpoints []storage.Found) error {
-	if err := f.leftovers(storage.JobDir(f.dir, id), true); err != nil {
+func (f *finder) claimedJob(dir string, checkpoints []storage.Found) error {
+	if err := f.leftovers(dir, true); err != nil {
 		return err
 	}
 	for _, c := range checkpoints {
@@ -336,7 +354,7 @@ func (f *finder) sizeOf(dir string) (bytes int64, ours bool, err error) {
 				return 0, false, err
 			}
 			bytes += n
-		case e.Type().IsRegular() && (streamName.MatchString(e.Name()) || halfWritten.MatchString(e.Name())):
+		case e.Type().IsRegular() && (streamName.MatchString(e.Name()) || halfWritten.MatchString(e.Name()) || e.Name() == storage.ClaimedName):
 			info, err := e.Info()
 			if err != nil {
 				return 0, false, fmt.Errorf("look for leftovers: %w", err)

@@ -1,0 +1,90 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weirstream/weir/internal/exitcode"
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/inspect"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/assign"
+	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/protocol/plan"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+)
+
+// plan compares a snapshot with the job. Every start from a snapshot goes by it.
+func (s *start) plan(ctx context.Context, meta *snapshot.Metadata) (*plan.Plan, error) {
+	stored, err := inspect.Forms(ctx, s.FS, meta)
+	if err != nil {
+		return nil, refuse(exitcode.Refused, "job %q: read what checkpoint %d holds: %v", s.Name, meta.Checkpoint, err)
+	}
+	return plan.Make(plan.Input{
+		Meta: meta, Job: assignJob(s.Plan), Steps: declared(s.Plan), Stored: stored,
+		Options: assign.Options{
+			AllowNonRestored: s.Config.Recovery().IgnoreUnclaimedState,
+			DropUncommitted:  s.Flags.DropUncommitted,
+		},
+	}), nil
+}
+
+// declared returns what the steps of a plan say of their state.
+func declared(p *graph.Plan) map[job.OperatorID]plan.Declared {
+	steps := map[job.OperatorID]plan.Declared{}
+	for _, v := range p.Vertices {
+		for _, n := range v.Nodes {
+			steps[n.ID()] = plan.Declared{Source: n.Kind == graph.Source, Form: stepOf(n).Form}
+		}
+	}
+	return steps
+}
+
+// Preview is what a start would do.
+type Preview struct {
+	Text string        // for the user; several lines, without a newline at the end
+	Code exitcode.Code // Finished: all state is kept; Changed: some is dropped; another: the start would end with it
+}
+
+// PlanStart says what Start would do, and does nothing: it takes no lock, writes nothing and opens no source. It may be asked while the job
+// runs. Two-phase sinks are opened to be asked what they have committed, as a start does before it changes anything.
+func PlanStart(ctx context.Context, o Options) (Preview, error) {
+	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue(), onlyLook: true}
+	defer s.giveUp()
+	v, err := s.find(ctx)
+	var refused *StartError
+	switch {
+	case errors.As(err, &refused):
+		return Preview{refused.Text, refused.Code}, nil
+	case err != nil:
+		return Preview{}, err
+	}
+	var lines []string
+	for _, n := range v.Notes {
+		lines = append(lines, "warning: "+n)
+	}
+	if v.Do != line.Resume {
+		return Preview{strings.Join(append(lines, v.Text), "\n"), v.Code}, nil
+	}
+	lines = append(lines, fmt.Sprintf("a start would go on from checkpoint %d (%s)", v.Restore.Checkpoint, v.Restore.Path))
+	meta, err := s.load(ctx, v.Restore.Path)
+	if err != nil {
+		return Preview{}, err
+	}
+	p, err := s.plan(ctx, meta)
+	if err != nil {
+		return Preview{}, err
+	}
+	lines = append(lines, p.String())
+	code := exitcode.Finished
+	switch err := p.Err(); {
+	case err != nil:
+		lines = append(lines, "the start would be refused: "+err.Error())
+		code = exitcode.Refused
+	case p.Count(plan.Dropped) > 0:
+		code = exitcode.Changed
+	}
+	return Preview{strings.Join(lines, "\n"), code}, nil
+}

@@ -1,0 +1,326 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/exitcode"
+	"github.com/weirstream/weir/internal/storage/fs"
+	"github.com/weirstream/weir/storage"
+)
+
+// Config says what a world is like.
+type Config struct {
+	Decisions Decisions
+	// Troubles is how much may go wrong, if the decisions do not say.
+	Troubles int
+	// CrashAt lets the machine go down after so many steps that change something lasting, in all processes together; 0 for never.
+	CrashAt int
+	// Parallelism holds what a process may be started with, one of which is drawn for each; none means that it is up to the job.
+	Parallelism []int
+}
+
+// World is what outlives the processes of a job: files, outputs, time and chance.
+type World struct {
+	config  Config
+	chance  *chance
+	files   *fs.Memory
+	watch   *watch
+	elapsed time.Duration // since the beginning
+	skew    time.Duration // by how much the wall clock is wrong
+	pace    time.Duration // of the time that passes with each turn: 16 times this, roughly
+	turns   int
+	lasting int // steps so far that changed something lasting
+	story   []string
+	trace   hash.Hash64
+	now     *process
+	atDeath []func()
+	names   map[string]string // short for what is long
+	report  Report
+	scratch struct { // of one turn, so that it need not be made anew
+		tasks   []*simTask
+		strands []*strand
+		links   []*link
+	}
+}
+
+// Process is what a job is started with.
+type Process struct {
+	FS          storage.FS
+	Now         func() time.Time
+	Scheduler   local.Scheduler
+	Parallelism int // 0 means that it is up to the job
+}
+
+// Dir is where a job in a world keeps its checkpoints.
+const Dir = "/checkpoints"
+
+// savepointDir is where the user has savepoints put.
+const savepointDir = "/savepoints"
+
+// Report is what became of a job.
+type Report struct {
+	Err       error // why it is not all right; nil if it has finished and nothing happened that must not
+	Story     []string
+	Trace     uint64 // of every step
+	Decisions Decisions
+	Turns     int // of everybody, together
+	Lasting   int // steps that changed something lasting
+	Processes int
+	Completed int // checkpoints
+	Restarts  int // within processes
+}
+
+// Tell returns the story as text, a line for each thing that happened.
+func (r Report) Tell() string { return strings.Join(r.Story, "\n") }
+
+// New returns a world in which nothing has happened.
+func New(c Config) *World {
+	w := &World{config: c, chance: newChance(c.Decisions, c.Troubles), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}, pace: 6 * time.Microsecond}
+	return w
+}
+
+// Pick returns a number below n that chance decides.
+func (w *World) Pick(n int) int { return w.chance.pick(n) }
+
+// Now returns the wall clock.
+func (w *World) Now() time.Time { return instant(epoch+w.elapsed+w.skew, time.Second+w.elapsed) }
+
+// note adds to the story.
+func (w *World) note(format string, args ...any) {
+	line := fmt.Sprintf("%6d %12v  %s", w.turns, w.elapsed, fmt.Sprintf(format, args...))
+	w.story = append(w.story, line)
+	w.tell(line, "", "")
+}
+
+// tell adds to the trace.
+func (w *World) tell(what, on, how string) {
+	for _, s := range [...]string{what, "\x00", on, "\x00", how, "\n"} {
+		_, _ = io.WriteString(w.trace, s)
+	}
+}
+
+// short is a path without what is the same in all.
+func (w *World) short(name string) string {
+	rest, ok := strings.CutPrefix(name, Dir+"/")
+	if !ok {
+		return name
+	}
+	if dir, file := path.Split(rest); len(file) == 32 {
+		if w.names[rest] == "" {
+			w.names[rest] = fmt.Sprintf("%sfile-%d", dir, len(w.names)+1)
+		}
+		rest = w.names[rest]
+	}
+	if id, below, ok := strings.Cut(rest, "/"); ok && len(id) == 32 {
+		rest = below
+	}
+	return rest
+}
+
+// tornBy returns what decides how files are torn, nil for files that are gone.
+func tornBy(detail int) *rand.Rand {
+	if detail/2%4 == 0 {
+		return nil
+	}
+	return rand.New(rand.NewPCG(uint64(detail), 3))
+}
+
+// most is how long a job may take before it is said to hang.
+const (
+	mostTurns     = 300_000
+	mostProcesses = 200
+)
+
+// Play runs a job, as many processes as it takes, until it has finished or something happened that must not. start begins a process
+// of it; a world can be played once.
+func (w *World) Play(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
+	for {
+		finished, err := w.process(start)
+		if err == nil && w.watch.broken != nil {
+			err = w.watch.broken
+		}
+		if w.report.Processes > mostProcesses && err == nil && !finished {
+			err = fmt.Errorf("the job has not finished after %d processes", w.report.Processes)
+		}
+		if finished || err != nil {
+			w.report.Err = err
+			break
+		}
+	}
+	r := w.report
+	r.Story, r.Trace, r.Decisions, r.Turns, r.Lasting = w.story, w.trace.Sum64(), w.chance.made, w.turns, w.lasting
+	return r
+}
+
+// process runs one process of the job, and reports whether the job has finished.
+func (w *World) process(start func(context.Context, Process) (*local.Execution, error)) (finished bool, err error) {
+	p := &process{World: w}
+	w.now = p
+	w.watch.process()
+	w.report.Processes++
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	started := Process{FS: p.disk(), Now: w.Now, Scheduler: p}
+	if n := w.config.Parallelism; len(n) > 0 {
+		started.Parallelism = n[w.chance.pick(len(n))]
+	}
+	at := ""
+	if started.Parallelism > 0 {
+		at = fmt.Sprintf(" at parallelism %d", started.Parallelism)
+	}
+	w.note("process %d starts%s", w.report.Processes, at)
+	faults := len(w.chance.made.Troubles)
+	e, err := start(ctx, started)
+	switch {
+	case p.dead:
+		return false, nil
+	case err != nil:
+		if len(w.chance.made.Troubles) > faults && mayTryAgain(err) {
+			w.note("the start is refused: %v", err)
+			return false, nil
+		}
+		return false, fmt.Errorf("start the job: %w", err)
+	case p.step == nil: // an earlier process had finished
+		r, err := e.Wait()
+		w.note("%s", r.Status)
+		return true, err
+	}
+	defer p.bury()
+	if err := p.live(e, cancel); err != nil || p.dead {
+		p.dead = true
+		return false, err
+	}
+	p.dead = true // nobody does anything after the end
+	r, err := e.Wait()
+	w.note("%s", r.Status)
+	w.count(e)
+	if err != nil && len(w.chance.made.Troubles) > faults && (mayTryAgain(err) || errors.Is(err, errFault)) {
+		w.note("for this reason: %v", err)
+		return false, nil
+	}
+	return r.Status == local.Finished || r.Status == local.AlreadyFinished, err
+}
+
+func (w *World) count(e *local.Execution) {
+	s := e.Snapshot()
+	w.report.Completed += s.Checkpoint.Completed
+	w.report.Restarts += s.Restarts
+}
+
+// mayTryAgain reports whether the user can give the same command again, when a start was refused.
+func mayTryAgain(err error) bool {
+	var refused *local.StartError
+	return errors.As(err, &refused) && refused.Code == exitcode.Refused
+}
+
+// What can happen in any turn.
+const (
+	turnKill = iota
+	turnAbort
+	turnSuspend
+	turnJump
+	turnTaskFails
+	turnRescale
+	turnSavepoint
+	turnTroubles
+)
+
+// live takes turns until the process has ended or died.
+func (p *process) live(e *local.Execution, suspend func()) error {
+	defer func() {
+		if p.dead {
+			p.count(e)
+		}
+	}()
+	return p.turnsUntilEnd(func() bool {
+		what, detail, ok := p.chance.trouble(1, turnTroubles)
+		if ok {
+			p.suffer(what, detail, e, suspend)
+		}
+		return !p.dead
+	})
+}
+
+// turnsUntilEnd takes turns until the process has ended or died. before is called before each, and reports whether it is still alive.
+func (p *process) turnsUntilEnd(before func() bool) error {
+	for !p.ended && !p.dead {
+		if !before() {
+			return nil
+		}
+		if !p.turn() && !p.ended && !p.rest() {
+			return errors.New("the job stands still: nobody has anything to do, and it has not ended")
+		}
+		if p.watch.broken != nil {
+			return p.watch.broken
+		}
+		if p.turns > mostTurns {
+			return fmt.Errorf("the job does not end: %d turns, and it runs for %v", p.turns, p.elapsed)
+		}
+	}
+	return nil
+}
+
+// suffer lets something happen to the process as a whole.
+func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
+	switch what {
+	case turnKill:
+		p.die(detail, "between two steps")
+	case turnAbort:
+		p.note("the user ends the process at once")
+		e.Abort()
+	case turnSuspend:
+		p.note("the user stops the job")
+		suspend()
+	case turnJump:
+		by := []time.Duration{time.Hour, -time.Hour, 3 * time.Second, -3 * time.Second, 30 * 24 * time.Hour}[detail%5]
+		p.note("the wall clock jumps by %v", by)
+		p.skew += by
+	case turnTaskFails:
+		p.fail = true
+	case turnRescale:
+		p.rescale(detail, e)
+	case turnSavepoint:
+		p.savepoint(detail, e)
+	}
+}
+
+// rescale changes the parallelism of one step while the job runs, if there is a choice.
+func (p *process) rescale(detail int, e *local.Execution) {
+	steps, choice := e.Snapshot().Steps, p.config.Parallelism
+	if len(steps) == 0 || len(choice) == 0 {
+		return
+	}
+	step, n := steps[detail%len(steps)].Name, choice[detail/len(steps)%len(choice)]
+	p.note("the user wants %q at parallelism %d", step, n)
+	e.RescaleThen(step, n, func(err error) {
+		if err != nil {
+			p.note("that does not happen: %v", err)
+			return
+		}
+		p.note("%q runs at parallelism %d", step, n)
+	})
+}
+
+// savepoint takes one while the job goes on.
+func (p *process) savepoint(detail int, e *local.Execution) {
+	r := local.NewRequest(local.Savepoint, savepointDir)
+	r.Native = detail%2 == 0
+	p.note("the user asks for a savepoint")
+	e.Ask(r, func(s local.SnapshotInfo, err error) {
+		if err != nil {
+			p.note("there is no savepoint: %v", err)
+			return
+		}
+		p.note("savepoint %d is taken", s.ID)
+	})
+}

@@ -1,0 +1,210 @@
+// Package stateform answers what the state of a step looks like, and whether state that was stored fits the step as it is now.
+//
+// A Form is a value: a step declares one before it runs, and what a snapshot holds of a step has one. They are compared here and nowhere
+// else, so that a plan that is only looked at, a start and a restore say the same in the same words.
+//
+//   - Keyed states and list states are found by their names; a step may have one of each of a name.
+//   - Stored state that the step does not declare is a difference: nobody would read it. A declared state that was not stored begins empty.
+//   - A list without a schema is kept by the engine, or a connector, in a form of its own. All that can be compared is that it is there.
+package stateform
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weirstream/weir/codec"
+)
+
+// Kind says how a state is kept and dealt out. It is the word that users read.
+type Kind string
+
+// The kinds: of keyed state, and of lists that belong to subtasks.
+const (
+	Value     Kind = "value"
+	Map       Kind = "map"
+	List      Kind = "list"
+	Timer     Kind = "timer"
+	Split     Kind = "split list"
+	Union     Kind = "union list"
+	Broadcast Kind = "broadcast list"
+)
+
+// State is one state.
+type State struct {
+	Name  string
+	Field string // of the processor, as the user wrote it; empty if that is not known
+	Kind  Kind
+	Clock string        // of a timer: event or processing
+	Key   *codec.Schema // of a map
+	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for a timer and for a form of its own
+	Empty bool          // of a stored list: it has no elements, so that nothing is lost without it
+}
+
+// String returns the state as in a list of states: map "pages" from string to int64.
+func (s State) String() string {
+	switch {
+	case s.Kind == Timer:
+		return fmt.Sprintf("%s-time timer %q", s.Clock, s.Name)
+	case s.Kind == Map:
+		return fmt.Sprintf("map %q from %v to %v", s.Name, s.Key, s.Elem)
+	case s.Elem == nil:
+		return fmt.Sprintf("%s %q", s.Kind, s.Name)
+	}
+	return fmt.Sprintf("%s %q of %v", s.Kind, s.Name, s.Elem)
+}
+
+// Type returns the type as a program would write it, "" for a form of its own.
+func (s State) Type() string {
+	switch {
+	case s.Kind == Timer:
+		return s.Clock + " time"
+	case s.Kind == Map:
+		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)
+	case s.Elem == nil:
+		return ""
+	case s.Kind == List || s.Kind == Split || s.Kind == Union:
+		return "[]" + s.Elem.String()
+	}
+	return s.Elem.String()
+}
+
+// label names the state in a message about it.
+func (s State) label() string {
+	if s.Field == "" {
+		return fmt.Sprintf("state %q", s.Name)
+	}
+	return fmt.Sprintf("state %q (field %s)", s.Name, s.Field)
+}
+
+// Form is what the state of one step looks like. The zero value is that of a step without state.
+type Form struct {
+	Key   *codec.Schema // nil: the step has no keyed state
+	Keyed []State
+	Lists []State
+}
+
+// Fit says how one state of a step stands to what was stored.
+type Fit struct {
+	State        // as it is now, or as it was stored if the step does not have it any more
+	New    bool  // nothing was stored under the name
+	Gone   bool  // the step does not have it any more; then Err is set
+	Err    error // why what was stored cannot be read, nil if it can
+	Stored bool  // something was stored under the name
+}
+
+// Comparison is the result of Compare.
+type Comparison struct {
+	Key    error // why the keys cannot be read, nil if they can; then no keyed state can be read either
+	States []Fit // what the step has, in its order, and then what only the snapshot has: first keyed states, then lists
+	keyed  error
+	lists  error
+}
+
+// Compare compares what was stored of a step with what the step declares. Lists of which nothing was stored are new.
+func Compare(stored, now Form) Comparison {
+	c := compareKeyed(stored, now)
+	lists := compareStates(stored.Lists, now.Lists)
+	c.States = append(c.States, lists...)
+	c.lists = errors.Join(errorsOf(lists), missing(lists, stored.Lists, now.Lists, "list states"))
+	return c
+}
+
+// CompareKeyed compares the keyed state alone.
+func CompareKeyed(stored, now Form) error { return compareKeyed(stored, now).keyed }
+
+// Err joins everything that stands against reading what was stored, nil if nothing does.
+func (c Comparison) Err() error { return errors.Join(c.keyed, c.lists) }
+
+func compareKeyed(stored, now Form) (c Comparison) {
+	c.States = compareStates(stored.Keyed, now.Keyed)
+	switch {
+	case stored.Key == nil: // nothing was stored
+	case now.Key == nil:
+		c.Key = fmt.Errorf("the snapshot holds state by keys of type %v, the program's step has no keys", stored.Key)
+	default:
+		if err := codec.Compare(stored.Key, now.Key); err != nil {
+			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", stored.Key, now.Key, err)
+		}
+	}
+	if c.Key != nil {
+		c.keyed = c.Key
+		return c
+	}
+	c.keyed = errors.Join(errorsOf(c.States), missing(c.States, stored.Keyed, now.Keyed, "states"))
+	return c
+}
+
+func errorsOf(fits []Fit) error {
+	var errs []error
+	for _, f := range fits {
+		if !f.Gone {
+			errs = append(errs, f.Err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// missing lists both sides if the step does not have all that was stored.
+func missing(fits []Fit, stored, now []State, what string) error {
+	for _, f := range fits {
+		if f.Gone {
+			return fmt.Errorf("the snapshot holds %s that the program does not: it has %s; the program has %s", what, listed(stored), listed(now))
+		}
+	}
+	return nil
+}
+
+func compareStates(stored, now []State) (fits []Fit) {
+	for _, n := range now {
+		f := Fit{State: n, New: true}
+		if s := find(stored, n.Name); s != nil {
+			f.New, f.Stored, f.Err = false, true, n.accepts(*s)
+		}
+		fits = append(fits, f)
+	}
+	for _, s := range stored {
+		if find(now, s.Name) == nil && !s.Empty {
+			fits = append(fits, Fit{State: s, Gone: true, Stored: true, Err: errors.New("the step does not have it any more")})
+		}
+	}
+	return fits
+}
+
+func find(states []State, name string) *State {
+	for i := range states {
+		if states[i].Name == name {
+			return &states[i]
+		}
+	}
+	return nil
+}
+
+// accepts returns why what was stored cannot be read into this state.
+func (s State) accepts(stored State) error {
+	if s.Kind != stored.Kind || s.Clock != stored.Clock || (s.Elem == nil) != (stored.Elem == nil) {
+		return fmt.Errorf("%s: was %v, is now %v", s.label(), stored, s)
+	}
+	if s.Key != nil {
+		if err := codec.Compare(stored.Key, s.Key); err != nil {
+			return fmt.Errorf("%s, keys of the map: %w", s.label(), err)
+		}
+	}
+	if s.Elem != nil {
+		if err := codec.Compare(stored.Elem, s.Elem); err != nil {
+			return fmt.Errorf("%s: %w", s.label(), err)
+		}
+	}
+	return nil
+}
+
+func listed(states []State) string {
+	if len(states) == 0 {
+		return "no state"
+	}
+	var names []string
+	for _, s := range states {
+		names = append(names, s.String())
+	}
+	return strings.Join(names, ", ")
+}

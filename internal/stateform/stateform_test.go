@@ -1,0 +1,68 @@
+package stateform
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/weirstream/weir/codec"
+)
+
+func schema[T any](t *testing.T) *codec.Schema {
+	t.Helper()
+	c, err := codec.For[T]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Schema()
+}
+
+// What fits and what does not, one row for each way in which a step can change, and the words for it.
+func TestCompare(t *testing.T) {
+	integer, text := schema[int64](t), schema[string](t)
+	sum := State{Name: "sum", Kind: Value, Elem: integer}
+	named := State{Name: "sum", Field: "Sum", Kind: Value, Elem: integer}
+	pages := State{Name: "pages", Kind: Map, Key: text, Elem: integer}
+	idle := State{Name: "idle", Kind: Timer, Clock: "event"}
+	own := State{Name: "splits", Kind: Split}
+	with := func(s State, change func(*State)) State { change(&s); return s }
+	keyed := func(states ...State) Form { return Form{Key: integer, Keyed: states} }
+	listed := func(states ...State) Form { return Form{Lists: states} }
+	for _, c := range []struct {
+		name        string
+		stored, now Form
+		want        []string // parts of the error; none for no error
+	}{
+		{"nothing", Form{}, Form{}, nil},
+		{"the same", keyed(sum, pages, idle), keyed(named, pages, idle), nil},
+		{"another order", keyed(sum, pages), keyed(pages, named), nil},
+		{"a new state", keyed(sum), keyed(named, idle), nil},
+		{"a new step", Form{}, keyed(named, idle), nil},
+		{"another type", keyed(sum), keyed(with(named, func(s *State) { s.Elem = text })), []string{`state "sum" (field Sum): value: was int64, is now string`}},
+		{"another kind", keyed(sum), keyed(with(named, func(s *State) { s.Kind = List })), []string{`state "sum" (field Sum): was value "sum" of int64, is now list "sum" of int64`}},
+		{"another clock", keyed(idle), keyed(with(idle, func(s *State) { s.Clock = "processing" })), []string{`was event-time timer "idle", is now processing-time timer "idle"`}},
+		{"other keys of a map", keyed(pages), keyed(with(pages, func(s *State) { s.Key = integer })), []string{`state "pages", keys of the map: value: was string, is now int64`}},
+		{"a state is gone", keyed(sum, idle), keyed(named),
+			[]string{`the snapshot holds states that the program does not: it has value "sum" of int64, event-time timer "idle"; the program has value "sum" of int64`}},
+		{"two mistakes", keyed(sum, idle), keyed(with(named, func(s *State) { s.Elem = text })), []string{"was int64, is now string", `event-time timer "idle"; the program has`}},
+		{"another key", keyed(sum), Form{Key: text, Keyed: []State{named}}, []string{"the snapshot's key is int64, the program's is string"}},
+		{"no key any more", keyed(sum), listed(own), []string{"by keys of type int64, the program's step has no keys"}},
+		{"a key now", listed(with(own, func(s *State) { s.Empty = true })), keyed(sum), nil},
+		{"a list of its own form", listed(own), listed(own), nil},
+		{"a list has a form now", listed(own), listed(with(own, func(s *State) { s.Elem = text })), []string{`was split list "splits", is now split list "splits" of string`}},
+		{"a list is dealt out otherwise", listed(own), listed(with(own, func(s *State) { s.Kind = Union })), []string{`is now union list "splits"`}},
+		{"a list is gone", listed(own), Form{}, []string{`list states that the program does not: it has split list "splits"; the program has no state`}},
+		{"an empty list is gone", listed(with(own, func(s *State) { s.Empty = true })), Form{}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := Compare(c.stored, c.now).Err()
+			if (err == nil) != (c.want == nil) {
+				t.Fatalf("%v, want %q", err, c.want)
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v lacks %q", err, part)
+				}
+			}
+		})
+	}
+}
