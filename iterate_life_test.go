@@ -341,7 +341,8 @@ func TestLoopStopsWithSavepoint(t *testing.T) {
 	const n = 50
 	for _, parallelism := range []int{1, 3} {
 		k := newCarousel(t, n)
-		k.in.hold(0, n-1) // so that there is something to stop
+		k.in.hold(0, n-1) // so that there is something to stop,
+		k.in.waits = true // in every subtask
 		riding := func() *weir.Execution {
 			k.rounds.Store(0)
 			e, err := weir.StartOn(t.Context(), k.job(parallelism), k.fs, local.Flags{})
