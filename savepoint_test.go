@@ -753,3 +753,45 @@ func TestSavepointsAtOnce(t *testing.T) {
 	w.end(e, weir.Finished)
 	w.finish(1)
 }
+
+// TestStopStories shows that nothing is lost or doubled when savepoints are taken and the job is stopped with one, again and again, while tasks,
+// checkpoints, the storage and processes fail; and that every savepoint that came about is whole.
+func TestStopStories(t *testing.T) {
+	stories(t, 150, func(t *testing.T, seed uint64) {
+		s := newStory(t, seed)
+		asks := 1 + int(seed%5)
+		var taken []string
+		s.disturb = func(e *weir.Execution, turn int) {
+			if asks == 0 || s.rng.IntN(120) != 0 {
+				return
+			}
+			asks--
+			kinds := []local.RequestKind{local.StopWithSavepoint, local.StopWithSavepoint, local.Savepoint, local.ConfiguredCheckpoint}
+			r := local.NewRequest(kinds[s.rng.IntN(len(kinds))], savepoints)
+			r.Native = s.rng.IntN(2) == 0
+			if s.trouble > 0 && s.rng.IntN(3) == 0 {
+				s.trouble--
+				f := fs.Fault{Op: fs.OpSwap, Times: 1 + s.rng.IntN(3), Late: s.rng.IntN(2) == 0, Err: errTest}
+				s.note("%d times swap fails, late %v", f.Times, f.Late)
+				s.faulty.Inject(f)
+			}
+			s.note("%s is asked for at %d", r.Kind, turn)
+			weir.Ask(e, r, func(info local.SnapshotInfo, err error) {
+				s.note("%s: %s, %v", r.Kind, path.Dir(info.Path), err)
+				if err == nil && r.Kind != local.ConfiguredCheckpoint {
+					taken = append(taken, info.Path)
+				}
+			})
+		}
+		s.tell(s.check)
+		for _, at := range taken {
+			meta, err := storage.Load(context.Background(), s.fs, at)
+			if err == nil {
+				err = storage.Verify(context.Background(), s.fs, meta)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

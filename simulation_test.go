@@ -2,6 +2,7 @@ package weir_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"hash"
@@ -141,10 +142,13 @@ func (s *story) play() {
 		s.now, s.attempts = sim.now, e.Progress().Restarts+1
 		r, err := e.Wait()
 		s.note("%s after %d turns, %d checkpoints, %d failed, %d restarts", r.Status, sim.turns, e.Progress().Checkpoint.Completed, e.Progress().Checkpoint.Failed, e.Progress().Restarts)
+		var stop *weir.StopError
 		switch {
+		case errors.As(err, &stop): // the next process goes on from its savepoint
+			s.note("%v", err)
 		case err != nil:
 			s.t.Fatalf("the job failed: %v", err)
-		case r.Status == weir.Finished:
+		case r.Status == weir.Finished && r.Savepoint == "":
 			return
 		}
 	}

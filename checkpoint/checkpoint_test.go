@@ -21,7 +21,7 @@ func load(options ...checkpoint.Option) (*config.Config, error) {
 // Every function of the package arrives where the runtime reads it.
 func TestOptions(t *testing.T) {
 	cfg, err := load(
-		checkpoint.Every(10*time.Second), checkpoint.Dir("/var/pricing"), checkpoint.Retain(3),
+		checkpoint.Every(10*time.Second), checkpoint.Dir("/var/pricing"), checkpoint.SavepointDir("file:///var/sp"), checkpoint.Retain(3),
 		checkpoint.Timeout(90*time.Second), checkpoint.MinPause(1500*time.Microsecond), checkpoint.AtLeastOnce(),
 		checkpoint.TolerateFailures(2), checkpoint.KeepOnFailure(), checkpoint.KeepOnCancel(),
 		checkpoint.Storage(checkpoint.JobManager), checkpoint.MaxStateSize(64<<20),
@@ -33,7 +33,7 @@ func TestOptions(t *testing.T) {
 	want := config.Checkpointing{
 		Interval: 10 * time.Second, MinPause: 1500 * time.Microsecond, Timeout: 90 * time.Second, Mode: config.AtLeastOnce,
 		MaxConcurrent: 1, AfterTasksFinish: true, Tolerable: 2, NumRetained: 3, Retention: config.RetainOnCancellation, ParallelCleaning: true, History: 10,
-		Storage: config.JobManagerStorage, Dir: "/var/pricing", InlineThreshold: 40 << 10, WriteBuffer: 40 << 10, MaxStateSize: 64 << 20,
+		Storage: config.JobManagerStorage, Dir: "/var/pricing", SavepointDir: "/var/sp", InlineThreshold: 40 << 10, WriteBuffer: 40 << 10, MaxStateSize: 64 << 20,
 	}
 	if got := cfg.Checkpointing(); got != want {
 		t.Errorf("Checkpointing = %+v\nwant %+v", got, want)

@@ -122,6 +122,9 @@ func (c *Coordinator) TriggersSent(id job.CheckpointID, now time.Time) {
 	}
 	c.triggering = nil
 	c.publishIfComplete(p, now)
+	if p.done { // given up while its triggers were on their way, which kept others from being tried
+		c.retryFinal(now)
+	}
 	c.settle(now)
 	c.choose(now)
 }
@@ -163,6 +166,8 @@ func (c *Coordinator) endTrigger(f failure, now time.Time) {
 	case !t.pending.done && t.pending.stage != publishing:
 		t.pending.stage = max(t.pending.stage, asking) // nothing is under way any more that could create the location
 		c.abort(t.pending, f, now)
+	case t.pending.done:
+		c.retryFinal(now)
 	}
 	c.settle(now)
 	c.choose(now)
