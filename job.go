@@ -21,6 +21,7 @@ type Job struct {
 	labels   []func(error) map[string]string
 	errs     []error
 	warnings []string
+	loop     string // the id of the loop whose body is being built, if any
 }
 
 // NewJob returns a job without steps. The name, together with the checkpoint directory, is what a later run is recognised by.

@@ -125,6 +125,26 @@ func MaxStateSize(bytes int64) Option {
 	return put(config.MaxStateSize, bytes, "MaxStateSize")
 }
 
+// LoopMode says what a job with a loop (weir.Iterate) does about checkpoints.
+type LoopMode uint8
+
+const (
+	// RefuseLoops is the default: a job with a loop that takes checkpoints does not start.
+	RefuseLoops = LoopMode(config.RefuseLoops)
+
+	// ForceLoops makes the records that are in a loop part of the checkpoint. Nothing is lost or counted twice. A checkpoint takes as
+	// long as a record takes for one lap, behind all that waits to go round, and holds what goes round meanwhile.
+	ForceLoops = LoopMode(config.ForceLoops)
+
+	// LoseInLoops leaves them out: a restore loses them, as it does in Flink with the force flag.
+	LoseInLoops = LoopMode(config.LoseInLoops)
+)
+
+// Loops says what a job with a loop does about checkpoints.
+func Loops(mode LoopMode) Option {
+	return put(config.Loops, config.LoopMode(mode), "Loops")
+}
+
 // RestoreFrom starts the job from a checkpoint or savepoint: its directory, or the _metadata in it. A job that has checkpoints of its own since
 // goes on from the newest of them, so the program need not be changed back.
 func RestoreFrom(path string) Option {

@@ -50,8 +50,8 @@ func finishEverything(t *testing.T, dir string, args ...string) {
 	}
 }
 
-// TestKillsWithEveryKindOfState shows that values, maps, lists, timers and windows of keys, and split, union and broadcast state of
-// subtasks come through kills, while each run has another parallelism than the one before.
+// TestKillsWithEveryKindOfState shows that values, maps, lists, timers and windows of keys, split, union and broadcast state of
+// subtasks, and records in a loop come through kills, while each run has another parallelism than the one before.
 func TestKillsWithEveryKindOfState(t *testing.T) {
 	t.Parallel()
 	kills := 9

@@ -63,7 +63,13 @@ const (
 	EndOfPartition
 	// SplitEnd says that the source split with number Split is finished. It does not leave the task.
 	SplitEnd
+	// Probe goes round in a loop behind the records before it, to find out whether any are left: see protocol/drain. It leaves a task once it
+	// has come through all channels whose data has not ended, and it holds none of them back.
+	Probe
 )
+
+// LastRound is the Round of the probe that a loop ends with: nothing goes round behind it.
+const LastRound uint32 = math.MaxUint32
 
 // Event stands between batches.
 type Event struct {
@@ -75,6 +81,9 @@ type Event struct {
 	// Snapshot says what a barrier's snapshot is for. Of the end of data its Stop says whether it is the end of the input (GoOn) or of a
 	// job that is being stopped. Zero elsewhere.
 	Snapshot Snapshot
+	// Loop is the number of a probe's loop in the plan, Round that of its round; zero elsewhere.
+	Loop  uint16
+	Round uint32
 }
 
 // Snapshot says what kind of snapshot a barrier cuts off. It travels with the barrier.

@@ -6,6 +6,8 @@
 //   - Every node has an operator id that does not change between runs: of the user's name, or derived from the nearest named node
 //     upstream and the way from there.
 //   - What a node does at run time is carried along as Payload and not looked at here.
+//   - A loop is closed by a feedback edge from its tail to its head, which are nodes. That edge is no input, so that the order stays
+//     topological; it keeps its subtask.
 package graph
 
 import (
@@ -66,6 +68,9 @@ type Node struct {
 	// Keyed says that the node's state belongs to keys, and its records to key groups.
 	Keyed  bool
 	Inputs []Edge
+	// Head begins a loop, and thereby a task. LoopsTo, set on a tail, is the head to which its feedback edge leads.
+	Head    bool
+	LoopsTo *Node
 	// Location says what a source reads or a sink writes.
 	Location string
 	// Payload is what the node is at run time.
@@ -95,9 +100,18 @@ type Edge struct {
 type Plan struct {
 	// Vertices in topological order: each comes after all that it reads from.
 	Vertices []*Vertex
+	// Loops in the order of their tails.
+	Loops    []Loop
 	byNode   map[*Node]*Vertex
 	of       *Graph
 	defaults Defaults
+}
+
+// Loop is a part of a plan in which records go round.
+type Loop struct {
+	Head, Tail *Node
+	// Vertices on the ways from the head to the tail, these two included, in their order in the plan.
+	Vertices []*Vertex
 }
 
 // Vertex is a chain of nodes that run in one task.

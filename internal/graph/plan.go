@@ -52,7 +52,29 @@ func (g *Graph) plan(d Defaults) *Plan {
 			v.Inputs = append(v.Inputs, Input{e, from})
 		}
 	}
+	for _, n := range g.Nodes {
+		if n.LoopsTo != nil {
+			p.Loops = append(p.Loops, Loop{Head: n.LoopsTo, Tail: n, Vertices: p.between(n.LoopsTo, n)})
+		}
+	}
 	return p
+}
+
+// between returns the vertices on the ways from one node to another.
+func (p *Plan) between(from, to *Node) []*Vertex {
+	first, last := p.byNode[from].Index, p.byNode[to].Index
+	behind, before := map[*Vertex]bool{p.byNode[from]: true}, map[*Vertex]bool{p.byNode[to]: true}
+	for _, v := range p.Vertices[first : last+1] {
+		for _, in := range v.Inputs {
+			behind[v] = behind[v] || behind[in.FromVertex]
+		}
+	}
+	for _, v := range slices.Backward(p.Vertices[first : last+1]) {
+		for _, in := range v.Inputs {
+			before[in.FromVertex] = before[in.FromVertex] || before[v]
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(p.Vertices[first:last+1]), func(v *Vertex) bool { return !behind[v] || !before[v] })
 }
 
 // place appends a node to the chain it reads from, if it may, and else begins a new vertex with it.
@@ -78,9 +100,10 @@ func (p *Plan) place(n *Node, d Defaults) {
 	p.byNode[n] = v
 }
 
-// chainFor returns the vertex whose task may run the node too: that of its only input, if every record stays in its subtask.
+// chainFor returns the vertex whose task may run the node too: that of its only input, if every record stays in its subtask. The head of a
+// loop begins a task, since it is where the ends of data, of event time and of a checkpoint's wait are decided.
 func (p *Plan) chainFor(n *Node, parallelism int) *Vertex {
-	if len(n.Inputs) != 1 {
+	if len(n.Inputs) != 1 || n.Head {
 		return nil
 	}
 	e := n.Inputs[0]
@@ -173,14 +196,31 @@ func (g *Graph) check(d Defaults) (errs []error) {
 	sinks := false
 	for _, n := range g.Nodes {
 		sinks = sinks || n.Kind == Sink
-		if n.Kind != Sink && !consumed[n] {
+		if n.Kind != Sink && n.LoopsTo == nil && !consumed[n] {
 			fail("nothing reads what %q produces: end it with To", n.Name)
+		}
+		if n.LoopsTo != nil && d.of(n) != d.of(n.LoopsTo) {
+			fail("loop %q: its head has parallelism %d and its tail %d: they must be the same", n.LoopsTo.Name, d.of(n.LoopsTo), d.of(n))
+		}
+		if n.LoopsTo != nil && !g.leads(n.LoopsTo, n) {
+			fail("loop %q: what goes round does not come from the loop: return a stream that was made from the body's argument", n.LoopsTo.Name)
 		}
 	}
 	if !sinks && len(g.Nodes) > 0 {
 		fail("the job has no sink: end a stream with To")
 	}
 	return errs
+}
+
+// leads reports whether there is a way from one node to another.
+func (g *Graph) leads(from, to *Node) bool {
+	behind := map[*Node]bool{from: true}
+	for _, n := range g.Nodes {
+		for _, e := range n.Inputs {
+			behind[n] = behind[n] || behind[e.From]
+		}
+	}
+	return behind[to]
 }
 
 // String returns the name that messages use.
@@ -194,6 +234,9 @@ func (p *Plan) Fingerprint() string {
 			fmt.Fprintf(h, "%s %d", n.id, n.Kind)
 			for _, e := range n.Inputs {
 				fmt.Fprintf(h, " %s.%d:%s", e.From.id, e.Slot, e.Partitioning)
+			}
+			if n.LoopsTo != nil {
+				fmt.Fprintf(h, " back to %s", n.LoopsTo.id)
 			}
 			fmt.Fprintln(h)
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // Rescaled returns the plan of the same graph with another parallelism of a step, given by its id, and of all that runs in one task with it:
-// they have the same, or they would not. The error says what stands against it.
+// they have the same, or they would not. So have the head and the tail of a loop. The error says what stands against it.
 func (p *Plan) Rescaled(step string, parallelism int) (*Plan, error) {
 	v, err := p.vertexOf(step)
 	if err != nil {
@@ -26,7 +26,7 @@ func (p *Plan) Rescaled(step string, parallelism int) (*Plan, error) {
 	if d.rescaled == nil {
 		d.rescaled = map[*Node]int{}
 	}
-	for _, n := range v.Nodes {
+	for n := range p.together(v) {
 		d.rescaled[n] = parallelism
 	}
 	if err := errors.Join(p.of.check(d)...); err != nil {
@@ -51,4 +51,26 @@ func (p *Plan) vertexOf(step string) (*Vertex, error) {
 		return nil, fmt.Errorf("the job has no step %q: is it %q?", step, name)
 	}
 	return nil, fmt.Errorf("the job has no step %q: its steps are %q", step, names)
+}
+
+// together returns the nodes that have one parallelism with those of a vertex.
+func (p *Plan) together(v *Vertex) map[*Node]bool {
+	nodes := map[*Node]bool{}
+	var add func(v *Vertex)
+	add = func(v *Vertex) {
+		if nodes[v.Nodes[0]] {
+			return
+		}
+		for _, n := range v.Nodes {
+			nodes[n] = true
+		}
+		for _, l := range p.Loops {
+			if nodes[l.Head] != nodes[l.Tail] {
+				add(p.byNode[l.Head])
+				add(p.byNode[l.Tail])
+			}
+		}
+	}
+	add(v)
+	return nodes
 }

@@ -61,13 +61,15 @@ var layers = []layer{
 	// State and work.
 	{"internal/backend/*", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},
-	{"internal/runtime/exchange", names,
+	{"internal/runtime/spill", "",
+		"bytes go to files and come back without anybody knowing what they are"},
+	{"internal/runtime/exchange", names + " internal/runtime/spill",
 		"batches move without knowing what is done with them"},
-	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange",
+	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
 		"a step knows its neighbours and its state, not its task, where snapshots lie or who runs it"},
 	{"internal/runtime/task", names + " sink source internal/protocol/snapshot internal/protocol/barrier internal/runtime/exchange internal/runtime/operator",
 		"a task runs operators; it is told what to do and does not know by whom"},
-	{"internal/runtime/program", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/protocol/barrier internal/runtime/*",
+	{"internal/runtime/program", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/protocol/barrier internal/protocol/drain internal/runtime/*",
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.

@@ -50,6 +50,19 @@ var storages = &enum[StorageKind]{
 
 func (k StorageKind) String() string { return storages.name(k) }
 
+// LoopMode says what a job with a loop does about checkpoints.
+type LoopMode uint8
+
+const (
+	RefuseLoops LoopMode = iota // a job with a loop and checkpoints is refused
+	ForceLoops                  // what is in a loop is part of the checkpoint
+	LoseInLoops                 // what is in a loop is lost in a restore, as with Flink's force flag
+)
+
+var loopModes = &enum[LoopMode]{names: [][]string{{"REFUSE"}, {"FORCE"}, {"FORCE_WITH_LOSS"}}}
+
+func (m LoopMode) String() string { return loopModes.name(m) }
+
 // The bounds that Flink has too.
 const (
 	minCheckpointTime  = 10 * time.Millisecond
@@ -250,6 +263,25 @@ var (
 		Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
 	})
 
+	Loops = enumOption(loopModes, spec[LoopMode]{
+		Key: "weir.checkpointing.loops", Default: new(RefuseLoops), Built: true,
+		Doc: "What a job with a loop does about checkpoints. `REFUSE`: with checkpoints it does not start. `FORCE`: records that are in " +
+			"a loop are part of the checkpoint. `FORCE_WITH_LOSS`: they are not and are lost in a restore, as with Flink's force flag, which is an argument " +
+			"in code there and has no key.",
+	})
+
+	LoopMemory = sizeOption(spec[int64]{
+		Key: "weir.loops.memory", Default: new(int64(32 << 20)), Built: true,
+		Check: func(v int64) error {
+			if v < 0 || v > math.MaxInt32 {
+				return errors.New("not between 0 b and 2147483647 b")
+			}
+			return nil
+		},
+		Doc: "How much of what goes round in a loop waits in memory, in each subtask; what is beyond waits in a temporary file. The records " +
+			"that a checkpoint finds in the loop take as much again until it is written.",
+	})
+
 	CheckpointHistory = intOption(spec[int]{
 		Key: "web.checkpoints.history", Default: new(10), Built: true, Check: atLeast(0),
 		Doc: "How many checkpoints the statistics remember one by one, each with what every subtask had to do.",
@@ -339,6 +371,8 @@ type Checkpointing struct {
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
+
+	Loops LoopMode
 }
 
 // Checkpointing returns the settings of the checkpoints.
@@ -364,8 +398,12 @@ func (c *Config) Checkpointing() Checkpointing {
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
+		Loops:            Get(c, Loops),
 	}
 }
+
+// LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
+func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }
 
 func (c *Config) duringBacklog() *time.Duration {
 	if !IsSet(c, CheckpointIntervalDuringBacklog) {

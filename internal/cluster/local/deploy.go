@@ -15,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
+	"github.com/weirstream/weir/internal/runtime/spill"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
@@ -211,6 +212,9 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 			return nil
 		},
 		Metrics: m.progress.scope,
+		Loops: program.Loops{
+			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
+		},
 	}
 }
 

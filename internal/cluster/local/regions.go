@@ -25,7 +25,7 @@ import (
 func (m *master) regions() *failover.Regions {
 	var vertices []failover.Vertex
 	for _, v := range m.Plan.Vertices {
-		fv := failover.Vertex{ID: v.ID(), Parallelism: v.Parallelism}
+		fv := failover.Vertex{ID: v.ID(), Parallelism: v.Parallelism, Joined: v.Nodes[0].Head} // the heads of a loop end it together
 		for _, in := range v.Inputs {
 			fv.Inputs = append(fv.Inputs, failover.Input{From: in.FromVertex.Index, AllToAll: in.Partitioning != graph.Forward})
 		}

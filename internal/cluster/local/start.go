@@ -82,6 +82,9 @@ func (s *start) giveUp() {
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
 func (s *start) begin(ctx context.Context) (*beginning, error) {
+	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
+		return nil, err
+	}
 	verdict, err := s.find(ctx)
 	if err != nil {
 		return nil, err
@@ -493,23 +496,36 @@ func guarantees(p *graph.Plan, c config.Checkpointing) []slog.Attr {
 	for _, v := range p.Vertices {
 		for _, n := range v.Nodes {
 			if n.Kind == graph.Sink {
-				attrs = append(attrs, slog.String(n.Name, guarantee(n, c)))
+				attrs = append(attrs, slog.String(n.Name, guarantee(p, n, c)))
 			}
 		}
 	}
 	return attrs
 }
 
-func guarantee(n *graph.Node, c config.Checkpointing) string {
+func guarantee(p *graph.Plan, n *graph.Node, c config.Checkpointing) string {
 	switch {
 	case stepOf(n).Committer == nil:
 		return "at-least-once: the sink does not commit"
 	case !c.On():
 		return "at-least-once: no checkpoints"
+	case len(p.Loops) > 0 && c.Loops == config.LoseInLoops:
+		return "not even at-least-once: what is in a loop at a checkpoint is lost in a restore"
 	case c.Mode == config.AtLeastOnce:
 		return "at-least-once: checkpoints in AT_LEAST_ONCE mode"
 	}
 	return "exactly-once"
+}
+
+// checkLoops refuses checkpoints of a job with a loop, unless they are forced.
+func checkLoops(name string, p *graph.Plan, c config.Checkpointing) error {
+	if len(p.Loops) == 0 || !c.On() || c.Loops != config.RefuseLoops {
+		return nil
+	}
+	return refuse(exitcode.Usage, `job %q: checkpoints are on, and %q is a loop, which needs a decision about the records that go round in it:
+  -D weir.checkpointing.loops=FORCE              they are part of the checkpoint, in code checkpoint.Loops(checkpoint.ForceLoops)
+  -D weir.checkpointing.loops=FORCE_WITH_LOSS    they are lost in a restore, as with Flink's force flag
+  neither execution.checkpointing.interval nor .dir    no checkpoints`, name, p.Loops[0].Head.Name)
 }
 
 // survival says what remains of the checkpoints, and what does not.

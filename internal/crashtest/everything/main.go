@@ -1,5 +1,5 @@
-// Everything is a job that keeps every kind of state there is: values, maps, lists and timers of keys, windows, and the lists and maps of
-// subtasks. What it writes does not depend on the parallelism or on the order in which records of different splits arrive, so that tests
+// Everything is a job that keeps every kind of state there is: values, maps, lists and timers of keys, windows, the lists and maps of
+// subtasks, and records that go round in a loop. What it writes does not depend on the parallelism or on the order in which records of different splits arrive, so that tests
 // can compare a run that was killed, stopped and rescaled with one that nobody disturbed.
 package main
 
@@ -31,7 +31,8 @@ func build(j *weir.Job) error {
 	n := j.Args().Int("events", 20_000, "events to read")
 	rate := j.Args().Float("rate", 0, "events per second; 0: as fast as it can")
 	out := j.Args().String("output", "everything-out", "folder of the results")
-	j.Checkpoint(checkpoint.Every(50*time.Millisecond), checkpoint.Dir(filepath.Join(out, "_checkpoints")), checkpoint.Retain(2))
+	j.Checkpoint(checkpoint.Every(50*time.Millisecond), checkpoint.Dir(filepath.Join(out, "_checkpoints")), checkpoint.Retain(2),
+		checkpoint.Loops(checkpoint.ForceLoops))
 
 	events := weir.From(j, "events", datagen.Source(int64(n), func(i int64) event { return event{i, i * 31 % keys} },
 		datagen.Rate(rate), datagen.Splits(6), datagen.Times(func(i int64) int64 { return i * pace })))
@@ -45,6 +46,7 @@ func build(j *weir.Job) error {
 	weir.To(panes, "windows-out", file.CSV[pane](filepath.Join(out, "windows")))
 	weir.To(weir.ProcessPlain(weir.Rebalance(events), "held", &held{}), "held-out", file.CSV[event](filepath.Join(out, "held")))
 	weir.To(weir.ProcessPlain(weir.Rebalance(events), "marks", &marks{}), "marks-out", file.CSV[event](filepath.Join(out, "marks")))
+	weir.To(takeWalks(weir.Filter(events, func(e event) bool { return e.N%100 == 0 })), "walks-out", file.CSV[walk](filepath.Join(out, "walks")))
 	weir.To(weir.ProcessPlain(weir.Broadcast(events), "tables", &tables{}), "tables-out", file.CSV[entry](filepath.Join(out, "tables")))
 	return nil
 }
@@ -192,5 +194,33 @@ func (p *tables) Finish(c *weir.Ctx[weir.NoKey, entry]) error {
 	for _, row := range p.Table.All() {
 		c.Emit(row)
 	}
+	return nil
+}
+
+// walk is a number that is changed in each step, for so long that some are under way whenever a checkpoint is taken.
+type walk struct{ Start, At, Steps, Mark int64 }
+
+const walkSteps = 20000
+
+// takeWalks sends each event's number round.
+func takeWalks(events weir.Stream[event]) weir.Stream[walk] {
+	starts := weir.Map(events, func(e event) walk { return walk{Start: e.N, At: e.N} })
+	return weir.Iterate(starts, "walks", func(loop weir.Stream[walk]) (again, out weir.Stream[walk]) {
+		stepped := weir.Process(weir.KeyBy(loop, func(w walk) int64 { return w.Start }), "steps", &steps{})
+		return weir.Filter(stepped, func(w walk) bool { return w.Steps < walkSteps }), weir.Filter(stepped, func(w walk) bool { return w.Steps == walkSteps })
+	})
+}
+
+// steps lets each walk take a step, and counts in the state of its key what the walk counts itself.
+type steps struct {
+	Taken state.Value[int64] `state:"taken"`
+}
+
+func (p *steps) On(c *weir.Ctx[int64, walk], w walk) error {
+	p.Taken.Set(p.Taken.Get() + 1)
+	w.Steps++
+	w.At = (w.At*31 + w.Steps) % 10_007
+	w.Mark = max(w.Mark, p.Taken.Get()-w.Steps, w.Steps-p.Taken.Get()) // not 0 if a step was taken twice, or is not remembered
+	c.Emit(w)
 	return nil
 }

@@ -12,4 +12,6 @@
 //
 // A record is sent when its batch is full, when an event follows, when the consumer has nothing to do, or before the producer parks.
 // There is no timeout to tune: batches are small when it is quiet and large when it is busy.
+//
+// A Feedback is the edge that closes a loop. It belongs to no gate, has no bound, and writes to files what does not fit in memory.
 package exchange

@@ -93,7 +93,7 @@ type Ticker interface {
 }
 
 // Env is what a step knows of the subtask it runs in. It is made by the subtask and shared by its steps, but for Operator, Former,
-// Name, Restored, Metrics, Logger and Committer, which are each operator's own.
+// Name, Restored, Metrics, Logger, Committer and Loop, which are each operator's own.
 type Env struct {
 	Operator       job.OperatorID
 	Former         []job.OperatorID // ids under which earlier versions of the program kept the operator's state
@@ -126,6 +126,8 @@ type Env struct {
 	Checkpointed func() bool
 	// Committer makes what sinks prepare visible; nil for operators that are no two-phase sinks.
 	Committer sink.Committer
+	// Loop is set for the head and the tail of a loop.
+	Loop *LoopEnv
 }
 
 // StreamReader reads a state stream. It has been verified, or verifies while it is read.

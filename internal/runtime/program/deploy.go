@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/exchange"
 	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/spill"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/sink"
 )
@@ -47,11 +48,22 @@ type Deployment struct {
 	Committer func(op job.OperatorID) sink.Committer
 	// Metrics returns the metrics of an operator in one subtask.
 	Metrics func(op job.OperatorID, subtask int) *metrics.Scope
+	// Loops says how loops keep what goes round in them.
+	Loops Loops
+}
+
+// Loops says how loops keep what goes round in them.
+type Loops struct {
+	// Memory is the number of bytes that the feedback edge of a subtask takes, and each log of a checkpoint, before they go to Files.
+	Memory int64
+	Files  spill.Files
+	// Lossy leaves what is in a loop at a checkpoint out of it.
+	Lossy bool
 }
 
 // Deploy makes the tasks of the plan, or some of them, in the order of its vertices and their subtasks. None of them runs yet.
 func Deploy(d *Deployment) ([]*task.Task, error) {
-	b := &builder{Deployment: d, channels: map[channelKey][]*exchange.Channel{}}
+	b := &builder{Deployment: d, channels: map[channelKey][]*exchange.Channel{}, loops: loopsOf(d.Plan)}
 	for _, v := range d.Plan.Vertices {
 		for i := range v.Parallelism {
 			if n, ok := d.Attempt(job.Subtask{Vertex: v.ID(), Index: i}); ok {
@@ -62,6 +74,7 @@ func Deploy(d *Deployment) ([]*task.Task, error) {
 	for _, s := range b.subtasks {
 		b.connect(s)
 	}
+	b.closeLoops()
 	var tasks []*task.Task
 	for _, s := range b.subtasks {
 		if err := b.chain(s); err != nil {
@@ -78,6 +91,7 @@ type builder struct {
 	of       map[*graph.Vertex][]*subtask
 	// channels holds, for each producer subtask of an input, the channel to each consumer subtask.
 	channels map[channelKey][]*exchange.Channel
+	loops    []*loop
 }
 
 type channelKey struct {
@@ -157,6 +171,7 @@ func (b *builder) chain(s *subtask) error {
 	} else {
 		c.Source = s.ops[0].(operator.Source)
 	}
+	b.joinLoops(s, &c)
 	s.task.Start(c)
 	return nil
 }
@@ -179,6 +194,9 @@ func (b *builder) step(s *subtask, n *graph.Node) (first any, err error) {
 	first, op, err := step.Make(env, outs)
 	if err != nil {
 		return nil, err
+	}
+	if n.LoopsTo != nil {
+		s.outs = append(s.outs, operator.Output{Output: env.Loop.Feedback.(exchange.Output), Pusher: first})
 	}
 	if op != nil {
 		s.ops = append(s.ops, op)
@@ -249,5 +267,6 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Line:           b.Line,
 		Checkpointed:   t.SnapshotFollows,
 		Committer:      b.Committer(id),
+		Loop:           b.loopEnv(n, s.index),
 	}
 }

@@ -3,11 +3,14 @@
 //
 //   - Steps of a chain are made tail first, so that each is given what it pushes to.
 //   - Nothing is opened here: a task opens its operators when it runs.
+//   - The heads of a loop learn from each other that it is empty through an object that Deploy makes for each attempt. Its lock is held for
+//     the time of a decision.
 package program
 
 import (
 	"context"
 
+	"github.com/weirstream/weir/internal/runtime/exchange"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/stateform"
 	"github.com/weirstream/weir/sink"
@@ -33,6 +36,8 @@ type Step struct {
 	Committer func(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error)
 	// Withdrawer is the sink, if its committer can make invisible again what it has committed.
 	Withdrawer sink.Withdrawer
+	// Feedback makes the feedback edge of one subtask of a loop, as operator.LoopEnv has it. It is set for the head.
+	Feedback func(o exchange.FeedbackOptions) exchange.Output
 }
 
 // EdgePayload is what an edge is at run time, beyond its partitioning.

@@ -78,6 +78,9 @@ func (t *Task) act() error {
 
 // decide performs a decision about a checkpoint: to take its snapshot, or to give it up.
 func (t *Task) decide(a barrier.Action) error {
+	if t.loop != nil && t.loop.mustDrain(t, a) {
+		return nil
+	}
 	if a.Kind == barrier.Snapshot {
 		return t.begin(a.Barrier, a.Alignment)
 	}
@@ -128,7 +131,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		return fmt.Errorf("checkpoint %d: %w", b.ID, err)
 	}
 	m.Sync = t.Now().Sub(began)
-	t.write(b.ID, captures, m)
+	t.whenReturned(b.ID, captures, func(finished bool) { t.write(b.ID, captures, m, finished) })
 	return nil
 }
 
@@ -166,11 +169,11 @@ func release(captures []operator.Capture) {
 	}
 }
 
-// write writes the captures and acknowledges the checkpoint, or declines it.
-func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics) {
+// write writes the captures and acknowledges the checkpoint, or declines it. finished says that the operators had come to the
+// end of the data.
+func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics, finished bool) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.running[id] = cancel
-	finished := t.operatorsFinished()
 	t.runBeside(&t.snapping, func() {
 		defer cancel()
 		defer release(captures)
@@ -257,6 +260,8 @@ func (t *Task) aborted(c operator.Checkpoint, why reason.Reason) error {
 		}
 	} else if cancel := t.running[c.ID]; cancel != nil {
 		cancel()
+	} else {
+		t.forgetReturn(c.ID)
 	}
 	err := t.tell(func(op operator.Operator) error { return op.CheckpointAborted(c) })
 	if err != nil {

@@ -24,6 +24,10 @@ func (t *Task) stopBefore(b barrier.Barrier) error {
 		return nil
 	}
 	t.stopping.savepoint = b.ID
+	if t.loop != nil && !t.ended { // it was about to end by itself, and must not wait for that
+		t.end = b.Snapshot.Stop
+		return t.endOfData()
+	}
 	if t.Source == nil || t.ended {
 		return nil
 	}

@@ -77,6 +77,11 @@ type Config struct {
 	Finished bool
 	// Restored is the checkpoint the task was restored from, 0 if none.
 	Restored job.CheckpointID
+
+	// Loop is set for a task that begins with the head of a loop.
+	Loop *Loop
+	// Loops are the numbers of the loops that the task is part of, but for one that begins with it.
+	Loops []uint16
 }
 
 // Task is one subtask. Make it with New, give its operators the Env that it offers, then set the rest by Start.
@@ -87,6 +92,8 @@ type Task struct {
 	ctx     context.Context // of the work beside the task
 	cancel  context.CancelFunc
 
+	loop     *loop // nil for a task that does not begin with the head of a loop
+	probes   probes
 	handler  *barrier.Handler
 	ledger   barrier.Ledger
 	valve    *exchange.Valve
@@ -132,6 +139,10 @@ func (t *Task) Start(c Config) {
 	t.handler = barrier.New(c.Mode, channels)
 	t.valve = exchange.NewValve(channels)
 	t.open, t.withData = channels, channels
+	t.probes = newProbes(c.Loops, channels)
+	if c.Loop != nil {
+		t.loop = newLoop()
+	}
 	t.complete = c.Restored
 	for _, op := range c.Operators {
 		if ticker, ok := op.(operator.Ticker); ok {
@@ -202,6 +213,9 @@ func (t *Task) Open(ctx context.Context) error {
 	t.Master.Running(t.Attempt)
 	if t.Finished {
 		t.sendAll(element.Event{Kind: element.Watermark, Time: element.MaxTime})
+		if t.loop != nil {
+			t.sendProbe(element.LastRound)
+		}
 		t.reachEnd()
 	}
 	return nil
@@ -223,6 +237,7 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()
+	t.giveUpLogs()
 	if err == nil {
 		t.reportUncommitted()
 	}
@@ -349,6 +364,10 @@ func earlier(a, b time.Time) time.Time {
 
 // input takes one batch or event, and reports whether there was one or else when there may be.
 func (t *Task) input(now time.Time) (worked bool, until time.Time, err error) {
+	if t.loop != nil {
+		worked, err := t.loopInput(now)
+		return worked, until, err
+	}
 	if t.Gate != nil {
 		ch, m, ok := t.Gate.Poll()
 		if !ok {
@@ -402,10 +421,13 @@ func (t *Task) handle(ch int, m element.Message, now time.Time) error {
 	case element.CancelBarrier:
 		t.handler.Cancel(ch, e.ID)
 		return t.act()
+	case element.Probe:
+		t.probe(ch, e)
 	case element.EndOfData:
+		t.noMoreProbes(ch)
 		t.end = later(t.end, e.Snapshot.Stop)
 		if t.withData--; t.withData == 0 {
-			return t.endOfData()
+			return t.endOfInputs()
 		}
 	case element.EndOfPartition:
 		t.open--
@@ -420,7 +442,21 @@ func (t *Task) forward(e element.Event, ok bool) error {
 	if !ok || t.ended || t.Finished {
 		return nil
 	}
+	if t.loop != nil && e.Kind == element.Watermark && e.Time == element.MaxTime {
+		t.loop.timeEnds = true // once the loop is empty
+		return nil
+	}
 	return t.Head.Event(e)
+}
+
+// endOfInputs ends the data, at once or, at the head of a loop, once nothing goes round any more. In a loop that is suspended what goes round
+// stays where it is.
+func (t *Task) endOfInputs() error {
+	if t.loop != nil && !t.ended && t.end != element.Suspend {
+		t.Loop.Drain.Ended(t.Attempt.Subtask.Index)
+		return nil
+	}
+	return t.endOfData()
 }
 
 // endOfData lets the operators emit what they held back, unless they are suspended.
@@ -459,7 +495,7 @@ func (t *Task) sendAll(e element.Event) {
 // in the order of the graph, each after those it reads from, since a checkpoint in which a task had finished and its input had not could not
 // be restored. Snapshots that are being written are waited for, so that the checkpoint need not be given up.
 func (t *Task) mayFinish() bool {
-	if !t.ended || t.open > 0 || len(t.running) > 0 {
+	if !t.ended || t.open > 0 || len(t.running) > 0 || t.awaitsReturn() {
 		return false
 	}
 	switch {
