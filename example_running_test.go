@@ -13,7 +13,9 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/datagen"
+	"github.com/weirstream/weir/connector/discard"
 	"github.com/weirstream/weir/connector/memory"
+	"github.com/weirstream/weir/sink"
 )
 
 // exampleDir returns a directory for one example, and what deletes it.
@@ -25,16 +27,15 @@ func exampleDir() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-// sumsOf returns a job that adds up numbers, a thousand a second, and keeps its checkpoints in a directory.
-func sumsOf(dir string, numbers int64) (*weir.Job, *memory.Collector[int64]) {
+// sumsOf returns a job that adds up ten thousand numbers, at a rate of so many a second, and keeps its checkpoints in a directory.
+func sumsOf(dir string, perSecond float64, out sink.Sink[int64]) *weir.Job {
 	j := exampleJob()
 	j.Checkpoint(checkpoint.Dir(dir))
-	in := weir.From(j, "numbers", datagen.Source(numbers, func(i int64) int64 { return i }, datagen.Rate(1000)))
+	in := weir.From(j, "numbers", datagen.Source(10_000, func(i int64) int64 { return i }, datagen.Rate(perSecond)))
 	byParity := weir.KeyBy(in, func(n int64) int64 { return n % 2 })
 	total := weir.Reduce(byParity, "sums", func(a, b int64) int64 { return a + b })
-	out := memory.Collect[int64]()
 	weir.To(total, "out", out)
-	return j, out
+	return j
 }
 
 // started starts a job and returns when all its tasks run.
@@ -43,10 +44,18 @@ func started(j *weir.Job) *weir.Execution {
 	if err != nil {
 		panic(err)
 	}
-	for _, err = e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint); errors.Is(err, weir.ErrNotRunning); {
-		_, err = e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+	for {
+		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+		if !errors.Is(err, weir.ErrNotRunning) {
+			return e
+		}
+		select {
+		case <-e.Done():
+			result, err := e.Wait()
+			panic(fmt.Sprint(result.Status, err))
+		default:
+		}
 	}
-	return e
 }
 
 func ExampleStart() {
@@ -66,7 +75,7 @@ func ExampleStart() {
 func ExampleExecution_Checkpoint() {
 	dir, remove := exampleDir()
 	defer remove()
-	j, _ := sumsOf(dir, datagen.Unbounded)
+	j := sumsOf(dir, 100, memory.Collect[int64]())
 	e := started(j)
 	info, err := e.Checkpoint(context.Background(), weir.FullCheckpoint)
 	fmt.Println("checkpoint", info.ID, err)
@@ -82,7 +91,7 @@ func ExampleExecution_Checkpoint() {
 func ExampleExecution_Savepoint() {
 	dir, remove := exampleDir()
 	defer remove()
-	j, _ := sumsOf(dir+"/job", datagen.Unbounded)
+	j := sumsOf(dir+"/job", 100, discard.Sink[int64]())
 	e := started(j)
 	path, err := e.Savepoint(context.Background(), dir+"/savepoints")
 	fmt.Println("savepoint:", err)
@@ -91,50 +100,48 @@ func ExampleExecution_Savepoint() {
 
 	next := exampleJob()
 	next.Checkpoint(checkpoint.Dir(dir+"/next"), checkpoint.RestoreFrom(path))
-	in := weir.From(next, "numbers", datagen.Source(datagen.Unbounded, func(i int64) int64 { return i }, datagen.Rate(1000)))
+	in := weir.From(next, "numbers", datagen.Source(10_000, func(i int64) int64 { return i }, datagen.Rate(100)))
 	byParity := weir.KeyBy(in, func(n int64) int64 { return n % 2 })
 	total := weir.Reduce(byParity, "totals", func(a, b int64) int64 { return a + b }, weir.FormerlyID("sums"))
-	weir.To(total, "out", memory.Collect[int64]())
+	weir.To(total, "out", discard.Sink[int64]())
 	e = started(next)
-	fmt.Println("failures:", e.Progress().Restarts)
+	fmt.Println("goes on, restarts:", e.Progress().Restarts)
 	e.Cancel()
 	e.Wait()
 	// Output:
 	// savepoint: <nil>
-	// failures: 0
+	// goes on, restarts: 0
 }
 
 // A job that was stopped with a savepoint goes on from it when it is run again, and the results of both runs are those of one.
 func ExampleExecution_StopWithSavepoint() {
 	dir, remove := exampleDir()
 	defer remove()
-	j, out := sumsOf(dir, 200)
-	e := started(j)
+	out := memory.Collect[int64]()
+	e := started(sumsOf(dir, 100, out)) // which takes 100 seconds
 	if _, err := e.StopWithSavepoint(context.Background(), dir+"/savepoints"); err != nil {
 		fmt.Println(err)
 	}
 	result, _ := e.Wait()
 	fmt.Println(result.Status)
 
-	again, rest := sumsOf(dir, 200)
-	result, err := weir.Run(context.Background(), again)
-	fmt.Println(result.Status, err, len(out.Records())+len(rest.Records()), "results")
+	result, err := weir.Run(context.Background(), sumsOf(dir, 0, out)) // as fast as it can
+	fmt.Println(result.Status, err, len(out.Records()), "results")
 	// Output:
 	// FINISHED
-	// FINISHED <nil> 200 results
+	// FINISHED <nil> 10000 results
 }
 
 func ExampleDrain() {
 	dir, remove := exampleDir()
 	defer remove()
-	j, _ := sumsOf(dir, datagen.Unbounded)
-	e := started(j)
+	out := memory.Collect[int64]()
+	e := started(sumsOf(dir, 100, out))
 	if _, err := e.StopWithSavepoint(context.Background(), dir+"/savepoints", weir.Drain()); err != nil {
 		fmt.Println(err)
 	}
 
-	again, _ := sumsOf(dir, datagen.Unbounded)
-	result, err := weir.Run(context.Background(), again)
+	result, err := weir.Run(context.Background(), sumsOf(dir, 100, out))
 	fmt.Println(result.Status, err)
 	// Output: ALREADY FINISHED <nil>
 }
@@ -142,14 +149,14 @@ func ExampleDrain() {
 func ExampleExecution_Rescale() {
 	dir, remove := exampleDir()
 	defer remove()
-	j, out := sumsOf(dir, 300)
-	e := started(j)
+	e := started(sumsOf(dir, 100, memory.Collect[int64]()))
 	fmt.Println(e.Rescale(context.Background(), "sums", 2))
-	result, err := e.Wait()
-	fmt.Println(result.Status, err, len(out.Records()), "results")
+	fmt.Println(e.Rescale(context.Background(), "sums", 1000))
+	e.Cancel()
+	e.Wait()
 	// Output:
 	// <nil>
-	// FINISHED <nil> 300 results
+	// rescale "sums" to 1000: step "sums": parallelism 1000 is larger than its max parallelism 128, which is fixed once there is a checkpoint
 }
 
 // A failure is shown with the labels that the job's own functions give it.
