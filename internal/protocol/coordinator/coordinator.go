@@ -218,8 +218,11 @@ func (c *Coordinator) Failover(now time.Time) {
 
 // RestoreLatest asks which checkpoint to restart the tasks from. The answer is the action Restore. It is held back while the
 // metadata of a checkpoint is being written: whether that one counts must be known before anyone restores another. If the job has
-// been stopped with a savepoint, the answer is a permanent FailJob.
+// been stopped with a savepoint, the answer is a permanent FailJob. After End there is none.
 func (c *Coordinator) RestoreLatest(now time.Time) {
+	if c.end != nil {
+		return
+	}
 	c.running = false
 	c.suspend(reason.JobFailoverRegion, now)
 	c.restore = true
