@@ -315,12 +315,8 @@ func (c *Coordinator) current(a job.Attempt) *task {
 	return nil
 }
 
-// nameOf names a task as people know it, as in "routes (2/4)".
+// nameOf names a task of the job as people know it, as in "routes (2/4)".
 func (c *Coordinator) nameOf(a job.Attempt) string {
-	v, ok := c.vertices[a.Subtask.Vertex]
-	if !ok {
-		return a.String()
-	}
-	vertex := c.job.Vertices[v]
+	vertex := c.job.Vertices[c.vertices[a.Subtask.Vertex]]
 	return fmt.Sprintf("%s (%d/%d)", vertex.Name, a.Subtask.Index+1, vertex.Parallelism)
 }
