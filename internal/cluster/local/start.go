@@ -367,11 +367,11 @@ func (s *start) nameFrom(ctx context.Context) error {
 	}
 	from := named(dir, m)
 	s.situation.Flags.From = &from
-	return s.nameClaim(ctx, from)
+	return s.nameClaim(ctx, from, m.Kind)
 }
 
 // nameClaim finds out what stands against claiming the snapshot named with -s, if that is what the user wants.
-func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
+func (s *start) nameClaim(ctx context.Context, from line.Snapshot, kind snapshot.Kind) error {
 	if s.Config.Recovery().ClaimMode != config.Claim {
 		return nil
 	}
@@ -380,7 +380,11 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
 			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
 	}
 	s.situation.Flags.Claim = true
-	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from) })
+	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from, kind) })
+	var damage *linefile.DamageError
+	if errors.As(err, &damage) {
+		err = nil // naming the snapshot with -s is the way on from a damaged record
+	}
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
