@@ -46,7 +46,7 @@ func disposeOf(ctx context.Context, pointer string, io IO) error {
 // mayDispose returns why a snapshot must stay: a job has claimed it, or goes on from it.
 func mayDispose(ctx context.Context, io IO, dir string, meta *snapshot.Metadata) error {
 	s := line.Snapshot{Path: dir, Job: meta.Job, Checkpoint: meta.Checkpoint, Line: meta.Line, Epoch: meta.Epoch}
-	owner, err := linefile.Owner(ctx, io.FS, s, meta.Kind)
+	owner, err := linefile.Owner(ctx, io.FS, s, meta.Kind == snapshot.Savepoint)
 	switch {
 	case err != nil:
 		return err

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/weirstream/weir/internal/protocol/line"
-	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage"
 	publicstorage "github.com/weirstream/weir/storage"
 )
@@ -24,9 +23,9 @@ type claim struct {
 
 // Owner returns the line that owns a snapshot as far as that can be known from its surroundings: the one that has left its mark in the
 // snapshot's directory, or else the one in whose checkpoint directory it lies and that has taken it as a checkpoint or stopped with it. It
-// returns nil if there is none: a savepoint that no job has stopped with belongs to nobody. A mark that cannot be read, and an error of the
+// returns nil if there is none: one that is a savepoint, and that no job has stopped with, belongs to nobody. A mark that cannot be read, and an error of the
 // file system, are errors. If a record there is damaged and no other line owns the snapshot, the error is a DamageError.
-func Owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot, kind snapshot.Kind) (*line.Owner, error) {
+func Owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot, savepoint bool) (*line.Owner, error) {
 	c, err := readClaim(ctx, fs, s.Path)
 	if err != nil {
 		return nil, fmt.Errorf("find out who owns %s: %w", s.Path, err)
@@ -46,7 +45,7 @@ func Owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot, kind snaps
 			return nil, fmt.Errorf("find out who owns %s: %w", s.Path, err)
 		}
 		for _, r := range records {
-			if taken(r, s, kind) {
+			if taken(r, s, savepoint) {
 				return &line.Owner{Line: r.Line, Name: r.Name, Dir: dir, Over: !comesBack(r, s)}, nil
 			}
 		}
@@ -120,8 +119,8 @@ func (c *claim) owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot)
 }
 
 // taken reports whether a line has taken a snapshot for itself: as a checkpoint, or as the savepoint that it stopped with.
-func taken(r line.Record, s line.Snapshot, kind snapshot.Kind) bool {
-	if kind == snapshot.Savepoint {
+func taken(r line.Record, s line.Snapshot, savepoint bool) bool {
+	if savepoint {
 		return stoppedWith(r, s)
 	}
 	return slices.ContainsFunc(r.Jobs, func(j line.Job) bool { return j.ID == s.Job })
