@@ -73,6 +73,9 @@ func (w *diskWriter) Abort() error {
 
 func (d *disk) Open(ctx context.Context, path string) (r storage.Reader, err error) {
 	d.watch.opened(path)
+	if dir := dirOf(path); d.watch.drained[dir] && d.step == nil { // it is started
+		d.user.follows = dir
+	}
 	if t := d.stepped; t != nil && t.state == opening {
 		t.reads = append(t.reads, dirOf(path))
 	}
@@ -132,6 +135,9 @@ func (d *disk) Remove(ctx context.Context, paths ...string) error {
 	for _, path := range paths {
 		err := d.around(effect{op: "remove", on: path, lasting: true}, func() error {
 			d.watch.removing(path)
+			if dirOf(path) == d.user.follows {
+				d.user.follows = ""
+			}
 			return d.files.Remove(ctx, path)
 		})
 		if first == nil {

@@ -128,7 +128,7 @@ func play(d sim.Decisions, v variation) sim.Report {
 		c.Asks = 1 + int(d.Seed/8)%v.asks
 	}
 	if v.doubts > 0 {
-		c.Doubts = int(d.Seed/64) % (v.doubts + 1)
+		c.Doubts = int(d.Seed/5) % (v.doubts + 1)
 	}
 	w := sim.New(c)
 	in := &sim.Input[click]{World: w, Splits: clicks(1+w.Pick(3), 20+w.Pick(60))}

@@ -22,6 +22,8 @@ type user struct {
 	stopped bool
 	// drained is the savepoint that the job was drained with: it must have nothing left to do.
 	drained string
+	// follows is the savepoint of a drain that did not come to its end, from which a later process has gone on.
+	follows string
 }
 
 // flags returns what the user adds to his command.
@@ -61,6 +63,9 @@ func (w *World) refused(err error) bool {
 	if !named && !cancelled {
 		return false
 	}
+	if named || u.fresh { // it may have come so far as to write that down
+		u.cancelled, u.doubts = false, true
+	}
 	first, offered := "", false
 	for line := range strings.Lines(refused.Text) {
 		if flags, ok := strings.CutPrefix(line, "  add "); ok && !offered && !strings.Contains(flags, "<") {
@@ -94,6 +99,9 @@ func (w *World) started() error {
 		return errors.New("the job was cancelled, and the same command starts it again")
 	case u.drained != "":
 		return errors.New("the job was drained, and the same command starts it again")
+	}
+	if u.fresh {
+		u.follows = ""
 	}
 	u.cancelled, u.doubts, u.stopped = false, false, false
 	if u.rewind || u.fresh || w.chance.pick(2) == 0 { // else it is a supervisor, which repeats its command

@@ -36,6 +36,7 @@ type watch struct {
 type publishedCheckpoint struct {
 	id    job.CheckpointID
 	files map[string]bool
+	stop  bool // a savepoint that the job stops with
 }
 
 func newWatch() *watch {
@@ -148,7 +149,7 @@ func (w *watch) put(file string, data []byte) {
 		w.break_("%s is not what a reader expects: %w", file, err)
 		return
 	}
-	p := publishedCheckpoint{m.Checkpoint, map[string]bool{}}
+	p := publishedCheckpoint{m.Checkpoint, map[string]bool{}, m.Stop != element.GoOn}
 	m.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {
 			p.files[path.Join(dir, s.Path)] = true
@@ -222,7 +223,7 @@ func (w *watch) unpublish(dir string) {
 		return
 	}
 	for at, o := range w.published {
-		if o.id > p.id && isCheckpoint(at) {
+		if o.id > p.id && (isCheckpoint(at) || o.stop) {
 			return
 		}
 	}

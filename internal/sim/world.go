@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (w *World) publishes(file string, data []byte) {
 
 // drainedAt returns how far a split was read if the job was drained, else all.
 func (w *World) drainedAt(in progressing, split, all int) int {
-	if at := w.reached[w.user.drained]; at != nil {
+	if at := w.reached[cmp.Or(w.user.drained, w.user.follows)]; at != nil {
 		return at[in][split]
 	}
 	return all
