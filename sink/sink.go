@@ -155,7 +155,8 @@ type Withdrawer interface {
 type Recovery struct {
 	// Checkpoint is the one that is restored, 0 for a new start.
 	Checkpoint int64
-	// Pending holds what the checkpoint knows as prepared, in ascending order of checkpoints: it must be committed now.
+	// Pending holds what the checkpoint knows as prepared, in ascending order of checkpoints: it must be committed now. If the job goes on
+	// from a snapshot of another line, that line commits it: leave alone what is not of Line.
 	Pending []Pending
 	// Writers holds the states of all writers in the checkpoint. What they refer to must survive Recover.
 	Writers [][]byte
