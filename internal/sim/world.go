@@ -278,6 +278,11 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	case p.step == nil: // an earlier process had finished
 		r, err := e.Wait()
 		w.note("%s", r.Status)
+		for dir := range w.watch.drained {
+			if strings.Contains(r.Text, dir) { // the process that drained it has died at its very end
+				w.user.follows = dir
+			}
+		}
 		return true, errors.Join(err, w.user.finishedBefore())
 	}
 	if err := w.started(); err != nil {
