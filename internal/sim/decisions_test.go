@@ -18,6 +18,8 @@ func TestDecisionsAsText(t *testing.T) {
 		{"seed 0\norder\n", Decisions{Recorded: true}},
 		{"seed 7\ntrouble 12 3\ntrouble 40 65535\norder 1 0*3 5 1*2\n",
 			Decisions{Seed: 7, Troubles: []Trouble{{12, 3}, {40, 65535}}, Order: []int{1, 0, 0, 0, 5, 1, 1}, Recorded: true}},
+		{"seed 1\ntrouble 2 3\nask 4 5\ndoubt 6 7\norder\n",
+			Decisions{Seed: 1, Troubles: []Trouble{{2, 3}}, Asks: []Trouble{{4, 5}}, Doubts: []Trouble{{6, 7}}, Recorded: true}},
 	}
 	for _, test := range tests {
 		var b bytes.Buffer

@@ -114,11 +114,13 @@ type variation struct {
 	asks   int // most requests of the user
 	drain  bool
 	doubts int
-	set    func(w *sim.World) map[string]string
-	first  map[string]string                                                // options of the first three processes alone
-	build  func(j *weir.Job, in *sim.Input[click], out *sim.Output[string]) // instead of the three stages
-	want   func([][]click) []string
-	judge  func(got, want []string) error
+	// another lets a second job go on from a snapshot of the first, which has finished or is left where it is.
+	another bool
+	set     func(w *sim.World) map[string]string
+	first   map[string]string                                                // options of the first three processes alone
+	build   func(j *weir.Job, in *sim.Input[click], out *sim.Output[string]) // instead of the three stages
+	want    func([][]click) []string
+	judge   func(got, want []string) error
 }
 
 // play runs the job in a world and compares what it commits with what it would if nothing had happened.
@@ -133,7 +135,7 @@ func play(d sim.Decisions, v variation) sim.Report {
 	w := sim.New(c)
 	in := &sim.Input[click]{World: w, Splits: clicks(1+w.Pick(3), 20+w.Pick(60))}
 	out := sim.NewOutput[string](w)
-	set := settings(w)
+	set, name := settings(w), "clicks"
 	if v.set != nil {
 		maps.Copy(set, v.set(w))
 	}
@@ -141,8 +143,8 @@ func play(d sim.Decisions, v variation) sim.Report {
 	if v.build != nil {
 		build = v.build
 	}
-	r := w.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
-		j := weir.NewJob("clicks")
+	start := func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+		j := weir.NewJob(name)
 		j.Logger(slog.New(slog.DiscardHandler))
 		j.Checkpoint(checkpoint.Dir(sim.Dir), checkpoint.KeepOnCancel(), checkpoint.TolerateFailures(1<<30))
 		build(j, in, out)
@@ -154,7 +156,23 @@ func play(d sim.Decisions, v variation) sim.Report {
 			maps.Copy(own, v.first)
 		}
 		return door.Start(ctx, j, door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: own})
-	})
+	}
+	var r sim.Report
+	if !v.another || w.Pick(2) == 0 {
+		r = w.Play(start)
+	} else {
+		r = w.PlayOne(start)
+	}
+	if all := w.Restorable(); v.another && r.Err == nil && len(all) > 0 {
+		name = "more clicks"
+		from, first := all[w.Pick(len(all))], out
+		w.From(from, w.Pick(2) == 0)
+		out = sim.NewOutput[string](w)
+		out.After(first, from)
+		r = w.Play(start)
+	} else if v.another {
+		return r
+	}
 	if r.Err == nil {
 		wanted := want
 		if v.want != nil {

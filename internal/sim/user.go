@@ -14,6 +14,7 @@ import (
 // thing that the refusal offers.
 type user struct {
 	from   string // what he names with -s
+	claim  bool
 	rewind bool
 	fresh  bool
 	// cancelled says that the job has certainly been cancelled: the same command must be refused. doubts says that it may have been.
@@ -31,6 +32,9 @@ func (u *user) flags() (local.Flags, map[string]string) {
 	set := map[string]string{}
 	if u.from != "" {
 		set["execution.state-recovery.path"] = u.from
+		if u.claim {
+			set["execution.state-recovery.claim-mode"] = "CLAIM"
+		}
 	}
 	return local.Flags{Fresh: u.fresh, Rewind: u.rewind}, set
 }
@@ -50,12 +54,17 @@ func (u *user) says() (flags string) {
 }
 
 // plain lets the user say nothing beyond the command.
-func (u *user) plain() { u.from, u.rewind, u.fresh = "", false, false }
+func (u *user) plain() { u.from, u.claim, u.rewind, u.fresh = "", false, false, false }
 
 // refused sees that a start is refused, and reports whether that is because the job was cancelled: then the user tries something else.
 func (w *World) refused(err error) bool {
 	var refused *local.StartError
 	u := &w.user
+	if u.claim && errors.As(err, &refused) && strings.Contains(refused.Text, "cannot be claimed: it belongs to") {
+		w.note("the start is refused: %s", refused.Text)
+		u.claim = false
+		return true
+	}
 	if !u.cancelled && !u.doubts || !errors.As(err, &refused) || refused.Code != exitcode.Refused {
 		return false
 	}
@@ -102,6 +111,9 @@ func (w *World) started() error {
 	}
 	if u.fresh {
 		u.follows = ""
+	}
+	if u.claim {
+		w.watch.claimed[u.from] = true
 	}
 	u.cancelled, u.doubts, u.stopped = false, false, false
 	if u.rewind || u.fresh || w.chance.pick(2) == 0 { // else it is a supervisor, which repeats its command

@@ -16,6 +16,10 @@ func TestStops(t *testing.T) { suite(t, "stops", 60, variation{asks: 5}) }
 // TestDrains shows that a job that is drained at some moment commits what follows from all that it has read, once, and has finished.
 func TestDrains(t *testing.T) { suite(t, "drains", 60, variation{asks: 3, drain: true}) }
 
+// TestAnother shows that a job that goes on from a snapshot of another one commits what that had not at the snapshot, once, and leaves the
+// snapshot alone unless it has claimed it.
+func TestAnother(t *testing.T) { suite(t, "another", 50, variation{asks: 4, another: true}) }
+
 // TestFlat shows the same of a job that keeps its checkpoints directly in their directory.
 func TestFlat(t *testing.T) {
 	suite(t, "flat", 30, variation{asks: 2, doubts: 2, set: func(*sim.World) map[string]string {

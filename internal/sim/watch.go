@@ -22,6 +22,8 @@ type watch struct {
 	published map[string]publishedCheckpoint
 	completed map[job.CheckpointID]bool // ever, whether they are still there or not
 	drained   map[string]bool           // savepoints that the job was to be drained with
+	claimed   map[string]bool           // snapshots that the job owns though it has not taken them
+	kept      string                    // a snapshot that is another job's, unless it is claimed
 
 	// Of the present process.
 	decided map[job.CheckpointID]string
@@ -40,7 +42,7 @@ type publishedCheckpoint struct {
 }
 
 func newWatch() *watch {
-	return &watch{published: map[string]publishedCheckpoint{}, completed: map[job.CheckpointID]bool{}, drained: map[string]bool{}}
+	return &watch{published: map[string]publishedCheckpoint{}, completed: map[job.CheckpointID]bool{}, drained: map[string]bool{}, claimed: map[string]bool{}}
 }
 
 func (w *watch) break_(format string, args ...any) {
@@ -214,9 +216,12 @@ func (w *watch) unpublish(dir string) {
 	}
 	delete(w.published, dir)
 	switch {
-	case !w.completed[p.id]:
+	case dir == w.kept && !w.claimed[dir]:
+		w.break_("%s is deleted, which is another job's", dir)
 		return
-	case !isCheckpoint(dir):
+	case !w.completed[p.id] && !w.claimed[dir]:
+		return
+	case !isCheckpoint(dir) && !w.claimed[dir]:
 		w.break_("savepoint %d in %s is deleted, which is complete and the user's", p.id, dir)
 		return
 	case len(w.alive) == 0:

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -57,6 +58,7 @@ type World struct {
 	report  Report
 	user    user
 	inputs  []progressing
+	outputs []remembering
 	reached map[string]map[progressing][]int // by the savepoint that the job was drained with: how far each input was read
 	scratch struct {                         // of one turn, so that it need not be made anew
 		tasks   []*simTask
@@ -115,13 +117,43 @@ func (w *World) knows(in progressing) {
 // publishes sees that a snapshot is published.
 func (w *World) publishes(file string, data []byte) {
 	w.watch.put(file, data)
-	if dir := path.Dir(file); w.watch.drained[dir] {
+	dir := path.Dir(file)
+	if w.watch.drained[dir] {
 		at := map[progressing][]int{}
 		for _, in := range w.inputs {
 			at[in] = in.progress()
 		}
 		w.reached[dir] = at
 	}
+	for _, out := range w.outputs {
+		if p, ok := w.watch.published[dir]; ok {
+			out.remember(dir, int64(p.id))
+		}
+	}
+}
+
+// remembering is an output that knows what is before a snapshot.
+type remembering interface {
+	remember(dir string, id int64)
+}
+
+// Restorable returns the snapshots that are complete, for -s.
+func (w *World) Restorable() []string { return slices.Sorted(maps.Keys(w.watch.published)) }
+
+// From begins another job line in the same world, from a snapshot of the first. What Play plays next is that one.
+func (w *World) From(dir string, claim bool) {
+	p := w.watch.published[dir]
+	w.user = user{from: dir, claim: claim}
+	w.watch = newWatch()
+	w.watch.published[dir] = p
+	w.watch.kept = dir
+	w.note("--- another job begins, from %s, claim %v", dir, claim)
+}
+
+// PlayOne is Play for one process.
+func (w *World) PlayOne(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
+	_, err := w.process(start)
+	return w.tellReport(cmp.Or(err, w.watch.broken))
 }
 
 // drainedAt returns how far a split was read if the job was drained, else all.
@@ -188,7 +220,7 @@ const (
 )
 
 // Play runs a job, as many processes as it takes, until it has finished or something happened that must not. start begins a process
-// of it; a world can be played once.
+// of it.
 func (w *World) Play(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
 	for {
 		finished, err := w.process(start)
@@ -199,11 +231,14 @@ func (w *World) Play(start func(ctx context.Context, p Process) (*local.Executio
 			err = fmt.Errorf("the job has not finished after %d processes", w.report.Processes)
 		}
 		if finished || err != nil {
-			w.report.Err = err
-			break
+			return w.tellReport(err)
 		}
 	}
+}
+
+func (w *World) tellReport(err error) Report {
 	r := w.report
+	r.Err = err
 	r.Story, r.Trace, r.Decisions, r.Turns, r.Lasting = w.story, w.trace.Sum64(), w.chance.made, w.turns, w.lasting
 	return r
 }
@@ -243,6 +278,11 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	case p.step == nil: // an earlier process had finished
 		r, err := e.Wait()
 		w.note("%s", r.Status)
+		for dir := range w.watch.drained {
+			if strings.Contains(r.Text, dir) { // the process that drained it has died at its very end
+				w.user.follows = dir
+			}
+		}
 		return true, errors.Join(err, w.user.finishedBefore())
 	}
 	if err := w.started(); err != nil {

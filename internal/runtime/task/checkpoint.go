@@ -217,6 +217,7 @@ func (t *Task) completed(c operator.Checkpoint) error {
 	t.complete = c.ID
 	t.stopping.stopCompleted(c.ID)
 	maps.DeleteFunc(t.taken, func(id job.CheckpointID, _ time.Time) bool { return id <= c.ID })
+	t.forgetReturnsBefore(c.ID)
 	err := t.tell(func(op operator.Operator) error { return op.CheckpointComplete(c) })
 	if err != nil {
 		return fmt.Errorf("checkpoint %d is complete: %w", c.ID, err)
