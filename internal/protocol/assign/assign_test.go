@@ -462,6 +462,37 @@ func TestFinishedMessages(t *testing.T) {
 		`restore with the graph the checkpoint was taken of`)
 }
 
+// The steps of one task must have come equally far, or what is not finished could not run, and what is would run again.
+func TestStepsOfOneTaskHaveComeEquallyFar(t *testing.T) {
+	done := stateOf("done")
+	done.Parallelism, done.FullyFinished = 2, true
+	meta := snapshotOf(done, stateOf("part", finished(), nil), stateOf("part2", nil, finished()), stateOf("runs", nil, nil))
+	for _, c := range []struct {
+		steps string
+		ok    bool
+	}{
+		{"runs new", true},
+		{"part part2", true},
+		{"done", true},
+		{"runs part", false},
+		{"part done", false},
+		{"done runs", false},
+		{"done new", false},
+		{"part new", false},
+	} {
+		v := vertex(strings.Fields(c.steps)[0], 2)
+		for _, name := range strings.Fields(c.steps)[1:] {
+			v.Operators = append(v.Operators, Operator{ID: job.OperatorIDOf(name), Name: name, Named: true})
+		}
+		if _, err := Assign(meta, Job{Vertices: []Vertex{v}}, Options{}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.steps, err)
+		}
+		if _, err := Assign(meta, Job{Vertices: []Vertex{v}}, Options{Failover: true}); err != nil {
+			t.Errorf("%s: a failover is not checked, yet: %v", c.steps, err)
+		}
+	}
+}
+
 // What has to be read is counted by wanted groups and elements, files once.
 func TestNeeds(t *testing.T) {
 	state := stateOf("s", keyed("a", 0, 3), keyed("b", 4, 7))
