@@ -12,30 +12,23 @@ import (
 	"github.com/weirstream/weir/internal/crashtest"
 )
 
-// ending makes the job with every kind of state end in some way after a while, and kills it while it does, or before, or not at all. It returns what the
-// process wrote, and whether it has come to its end.
-func ending(t *testing.T, dir string, random *rand.Rand, end string, args ...string) (log string, ended bool) {
+// ending makes the job with every kind of state end in some way after a while, and kills it while it does, or before, or not at all. It returns
+// the exit code and what the process wrote.
+func ending(t *testing.T, dir string, random *rand.Rand, end string, args ...string) (code int, log string) {
 	t.Helper()
 	after := fmt.Sprintf("%dms", random.IntN(250))
 	p := disturbed(dir).Start(t, append(args, "--rate", "3000", "--end", end, "--end-after", after)...)
 	patterns := []string{"_savepoints/*", "_savepoints/*/*-*", "_savepoints/*/_metadata", "held/part-*"}
 	if i := random.IntN(len(patterns) + 2); i < len(patterns) {
 		if p.Until(appears(dir, patterns[i], 1)) && sleep(p, random, 6*time.Millisecond) && p.Kill() {
-			return p.Log(), false
+			return killed, p.Log()
 		}
 	}
-	if code := p.Wait(); code != 0 {
-		t.Fatalf("%s: exit code %d:\n%s", end, code, p.Log())
-	}
-	return p.Log(), true
+	return p.Wait(), p.Log()
 }
 
-// savepointOf returns the path of the savepoint that a job has ended with, according to its log.
-func savepointOf(log string) string {
-	_, path, _ := strings.Cut(log[strings.LastIndex(log, "msg=ended"):], "savepoint=")
-	path, _, _ = strings.Cut(path, " ")
-	return strings.Trim(path, `"`)
-}
+// killed is the exit code of a process that was killed.
+const killed = -1
 
 // TestKillsWhileStoppingEverything kills the job with every kind of state while it stops with a savepoint, and lets the same command go on from
 // those that it has stopped with, at another parallelism.
@@ -44,8 +37,12 @@ func TestKillsWhileStoppingEverything(t *testing.T) {
 	random, dir := chance(t), t.TempDir()
 	runs, stopped := turns(9), 0
 	for run := range runs {
-		if _, ended := ending(t, dir, random, "stop", "-p", rescaled(run)); ended {
+		switch code, log := ending(t, dir, random, "stop", "-p", rescaled(run)); code {
+		case 0:
 			stopped++
+		case killed:
+		default:
+			t.Fatalf("run %d: exit code %d:\n%s", run, code, log)
 		}
 		tidy(t, dir)
 	}
@@ -59,18 +56,31 @@ func TestKillsWhileStoppingEverything(t *testing.T) {
 func TestKillsWhileCancelling(t *testing.T) {
 	t.Parallel()
 	random, dir := chance(t), t.TempDir()
-	runs, canceled := turns(9), 0
+	canceled, kills := 0, 0
 	var from []string
-	for run := range runs {
-		log, ended := ending(t, dir, random, "cancel-with-savepoint", append(from, "-p", rescaled(run))...)
-		if ended {
+	for run := range turns(9) {
+		code, log := ending(t, dir, random, "cancel-with-savepoint", append(from, "-p", rescaled(run))...)
+		switch {
+		case code == 0:
 			canceled++
-			from = []string{"-s", savepointOf(log)}
-			checkRun(t, disturbed(dir), 1, "canceled", "-s", "Nothing was changed")
+			checkRun(t, disturbed(dir, from...), 1, "was cancelled", "-s", "Nothing was changed")
+		case code == killed:
+			kills++
+		case code == 1 && strings.Contains(log, "was cancelled"): // it was when the last process was killed
+		default:
+			t.Fatalf("run %d: exit code %d:\n%s", run, code, log)
+		}
+		if code != killed {
+			path, _ := newestSavepoint(t, dir)
+			from = []string{"-s", path}
 		}
 		tidy(t, dir)
 	}
-	t.Logf("cancelled %d times, killed %d times", canceled, runs-canceled)
+	t.Logf("cancelled %d times, killed %d times", canceled, kills)
+	if code, log := disturbed(dir, from...).Run(t); code == 1 && strings.Contains(log, "was cancelled") { // just before the last kill
+		path, _ := newestSavepoint(t, dir)
+		from = []string{"-s", path}
+	}
 	finishEverything(t, dir, append(from, "-p", rescaled(random.IntN(3)))...)
 	tidy(t, dir)
 }
@@ -80,24 +90,25 @@ func TestKillsWhileCancelling(t *testing.T) {
 func TestKillsWhileDraining(t *testing.T) {
 	t.Parallel()
 	random := chance(t)
-	killed := 0
+	kills := 0
 	for range turns(6) {
 		dir := t.TempDir()
 		for run := 0; ; run++ {
-			log, ended := ending(t, dir, random, "drain", "-p", rescaled(run))
+			code, log := ending(t, dir, random, "drain", "-p", rescaled(run))
 			tidy(t, dir)
-			if ended {
-				if !strings.Contains(log, "FINISHED") {
-					t.Fatalf("a drained job has not finished:\n%s", log)
-				}
+			if code == 0 && strings.Contains(log, "FINISHED") {
 				break
 			}
-			killed++
+			if code != killed {
+				t.Fatalf("run %d: exit code %d:\n%s", run, code, log)
+			}
+			kills++
 		}
-		checkRun(t, disturbed(dir), 0, "finished already")
+		checkRun(t, disturbed(dir), 0, "ALREADY FINISHED")
 		checkDrained(t, dir)
+		checkNothingLeft(t, dir)
 	}
-	t.Logf("killed %d times", killed)
+	t.Logf("killed %d times", kills)
 }
 
 // checkDrained compares the outputs of a job with each other.
@@ -135,6 +146,21 @@ func checkDrained(t *testing.T, dir string) {
 	starts := slices.DeleteFunc(marks, func(row string) bool { return number(t, row, 0)%100 != 0 })
 	if walks := of(rows, "walks"); len(walks) != len(starts) {
 		t.Errorf("%d walks have ended, %d began", len(walks), len(starts))
+	}
+}
+
+// checkNothingLeft starts another line from the savepoint of a job that has drained: all its steps have finished, and write nothing more.
+func checkNothingLeft(t *testing.T, dir string) {
+	t.Helper()
+	path, _ := newestSavepoint(t, dir)
+	elsewhere := t.TempDir()
+	checkRun(t, disturbed(elsewhere, "-s", path), 0, "status=FINISHED")
+	rows, err := crashtest.Rows(elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) > 0 {
+		t.Errorf("%d rows after the end, such as %s", len(rows), rows[0])
 	}
 }
 

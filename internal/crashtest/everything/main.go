@@ -116,7 +116,8 @@ func build(g given) (*weir.Job, error) {
 	weir.To(weir.ProcessPlain(weir.Broadcast(events), "tables", &tables{}), "tables-out", file.CSV[entry](out("tables")))
 
 	early := weir.From(j, "early", g.numbers(g.events, g.events/50))
-	weir.To(weir.ProcessPlain(early, "few", &held{}), "few-out", file.CSV[event](out("few")))
+	picked := weir.Partition(early, func(e event, subtasks int) int { return int(e.N) % subtasks })
+	weir.To(weir.ProcessPlain(picked, "few", &held{}), "few-out", file.CSV[event](out("few")))
 	both := weir.Union(weir.Rebalance(events), weir.Rebalance(early))
 	weir.To(weir.ProcessPlain(both, "held", &held{}), "held-out", file.CSV[event](out("held")))
 
