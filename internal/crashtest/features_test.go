@@ -2,7 +2,7 @@ package crashtest_test
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -81,8 +81,10 @@ type feature struct {
 	when string
 	// says is what the log of some run must say, so that the story is about what its name says.
 	says string
-	// repeats says that records may come twice.
+	// repeats says that records may come twice. Those in a loop come very often then, so it is killed once.
 	repeats bool
+	// finished is a step of which all subtasks have finished in the newest checkpoint that a kill leaves, or empty.
+	finished string
 }
 
 func option(key, value string) []string {
@@ -90,6 +92,7 @@ func option(key, value string) []string {
 }
 
 var features = []feature{
+	{name: "a branch that has finished", when: "few/part-*", finished: "few"},
 	{name: "several checkpoints at once", args: append(option("max-concurrent-checkpoints", "3"), "--interval", "10ms")},
 	{name: "at least once", args: option("mode", "AT_LEAST_ONCE"), repeats: true},
 	{name: "without a folder for each job", args: option("create-subdir", "false"), when: "_checkpoints/chk-*/_metadata"},
@@ -114,14 +117,21 @@ func TestKillsUnderEachFeature(t *testing.T) {
 			if f.when == "" {
 				f.when = completed
 			}
-			said, deleted := false, 0
-			for run := range turns(6) {
+			kills, said, deleted, finished := turns(6), false, 0, false
+			if f.repeats {
+				kills = 1
+			}
+			for run := range kills {
 				p := disturbed(dir, f.args...).Start(t, append(f.busy, "--rate", "3000", "-p", rescaled(run))...)
-				if !p.Until(appears(dir, f.when, 1)) || !sleep(p, random, 250*time.Millisecond) || !p.Kill() {
+				if !finished && !p.Until(appears(dir, f.when, 1)) || !sleep(p, random, 250*time.Millisecond) || !p.Kill() {
 					t.Fatalf("run %d has ended before it could be killed:\n%s", run, p.Log())
 				}
 				said = said || strings.Contains(p.Log(), f.says)
 				deleted += tidy(t, dir)
+				finished = f.finished != "" && hasFinished(t, dir, f.finished)
+			}
+			if f.finished != "" && !finished {
+				t.Errorf("step %s has not finished", f.finished)
 			}
 			t.Logf("weir has deleted %d things", deleted)
 			if !said && !few() {
@@ -136,6 +146,38 @@ func TestKillsUnderEachFeature(t *testing.T) {
 			tidy(t, dir)
 		})
 	}
+}
+
+// told is what weir inspect tells of a snapshot, as far as tests ask.
+type told struct {
+	Checkpoint int
+	Steps      []struct {
+		Name          string
+		FullyFinished bool
+	}
+}
+
+func inspected(t *testing.T, path string) (s told) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(weir(t, cli.Good, "inspect", "--json", path)), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// hasFinished reports whether the newest checkpoint of a job knows a step as finished.
+func hasFinished(t *testing.T, dir, step string) bool {
+	t.Helper()
+	all := checkpoints(dir)
+	if len(all) == 0 {
+		return false
+	}
+	for _, s := range inspected(t, all[len(all)-1]).Steps {
+		if s.Name == step {
+			return s.FullyFinished
+		}
+	}
+	return false
 }
 
 // finishRepeating runs the job to its end and looks whether anything is missing. What is computed of records that come twice may differ.
@@ -171,53 +213,4 @@ func subjects(rows []string) []string {
 	}
 	slices.Sort(about)
 	return slices.Compact(about)
-}
-
-// endsOf kills the job while it ends in some way, until it has, so often.
-func endsOf(t *testing.T, end string, wait func(p *crashtest.Process, dir string, random *rand.Rand) bool, resume func(t *testing.T, dir, log string) []string) {
-	t.Parallel()
-	random, dir := chance(t), t.TempDir()
-	killed, ended := 0, 0
-	var more []string // of the next run
-	for run := range turns(9) {
-		after := fmt.Sprintf("%dms", random.IntN(250))
-		p := disturbed(dir).Start(t, append(more, "--rate", "3000", "-p", rescaled(run), "--end", end, "--end-after", after)...)
-		more = nil
-		if wait(p, dir, random) && p.Kill() {
-			killed++
-		} else if code := p.Wait(); code != 0 {
-			t.Fatalf("run %d: exit code %d:\n%s", run, code, p.Log())
-		} else {
-			ended++
-			more = resume(t, dir, p.Log())
-		}
-		tidy(t, dir)
-	}
-	t.Logf("killed %d, ended %d", killed, ended)
-	finishEverything(t, dir, append(more, "-p", rescaled(random.IntN(3)))...)
-	tidy(t, dir)
-}
-
-// TestKillsWhileStoppingEverything kills the job with every kind of state while it stops with a savepoint, and goes on from those that it has
-// stopped with at another parallelism.
-func TestKillsWhileStoppingEverything(t *testing.T) {
-	endsOf(t, "stop", atSavepoint, func(*testing.T, string, string) []string { return nil })
-}
-
-// TestKillsWhileCancelling does the same while it is cancelled with a savepoint. What was not committed then is in the savepoint, which -s names.
-func TestKillsWhileCancelling(t *testing.T) {
-	endsOf(t, "cancel-with-savepoint", atSavepoint, func(t *testing.T, dir, log string) []string {
-		if code, log := disturbed(dir).Run(t); code != 1 || !strings.Contains(log, "-s") {
-			t.Errorf("the command of a cancelled job: exit code %d:\n%s", code, log)
-		}
-		_, savepoint, _ := strings.Cut(log[strings.LastIndex(log, "msg=ended"):], "savepoint=")
-		savepoint, _, _ = strings.Cut(savepoint, " ")
-		return []string{"-s", savepoint}
-	})
-}
-
-// atSavepoint waits for a moment within the savepoint that the job ends with. It reports whether the process is still there.
-func atSavepoint(p *crashtest.Process, dir string, random *rand.Rand) bool {
-	patterns := []string{"_savepoints/*", "_savepoints/*/*-*", "_savepoints/*/_metadata", "held/part-*"}
-	return p.Until(appears(dir, patterns[random.IntN(len(patterns))], 1)) && sleep(p, random, 6*time.Millisecond)
 }

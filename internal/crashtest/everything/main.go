@@ -115,8 +115,9 @@ func build(g given) (*weir.Job, error) {
 	weir.To(takeWalks(weir.Filter(events, func(e event) bool { return e.N%100 == 0 })), "walks-out", file.CSV[walk](out("walks")))
 	weir.To(weir.ProcessPlain(weir.Broadcast(events), "tables", &tables{}), "tables-out", file.CSV[entry](out("tables")))
 
-	early := weir.From(j, "early", g.numbers(g.events, g.events/20))
-	weir.To(weir.ProcessPlain(early, "few", &held{}), "few-out", file.CSV[event](out("few")))
+	early := weir.From(j, "early", g.numbers(g.events, g.events/50))
+	picked := weir.Partition(early, func(e event, subtasks int) int { return int(e.N) % subtasks })
+	weir.To(weir.ProcessPlain(picked, "few", &held{}), "few-out", file.CSV[event](out("few")))
 	both := weir.Union(weir.Rebalance(events), weir.Rebalance(early))
 	weir.To(weir.ProcessPlain(both, "held", &held{}), "held-out", file.CSV[event](out("held")))
 
