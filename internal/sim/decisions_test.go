@@ -68,7 +68,7 @@ func FuzzDecisions(f *testing.F) {
 // TestRepeat shows that what chance has decided can be repeated, in full and from the middle on.
 func TestRepeat(t *testing.T) {
 	run := func(d Decisions) (made Decisions, seen []int) {
-		c := newChance(d, 3)
+		c := newChance(Config{Decisions: d, Troubles: 3})
 		for range 4000 {
 			seen = append(seen, c.pick(7))
 			if what, detail, ok := c.trouble(3, 5); ok {
@@ -87,7 +87,7 @@ func TestRepeat(t *testing.T) {
 	}
 	calm := made
 	for len(calm.Troubles) > 0 {
-		calm = calm.WithoutTrouble(0)
+		calm = calm.Without(0)
 	}
 	if got, _ := run(calm); len(got.Troubles) > 0 || !reflect.DeepEqual(got.Order, made.Order) {
 		t.Error("troubles that were left out are there, or the order has changed with them")

@@ -167,6 +167,9 @@ func (c *outputCommitter[T]) Recover(_ context.Context, r sink.Recovery) (sink.R
 	done := sink.Recovered{Writers: make([][]byte, len(r.Writers))}
 	err := c.process.around(effect{op: "recover", on: "output", lasting: true, atomic: true}, func() error {
 		c.output.line = c.line
+		if r.Fresh {
+			c.output.moveAside()
+		}
 		for _, p := range r.Pending {
 			if err := c.output.commit(p.Checkpoint, p.Items); err != nil {
 				return err
@@ -177,6 +180,12 @@ func (c *outputCommitter[T]) Recover(_ context.Context, r sink.Recovery) (sink.R
 		return nil
 	})
 	return done, err
+}
+
+// moveAside makes invisible what there is.
+func (o *Output[T]) moveAside() {
+	clear(o.visible)
+	o.order = nil
 }
 
 // RecoverSubtask does the same for one subtask.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,13 @@ type Config struct {
 	Decisions Decisions
 	// Troubles is how much may go wrong, if the decisions do not say.
 	Troubles int
+	// Asks is how often the user may ask a running job for something, if the decisions do not say: for checkpoints and savepoints, to stop or
+	// to be cancelled, with one or without. He goes on from there as the job tells him. With Drain the job may also be drained: then it ends
+	// with what World.Input says it has read.
+	Asks  int
+	Drain bool
+	// Doubts is how many checkpoints may be published without anybody knowing, if the decisions do not say.
+	Doubts int
 	// CrashAt lets the machine go down after so many steps that change something lasting, in all processes together; 0 for never.
 	CrashAt int
 	// Parallelism holds what a process may be started with, one of which is drawn for each; none means that it is up to the job.
@@ -46,7 +55,10 @@ type World struct {
 	atDeath []func()
 	names   map[string]string // short for what is long
 	report  Report
-	scratch struct { // of one turn, so that it need not be made anew
+	user    user
+	inputs  []progressing
+	reached map[string]map[progressing][]int // by the savepoint that the job was drained with: how far each input was read
+	scratch struct {                         // of one turn, so that it need not be made anew
 		tasks   []*simTask
 		strands []*strand
 		links   []*link
@@ -59,6 +71,8 @@ type Process struct {
 	Now         func() time.Time
 	Scheduler   local.Scheduler
 	Parallelism int // 0 means that it is up to the job
+	Flags       local.Flags
+	Set         map[string]string // options, which have the last word: what the user says at the start
 }
 
 // Dir is where a job in a world keeps its checkpoints.
@@ -85,9 +99,41 @@ func (r Report) Tell() string { return strings.Join(r.Story, "\n") }
 
 // New returns a world in which nothing has happened.
 func New(c Config) *World {
-	w := &World{config: c, chance: newChance(c.Decisions, c.Troubles), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}, pace: 6 * time.Microsecond}
+	w := &World{config: c, chance: newChance(c), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}, pace: 6 * time.Microsecond, reached: map[string]map[progressing][]int{}}
 	return w
 }
+
+// progressing is an input that knows how far it is read.
+type progressing interface{ progress() []int }
+
+func (w *World) knows(in progressing) {
+	if !slices.Contains(w.inputs, in) {
+		w.inputs = append(w.inputs, in)
+	}
+}
+
+// publishes sees that a snapshot is published.
+func (w *World) publishes(file string, data []byte) {
+	w.watch.put(file, data)
+	if dir := path.Dir(file); w.watch.drained[dir] {
+		at := map[progressing][]int{}
+		for _, in := range w.inputs {
+			at[in] = in.progress()
+		}
+		w.reached[dir] = at
+	}
+}
+
+// drainedAt returns how far a split was read if the job was drained, else all.
+func (w *World) drainedAt(in progressing, split, all int) int {
+	if at := w.reached[cmp.Or(w.user.drained, w.user.follows)]; at != nil {
+		return at[in][split]
+	}
+	return all
+}
+
+// Processes returns how many processes of the job there have been.
+func (w *World) Processes() int { return w.report.Processes }
 
 // Pick returns a number below n that chance decides.
 func (w *World) Pick(n int) int { return w.chance.pick(n) }
@@ -132,7 +178,7 @@ func tornBy(detail int) *rand.Rand {
 	if detail/2%4 == 0 {
 		return nil
 	}
-	return rand.New(rand.NewPCG(uint64(detail), 3))
+	return rand.New(rand.NewPCG(uint64(detail), forTorn))
 }
 
 // most is how long a job may take before it is said to hang.
@@ -167,10 +213,12 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	p := &process{World: w}
 	w.now = p
 	w.watch.process()
+	w.watch.opening = p.beingRead
 	w.report.Processes++
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	started := Process{FS: p.disk(), Now: w.Now, Scheduler: p}
+	started.Flags, started.Set = w.user.flags()
 	if n := w.config.Parallelism; len(n) > 0 {
 		started.Parallelism = n[w.chance.pick(len(n))]
 	}
@@ -178,14 +226,16 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	if started.Parallelism > 0 {
 		at = fmt.Sprintf(" at parallelism %d", started.Parallelism)
 	}
-	w.note("process %d starts%s", w.report.Processes, at)
-	faults := len(w.chance.made.Troubles)
+	w.note("process %d starts%s%s", w.report.Processes, at, w.user.says())
+	faults := w.chance.happened()
 	e, err := start(ctx, started)
 	switch {
 	case p.dead:
 		return false, nil
+	case err != nil && w.refused(err):
+		return false, nil
 	case err != nil:
-		if len(w.chance.made.Troubles) > faults && mayTryAgain(err) {
+		if (w.chance.happened() > faults || w.user.doubts) && mayTryAgain(err) {
 			w.note("the start is refused: %v", err)
 			return false, nil
 		}
@@ -193,7 +243,10 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	case p.step == nil: // an earlier process had finished
 		r, err := e.Wait()
 		w.note("%s", r.Status)
-		return true, err
+		return true, errors.Join(err, w.user.finishedBefore())
+	}
+	if err := w.started(); err != nil {
+		return false, err
 	}
 	defer p.bury()
 	if err := p.live(e, cancel); err != nil || p.dead {
@@ -204,11 +257,11 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	r, err := e.Wait()
 	w.note("%s", r.Status)
 	w.count(e)
-	if err != nil && len(w.chance.made.Troubles) > faults && (mayTryAgain(err) || errors.Is(err, errFault)) {
+	if err != nil && w.chance.happened() > faults && (mayTryAgain(err) || errors.Is(err, errFault)) {
 		w.note("for this reason: %v", err)
 		return false, nil
 	}
-	return r.Status == local.Finished || r.Status == local.AlreadyFinished, err
+	return w.ended(r, err), err
 }
 
 func (w *World) count(e *local.Execution) {
@@ -231,7 +284,7 @@ const (
 	turnJump
 	turnTaskFails
 	turnRescale
-	turnSavepoint
+	turnAsk
 	turnTroubles
 )
 
@@ -246,6 +299,9 @@ func (p *process) live(e *local.Execution, suspend func()) error {
 		what, detail, ok := p.chance.trouble(1, turnTroubles)
 		if ok {
 			p.suffer(what, detail, e, suspend)
+		}
+		if what, detail, ok := p.chance.asks.happens(1, 1); ok && !p.dead {
+			p.ask(what+detail, e)
 		}
 		return !p.dead
 	})
@@ -289,8 +345,8 @@ func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
 		p.fail = true
 	case turnRescale:
 		p.rescale(detail, e)
-	case turnSavepoint:
-		p.savepoint(detail, e)
+	case turnAsk:
+		p.ask(detail, e)
 	}
 }
 
@@ -308,19 +364,5 @@ func (p *process) rescale(detail int, e *local.Execution) {
 			return
 		}
 		p.note("%q runs at parallelism %d", step, n)
-	})
-}
-
-// savepoint takes one while the job goes on.
-func (p *process) savepoint(detail int, e *local.Execution) {
-	r := local.NewRequest(local.Savepoint, savepointDir)
-	r.Native = detail%2 == 0
-	p.note("the user asks for a savepoint")
-	e.Ask(r, func(s local.SnapshotInfo, err error) {
-		if err != nil {
-			p.note("there is no savepoint: %v", err)
-			return
-		}
-		p.note("savepoint %d is taken", s.ID)
 	})
 }
