@@ -52,7 +52,9 @@ func play(t *testing.T, words []string) []string {
 	switch words[0] {
 	case "run":
 		var b bytes.Buffer
-		code := run(newDisplay(words[1], &b), programs[words[1]], words[2:])
+		d := newDisplay(words[1], &b)
+		d.out = &b
+		code := run(d, programs[words[1]], words[2:])
 		return append([]string{fmt.Sprintf("exit status %d", int(code))}, shown(b.String())...)
 	case "write":
 		if err := os.WriteFile(words[1], []byte(strings.ReplaceAll(strings.Join(words[2:], "\n"), "_", " ")+"\n"), 0o666); err != nil {

@@ -18,12 +18,13 @@ import (
 type display struct {
 	name    string
 	console *console.Console
+	out     io.Writer  // what was asked for, and not what happens: stdout
 	ready   func()     // called once the job is about to run
 	e       *Execution // nil before it runs
 }
 
 func newDisplay(name string, out io.Writer) *display {
-	return &display{name: name, console: console.New(name, out, os.Getenv), ready: func() {}}
+	return &display{name: name, console: console.New(name, out, os.Getenv), out: os.Stdout, ready: func() {}}
 }
 
 func (d *display) logger() *slog.Logger { return d.console.Logger() }

@@ -2,6 +2,7 @@ package weir
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ import (
 // command goes on where the job was. The exit status is 0 if the job has finished, now or earlier, 1 if it failed, 2 for a mistake in
 // flags, configuration or program, 3 if the start was refused so that nothing is lost, 4 if another process runs the same job, 5 if it was
 // stopped and can go on, and 130 if it was ended at once. With -plan it is 0 if a start would keep all state, 6 if it would leave some
-// behind, and otherwise what the start would end with.
+// behind, and otherwise what the start would end with. The plan is written to stdout, with -plan=json as a StartPlan.
 func Main(name string, build func(j *Job) error) {
 	d := newDisplay(name, os.Stderr)
 	d.ready = func() { slog.SetDefault(d.logger()) }
@@ -42,7 +43,7 @@ type command struct {
 	operator *config.Layer
 	ui       ui
 	help     bool
-	plan     bool
+	plan     string           // how it is to be shown: text or json; empty for a run
 	own      map[string]given // the flags that are not common: the program's own, or mistakes
 	errs     []error
 }
@@ -70,8 +71,8 @@ var commonFlags = []commonFlag{
 		set: func(c *command, v string) { c.operator.Define(v) }},
 	{name: "config", value: "file", usage: "read options from this file: config.yaml or flink-conf.yaml",
 		set: func(c *command, v string) { c.file = v }},
-	{name: "plan", usage: "say what would become of each step's state, and do not run; nothing is changed",
-		turn: func(c *command, on bool) { c.plan = on }},
+	{name: "plan", value: "text|json", optional: true, usage: "say what would become of each step's state, and do not run; nothing is changed",
+		set: setPlan},
 	{name: "fresh", usage: "start anew: earlier output is moved aside, earlier checkpoints are kept",
 		turn: func(c *command, on bool) { c.flags.Fresh = on }},
 	{name: "rewind", usage: "go back to the checkpoint named with -s once more",
@@ -92,6 +93,17 @@ var commonFlags = []commonFlag{
 	{name: "restoreMode", value: "mode", set: setClaimMode("--restoreMode")},
 	{name: "restore-mode", value: "mode", set: setClaimMode("--restore-mode")},
 	{name: "h", turn: func(c *command, on bool) { c.help = on }},
+}
+
+func setPlan(c *command, v string) {
+	switch v {
+	case "":
+		v = "text"
+	case "text", "json":
+	default:
+		c.fail("flag -plan: %q is neither text nor json", v)
+	}
+	c.plan = v
 }
 
 func setClaimMode(flag string) func(c *command, v string) {
@@ -209,8 +221,8 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 	if err != nil {
 		return d.end(Result{}, usageError{err})
 	}
-	if c.plan {
-		return showPlan(p, c.flags, d)
+	if c.plan != "" {
+		return showPlan(p, c, d)
 	}
 	d.announce()
 	var shown uiJob
@@ -223,16 +235,29 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 	return d.end(r, err)
 }
 
-// showPlan says what a start would do.
-func showPlan(p *prepared, flags local.Flags, d *display) exitcode.Code {
+// showPlan says what a start would do, on stdout since that is what was asked for.
+func showPlan(p *prepared, c *command, d *display) exitcode.Code {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	preview, err := local.PlanStart(ctx, p.options(flags))
+	preview, err := local.PlanStart(ctx, p.options(c.flags))
 	if err != nil {
 		return d.end(Result{}, err)
 	}
-	fmt.Fprintln(d.console, preview.Text)
+	if err := writePlan(d.out, newStartPlan(d.name, preview), c.plan); err != nil {
+		return d.end(Result{}, fmt.Errorf("write the plan: %w", err))
+	}
 	return preview.Code
+}
+
+func writePlan(out io.Writer, p *StartPlan, form string) error {
+	if form != "json" {
+		_, err := fmt.Fprintln(out, p)
+		return err
+	}
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(p)
 }
 
 // prepareAll makes a job ready to start, or returns all mistakes that can be found: in flags, program and configuration.

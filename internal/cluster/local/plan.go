@@ -46,6 +46,14 @@ func declared(p *graph.Plan) map[job.OperatorID]plan.Declared {
 type Preview struct {
 	Text string        // for the user; several lines, without a newline at the end
 	Code exitcode.Code // Finished: all state is kept; Changed: some is dropped; another: the start would end with it
+	// Warnings is what a start would warn of.
+	Warnings []string
+	// From is the snapshot that it would go on from; zero if there is none.
+	From line.Snapshot
+	// Plan says what becomes of its state. It is nil without a snapshot, and if it was not come to.
+	Plan *plan.Plan
+	// Why says why the start would be refused, or how it would begin without a snapshot.
+	Why string
 }
 
 // PlanStart says what Start would do, and does nothing: it takes no lock, writes nothing and opens no source. It may be asked while the job
@@ -53,38 +61,56 @@ type Preview struct {
 func PlanStart(ctx context.Context, o Options) (Preview, error) {
 	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue(), onlyLook: true}
 	defer s.giveUp()
+	p, err := s.preview(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	p.Text = p.text()
+	return p, nil
+}
+
+func (s *start) preview(ctx context.Context) (Preview, error) {
 	v, err := s.find(ctx)
 	var refused *StartError
 	switch {
 	case errors.As(err, &refused):
-		return Preview{refused.Text, refused.Code}, nil
+		return Preview{Why: refused.Text, Code: refused.Code}, nil
 	case err != nil:
 		return Preview{}, err
 	}
-	var lines []string
-	for _, n := range v.Notes {
-		lines = append(lines, "warning: "+n)
-	}
+	out := Preview{Warnings: v.Notes}
 	if v.Do != line.Resume {
-		return Preview{strings.Join(append(lines, v.Text), "\n"), v.Code}, nil
+		out.Why, out.Code = v.Text, v.Code
+		return out, nil
 	}
-	lines = append(lines, fmt.Sprintf("a start would go on from checkpoint %d (%s)", v.Restore.Checkpoint, v.Restore.Path))
+	out.From = v.Restore
 	meta, err := s.load(ctx, v.Restore.Path)
 	if err != nil {
 		return Preview{}, err
 	}
-	p, err := s.plan(ctx, meta)
-	if err != nil {
+	if out.Plan, err = s.plan(ctx, meta); err != nil {
 		return Preview{}, err
 	}
-	lines = append(lines, p.String())
-	code := exitcode.Finished
-	switch err := p.Err(); {
+	switch err := out.Plan.Err(); {
 	case err != nil:
-		lines = append(lines, "the start would be refused: "+err.Error())
-		code = exitcode.Refused
-	case p.Count(plan.Dropped) > 0:
-		code = exitcode.Changed
+		out.Why, out.Code = err.Error(), exitcode.Refused
+	case out.Plan.Count(plan.Dropped) > 0:
+		out.Code = exitcode.Changed
 	}
-	return Preview{strings.Join(lines, "\n"), code}, nil
+	return out, nil
+}
+
+func (p *Preview) text() string {
+	var lines []string
+	for _, w := range p.Warnings {
+		lines = append(lines, "warning: "+w)
+	}
+	if p.Plan == nil {
+		return strings.Join(append(lines, p.Why), "\n")
+	}
+	lines = append(lines, fmt.Sprintf("a start would go on from checkpoint %d (%s)", p.From.Checkpoint, p.From.Path), p.Plan.String())
+	if p.Why != "" {
+		lines = append(lines, "the start would be refused: "+p.Why)
+	}
+	return strings.Join(lines, "\n")
 }
