@@ -1,10 +1,12 @@
 package crashtest_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +41,12 @@ func runTests(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build the jobs: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	// Most of the time the tests wait for a process that is held to a rate.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run() // which reads the command line, where another number may be
 }
 
 // few reports whether a test should take fewer turns: in a hurry, and with the race detector, which slows the program down and looks for other
