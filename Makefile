@@ -2,8 +2,9 @@
 
 FUZZTIME ?= 30s
 RUNS     ?= 5
+SEEDS    ?= 5000
 
-.PHONY: test short race lint golden soak bench
+.PHONY: test short race lint golden soak simulate bench
 
 test: ## the README's test command
 	go test ./...
@@ -23,12 +24,16 @@ golden: ## rewrite scripts, golden files and the reference page; review the diff
 	go test ./codec ./internal/backend/heap ./internal/cluster/cli ./internal/cluster/config ./internal/protocol/barrier ./internal/protocol/coordinator ./internal/protocol/failover ./internal/protocol/line ./internal/protocol/snapshot ./internal/storage -update
 	go generate ./internal/cluster/config
 
-soak: ## fuzz every decoder in turn, FUZZTIME each
+soak: simulate ## play SEEDS seeds of each simulation, then fuzz every decoder in turn, FUZZTIME each
 	@go list ./... | while read -r package; do \
 		go test "$$package" -list '^Fuzz' | grep '^Fuzz' | while read -r target; do \
 			go test "$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
 		done || exit 1; \
 	done
+
+simulate: ## play SEEDS seeds of each simulation: an hour or so
+	go test ./internal/sim -timeout 0 -weir.seeds=$(SEEDS)
+	go test . -run 'ExactlyOnce|AtLeastOnce|Stories|Checkpoints' -timeout 0 -weir.seeds=$(SEEDS) -stories=$(SEEDS)
 
 bench: ## every workload against its limit, RUNS each: minutes to hours
 	go run -C bench . keyed-count -runs $(RUNS)

@@ -186,7 +186,7 @@ func stories(t *testing.T, n uint64, tell func(t *testing.T, seed uint64)) {
 
 // underChance plays the job of a world under chance, until it has finished, and returns what came of it and what it has committed.
 func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.Report, w *world, committed []string) {
-	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Parallelism: []int{1, 2, 3}})
+	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Asks: int(d.Seed / 8 % 3), Doubts: int(d.Seed / 5 % 3), Parallelism: []int{1, 2, 3}})
 	w = newWorld(t, 1+chance.Pick(4), 20+chance.Pick(19))
 	out := sim.NewOutput[string](chance)
 	w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, out, sim.Dir
@@ -197,7 +197,7 @@ func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r
 		w.set["execution.checkpointing.data-inline-threshold"] = "0" // so that state is in files
 	}
 	r = chance.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
-		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler})
+		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: p.Set})
 	})
 	return r, w, out.Records()
 }

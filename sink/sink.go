@@ -80,7 +80,8 @@ type TwoPhaseWriter[T any] interface {
 type Syncer interface {
 	// Sync is called after Prepare and Snapshot. It returns what is left to be done, nil if there is nothing. That runs on another
 	// goroutine, beside the writer's other methods but not beside Close; the checkpoint is not acknowledged, and nothing of it is
-	// committed, before it has succeeded. What it did not come to do is due again at the next Sync.
+	// committed, before it has succeeded. What it did not come to do is due again at the next Sync. Of several checkpoints under way the
+	// functions may run at the same time and end in any order.
 	Sync() func(ctx context.Context) error
 }
 

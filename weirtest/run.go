@@ -78,7 +78,8 @@ func Check[R any](id string, check func(got []R) error) Option {
 }
 
 // Seeds plays the job n times under chance, with the seeds from 1 to n: tasks fail, the process dies and starts again, storage fails or is
-// slow, messages between the job's tasks and its master get lost, the wall clock jumps.
+// slow, messages between the job's tasks and its master get lost, the wall clock jumps; a user asks for savepoints, stops the job with one, or
+// cancels it, and starts it again.
 func Seeds(n int) Option { return func(s *suite) { s.seeds = n } }
 
 // CrashEverywhere plays the job once for each step that changes something that outlives a process, lets the machine go down after that
@@ -262,7 +263,7 @@ const troubles = 8
 
 // play runs the job once in a world of its own.
 func (s *suite) play(d sim.Decisions, crashAt int) sim.Report {
-	w := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % troubles), CrashAt: crashAt, Parallelism: s.parallelism})
+	w := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % troubles), Asks: int(d.Seed / troubles % 3), Doubts: int(d.Seed / 5 % 2), CrashAt: crashAt, Parallelism: s.parallelism})
 	inputs, outputs := map[string]*program.Step{}, map[string]*program.Step{}
 	for id, in := range s.inputs {
 		inputs[id] = in.step(w)
@@ -286,7 +287,9 @@ func (s *suite) play(d sim.Decisions, crashAt int) sim.Report {
 		if p.Parallelism > 0 {
 			set["parallelism.default"] = fmt.Sprint(p.Parallelism)
 		}
-		return door.Start(ctx, j, door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Set: set})
+		own := maps.Clone(set)
+		maps.Copy(own, p.Set)
+		return door.Start(ctx, j, door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: own})
 	})
 	for _, check := range checks {
 		if r.Err == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,28 +19,48 @@ type Decisions struct {
 	Order []int
 	// Troubles is what goes wrong, in order.
 	Troubles []Trouble
-	// Recorded says that there is no more trouble than in the list. Otherwise it is drawn from the seed, as Config says.
+	// Asks is what the user asks a running job for, counted in turns.
+	Asks []Trouble
+	// Doubts are checkpoints whose metadata are put without anybody knowing whether they were, counted in such puts.
+	Doubts []Trouble
+	// Recorded says that there is no more of these than in the lists. Otherwise it is drawn from the seed, as Config says.
 	Recorded bool
 }
 
-// Trouble is something that goes wrong.
+// Trouble is something that goes wrong, or that somebody does.
 type Trouble struct {
 	At   int // after so many occasions
 	What int // which of the things that can go wrong at that occasion, and how
 }
 
-// WithoutTrouble returns the decisions without the i-th trouble.
-func (d Decisions) WithoutTrouble(i int) Decisions {
-	d.Troubles = append(append([]Trouble{}, d.Troubles[:i]...), d.Troubles[i+1:]...)
+// kinds returns the lists of what happens, by the word that stands for each in a file.
+func (d *Decisions) kinds() map[string]*[]Trouble {
+	return map[string]*[]Trouble{"trouble": &d.Troubles, "ask": &d.Asks, "doubt": &d.Doubts}
+}
+
+// Without returns the decisions without the i-th thing that happens, of Events.
+func (d Decisions) Without(i int) Decisions {
+	for _, kind := range []*[]Trouble{&d.Troubles, &d.Asks, &d.Doubts} {
+		if i < len(*kind) {
+			*kind = slices.Delete(slices.Clone(*kind), i, i+1)
+			return d
+		}
+		i -= len(*kind)
+	}
 	return d
 }
+
+// Events returns how many things happen.
+func (d Decisions) Events() int { return len(d.Troubles) + len(d.Asks) + len(d.Doubts) }
 
 // Write writes decisions as text, which ReadDecisions reads. Repeated numbers of the order are written once, with a count.
 func (d Decisions) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "seed %d\n", d.Seed)
-	for _, t := range d.Troubles {
-		fmt.Fprintf(b, "trouble %d %d\n", t.At, t.What)
+	for _, kind := range []string{"trouble", "ask", "doubt"} {
+		for _, t := range *d.kinds()[kind] {
+			fmt.Fprintf(b, "%s %d %d\n", kind, t.At, t.What)
+		}
 	}
 	line := "order"
 	for i := 0; i < len(d.Order); {
@@ -82,10 +103,11 @@ func (d *Decisions) add(what string, args []string) (err error) {
 	switch {
 	case what == "seed" && len(args) == 1:
 		d.Seed, err = strconv.ParseUint(args[0], 10, 64)
-	case what == "trouble" && len(args) == 2:
+	case d.kinds()[what] != nil && len(args) == 2:
 		var t Trouble
 		_, err = fmt.Sscan(strings.Join(args, " "), &t.At, &t.What)
-		d.Troubles = append(d.Troubles, t)
+		kind := d.kinds()[what]
+		*kind = append(*kind, t)
 	case what == "order":
 		for _, a := range args {
 			number, times, repeated := strings.Cut(a, "*")
@@ -109,27 +131,49 @@ func (d *Decisions) add(what string, args []string) (err error) {
 
 // chance makes decisions, or repeats those that were made, and writes them down.
 type chance struct {
-	given     Decisions
-	made      Decisions
-	order     *rand.Rand
-	misery    *rand.Rand // apart from order, so that a trouble more or less changes nothing before it
-	scale     int        // how many occasions lie between two troubles, roughly
-	left      int        // troubles that may still come, if they are drawn
+	given  Decisions
+	made   Decisions
+	order  *rand.Rand
+	misery events // apart from order, and from each other, so that one more or less changes nothing before it
+	asks   events
+	doubts events
+}
+
+// events are things that happen after so many occasions.
+type events struct {
+	given     []Trouble
+	recorded  bool
+	made      *[]Trouble
+	rng       *rand.Rand
+	scale     int // how many occasions lie between two, roughly
+	left      int // how many may still come, if they are drawn
 	occasions int
 	next      Trouble // At is 0 if none will come
 }
 
-func newChance(given Decisions, troubles int) *chance {
-	c := &chance{
-		given:  given,
-		made:   Decisions{Seed: given.Seed, Recorded: true},
-		order:  rand.New(rand.NewPCG(given.Seed, 1)),
-		misery: rand.New(rand.NewPCG(given.Seed, 2)),
-		left:   troubles,
+// What of a seed is for what.
+const (
+	forOrder = 1 + iota
+	forMisery
+	forTorn
+	forAsks
+	forDoubts
+)
+
+func newChance(c Config) *chance {
+	given := c.Decisions
+	rng := func(what uint64) *rand.Rand { return rand.New(rand.NewPCG(given.Seed, what)) }
+	made := &chance{given: given, made: Decisions{Seed: given.Seed, Recorded: true}, order: rng(forOrder)}
+	begin := func(given Decisions, list []Trouble, made *[]Trouble, what uint64, n int, scales ...int) events {
+		e := events{given: list, recorded: given.Recorded, made: made, rng: rng(what), left: n}
+		e.scale = scales[e.rng.IntN(len(scales))]
+		e.brew()
+		return e
 	}
-	c.scale = []int{150, 800, 4000}[c.misery.IntN(3)]
-	c.brew()
-	return c
+	made.misery = begin(given, given.Troubles, &made.made.Troubles, forMisery, c.Troubles, 150, 800, 4000)
+	made.asks = begin(given, given.Asks, &made.made.Asks, forAsks, c.Asks, 200, 1000, 3000)
+	made.doubts = begin(given, given.Doubts, &made.made.Doubts, forDoubts, c.Doubts, 4, 20)
+	return made
 }
 
 // pick returns a number below n.
@@ -143,29 +187,37 @@ func (c *chance) pick(n int) (v int) {
 	return v
 }
 
-// brew says what goes wrong next.
-func (c *chance) brew() {
-	c.next = Trouble{}
-	if c.given.Recorded {
-		if i := len(c.made.Troubles); i < len(c.given.Troubles) {
-			c.next = c.given.Troubles[i]
+// brew says what happens next.
+func (e *events) brew() {
+	e.next = Trouble{}
+	if e.recorded {
+		if i := len(*e.made); i < len(e.given) {
+			e.next = e.given[i]
 		}
 		return
 	}
-	if c.left > 0 {
-		c.left--
-		c.next = Trouble{At: c.occasions + 1 + c.misery.IntN(c.scale), What: c.misery.IntN(1 << 16)}
+	if e.left > 0 {
+		e.left--
+		e.next = Trouble{At: e.occasions + 1 + e.rng.IntN(e.scale), What: e.rng.IntN(1 << 16)}
 	}
 }
 
-// trouble reports whether something goes wrong on an occasion that weighs so much, and which of n things it is. detail says how.
-func (c *chance) trouble(weight, n int) (what, detail int, ok bool) {
-	c.occasions += weight
-	if c.next.At == 0 || c.occasions < c.next.At {
+// happens reports whether one happens on an occasion that weighs so much, and which of n things it is. detail says how.
+func (e *events) happens(weight, n int) (what, detail int, ok bool) {
+	e.occasions += weight
+	if e.next.At == 0 || e.occasions < e.next.At {
 		return 0, 0, false
 	}
-	t := c.next
-	c.made.Troubles = append(c.made.Troubles, t)
-	c.brew()
+	t := e.next
+	*e.made = append(*e.made, t)
+	e.brew()
 	return t.What % n, t.What / n, true
 }
+
+// trouble reports whether something goes wrong.
+func (c *chance) trouble(weight, n int) (what, detail int, ok bool) {
+	return c.misery.happens(weight, n)
+}
+
+// happened returns how many things have happened.
+func (c *chance) happened() int { return c.made.Events() }

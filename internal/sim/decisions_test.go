@@ -18,6 +18,8 @@ func TestDecisionsAsText(t *testing.T) {
 		{"seed 0\norder\n", Decisions{Recorded: true}},
 		{"seed 7\ntrouble 12 3\ntrouble 40 65535\norder 1 0*3 5 1*2\n",
 			Decisions{Seed: 7, Troubles: []Trouble{{12, 3}, {40, 65535}}, Order: []int{1, 0, 0, 0, 5, 1, 1}, Recorded: true}},
+		{"seed 1\ntrouble 2 3\nask 4 5\ndoubt 6 7\norder\n",
+			Decisions{Seed: 1, Troubles: []Trouble{{2, 3}}, Asks: []Trouble{{4, 5}}, Doubts: []Trouble{{6, 7}}, Recorded: true}},
 	}
 	for _, test := range tests {
 		var b bytes.Buffer
@@ -68,7 +70,7 @@ func FuzzDecisions(f *testing.F) {
 // TestRepeat shows that what chance has decided can be repeated, in full and from the middle on.
 func TestRepeat(t *testing.T) {
 	run := func(d Decisions) (made Decisions, seen []int) {
-		c := newChance(d, 3)
+		c := newChance(Config{Decisions: d, Troubles: 3})
 		for range 4000 {
 			seen = append(seen, c.pick(7))
 			if what, detail, ok := c.trouble(3, 5); ok {
@@ -87,7 +89,7 @@ func TestRepeat(t *testing.T) {
 	}
 	calm := made
 	for len(calm.Troubles) > 0 {
-		calm = calm.WithoutTrouble(0)
+		calm = calm.Without(0)
 	}
 	if got, _ := run(calm); len(got.Troubles) > 0 || !reflect.DeepEqual(got.Order, made.Order) {
 		t.Error("troubles that were left out are there, or the order has changed with them")

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"path"
 
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
@@ -72,6 +73,12 @@ func (w *diskWriter) Abort() error {
 
 func (d *disk) Open(ctx context.Context, path string) (r storage.Reader, err error) {
 	d.watch.opened(path)
+	if dir := dirOf(path); d.watch.drained[dir] && d.step == nil { // it is started
+		d.user.follows = dir
+	}
+	if t := d.stepped; t != nil && t.state == opening {
+		t.reads = append(t.reads, dirOf(path))
+	}
 	err = d.around(effect{op: "open", on: path}, func() error {
 		inner, err := d.files.Open(ctx, path)
 		r = &diskReader{inner, d, path}
@@ -101,10 +108,11 @@ func (r *diskReader) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 func (d *disk) PutIfAbsent(ctx context.Context, path string, data []byte) error {
+	d.mayDoubt(path)
 	return d.around(effect{op: "put", on: path, lasting: true}, func() error {
 		err := d.files.PutIfAbsent(ctx, path, data)
 		if err == nil {
-			d.watch.put(path, data)
+			d.publishes(path, data)
 		}
 		return err
 	})
@@ -127,6 +135,9 @@ func (d *disk) Remove(ctx context.Context, paths ...string) error {
 	for _, path := range paths {
 		err := d.around(effect{op: "remove", on: path, lasting: true}, func() error {
 			d.watch.removing(path)
+			if dirOf(path) == d.user.follows {
+				d.user.follows = ""
+			}
 			return d.files.Remove(ctx, path)
 		})
 		if first == nil {
@@ -142,3 +153,6 @@ func (d *disk) RemoveAll(ctx context.Context, dir string) error {
 		return d.files.RemoveAll(ctx, dir)
 	})
 }
+
+// dirOf is path.Dir, where path is something else.
+func dirOf(file string) string { return path.Dir(file) }

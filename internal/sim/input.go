@@ -15,7 +15,19 @@ type Input[T any] struct {
 	World  *World
 	Splits [][]T
 	Times  func(T) int64 // nil: records have no event time
+
+	read []int // how far each split is read by the present tasks, or was by the last
 }
+
+// Read returns the part of each split that a job has read which was drained.
+func (in *Input[T]) Read() (splits [][]T) {
+	for i, split := range in.Splits {
+		splits = append(splits, split[:in.World.drainedAt(in, i, len(split))])
+	}
+	return splits
+}
+
+func (in *Input[T]) progress() []int { return slices.Clone(in.read) }
 
 // Location is empty: there is nothing to compare.
 func (in *Input[T]) Location() string { return "" }
@@ -23,10 +35,17 @@ func (in *Input[T]) Location() string { return "" }
 // Enumerator hands splits out in order.
 func (in *Input[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restored []byte) (source.Enumerator, error) {
 	e := &enumerator{splits: len(in.Splits)}
+	in.read = make([]int, len(in.Splits))
+	e.handed = func(p position) { in.read[p.number] = p.at }
+	in.World.knows(in)
 	if restored != nil {
 		e.next = int(binary.LittleEndian.Uint64(restored))
+		for i := range e.next { // unless a reader has it, which says so
+			in.read[i] = len(in.Splits[i])
+		}
 		for back := restored[8:]; len(back) > 0; back = back[8:] {
 			e.back = append(e.back, positionOf(back).split())
+			e.handed(positionOf(back))
 		}
 	}
 	return e, nil
@@ -35,6 +54,7 @@ func (in *Input[T]) Enumerator(_ context.Context, _ source.EnumeratorEnv, restor
 type enumerator struct {
 	next, splits int
 	back         []source.Split
+	handed       func(position)
 }
 
 func (e *enumerator) Next(int) (source.Split, source.Assignment, error) {
@@ -50,7 +70,12 @@ func (e *enumerator) Next(int) (source.Split, source.Assignment, error) {
 	return position{e.next - 1, 0}.split(), source.Assigned, nil
 }
 
-func (e *enumerator) AddBack(_ int, splits []source.Split) { e.back = append(e.back, splits...) }
+func (e *enumerator) AddBack(_ int, splits []source.Split) {
+	e.back = append(e.back, splits...)
+	for _, s := range splits {
+		e.handed(positionOf(s.Data))
+	}
+}
 
 // Snapshot holds the number of the next split, and those that were given back.
 func (e *enumerator) Snapshot() ([]byte, error) {
@@ -93,7 +118,9 @@ func (r *reader[T]) Start() error { r.env.RequestSplit(); return nil }
 
 func (r *reader[T]) AddSplits(splits []source.Split) error {
 	for _, s := range splits {
-		r.open = append(r.open, positionOf(s.Data))
+		p := positionOf(s.Data)
+		r.open = append(r.open, p)
+		r.in.read[p.number] = p.at
 	}
 	r.env.RequestSplit() // a reader may have several at a time
 	return nil
@@ -126,6 +153,7 @@ func (r *reader[T]) Poll(b *source.Batch[T]) (source.Status, error) {
 		}
 	}
 	p.at = end
+	r.in.read[p.number] = end
 	r.open = slices.Delete(r.open, 0, 1)
 	if b.SplitEnd = end == len(records); !b.SplitEnd {
 		r.open = append(r.open, p) // the others' turn

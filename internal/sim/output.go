@@ -20,6 +20,8 @@ type Output[T any] struct {
 	visible  map[string]part[T]
 	order    []string // of what is visible
 	last     map[string]job.CheckpointID
+	before   map[string]map[string]part[T] // by snapshot: what is committed with it, or was before
+	earlier  map[string]part[T]            // what another output has, from which this one's job goes on
 }
 
 type part[T any] struct {
@@ -31,13 +33,32 @@ type part[T any] struct {
 
 // NewOutput returns an empty output in a world.
 func NewOutput[T any](w *World) *Output[T] {
-	o := &Output[T]{world: w, volatile: map[string]part[T]{}, prepared: map[string]part[T]{}, visible: map[string]part[T]{}, last: map[string]job.CheckpointID{}}
+	o := &Output[T]{world: w, volatile: map[string]part[T]{}, prepared: map[string]part[T]{}, visible: map[string]part[T]{}, last: map[string]job.CheckpointID{}, before: map[string]map[string]part[T]{}}
+	w.outputs = append(w.outputs, o)
 	w.atDeath = append(w.atDeath, func() { clear(o.volatile) })
 	return o
 }
 
+// After lets an output go on where another was at a snapshot: what that has committed, or was to commit with it, is not committed again but
+// among the Records.
+func (o *Output[T]) After(other *Output[T], dir string) { o.earlier = other.before[dir] }
+
+func (o *Output[T]) remember(dir string, id int64) {
+	o.before[dir] = maps.Clone(o.visible)
+	for _, parts := range []map[string]part[T]{o.prepared, o.volatile} {
+		for name, p := range parts {
+			if p.checkpoint <= id {
+				o.before[dir][name] = p
+			}
+		}
+	}
+}
+
 // Records returns what is committed, in the order of the commits.
 func (o *Output[T]) Records() (all []T) {
+	for _, name := range slices.Sorted(maps.Keys(o.earlier)) {
+		all = append(all, o.earlier[name].records...)
+	}
 	for _, name := range o.order {
 		all = append(all, o.visible[name].records...)
 	}
@@ -135,6 +156,9 @@ func (o *Output[T]) commit(checkpoint int64, pending [][]byte) error {
 		if _, ok := o.visible[name]; ok {
 			continue
 		}
+		if _, ok := o.earlier[name]; ok {
+			continue
+		}
 		p, ok := o.prepared[name]
 		if !ok {
 			return fmt.Errorf("commit checkpoint %d: there is nothing of %s", checkpoint, name)
@@ -167,6 +191,9 @@ func (c *outputCommitter[T]) Recover(_ context.Context, r sink.Recovery) (sink.R
 	done := sink.Recovered{Writers: make([][]byte, len(r.Writers))}
 	err := c.process.around(effect{op: "recover", on: "output", lasting: true, atomic: true}, func() error {
 		c.output.line = c.line
+		if r.Fresh {
+			c.output.moveAside()
+		}
 		for _, p := range r.Pending {
 			if err := c.output.commit(p.Checkpoint, p.Items); err != nil {
 				return err
@@ -177,6 +204,12 @@ func (c *outputCommitter[T]) Recover(_ context.Context, r sink.Recovery) (sink.R
 		return nil
 	})
 	return done, err
+}
+
+// moveAside makes invisible what there is.
+func (o *Output[T]) moveAside() {
+	clear(o.visible)
+	o.order = nil
 }
 
 // RecoverSubtask does the same for one subtask.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"path"
 	"slices"
 	"time"
 
@@ -42,6 +43,7 @@ type simTask struct {
 	parked  bool
 	until   time.Duration // when a parked task goes on although nobody woke it; 0 for never
 	strands int           // that run beside it
+	reads   []string      // directories that it has read while it was opened
 }
 
 type taskState int
@@ -85,7 +87,7 @@ type timer struct {
 func (p *process) Master(step func() (worked, ended bool)) { p.step = step }
 
 func (p *process) Task(ctx context.Context, t *task.Task) {
-	p.watch.alive[t.Attempt] = true
+	p.watch.deployed(t.Attempt)
 	p.tasks = append(p.tasks, &simTask{Task: t, ctx: ctx})
 }
 
@@ -247,6 +249,23 @@ func (p *process) Decided(a coordinator.Action) {
 	p.watch.decide(a)
 }
 
+// beingRead returns the directories that tasks read which are being restored, and the one from which those are that have not begun to.
+func (p *process) beingRead() map[string]bool {
+	dirs := map[string]bool{}
+	for _, t := range p.tasks {
+		if t.state > opening || t.ctx.Err() != nil {
+			continue
+		}
+		if p.watch.source != "" {
+			dirs[p.watch.source] = true
+		}
+		for _, dir := range t.reads {
+			dirs[dir] = true
+		}
+	}
+	return dirs
+}
+
 // pause lets others do something, if that is possible where the process is.
 func (p *process) pause() {
 	if p.strand == nil || p.dead {
@@ -334,6 +353,21 @@ func (p *process) around(e effect, do func() error) error {
 		return ErrDead
 	}
 	return err
+}
+
+// mayDoubt lets the metadata of a checkpoint be put so that nobody knows whether they were: the answer is lost, and so is that of the second
+// attempt. Then the job fails, so that it has to go back behind a checkpoint that may be found by a later start.
+func (p *process) mayDoubt(file string) {
+	if path.Base(file) != "_metadata" || p.dead {
+		return
+	}
+	how, detail, ok := p.chance.doubts.happens(1, 4)
+	if !ok {
+		return
+	}
+	p.note("nobody is going to know whether %s was put", p.short(file))
+	p.outage, p.after = 2+detail%2, how
+	p.fail = detail/2%2 == 0
 }
 
 // taskMayFail returns an error if the task that is being stepped fails now.

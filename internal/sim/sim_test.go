@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
@@ -110,36 +109,103 @@ func want(in [][]click) (out []string) {
 	return out
 }
 
+// variation is how the job and its world differ from the plainest.
+type variation struct {
+	asks   int // most requests of the user
+	drain  bool
+	doubts int
+	// another lets a second job go on from a snapshot of the first, which has finished or is left where it is.
+	another bool
+	set     func(w *sim.World) map[string]string
+	first   map[string]string                                                // options of the first three processes alone
+	build   func(j *weir.Job, in *sim.Input[click], out *sim.Output[string]) // instead of the three stages
+	want    func([][]click) []string
+	judge   func(got, want []string) error
+}
+
 // play runs the job in a world and compares what it commits with what it would if nothing had happened.
-func play(d sim.Decisions, crashAt int) sim.Report {
-	w := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), CrashAt: crashAt, Parallelism: []int{1, 2, 3}})
-	in := clicks(1+w.Pick(3), 20+w.Pick(60))
+func play(d sim.Decisions, v variation) sim.Report {
+	c := sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Parallelism: []int{1, 2, 3}, Drain: v.drain}
+	if v.asks > 0 {
+		c.Asks = 1 + int(d.Seed/8)%v.asks
+	}
+	if v.doubts > 0 {
+		c.Doubts = int(d.Seed/5) % (v.doubts + 1)
+	}
+	w := sim.New(c)
+	in := &sim.Input[click]{World: w, Splits: clicks(1+w.Pick(3), 20+w.Pick(60))}
 	out := sim.NewOutput[string](w)
-	inline := w.Pick(2) == 0
-	retain := 1 + w.Pick(2)
-	timeout := []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, time.Second}[w.Pick(3)]
-	r := w.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
-		j := weir.NewJob("clicks")
+	set, name := settings(w), "clicks"
+	if v.set != nil {
+		maps.Copy(set, v.set(w))
+	}
+	build := threeStages
+	if v.build != nil {
+		build = v.build
+	}
+	start := func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+		j := weir.NewJob(name)
 		j.Logger(slog.New(slog.DiscardHandler))
-		j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Dir(sim.Dir), checkpoint.KeepOnCancel(), checkpoint.TolerateFailures(1<<30),
-			checkpoint.Timeout(timeout), checkpoint.Retain(retain))
-		source := weir.From(j, "clicks", &sim.Input[click]{World: w, Splits: in})
-		timed := weir.EventTime(source, func(c click) int64 { return c.At })
-		visited := weir.Process(weir.KeyBy(timed, func(c click) string { return c.User }), "visits", &visits{})
-		weir.To(weir.Process(weir.KeyBy(visited, func(v visit) string { return v.Page }), "pages", &pages{}), "out", out)
-		set := map[string]string{
-			"parallelism.default": fmt.Sprint(p.Parallelism), "restart-strategy.type": "fixed-delay",
-			"restart-strategy.fixed-delay.attempts": "1000", "restart-strategy.fixed-delay.delay": "1 ms",
+		j.Checkpoint(checkpoint.Dir(sim.Dir), checkpoint.KeepOnCancel(), checkpoint.TolerateFailures(1<<30))
+		build(j, in, out)
+		set["parallelism.default"] = fmt.Sprint(p.Parallelism)
+		own := maps.Clone(set)
+		maps.Copy(own, p.Set)
+		maps.DeleteFunc(own, func(_, value string) bool { return value == "" })
+		if w.Processes() <= 3 {
+			maps.Copy(own, v.first)
 		}
-		if !inline {
-			set["execution.checkpointing.data-inline-threshold"] = "0" // so that state is in files
-		}
-		return door.Start(ctx, j, door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Set: set})
-	})
+		return door.Start(ctx, j, door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: own})
+	}
+	var r sim.Report
+	if !v.another || w.Pick(2) == 0 {
+		r = w.Play(start)
+	} else {
+		r = w.PlayOne(start)
+	}
+	if all := w.Restorable(); v.another && r.Err == nil && len(all) > 0 {
+		name = "more clicks"
+		from, first := all[w.Pick(len(all))], out
+		w.From(from, w.Pick(2) == 0)
+		out = sim.NewOutput[string](w)
+		out.After(first, from)
+		r = w.Play(start)
+	} else if v.another {
+		return r
+	}
 	if r.Err == nil {
-		r.Err = compare(out.Records(), want(in))
+		wanted := want
+		if v.want != nil {
+			wanted = v.want
+		}
+		judge := compare
+		if v.judge != nil {
+			judge = v.judge
+		}
+		r.Err = judge(out.Records(), wanted(in.Read()))
 	}
 	return r
+}
+
+// settings are those of every job, some of which are left to chance.
+func settings(w *sim.World) map[string]string {
+	set := map[string]string{
+		"execution.checkpointing.interval":     "10 ms",
+		"execution.checkpointing.timeout":      []string{"20 ms", "60 ms", "1 s"}[w.Pick(3)],
+		"execution.checkpointing.num-retained": fmt.Sprint(1 + w.Pick(2)),
+		"restart-strategy.type":                "fixed-delay", "restart-strategy.fixed-delay.attempts": "1000", "restart-strategy.fixed-delay.delay": "1 ms",
+	}
+	if w.Pick(2) == 0 {
+		set["execution.checkpointing.data-inline-threshold"] = "0" // so that state is in files
+	}
+	return set
+}
+
+// threeStages is the job with two steps that are keyed, each by something else.
+func threeStages(j *weir.Job, in *sim.Input[click], out *sim.Output[string]) {
+	timed := weir.EventTime(weir.From(j, "clicks", in), func(c click) int64 { return c.At })
+	visited := weir.Process(weir.KeyBy(timed, func(c click) string { return c.User }), "visits", &visits{})
+	weir.To(weir.Process(weir.KeyBy(visited, func(v visit) string { return v.Page }), "pages", &pages{}), "out", out)
 }
 
 func compare(got, want []string) error {
@@ -158,7 +224,10 @@ func compare(got, want []string) error {
 	return nil
 }
 
-// TestExactlyOnce shows that a job of three stages commits each result once, whatever happens to it.
-func TestExactlyOnce(t *testing.T) {
-	sim.Suite(t, "testdata/exactly-once", 200, func(d sim.Decisions) sim.Report { return play(d, 0) })
+// suite plays seeds of a variation.
+func suite(t *testing.T, dir string, n int, v variation) {
+	sim.Suite(t, "testdata/"+dir, n, func(d sim.Decisions) sim.Report { return play(d, v) })
 }
+
+// TestExactlyOnce shows that a job of three stages commits each result once, whatever happens to it.
+func TestExactlyOnce(t *testing.T) { suite(t, "exactly-once", 120, variation{doubts: 3}) }

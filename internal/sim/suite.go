@@ -49,11 +49,11 @@ func Twice(d Decisions, play func(Decisions) Report) Report {
 	return r
 }
 
-// Shrink leaves out what a failure does not need: troubles, and the end of the order. It returns the failure of what is left, and its
+// Shrink leaves out what a failure does not need: what happens, and the end of the order. It returns the failure of what is left, and its
 // decisions in full.
 func Shrink(failed Report, play func(Decisions) Report) Report {
-	for i := 0; i < len(failed.Decisions.Troubles); {
-		if r := play(failed.Decisions.WithoutTrouble(i)); r.Err != nil {
+	for i := 0; i < failed.Decisions.Events(); {
+		if r := play(failed.Decisions.Without(i)); r.Err != nil {
 			failed = r
 		} else {
 			i++

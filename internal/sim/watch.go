@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -20,20 +21,28 @@ type watch struct {
 	// published holds the checkpoints that have metadata, by their directory, with the files that these name.
 	published map[string]publishedCheckpoint
 	completed map[job.CheckpointID]bool // ever, whether they are still there or not
+	drained   map[string]bool           // savepoints that the job was to be drained with
+	claimed   map[string]bool           // snapshots that the job owns though it has not taken them
+	kept      string                    // a snapshot that is another job's, unless it is claimed
 
 	// Of the present process.
 	decided map[job.CheckpointID]string
 	needed  map[job.CheckpointID]map[job.Attempt]bool // who has to acknowledge; false once it has
 	alive   map[job.Attempt]bool                      // tasks that the master does not know to have ended
+	back    bool                                      // the job has gone back,
+	backTo  job.CheckpointID                          // to this checkpoint, 0 for the beginning,
+	source  string                                    // in this directory
+	opening func() map[string]bool                    // the directories that tasks which are being restored have read
 }
 
 type publishedCheckpoint struct {
 	id    job.CheckpointID
 	files map[string]bool
+	stop  bool // a savepoint that the job stops with
 }
 
 func newWatch() *watch {
-	return &watch{published: map[string]publishedCheckpoint{}, completed: map[job.CheckpointID]bool{}}
+	return &watch{published: map[string]publishedCheckpoint{}, completed: map[job.CheckpointID]bool{}, drained: map[string]bool{}, claimed: map[string]bool{}}
 }
 
 func (w *watch) break_(format string, args ...any) {
@@ -44,6 +53,7 @@ func (w *watch) break_(format string, args ...any) {
 
 // process says that another process begins.
 func (w *watch) process() {
+	w.back, w.source, w.opening = false, "", func() map[string]bool { return nil }
 	w.decided, w.needed, w.alive = map[job.CheckpointID]string{}, map[job.CheckpointID]map[job.Attempt]bool{}, map[job.Attempt]bool{}
 }
 
@@ -74,6 +84,37 @@ func (w *watch) decide(a coordinator.Action) {
 		}
 	case coordinator.Failed:
 		w.decision(a.Stats.ID, "failed")
+	case coordinator.Restore:
+		w.restore(a)
+	}
+}
+
+// restore sees that tasks are going to be restored from a checkpoint.
+func (w *watch) restore(a coordinator.Restore) {
+	w.back, w.backTo, w.source = true, 0, ""
+	if !a.Found {
+		return
+	}
+	w.backTo, w.source = a.From.ID, path.Clean(a.From.Pointer)
+	if w.decided[a.From.ID] == "failed" {
+		w.break_("the job goes back to checkpoint %d, which was given up", a.From.ID)
+	}
+	if _, ok := w.published[w.source]; !ok && !w.blind && !a.From.Damaged {
+		w.break_("the job goes back to %s, which has no metadata", w.source)
+	}
+}
+
+// deployed sees that a task is made. When the job has gone back, a checkpoint of this process that came later must not be there any more: the
+// sinks have swept what only that one knew, and a later start would find it.
+func (w *watch) deployed(at job.Attempt) {
+	w.alive[at] = true
+	if !w.back {
+		return
+	}
+	for dir, p := range w.published {
+		if isCheckpoint(dir) && p.id > w.backTo && w.decided[p.id] == "failed" {
+			w.break_("the job has gone back to checkpoint %d, and %d is still there, which nobody knows of", w.backTo, p.id)
+		}
 	}
 }
 
@@ -110,13 +151,16 @@ func (w *watch) put(file string, data []byte) {
 		w.break_("%s is not what a reader expects: %w", file, err)
 		return
 	}
-	p := publishedCheckpoint{m.Checkpoint, map[string]bool{}}
+	p := publishedCheckpoint{m.Checkpoint, map[string]bool{}, m.Stop != element.GoOn}
 	m.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {
 			p.files[path.Join(dir, s.Path)] = true
 		}
 	})
 	w.published[path.Clean(dir)] = p
+	if m.Stop == element.Drain {
+		w.drained[path.Clean(dir)] = true
+	}
 }
 
 func (w *watch) isPublished(id job.CheckpointID) bool {
@@ -131,6 +175,9 @@ func (w *watch) isPublished(id job.CheckpointID) bool {
 // removing sees that a file is deleted.
 func (w *watch) removing(file string) {
 	file = path.Clean(file)
+	if w.opening()[path.Dir(file)] {
+		w.break_("%s is deleted, and tasks are being restored from there", file)
+	}
 	if dir, name := path.Split(file); name == "_metadata" {
 		w.unpublish(path.Clean(dir))
 	}
@@ -144,6 +191,11 @@ func (w *watch) removing(file string) {
 // removingAll sees that a directory is deleted with all that is in it, in no order that anybody knows.
 func (w *watch) removingAll(dir string) {
 	dir = path.Clean(dir)
+	for at := range w.opening() {
+		if at == dir || strings.HasPrefix(at, dir+"/") {
+			w.break_("%s is deleted, and tasks are being restored from %s", dir, at)
+		}
+	}
 	for at, p := range w.published {
 		switch {
 		case at != dir && !strings.HasPrefix(at, dir+"/"):
@@ -164,16 +216,19 @@ func (w *watch) unpublish(dir string) {
 	}
 	delete(w.published, dir)
 	switch {
-	case !w.completed[p.id]:
+	case dir == w.kept && !w.claimed[dir]:
+		w.break_("%s is deleted, which is another job's", dir)
 		return
-	case !isCheckpoint(dir):
+	case !w.completed[p.id] && !w.claimed[dir]:
+		return
+	case !isCheckpoint(dir) && !w.claimed[dir]:
 		w.break_("savepoint %d in %s is deleted, which is complete and the user's", p.id, dir)
 		return
 	case len(w.alive) == 0:
 		return
 	}
 	for at, o := range w.published {
-		if o.id > p.id && isCheckpoint(at) {
+		if o.id > p.id && (isCheckpoint(at) || o.stop) {
 			return
 		}
 	}

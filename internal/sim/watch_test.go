@@ -42,6 +42,9 @@ func TestWatch(t *testing.T) {
 		published(w, id)
 		w.decide(coordinator.Completed{Stats: stats(id)})
 	}
+	restore := func(id job.CheckpointID) coordinator.Restore {
+		return coordinator.Restore{Found: true, From: coordinator.Retained{ID: id, Pointer: chk(id)}}
+	}
 	tests := []struct {
 		says string // empty if it may happen
 		do   func(w *watch)
@@ -100,6 +103,46 @@ func TestWatch(t *testing.T) {
 		{"which holds checkpoint 1", func(w *watch) {
 			completed(w, 1)
 			w.removingAll("/checkpoints/0123")
+		}},
+		{"which was given up", func(w *watch) {
+			published(w, 1)
+			w.decide(coordinator.Failed{Stats: stats(1)})
+			w.decide(restore(1))
+		}},
+		{"which has no metadata", func(w *watch) { w.decide(restore(1)) }},
+		{"2 is still there, which nobody knows of", func(w *watch) {
+			completed(w, 1)
+			published(w, 2)
+			w.decide(coordinator.Failed{Stats: stats(2)})
+			w.decide(restore(1))
+			w.deployed(a)
+		}},
+		{"", func(w *watch) { // it was deleted in time
+			completed(w, 1)
+			published(w, 2)
+			w.decide(coordinator.Failed{Stats: stats(2)})
+			w.decide(restore(1))
+			w.removing(chk(2) + "/_metadata")
+			w.deployed(a)
+		}},
+		{"tasks are being restored from there", func(w *watch) {
+			w.opening = func() map[string]bool { return map[string]bool{chk(1): true} }
+			w.removing(chk(1) + "/file")
+		}},
+		{"tasks are being restored from", func(w *watch) {
+			w.opening = func() map[string]bool { return map[string]bool{chk(1): true} }
+			w.removingAll("/checkpoints/0123")
+		}},
+		{"which is another job's", func(w *watch) {
+			published(w, 1)
+			w.kept = chk(1)
+			w.removing(chk(1) + "/_metadata")
+		}},
+		{"", func(w *watch) { // it was claimed, and replaced
+			published(w, 1)
+			w.kept, w.claimed[chk(1)] = chk(1), true
+			completed(w, 2)
+			w.removing(chk(1) + "/_metadata")
 		}},
 		{"there are no metadata beside it", func(w *watch) { w.opened(chk(1) + "/file") }},
 		{"no checkpoint from there on is complete", func(w *watch) { w.commits(1, "writer", 0) }},

@@ -1,14 +1,17 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +26,13 @@ type Config struct {
 	Decisions Decisions
 	// Troubles is how much may go wrong, if the decisions do not say.
 	Troubles int
+	// Asks is how often the user may ask a running job for something, if the decisions do not say: for checkpoints and savepoints, to stop or
+	// to be cancelled, with one or without. He goes on from there as the job tells him. With Drain the job may also be drained: then it ends
+	// with what World.Input says it has read.
+	Asks  int
+	Drain bool
+	// Doubts is how many checkpoints may be published without anybody knowing, if the decisions do not say.
+	Doubts int
 	// CrashAt lets the machine go down after so many steps that change something lasting, in all processes together; 0 for never.
 	CrashAt int
 	// Parallelism holds what a process may be started with, one of which is drawn for each; none means that it is up to the job.
@@ -46,7 +56,11 @@ type World struct {
 	atDeath []func()
 	names   map[string]string // short for what is long
 	report  Report
-	scratch struct { // of one turn, so that it need not be made anew
+	user    user
+	inputs  []progressing
+	outputs []remembering
+	reached map[string]map[progressing][]int // by the savepoint that the job was drained with: how far each input was read
+	scratch struct {                         // of one turn, so that it need not be made anew
 		tasks   []*simTask
 		strands []*strand
 		links   []*link
@@ -59,6 +73,8 @@ type Process struct {
 	Now         func() time.Time
 	Scheduler   local.Scheduler
 	Parallelism int // 0 means that it is up to the job
+	Flags       local.Flags
+	Set         map[string]string // options, which have the last word: what the user says at the start
 }
 
 // Dir is where a job in a world keeps its checkpoints.
@@ -85,9 +101,71 @@ func (r Report) Tell() string { return strings.Join(r.Story, "\n") }
 
 // New returns a world in which nothing has happened.
 func New(c Config) *World {
-	w := &World{config: c, chance: newChance(c.Decisions, c.Troubles), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}, pace: 6 * time.Microsecond}
+	w := &World{config: c, chance: newChance(c), files: fs.NewMemory(), watch: newWatch(), trace: fnv.New64a(), names: map[string]string{}, pace: 6 * time.Microsecond, reached: map[string]map[progressing][]int{}}
 	return w
 }
+
+// progressing is an input that knows how far it is read.
+type progressing interface{ progress() []int }
+
+func (w *World) knows(in progressing) {
+	if !slices.Contains(w.inputs, in) {
+		w.inputs = append(w.inputs, in)
+	}
+}
+
+// publishes sees that a snapshot is published.
+func (w *World) publishes(file string, data []byte) {
+	w.watch.put(file, data)
+	dir := path.Dir(file)
+	if w.watch.drained[dir] {
+		at := map[progressing][]int{}
+		for _, in := range w.inputs {
+			at[in] = in.progress()
+		}
+		w.reached[dir] = at
+	}
+	for _, out := range w.outputs {
+		if p, ok := w.watch.published[dir]; ok {
+			out.remember(dir, int64(p.id))
+		}
+	}
+}
+
+// remembering is an output that knows what is before a snapshot.
+type remembering interface {
+	remember(dir string, id int64)
+}
+
+// Restorable returns the snapshots that are complete, for -s.
+func (w *World) Restorable() []string { return slices.Sorted(maps.Keys(w.watch.published)) }
+
+// From begins another job line in the same world, from a snapshot of the first. What Play plays next is that one.
+func (w *World) From(dir string, claim bool) {
+	p := w.watch.published[dir]
+	w.user = user{from: dir, claim: claim}
+	w.watch = newWatch()
+	w.watch.published[dir] = p
+	w.watch.kept = dir
+	w.note("--- another job begins, from %s, claim %v", dir, claim)
+}
+
+// PlayOne is Play for one process.
+func (w *World) PlayOne(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
+	_, err := w.process(start)
+	return w.tellReport(cmp.Or(err, w.watch.broken))
+}
+
+// drainedAt returns how far a split was read if the job was drained, else all.
+func (w *World) drainedAt(in progressing, split, all int) int {
+	if at := w.reached[cmp.Or(w.user.drained, w.user.follows)]; at != nil {
+		return at[in][split]
+	}
+	return all
+}
+
+// Processes returns how many processes of the job there have been.
+func (w *World) Processes() int { return w.report.Processes }
 
 // Pick returns a number below n that chance decides.
 func (w *World) Pick(n int) int { return w.chance.pick(n) }
@@ -132,7 +210,7 @@ func tornBy(detail int) *rand.Rand {
 	if detail/2%4 == 0 {
 		return nil
 	}
-	return rand.New(rand.NewPCG(uint64(detail), 3))
+	return rand.New(rand.NewPCG(uint64(detail), forTorn))
 }
 
 // most is how long a job may take before it is said to hang.
@@ -142,7 +220,7 @@ const (
 )
 
 // Play runs a job, as many processes as it takes, until it has finished or something happened that must not. start begins a process
-// of it; a world can be played once.
+// of it.
 func (w *World) Play(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
 	for {
 		finished, err := w.process(start)
@@ -153,11 +231,14 @@ func (w *World) Play(start func(ctx context.Context, p Process) (*local.Executio
 			err = fmt.Errorf("the job has not finished after %d processes", w.report.Processes)
 		}
 		if finished || err != nil {
-			w.report.Err = err
-			break
+			return w.tellReport(err)
 		}
 	}
+}
+
+func (w *World) tellReport(err error) Report {
 	r := w.report
+	r.Err = err
 	r.Story, r.Trace, r.Decisions, r.Turns, r.Lasting = w.story, w.trace.Sum64(), w.chance.made, w.turns, w.lasting
 	return r
 }
@@ -167,10 +248,12 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	p := &process{World: w}
 	w.now = p
 	w.watch.process()
+	w.watch.opening = p.beingRead
 	w.report.Processes++
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	started := Process{FS: p.disk(), Now: w.Now, Scheduler: p}
+	started.Flags, started.Set = w.user.flags()
 	if n := w.config.Parallelism; len(n) > 0 {
 		started.Parallelism = n[w.chance.pick(len(n))]
 	}
@@ -178,14 +261,16 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	if started.Parallelism > 0 {
 		at = fmt.Sprintf(" at parallelism %d", started.Parallelism)
 	}
-	w.note("process %d starts%s", w.report.Processes, at)
-	faults := len(w.chance.made.Troubles)
+	w.note("process %d starts%s%s", w.report.Processes, at, w.user.says())
+	faults := w.chance.happened()
 	e, err := start(ctx, started)
 	switch {
 	case p.dead:
 		return false, nil
+	case err != nil && w.refused(err):
+		return false, nil
 	case err != nil:
-		if len(w.chance.made.Troubles) > faults && mayTryAgain(err) {
+		if (w.chance.happened() > faults || w.user.doubts) && mayTryAgain(err) {
 			w.note("the start is refused: %v", err)
 			return false, nil
 		}
@@ -193,7 +278,15 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	case p.step == nil: // an earlier process had finished
 		r, err := e.Wait()
 		w.note("%s", r.Status)
-		return true, err
+		for dir := range w.watch.drained {
+			if strings.Contains(r.Text, dir) { // the process that drained it has died at its very end
+				w.user.follows = dir
+			}
+		}
+		return true, errors.Join(err, w.user.finishedBefore())
+	}
+	if err := w.started(); err != nil {
+		return false, err
 	}
 	defer p.bury()
 	if err := p.live(e, cancel); err != nil || p.dead {
@@ -204,11 +297,11 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	r, err := e.Wait()
 	w.note("%s", r.Status)
 	w.count(e)
-	if err != nil && len(w.chance.made.Troubles) > faults && (mayTryAgain(err) || errors.Is(err, errFault)) {
+	if err != nil && w.chance.happened() > faults && (mayTryAgain(err) || errors.Is(err, errFault)) {
 		w.note("for this reason: %v", err)
 		return false, nil
 	}
-	return r.Status == local.Finished || r.Status == local.AlreadyFinished, err
+	return w.ended(r, err), err
 }
 
 func (w *World) count(e *local.Execution) {
@@ -231,7 +324,7 @@ const (
 	turnJump
 	turnTaskFails
 	turnRescale
-	turnSavepoint
+	turnAsk
 	turnTroubles
 )
 
@@ -246,6 +339,9 @@ func (p *process) live(e *local.Execution, suspend func()) error {
 		what, detail, ok := p.chance.trouble(1, turnTroubles)
 		if ok {
 			p.suffer(what, detail, e, suspend)
+		}
+		if what, detail, ok := p.chance.asks.happens(1, 1); ok && !p.dead {
+			p.ask(what+detail, e)
 		}
 		return !p.dead
 	})
@@ -289,8 +385,8 @@ func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
 		p.fail = true
 	case turnRescale:
 		p.rescale(detail, e)
-	case turnSavepoint:
-		p.savepoint(detail, e)
+	case turnAsk:
+		p.ask(detail, e)
 	}
 }
 
@@ -308,19 +404,5 @@ func (p *process) rescale(detail int, e *local.Execution) {
 			return
 		}
 		p.note("%q runs at parallelism %d", step, n)
-	})
-}
-
-// savepoint takes one while the job goes on.
-func (p *process) savepoint(detail int, e *local.Execution) {
-	r := local.NewRequest(local.Savepoint, savepointDir)
-	r.Native = detail%2 == 0
-	p.note("the user asks for a savepoint")
-	e.Ask(r, func(s local.SnapshotInfo, err error) {
-		if err != nil {
-			p.note("there is no savepoint: %v", err)
-			return
-		}
-		p.note("savepoint %d is taken", s.ID)
 	})
 }

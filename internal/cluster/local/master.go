@@ -21,6 +21,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/failover"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
@@ -71,6 +72,11 @@ type master struct {
 	places places
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
+
+	// announced is the newest complete checkpoint that tasks were told of.
+	announced   operator.Checkpoint
+	announcedTo []job.Attempt
+	reminding   bool // they are going to be told again if they must: see remind
 
 	// doubtful are checkpoints of which it is not known whether they were published.
 	doubtful []job.CheckpointID

@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -16,10 +17,47 @@ func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
-			m.deliver(Message{Kind: CompleteMessage, Task: at, ID: a.ID}, func() { t.task.CheckpointComplete(c) })
+			m.tellComplete(t, c)
 		}
 	}
+	m.announced, m.announcedTo = c, a.Tasks
+	m.remind()
 	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointComplete(int64(a.ID)) })
+}
+
+func (m *master) tellComplete(t *running, c operator.Checkpoint) {
+	m.deliver(Message{Kind: CompleteMessage, Task: t.attempt, ID: c.ID}, func() { t.task.CheckpointComplete(c) })
+}
+
+// remindAfter is how long a task may take with what follows from a complete checkpoint before it is told of it once more.
+const remindAfter = 10 * time.Second
+
+// remind tells tasks of the newest complete checkpoint again that may not know of it. Mostly they would hear of the next one, but none comes
+// after the savepoint that a job stops with, nor after the last checkpoint of a job without an interval, and its tasks wait for that.
+func (m *master) remind() {
+	if m.reminding || len(m.announcedTo) == 0 {
+		return
+	}
+	m.reminding = true
+	told := m.announced.ID
+	m.after(remindAfter, func() {
+		m.reminding = false
+		if m.announced.ID == told && m.state == inFlight && !m.remindAll() {
+			return
+		}
+		m.remind()
+	})
+}
+
+// remindAll reports whether there was any task to remind.
+func (m *master) remindAll() (any bool) {
+	for _, at := range m.announcedTo {
+		if t := m.current(at); t != nil && t.done < m.announced.ID {
+			m.tellComplete(t, m.announced)
+			any = true
+		}
+	}
+	return any
 }
 
 // notifyAborted tells the same that a checkpoint was given up.

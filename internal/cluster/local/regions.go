@@ -351,10 +351,10 @@ func (s *sinks) recoverSubtasks(ctx context.Context, w recoveryWork, done recove
 func (s *sinks) recoverSubtask(ctx context.Context, n *graph.Node, subtask, parallelism int, done recoveryDone, open streamOpener) (err error) {
 	what := sink.Recovery{Checkpoint: int64(done.restored.id)}
 	own := []*snapshot.OperatorSubtask{done.restored.state(n.ID(), subtask)}
-	if what.Writers, err = elements(ctx, own, operator.WriterState, open); err != nil {
+	if what.Writers, err = s.elements(ctx, own, operator.WriterState, open); err != nil {
 		return err
 	}
-	if what.Pending, err = pendingOf(ctx, done.meta, n, subtask, parallelism, open); err != nil {
+	if what.Pending, err = s.pendingOf(ctx, done.meta, n, subtask, parallelism, open); err != nil {
 		return err
 	}
 	recovered, err := s.committers[n.ID()].(*serial).RecoverSubtask(ctx, subtask, what)
@@ -372,7 +372,7 @@ func (s *sinks) recoverSubtask(ctx context.Context, n *graph.Node, subtask, para
 
 // pendingOf returns what a subtask of a sink had prepared at a checkpoint. If that was taken at another parallelism all of it was committed
 // when the job first went on from there.
-func pendingOf(ctx context.Context, meta *snapshot.Metadata, n *graph.Node, subtask, parallelism int, open streamOpener) ([]sink.Pending, error) {
+func (s *sinks) pendingOf(ctx context.Context, meta *snapshot.Metadata, n *graph.Node, subtask, parallelism int, open streamOpener) ([]sink.Pending, error) {
 	if meta == nil {
 		return nil, nil
 	}
@@ -380,7 +380,7 @@ func pendingOf(ctx context.Context, meta *snapshot.Metadata, n *graph.Node, subt
 	if state == nil || state.Parallelism != parallelism || subtask >= len(state.Subtasks) {
 		return nil, nil
 	}
-	items, err := elements(ctx, state.Subtasks[subtask:subtask+1], operator.PendingState, open)
+	items, err := s.elements(ctx, state.Subtasks[subtask:subtask+1], operator.PendingState, open)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -188,7 +190,9 @@ func (m *master) taken(a coordinator.Completed) {
 	switch {
 	case q.Cancel:
 		q.taken = &info
-		m.result.Savepoint = info.Path
+		if m.state != over && m.result.Status == "" { // else it has come to another end meanwhile
+			m.result.Savepoint = info.Path
+		}
 		m.cancel()
 	case q.Kind == coordinator.StopWithSavepoint:
 		q.taken = &info
@@ -220,7 +224,8 @@ func (m *master) notTaken(id coordinator.RequestID, what coordinator.RequestKind
 
 // answerAll answers the clients that still wait when the job has ended.
 func (m *master) answerAll() {
-	for _, q := range m.asked {
+	for _, id := range slices.Sorted(maps.Keys(m.asked)) {
+		q := m.asked[id]
 		switch {
 		case q.taken == nil:
 			q.answer(SnapshotInfo{}, ErrNotRunning)

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
@@ -22,6 +23,7 @@ import (
 type sinks struct {
 	nodes      []*graph.Node
 	committers map[job.OperatorID]sink.Committer
+	pause      func(context.Context, time.Duration) // between attempts at a read
 }
 
 func stepOf(n *graph.Node) *program.Step { return n.Payload.(*program.Step) }
@@ -31,7 +33,7 @@ func (s *sinks) open(ctx context.Context, o *Options, l sink.Line) error {
 	if s.committers != nil {
 		return nil
 	}
-	opened := sinks{committers: map[job.OperatorID]sink.Committer{}}
+	opened := sinks{committers: map[job.OperatorID]sink.Committer{}, pause: o.pause}
 	for _, v := range o.Plan.Vertices {
 		for _, n := range v.Nodes {
 			if stepOf(n).Committer == nil {
@@ -158,10 +160,10 @@ func (s *sinks) planRecovery(ctx context.Context, n *graph.Node, meta *snapshot.
 		p.state = stateOf(meta, n)
 	}
 	if p.state != nil {
-		if p.what.Writers, err = elements(ctx, p.state.Subtasks, operator.WriterState, open); err != nil {
+		if p.what.Writers, err = s.elements(ctx, p.state.Subtasks, operator.WriterState, open); err != nil {
 			return p, err
 		}
-		pending, err := elements(ctx, p.state.Subtasks, operator.PendingState, open)
+		pending, err := s.elements(ctx, p.state.Subtasks, operator.PendingState, open)
 		if err != nil {
 			return p, err
 		}
@@ -187,8 +189,9 @@ func stateOf(meta *snapshot.Metadata, n *graph.Node) *snapshot.OperatorState {
 	return nil
 }
 
-// elements returns the elements of one list state of some subtasks.
-func elements(ctx context.Context, subtasks []*snapshot.OperatorSubtask, name string, open streamOpener) (all [][]byte, err error) {
+// elements returns the elements of one list state of some subtasks. A read that fails without proof of damage is tried again: no task is there
+// yet whose restart would do so.
+func (s *sinks) elements(ctx context.Context, subtasks []*snapshot.OperatorSubtask, name string, open streamOpener) (all [][]byte, err error) {
 	for _, sub := range subtasks {
 		if sub == nil {
 			continue
@@ -197,7 +200,7 @@ func elements(ctx context.Context, subtasks []*snapshot.OperatorSubtask, name st
 			if l.Name != name {
 				continue
 			}
-			es, err := operator.ReadElements(ctx, open, l)
+			es, err := retry(ctx, s.pause, func() ([][]byte, error) { return operator.ReadElements(ctx, open, l) })
 			if err != nil {
 				return nil, fmt.Errorf("read state %q: %w", name, err)
 			}

@@ -182,8 +182,11 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
-		case ctx.Err() != nil: // aborted, or the task has ended: nobody waits for it
+		case t.ctx.Err() != nil: // the task has ended: nobody waits for it
+		case ctx.Err() != nil: // nor for what was given up
+			t.Master.Measured(t.Attempt, id, m)
 		case err != nil:
+			t.Master.Measured(t.Attempt, id, m)
 			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
 		default:
 			state.OperatorsFinished = finished
@@ -217,6 +220,7 @@ func (t *Task) completed(c operator.Checkpoint) error {
 	t.complete = c.ID
 	t.stopping.stopCompleted(c.ID)
 	maps.DeleteFunc(t.taken, func(id job.CheckpointID, _ time.Time) bool { return id <= c.ID })
+	t.forgetReturnsBefore(c.ID)
 	err := t.tell(func(op operator.Operator) error { return op.CheckpointComplete(c) })
 	if err != nil {
 		return fmt.Errorf("checkpoint %d is complete: %w", c.ID, err)

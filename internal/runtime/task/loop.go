@@ -170,6 +170,19 @@ func (t *Task) forgetReturn(id job.CheckpointID) (waited bool) {
 	return true
 }
 
+// forgetReturnsBefore gives up the parts of older checkpoints than one that is complete. They were given up with it, and the task may not have
+// been told, nor their barriers ever come round: it would wait for them at its end.
+func (t *Task) forgetReturnsBefore(id job.CheckpointID) {
+	if t.loop == nil {
+		return
+	}
+	for _, older := range slices.Sorted(maps.Keys(t.loop.waiting)) {
+		if older < id {
+			t.forgetReturn(older)
+		}
+	}
+}
+
 // giveUpLogs gives up all parts that wait, since the task ends.
 func (t *Task) giveUpLogs() {
 	if t.loop == nil {
