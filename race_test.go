@@ -2,5 +2,5 @@
 
 package weir_test
 
-// raced says that the race detector is on, with which all takes about eight times as long.
+// raced says that the race detector is on, which makes all slower.
 const raced = true

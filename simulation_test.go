@@ -174,7 +174,7 @@ func stories(t *testing.T, n uint64, tell func(t *testing.T, seed uint64)) {
 	switch {
 	case *storyCount > 0:
 		n = *storyCount
-	case testing.Short() || raced: // a story is told on one goroutine, so races are looked for elsewhere
+	case testing.Short() || raced: // the detector makes them too slow for all
 		n /= 4
 	}
 	for seed := *firstStory; seed < *firstStory+n; seed++ {
