@@ -124,7 +124,7 @@ func (h *hooked[K, Out]) restoreLists(ctx context.Context, except string) error 
 	}
 	var all []heap.ListData
 	for _, l := range h.env.Restored.Lists {
-		if l.Name == except {
+		if l.Name == except || h.env.LeaveUndeclared && !h.lists.Has(l.Name) {
 			continue
 		}
 		elements, err := operator.ReadElements(ctx, h.env.OpenStream, l)

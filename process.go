@@ -188,6 +188,9 @@ func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) err
 		return err
 	}
 	defer r.Close()
+	if o.env.LeaveUndeclared {
+		return o.store.RestoreDeclared(k, r)
+	}
 	return o.store.Restore(k, r)
 }
 

@@ -1,6 +1,7 @@
 package weir_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type shape struct {
 	textual     bool   // the sum is a text
 	byText      bool   // the key is a text
 	plainSums   bool   // sums has no key any more
+	fewer       bool   // sums and kept do not declare their states any more, sums another one
 	onePhase    bool   // out does not commit any more
 	sourceless  bool   // "in" is the id of a map, the source is "tape"
 }
@@ -70,7 +72,7 @@ func (c *changing) shaped(s shape, options ...checkpoint.Option) *weir.Job {
 	if s.parallelism == 0 {
 		j.Set("parallelism.default", "2")
 	}
-	j.Logger(logger(c.t))
+	j.Logger(cmp.Or(c.log, logger(c.t)))
 	j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.KeepOnCancel(), checkpoint.Dir(c.dir))
 	j.Checkpoint(options...)
 	j.Set("restart-strategy.type", "none")
@@ -113,6 +115,8 @@ func (c *changing) first(s shape, in weir.Stream[reading]) {
 		out = weir.Process(weir.KeyBy(in, func(r reading) string { return strconv.Itoa(r.Key) }), id, &sumByText{}, options...)
 	case s.plainSums:
 		out = weir.ProcessPlain(in, id, &keeper{}, options...)
+	case s.fewer:
+		out = weir.Process(weir.KeyBy(in, func(r reading) int { return r.Key }), id, &countSums{}, options...)
 	case s.textual:
 		out = weir.Process(weir.KeyBy(in, func(r reading) int { return r.Key }), id, &sumAsText{}, options...)
 	default:
@@ -136,7 +140,12 @@ func (c *changing) second(s shape, in weir.Stream[reading]) {
 	if !s.chained {
 		in = weir.Rebalance(in)
 	}
-	kept := weir.ProcessPlain(in, "kept", &keeper{})
+	var kept weir.Stream[string]
+	if s.fewer {
+		kept = weir.ProcessPlain(in, "kept", &forgetful{})
+	} else {
+		kept = weir.ProcessPlain(in, "kept", &keeper{})
+	}
 	if s.without == "aside" {
 		weir.To(kept, "elsewhere", c.aside)
 		return
@@ -166,6 +175,21 @@ type sumAsText struct {
 }
 
 func (p *sumAsText) On(*weir.Ctx[int, string], reading) error { return nil }
+
+// countSums and forgetful have lost the states that the steps had.
+type countSums struct {
+	N state.Value[int] `state:"n"`
+}
+
+func (p *countSums) On(c *weir.Ctx[int, string], r reading) error {
+	p.N.Set(p.N.Get() + 1)
+	c.Emit(fmt.Sprintf("key %d has %d", r.Key, p.N.Get()))
+	return nil
+}
+
+type forgetful struct{}
+
+func (forgetful) On(*weir.Ctx[weir.NoKey, string], reading) error { return nil }
 
 // counted and passing are new steps with state.
 type counted struct {
@@ -313,6 +337,14 @@ func TestChangedJobs(t *testing.T) {
 		{name: "no key any more", shape: shape{plainSums: true}, code: exitcode.Refused,
 			fates:   kept + "incompatible sum, new seen, keep sink-pending, keep seen",
 			refused: []string{`step "sums": the snapshot holds state by keys of type int64, the program's step has no keys`}},
+		{name: "states not declared any more", shape: shape{fewer: true}, code: exitcode.Refused,
+			fates: kept + "new n, dropped sum, keep sink-pending, dropped seen",
+			refused: []string{`step "sums": the snapshot holds states that the program does not: it has value "sum" of int64; the program has value "n" of int64`,
+				`step "kept": the snapshot holds list states that the program does not: it has split list "seen"`, "--allow-non-restored-state"}},
+		{name: "states not declared any more, allowed", shape: shape{fewer: true}, options: allow, code: exitcode.Changed,
+			fates: kept + "new n, dropped sum, keep sink-pending, dropped seen"},
+		{name: "states not declared any more, allowed and re-cut", shape: shape{fewer: true, parallelism: 3}, options: allow, code: exitcode.Changed,
+			fates: "keep enumerator, re-cut source-splits, new n, dropped sum, re-cut sink-pending, dropped seen"},
 		{name: "changed max parallelism", shape: shape{max: 64}, code: exitcode.Refused,
 			fates:   kept + "keep sum, keep sink-pending, keep seen",
 			refused: []string{"max parallelism was changed from 128 to 64"}},
@@ -367,6 +399,23 @@ func TestChangedJobs(t *testing.T) {
 				t.Errorf("after the refusal %d sums and %d kept elements are wrong", sums, kept)
 			}
 		})
+	}
+}
+
+// TestLeftBehindIsSaid shows that a state that its step does not declare any more is named in the log of the start that leaves it behind.
+func TestLeftBehindIsSaid(t *testing.T) {
+	c := newChanging(t)
+	c.run(c.shaped(shape{}), 60)
+	log := &lines{}
+	c.log = log.logger()
+	c.complete(c.shaped(shape{fewer: true}, checkpoint.AllowNonRestoredState()))
+	for _, state := range []string{`step=sums state=sum kind=value`, `step=kept state=seen kind="split list"`} {
+		if n := log.count(state); n != 1 {
+			t.Errorf("%s is said %d times", state, n)
+		}
+	}
+	if n := log.count("left behind"); n != 2 {
+		t.Errorf("%d states were left behind, want 2", n)
 	}
 }
 

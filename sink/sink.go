@@ -80,7 +80,8 @@ type TwoPhaseWriter[T any] interface {
 type Syncer interface {
 	// Sync is called after Prepare and Snapshot. It returns what is left to be done, nil if there is nothing. That runs on another
 	// goroutine, beside the writer's other methods but not beside Close; the checkpoint is not acknowledged, and nothing of it is
-	// committed, before it has succeeded. What it did not come to do is due again at the next Sync.
+	// committed, before it has succeeded. What it did not come to do is due again at the next Sync. Of several checkpoints under way the
+	// functions may run at the same time and end in any order.
 	Sync() func(ctx context.Context) error
 }
 
@@ -154,7 +155,8 @@ type Withdrawer interface {
 type Recovery struct {
 	// Checkpoint is the one that is restored, 0 for a new start.
 	Checkpoint int64
-	// Pending holds what the checkpoint knows as prepared, in ascending order of checkpoints: it must be committed now.
+	// Pending holds what the checkpoint knows as prepared, in ascending order of checkpoints: it must be committed now. If the job goes on
+	// from a snapshot of another line, that line commits it: leave alone what is not of Line.
 	Pending []Pending
 	// Writers holds the states of all writers in the checkpoint. What they refer to must survive Recover.
 	Writers [][]byte

@@ -7,11 +7,13 @@ import (
 	"sync"
 )
 
-// backlog holds the files of a writer that are not durable yet. The writer adds them; another goroutine makes them durable, which takes as
-// long as the disk wants, while the writer goes on.
+// backlog holds the files of a writer that are not durable yet. The writer adds them; other goroutines make them durable, one for each
+// checkpoint under way, which takes as long as the disk wants, while the writer goes on.
 type backlog struct {
 	mu    sync.Mutex // guards files; not held across I/O
 	files []*unsynced
+	// turn is held while files are made durable, so that none is closed while another checkpoint that needs it too is at it.
+	turn sync.Mutex
 }
 
 // unsynced is a file with bytes that a power cut would lose.
@@ -35,8 +37,11 @@ func (b *backlog) take() []*unsynced {
 	return slices.Clone(b.files)
 }
 
-// sync makes files durable, and their names in the folder.
+// sync makes files durable, and their names in the folder. Those that a later checkpoint has made durable meanwhile are left alone.
 func (b *backlog) sync(ctx context.Context, disk Disk, dir string, files []*unsynced) error {
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	files = b.stillIn(files)
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -56,6 +61,13 @@ func (b *backlog) sync(ctx context.Context, disk Disk, dir string, files []*unsy
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// stillIn returns those of the files that are not durable yet.
+func (b *backlog) stillIn(files []*unsynced) []*unsynced {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(files, func(f *unsynced) bool { return !slices.Contains(b.files, f) })
 }
 
 func (b *backlog) forget(files []*unsynced) {

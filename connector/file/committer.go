@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/sink"
@@ -98,10 +100,28 @@ func (c *committer) Commit(ctx context.Context, checkpoint int64, pending [][]by
 	if err != nil {
 		return c.wrap(fmt.Errorf("commit checkpoint %d: %w", checkpoint, err))
 	}
-	if err := c.commit(parts); err != nil {
+	if err := errors.Join(c.commit(parts), c.removeRelatives(parts)); err != nil {
 		return c.wrap(fmt.Errorf("commit checkpoint %d: %w", checkpoint, err))
 	}
 	return nil
+}
+
+// removeRelatives removes the hidden files that begin like committed ones, because these were made by copying them or along with them: no
+// writer goes on with those, and an old checkpoint that refers to one finds its bytes in what is committed. Nobody else would
+// remove them from the folder of a job that comes to its end.
+func (c *committer) removeRelatives(parts []part) error {
+	related := map[string]bool{}
+	for _, p := range parts {
+		maps.Copy(related, c.journal.relatives(p.name.inProgress().hidden()))
+	}
+	if len(related) == 0 {
+		return nil
+	}
+	l, err := c.list()
+	if err != nil {
+		return err
+	}
+	return c.remove(slices.DeleteFunc(l.hidden, func(n partName) bool { return !related[n.hidden()] }))
 }
 
 // decode reads pending files. Those of another line, from whose snapshot this one was started, are left to that line.

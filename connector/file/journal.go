@@ -51,6 +51,22 @@ type copied struct {
 	size     int64
 }
 
+// relatives returns the hidden names of all other files that are known to begin with the bytes of one: what it was copied from, and what else
+// was copied from that, or from it.
+func (j *journal) relatives(name string) map[string]bool {
+	family := map[string]bool{name: true}
+	for size := 0; size < len(family); {
+		size = len(family)
+		for _, c := range j.copies {
+			if family[c.from] || family[c.to] {
+				family[c.from], family[c.to] = true, true
+			}
+		}
+	}
+	delete(family, name)
+	return family
+}
+
 // move is the intent to move files aside, into a folder below the output folder.
 type move struct {
 	aside

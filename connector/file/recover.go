@@ -94,7 +94,7 @@ func (c *committer) recoverSubtask(subtask int, r sink.Recovery) (done sink.Reco
 	if err != nil {
 		return done, err
 	}
-	if err := c.commit(p.pending); err != nil {
+	if err := errors.Join(c.commit(p.pending), c.removeRelatives(p.pending)); err != nil {
 		return done, err
 	}
 	if done.Writers, err = c.goOn(p.writers); err != nil {
@@ -542,6 +542,11 @@ func (c *committer) sweep(p plan, writers [][]byte, mayGo func(partName) bool) e
 			unused = append(unused, n)
 		}
 	}
+	return c.remove(unused)
+}
+
+// remove removes hidden files.
+func (c *committer) remove(unused []partName) error {
 	if err := c.forgetUncommitted(unused); err != nil {
 		return err
 	}

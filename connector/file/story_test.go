@@ -21,6 +21,7 @@ type run struct {
 	committer sink.Committer
 	writer    sink.TwoPhaseWriter[row]
 	clock     time.Time
+	attempt   int // how often the writer has begun anew beside the others
 }
 
 var testLine = sink.Line{ID: "4f1d", Name: "flights", Epoch: 1}
@@ -349,4 +350,61 @@ func TestForwardAgain(t *testing.T) {
 			wantNumbers(t, disk, 20)
 		})
 	}
+}
+
+// TestNoCopyIsLeft shows that of a file that had to be copied, because it had grown since the checkpoint that its writer goes on from, nothing
+// is left once the copy is committed: whether all writers began anew or one, and however often before there was another checkpoint.
+func TestNoCopyIsLeft(t *testing.T) {
+	all := func(b *run, r sink.Recovery) *run {
+		again, _ := mustBegin(b.t, b.disk(), b.next(), r, Roll(Rolling{Age: time.Minute}))
+		return again
+	}
+	one := func(b *run, r sink.Recovery) *run {
+		b.recoverSubtask(r)
+		return b
+	}
+	for name, restarts := range map[string][]func(*run, sink.Recovery) *run{
+		"all": {all}, "one": {one}, "all twice": {all, all}, "one twice": {one, one}, "all, then one": {all, one}, "one, then all": {one, all},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := newMemDisk()
+			b, _ := mustBegin(t, disk, testLine, sink.Recovery{}, Roll(Rolling{Age: time.Minute}))
+			from := b.commit(1, 0, 5)
+			for _, restart := range restarts {
+				if err := b.write(5, 8); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := b.checkpoint(2); err != nil { // which does not complete
+					t.Fatal(err)
+				}
+				b = restart(b, from)
+			}
+			b.clock = b.clock.Add(time.Minute)
+			b.commit(3, 5, 10)
+			wantNumbers(t, disk, 10)
+			for path := range disk.names {
+				if strings.Contains(path, "/.part-") {
+					t.Errorf("%s is left", path)
+				}
+			}
+		})
+	}
+}
+
+func (b *run) disk() *memDisk { return b.files.options.disk.(*memDisk) }
+
+// recoverSubtask begins the only writer anew while the committer goes on.
+func (b *run) recoverSubtask(r sink.Recovery) {
+	b.t.Helper()
+	done, err := b.committer.(sink.SubtaskRecoverer).RecoverSubtask(context.Background(), 0, r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.attempt++
+	env := sink.WriterEnv{Line: b.line, Attempt: 1 + b.attempt, Parallelism: 1, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.clock }}
+	w, err := b.files.Writer(context.Background(), env, done.Writers)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.writer = w.(sink.TwoPhaseWriter[row])
 }

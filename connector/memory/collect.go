@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/weirstream/weir/sink"
@@ -81,7 +82,7 @@ func (w *writer[T]) Prepare(_ context.Context, checkpoint int64, _ bool) ([][]by
 	if len(w.records) == 0 {
 		return nil, nil
 	}
-	name := fmt.Sprintf("line %s epoch %d attempt %d checkpoint %d subtask %d", w.env.Line.ID, w.env.Line.Epoch, w.env.Attempt, checkpoint, w.env.Subtask)
+	name := fmt.Sprintf("%sepoch %d attempt %d checkpoint %d subtask %d", linePrefix(w.env.Line), w.env.Line.Epoch, w.env.Attempt, checkpoint, w.env.Subtask)
 	c := w.collector
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,6 +90,9 @@ func (w *writer[T]) Prepare(_ context.Context, checkpoint int64, _ bool) ([][]by
 	w.records = nil
 	return [][]byte{[]byte(name)}, nil
 }
+
+// linePrefix is how the names begin of all that a line prepares.
+func linePrefix(line sink.Line) string { return "line " + line.ID + " " }
 
 func (w *writer[T]) Snapshot(context.Context, int64) ([]byte, error) { return nil, nil }
 func (w *writer[T]) Flush(bool) error                                { return nil }
@@ -124,13 +128,14 @@ func (m *committer[T]) Commit(_ context.Context, checkpoint int64, pending [][]b
 	if err := c.checkLocked(m.line); err != nil {
 		return err
 	}
-	return c.commitLocked(checkpoint, pending)
+	return c.commitLocked(m.line, checkpoint, pending)
 }
 
-func (c *Collector[T]) commitLocked(checkpoint int64, pending [][]byte) error {
+// commitLocked makes visible what a line has prepared. What another line has, from whose snapshot this one was started, is left to that line.
+func (c *Collector[T]) commitLocked(line sink.Line, checkpoint int64, pending [][]byte) error {
 	for _, item := range pending {
 		name := string(item)
-		if _, ok := c.mu.visible[name]; ok {
+		if _, ok := c.mu.visible[name]; ok || !strings.HasPrefix(name, linePrefix(line)) {
 			continue
 		}
 		from := c.mu.prepared
@@ -177,7 +182,7 @@ func (m *committer[T]) Recover(_ context.Context, r sink.Recovery) (sink.Recover
 		return done, err
 	}
 	c.mu.line = m.line
-	needed, err := c.commitAllLocked(r.Pending)
+	needed, err := c.commitAllLocked(m.line, r.Pending)
 	if err != nil {
 		return done, err
 	}
@@ -192,10 +197,10 @@ func (m *committer[T]) Recover(_ context.Context, r sink.Recovery) (sink.Recover
 }
 
 // commitAllLocked commits what a checkpoint knows as pending, and returns the names of it.
-func (c *Collector[T]) commitAllLocked(pending []sink.Pending) (names map[string]bool, err error) {
+func (c *Collector[T]) commitAllLocked(line sink.Line, pending []sink.Pending) (names map[string]bool, err error) {
 	names = map[string]bool{}
 	for _, p := range pending {
-		if err := c.commitLocked(p.Checkpoint, p.Items); err != nil {
+		if err := c.commitLocked(line, p.Checkpoint, p.Items); err != nil {
 			return nil, err
 		}
 		for _, item := range p.Items {
@@ -214,7 +219,7 @@ func (m *committer[T]) RecoverSubtask(_ context.Context, subtask int, r sink.Rec
 	if err := c.checkLocked(m.line); err != nil {
 		return done, err
 	}
-	if _, err := c.commitAllLocked(r.Pending); err != nil {
+	if _, err := c.commitAllLocked(m.line, r.Pending); err != nil {
 		return done, err
 	}
 	maps.DeleteFunc(c.mu.prepared, func(_ string, p part[T]) bool { return p.subtask == subtask })

@@ -4,8 +4,10 @@
 // else, so that a plan that is only looked at, a start and a restore say the same in the same words.
 //
 //   - Keyed states and list states are found by their names; a step may have one of each of a name.
-//   - Stored state that the step does not declare is a difference: nobody would read it. A declared state that was not stored begins empty.
-//   - A list without a schema is kept by the engine, or a connector, in a form of its own. All that can be compared is that it is there.
+//   - Stored state that the step does not declare is left: nobody would read it. Whether that may be is for the caller to say. A declared
+//     state that was not stored begins empty.
+//   - A list without a schema is kept by the engine, or a connector, in a form of its own. All that can be compared is that it is there, and
+//     it cannot be left: without it the step would not be what it was.
 package stateform
 
 import (
@@ -88,7 +90,7 @@ type Form struct {
 type Fit struct {
 	State        // as it is now, or as it was stored if the step does not have it any more
 	New    bool  // nothing was stored under the name
-	Gone   bool  // the step does not have it any more; then Err is set
+	Gone   bool  // the step does not have it any more; then Err says why it cannot be left, nil if it can
 	Err    error // why what was stored cannot be read, nil if it can
 	Stored bool  // something was stored under the name
 }
@@ -97,26 +99,28 @@ type Fit struct {
 type Comparison struct {
 	Key    error // why the keys cannot be read, nil if they can; then no keyed state can be read either
 	States []Fit // what the step has, in its order, and then what only the snapshot has: first keyed states, then lists
-	keyed  error
-	lists  error
+	err    error
+	left   error
 }
 
 // Compare compares what was stored of a step with what the step declares. Lists of which nothing was stored are new.
 func Compare(stored, now Form) Comparison {
-	c := compareKeyed(stored, now)
+	c := CompareKeyed(stored, now)
 	lists := compareStates(stored.Lists, now.Lists)
 	c.States = append(c.States, lists...)
-	c.lists = errors.Join(errorsOf(lists), missing(lists, stored.Lists, now.Lists, "list states"))
+	c.err = errors.Join(c.err, errorsOf(lists))
+	c.left = errors.Join(c.left, missing(lists, stored.Lists, now.Lists, "list states"))
 	return c
 }
 
-// CompareKeyed compares the keyed state alone.
-func CompareKeyed(stored, now Form) error { return compareKeyed(stored, now).keyed }
-
 // Err joins everything that stands against reading what was stored, nil if nothing does.
-func (c Comparison) Err() error { return errors.Join(c.keyed, c.lists) }
+func (c Comparison) Err() error { return c.err }
 
-func compareKeyed(stored, now Form) (c Comparison) {
+// Left lists both sides if there is stored state that the step does not declare, so that it would be left; nil if there is none.
+func (c Comparison) Left() error { return c.left }
+
+// CompareKeyed compares the keyed state alone.
+func CompareKeyed(stored, now Form) (c Comparison) {
 	c.States = compareStates(stored.Keyed, now.Keyed)
 	switch {
 	case stored.Key == nil: // nothing was stored
@@ -128,19 +132,18 @@ func compareKeyed(stored, now Form) (c Comparison) {
 		}
 	}
 	if c.Key != nil {
-		c.keyed = c.Key
+		c.err = c.Key
 		return c
 	}
-	c.keyed = errors.Join(errorsOf(c.States), missing(c.States, stored.Keyed, now.Keyed, "states"))
+	c.err = errorsOf(c.States)
+	c.left = missing(c.States, stored.Keyed, now.Keyed, "states")
 	return c
 }
 
 func errorsOf(fits []Fit) error {
 	var errs []error
 	for _, f := range fits {
-		if !f.Gone {
-			errs = append(errs, f.Err)
-		}
+		errs = append(errs, f.Err)
 	}
 	return errors.Join(errs...)
 }
@@ -148,7 +151,7 @@ func errorsOf(fits []Fit) error {
 // missing lists both sides if the step does not have all that was stored.
 func missing(fits []Fit, stored, now []State, what string) error {
 	for _, f := range fits {
-		if f.Gone {
+		if f.Gone && f.Err == nil {
 			return fmt.Errorf("the snapshot holds %s that the program does not: it has %s; the program has %s", what, listed(stored), listed(now))
 		}
 	}
@@ -165,10 +168,18 @@ func compareStates(stored, now []State) (fits []Fit) {
 	}
 	for _, s := range stored {
 		if find(now, s.Name) == nil && !s.Empty {
-			fits = append(fits, Fit{State: s, Gone: true, Stored: true, Err: errors.New("the step does not have it any more")})
+			fits = append(fits, Fit{State: s, Gone: true, Stored: true, Err: s.mustStay()})
 		}
 	}
 	return fits
+}
+
+// mustStay returns why stored state cannot be left by a step that goes on with the rest, nil if it can.
+func (s State) mustStay() error {
+	if s.Kind == Timer || s.Elem != nil {
+		return nil
+	}
+	return fmt.Errorf("%s: the step does not keep it any more", s.label())
 }
 
 func find(states []State, name string) *State {

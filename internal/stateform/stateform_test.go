@@ -1,6 +1,7 @@
 package stateform
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestCompare(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		stored, now Form
-		want        []string // parts of the error; none for no error
+		want        []string // parts of the error, and of what is left; none for no error and nothing left
 	}{
 		{"nothing", Form{}, Form{}, nil},
 		{"the same", keyed(sum, pages, idle), keyed(named, pages, idle), nil},
@@ -50,11 +51,13 @@ func TestCompare(t *testing.T) {
 		{"a list of its own form", listed(own), listed(own), nil},
 		{"a list has a form now", listed(own), listed(with(own, func(s *State) { s.Elem = text })), []string{`was split list "splits", is now split list "splits" of string`}},
 		{"a list is dealt out otherwise", listed(own), listed(with(own, func(s *State) { s.Kind = Union })), []string{`is now union list "splits"`}},
-		{"a list is gone", listed(own), Form{}, []string{`list states that the program does not: it has split list "splits"; the program has no state`}},
+		{"a list is gone", listed(with(own, func(s *State) { s.Elem = text })), Form{}, []string{`list states that the program does not: it has split list "splits" of string; the program has no state`}},
+		{"a list of its own form is gone", listed(own), Form{}, []string{`state "splits": the step does not keep it any more`}},
 		{"an empty list is gone", listed(with(own, func(s *State) { s.Empty = true })), Form{}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := Compare(c.stored, c.now).Err()
+			compared := Compare(c.stored, c.now)
+			err := errors.Join(compared.Err(), compared.Left())
 			if (err == nil) != (c.want == nil) {
 				t.Fatalf("%v, want %q", err, c.want)
 			}
@@ -64,5 +67,29 @@ func TestCompare(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a step does not declare any more is told apart from what it cannot read, so that the one may be given up and the other not.
+func TestLeft(t *testing.T) {
+	integer, text := schema[int64](t), schema[string](t)
+	sum, idle := State{Name: "sum", Kind: Value, Elem: integer}, State{Name: "idle", Kind: Timer, Clock: "event"}
+	names := State{Name: "names", Kind: Union, Elem: text}
+	c := Compare(Form{Key: integer, Keyed: []State{sum, idle}, Lists: []State{names}}, Form{Key: integer})
+	if c.Err() != nil || len(c.States) != 3 {
+		t.Fatalf("%v, %+v", c.Err(), c.States)
+	}
+	for _, f := range c.States {
+		if !f.Gone || f.Err != nil {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, part := range []string{`value "sum"`, `timer "idle"; the program has no state`, `union list "names" of string; the program has no state`} {
+		if !strings.Contains(c.Left().Error(), part) {
+			t.Errorf("%v lacks %q", c.Left(), part)
+		}
+	}
+	if c := Compare(Form{Key: text, Keyed: []State{sum}}, Form{Key: integer}); c.Err() == nil || c.Left() != nil {
+		t.Errorf("keys cannot be read: %v, left %v", c.Err(), c.Left())
 	}
 }

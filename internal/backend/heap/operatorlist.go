@@ -111,6 +111,9 @@ func (o *OperatorLists) Names(mode snapshot.Mode) (names []string) {
 	return names
 }
 
+// Has reports whether there is a state of that name.
+func (o *OperatorLists) Has(name string) bool { return o.find(name) != nil }
+
 // Reserve refuses a name that is the runtime's own.
 func (o *OperatorLists) Reserve(name string) error {
 	if l := o.find(name); l != nil {

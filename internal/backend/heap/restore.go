@@ -15,8 +15,15 @@ import (
 // Restore adds the key groups that the store and k.Range have in common from a stream that Write has written. It is called before the
 // first batch, once for each stream. Every state in the stream must be in the layout under the same name, kind and type; the error names
 // all that are not. After an error the store must be closed.
-func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error {
-	in := restorer[K]{s: s, k: k, r: r}
+func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error { return s.restoreFrom(k, r, false) }
+
+// RestoreDeclared is like Restore, but leaves behind each state of the stream that the layout does not have.
+func (s *Store[K]) RestoreDeclared(k snapshot.Keyed, r io.ReaderAt) error {
+	return s.restoreFrom(k, r, true)
+}
+
+func (s *Store[K]) restoreFrom(k snapshot.Keyed, r io.ReaderAt, leave bool) error {
+	in := restorer[K]{s: s, k: k, r: r, leave: leave}
 	if err := in.restore(); err != nil {
 		return fmt.Errorf("restore keyed state of groups %v: %w", k.Range, err)
 	}
@@ -36,9 +43,11 @@ type restorer[K comparable] struct {
 	s       *Store[K]
 	k       snapshot.Keyed
 	r       io.ReaderAt
-	columns []*column // of the layout, in the order of the stream
-	timers  bool      // whether the stream has timers
-	packed  bool      // whether the stream has the layout's packed form
+	leave   bool           // what the layout does not have
+	columns []*column      // of the layout, in the order of the stream; nil for one that is left behind
+	stored  []ScannedState // the stream's, in its order
+	timers  bool           // whether the stream has timers
+	packed  bool           // whether the stream has the layout's packed form
 	buf     []byte
 }
 
@@ -96,13 +105,18 @@ func (in *restorer[K]) match(h *head) error {
 		}
 		seen[old.name] = true
 		in.columns = append(in.columns, l.column(old.name))
+		in.stored = append(in.stored, ScannedState{old.name, old.kind, old.domain, old.user, old.elem})
 		in.timers = in.timers || old.kind == KindTimer
 	}
 	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
 	for i := range in.columns {
 		in.packed = in.packed && in.columns[i] == l.columns[i]
 	}
-	return stateform.CompareKeyed(h.form(), l.Form())
+	c := stateform.CompareKeyed(h.form(), l.Form())
+	if in.leave {
+		return c.Err()
+	}
+	return errors.Join(c.Err(), c.Left())
 }
 
 func (l *Layout) column(name string) *column {
@@ -292,7 +306,13 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 
 // row reads the states of a row.
 func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
-	for _, c := range in.columns {
+	for i, c := range in.columns {
+		if c == nil {
+			if src, err = in.stored[i].pass(src); err != nil {
+				return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
+			}
+			continue
+		}
 		cell := unsafe.Add(row, c.off)
 		switch {
 		case c.linked != nil:
@@ -310,6 +330,15 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 		return in.rowTimers(src, id, row)
 	}
 	return src, nil
+}
+
+// pass returns what follows a state that is left behind.
+func (c *ScannedState) pass(src []byte) (rest []byte, err error) {
+	if c.Kind == KindTimer {
+		return src, nil // timers follow the other states
+	}
+	_, rest, err = c.cell(src)
+	return rest, err
 }
 
 func (e *Encoded) decode(src []byte, cell *string) (rest []byte, err error) {
@@ -335,8 +364,11 @@ func (in *restorer[K]) rowTimers(src []byte, id rowID, row unsafe.Pointer) ([]by
 		}
 		c, domain, at := in.columns[i], Domain(src[size]), int64(binary.LittleEndian.Uint64(src[size+1:]))
 		src = src[size+9:]
-		if c.kind != KindTimer || c.domain != domain {
-			return nil, fmt.Errorf("%w: a timer named %q", ErrCorrupt, c.name)
+		if c == nil && in.stored[i].Kind == KindTimer {
+			continue
+		}
+		if c == nil || c.kind != KindTimer || c.domain != domain {
+			return nil, fmt.Errorf("%w: a timer named %q", ErrCorrupt, in.stored[i].Name)
 		}
 		cell := (*timerCell)(unsafe.Add(row, c.off))
 		if cell.deadline != none {

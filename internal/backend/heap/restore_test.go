@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -238,6 +239,50 @@ func TestChangedProgram(t *testing.T) {
 	var mismatch *codec.MismatchError
 	if err := r.Restore(k, bytes.NewReader(b)); !errors.As(err, &mismatch) {
 		t.Errorf("another key: %v is no MismatchError", err)
+	}
+}
+
+// States that the program does not have any more are left behind where that is asked for, whatever their kind, and the others are read
+// although they lie between them in the stream.
+func TestRestoreDeclared(t *testing.T) {
+	k, b, dumps := filled(t)
+	var some struct {
+		Tags  state.Value[[]string]
+		Words state.List[string]
+		Poll  state.Timer `timer:"poll,processing"`
+	}
+	s := open(t, &some, 0, 1, keyhash.String)
+	if err := s.RestoreDeclared(k, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	if s.Len() != len(dumps) {
+		t.Errorf("%d keys, want %d", s.Len(), len(dumps))
+	}
+	for key := range dumps {
+		at(s, keyhash.String, func(string) {
+			if got := fmt.Sprint(some.Tags.Get(), slices.Collect(some.Words.All())); got != fmt.Sprint([]string{"x", key}, []string{key}) {
+				t.Errorf("key %q has %s", key, got)
+			}
+			if due, set := some.Poll.Deadline(); !set || due.UnixMilli() != -1 {
+				t.Errorf("key %q is due at %v, %v", key, due, set)
+			}
+		}, key)
+	}
+
+	var none struct{}
+	s = open(t, &none, 0, 1, keyhash.String)
+	if err := s.RestoreDeclared(k, bytes.NewReader(b)); err != nil || s.Len() != len(dumps) {
+		t.Errorf("without any state: %d keys, %v", s.Len(), err)
+	}
+	var other struct{ Count state.Value[string] }
+	if err := open(t, &other, 0, 1, keyhash.String).RestoreDeclared(k, bytes.NewReader(b)); err == nil || !permanent(err) || strings.Contains(err.Error(), "does not:") {
+		t.Errorf("another type: %v", err)
+	}
+	var own struct{ Count state.Value[int64] }
+	for end := range len(b) { // it may be cut anywhere
+		short := k
+		short.End = min(short.End, int64(end))
+		open(t, &own, 0, 1, keyhash.String).RestoreDeclared(short, bytes.NewReader(b[:end]))
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"path"
-	"slices"
 
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/protocol/line"
@@ -32,12 +30,8 @@ func disposeOf(ctx context.Context, pointer string, io IO) error {
 		return refusal{fmt.Errorf("nothing was deleted: %w", err)}
 	}
 	dir := storage.SnapshotDir(pointer)
-	owner, err := ownerOf(ctx, io, dir, meta)
-	if err != nil {
-		return refusal{fmt.Errorf("nothing was deleted, since it could not be told whether a job goes on from %s: %w", dir, err)}
-	}
-	if owner != "" {
-		return refusal{fmt.Errorf("nothing was deleted: job %q goes on from %s when it is started again", owner, dir)}
+	if err := mayDispose(ctx, io, dir, meta); err != nil {
+		return refusal{fmt.Errorf("nothing was deleted: %w", err)}
 	}
 	if err := storage.Discard(ctx, io.FS, pointer); err != nil {
 		return refusal{fmt.Errorf("not all was deleted; the same command goes on, or delete the directory: %w", err)}
@@ -49,33 +43,17 @@ func disposeOf(ctx context.Context, pointer string, io IO) error {
 	return nil
 }
 
-// ownerOf returns the name of the job line that goes on from a snapshot, if one is remembered where the snapshot lies: in the directory above,
-// or, for a checkpoint, in the one above that.
-func ownerOf(ctx context.Context, io IO, dir string, meta *snapshot.Metadata) (string, error) {
-	for _, at := range []string{path.Dir(dir), path.Dir(path.Dir(dir))} {
-		names, err := linefile.Names(ctx, io.FS, at)
-		if err != nil {
-			return "", err
-		}
-		for _, name := range names {
-			f, err := linefile.Open(ctx, io.FS, at, name)
-			if err == nil {
-				err = f.Damage()
-			}
-			if err != nil {
-				return "", err
-			}
-			if r := f.Record(); r != nil && goesOnFrom(r, meta) {
-				return name, nil
-			}
-		}
+// mayDispose returns why a snapshot must stay: a job has claimed it, or goes on from it.
+func mayDispose(ctx context.Context, io IO, dir string, meta *snapshot.Metadata) error {
+	s := line.Snapshot{Path: dir, Job: meta.Job, Checkpoint: meta.Checkpoint, Line: meta.Line, Epoch: meta.Epoch}
+	owner, err := linefile.Owner(ctx, io.FS, s, meta.Kind == snapshot.Savepoint)
+	switch {
+	case err != nil:
+		return err
+	case owner == nil || owner.Over:
+		return nil
+	case owner.Claimed:
+		return fmt.Errorf("job %q has claimed %s, and deletes it itself when it does not need it any more", owner.Name, dir)
 	}
-	return "", nil
-}
-
-func goesOnFrom(r *line.Record, meta *snapshot.Metadata) bool {
-	if meta.Kind == snapshot.Checkpoint {
-		return slices.ContainsFunc(r.Jobs, func(j line.Job) bool { return j.ID == meta.Job })
-	}
-	return r.Stop != nil && r.Stop.Savepoint.Job == meta.Job && r.Stop.Savepoint.Checkpoint == meta.Checkpoint
+	return fmt.Errorf("job %q goes on from %s when it is started again", owner.Name, dir)
 }

@@ -355,6 +355,9 @@ type Checkpointing struct {
 	Mode          Mode
 
 	MaxConcurrent int // at least 1
+	// Unaligned: barriers overtake records, after AlignedTimeout if that is not 0.
+	Unaligned      bool
+	AlignedTimeout time.Duration
 	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
 	AfterTasksFinish bool
 	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
@@ -384,6 +387,8 @@ func (c *Config) Checkpointing() Checkpointing {
 		Timeout:          Get(c, CheckpointTimeout),
 		Mode:             Get(c, CheckpointMode),
 		MaxConcurrent:    Get(c, MaxConcurrentCheckpoints),
+		Unaligned:        Get(c, Unaligned),
+		AlignedTimeout:   Get(c, AlignedCheckpointTimeout),
 		DuringBacklog:    c.duringBacklog(),
 		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
@@ -401,6 +406,9 @@ func (c *Config) Checkpointing() Checkpointing {
 		Loops:            Get(c, Loops),
 	}
 }
+
+// Backend returns where the state of the running job lives.
+func (c *Config) Backend() Backend { return Get(c, StateBackend) }
 
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }

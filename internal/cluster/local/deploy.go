@@ -192,19 +192,20 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Attempt: func(s job.Subtask) (int, bool) {
 			return m.attempts[s] + 1, which(s)
 		},
-		Mode:         mode,
-		Master:       reports{m},
-		Logger:       m.logger,
-		Now:          m.Now,
-		Beside:       m.besides(),
-		Line:         m.line,
-		Streams:      func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
-		OpenStream:   m.openStream,
-		Checkpointed: m.checkpoints.On(),
-		NoFinal:      !m.checkpoints.AfterTasksFinish,
-		Restored:     r.id,
-		State:        r.state,
-		Finished:     func(v *graph.Vertex) bool { return r.finished[v.ID()] },
+		Mode:            mode,
+		Master:          reports{m},
+		Logger:          m.logger,
+		Now:             m.Now,
+		Beside:          m.besides(),
+		Line:            m.line,
+		Streams:         func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
+		OpenStream:      m.openStream,
+		Checkpointed:    m.checkpoints.On(),
+		NoFinal:         !m.checkpoints.AfterTasksFinish,
+		Restored:        r.id,
+		LeaveUndeclared: m.Config.Recovery().IgnoreUnclaimedState,
+		State:           r.state,
+		Finished:        func(v *graph.Vertex) bool { return r.finished[v.ID()] },
 		Committer: func(op job.OperatorID) sink.Committer {
 			if c, ok := m.sinks.committers[op]; ok {
 				return c

@@ -24,10 +24,17 @@ func (r reports) Running(a job.Attempt) {
 
 func (r reports) Acknowledge(a job.Attempt, id job.CheckpointID, s *snapshot.Task, t task.Metrics) {
 	r.post(Message{Kind: AckMessage, Task: a, ID: id}, func() {
-		r.m.coordinator.Ack(a, id, s, coordinator.TaskMetrics{
-			StartDelay: t.StartDelay, Alignment: t.Alignment, Sync: t.Sync, Async: t.Async, NewBytes: t.Bytes,
-		}, r.m.Now())
+		r.m.coordinator.Ack(a, id, s, metricsOf(t), r.m.Now())
 	})
+}
+
+// Measured changes nothing but what is shown.
+func (r reports) Measured(a job.Attempt, id job.CheckpointID, t task.Metrics) {
+	r.m.post(func() { r.m.coordinator.Metrics(a, id, metricsOf(t)) })
+}
+
+func metricsOf(t task.Metrics) coordinator.TaskMetrics {
+	return coordinator.TaskMetrics{StartDelay: t.StartDelay, Alignment: t.Alignment, Sync: t.Sync, Async: t.Async, NewBytes: t.Bytes}
 }
 
 func (r reports) Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error) {

@@ -21,6 +21,7 @@ type rescaling struct {
 	plan     *graph.Plan           // that tasks are to be deployed by next
 	old      *graph.Plan           // set once tasks are being stopped
 	request  coordinator.RequestID // of the checkpoint
+	ended    int                   // tasks that had finished when it was asked for
 	failed   error                 // why the job goes back to the old plan
 	finished func(error)           // called once
 }
@@ -87,9 +88,26 @@ func (m *master) rescale(step string, parallelism int, finished func(error)) {
 		return
 	}
 	m.rescaling = &rescaling{plan: plan, finished: finished}
-	if m.rescaling.request, err = m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now()); err != nil {
+	m.checkpointToRescale()
+}
+
+// checkpointToRescale asks for the checkpoint from which the tasks are to go on.
+func (m *master) checkpointToRescale() {
+	r := m.rescaling
+	r.stage, r.ended = taking, m.tasksEnded()
+	var err error
+	if r.request, err = m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now()); err != nil {
 		m.rescaled(err)
 	}
+}
+
+func (m *master) tasksEnded() (n int) {
+	for _, t := range m.tasks {
+		if t.ended {
+			n++
+		}
+	}
+	return n
 }
 
 // rescaled ends a rescaling, if there is one.
@@ -117,10 +135,16 @@ func (m *master) rescaleDisturbed(err error) {
 	}
 }
 
-// rescaleAnswered goes on when the checkpoint has come to an end: if it is complete, with a look whether its state fits the new plan.
+// rescaleAnswered goes on when the checkpoint has come to an end: if it is complete, with a look whether its state fits the new plan. If tasks
+// came to the end of their data meanwhile, which spoils a checkpoint and is nothing that the user could have avoided, the next one will
+// do. No task ends twice, so this does not go on for ever.
 func (m *master) rescaleAnswered(id coordinator.RequestID, err error) {
 	r := m.rescaling
 	if r == nil || r.stage != taking || r.request != id {
+		return
+	}
+	if err != nil && m.state == inFlight && m.tasksEnded() > r.ended {
+		m.checkpointToRescale()
 		return
 	}
 	latest := m.coordinator.Retained()

@@ -367,11 +367,11 @@ func (s *start) nameFrom(ctx context.Context) error {
 	}
 	from := named(dir, m)
 	s.situation.Flags.From = &from
-	return s.nameClaim(ctx, from)
+	return s.nameClaim(ctx, from, m.Kind == snapshot.Savepoint)
 }
 
 // nameClaim finds out what stands against claiming the snapshot named with -s, if that is what the user wants.
-func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
+func (s *start) nameClaim(ctx context.Context, from line.Snapshot, savepoint bool) error {
 	if s.Config.Recovery().ClaimMode != config.Claim {
 		return nil
 	}
@@ -380,7 +380,11 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot) error {
 			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
 	}
 	s.situation.Flags.Claim = true
-	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from) })
+	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from, savepoint) })
+	var damage *linefile.DamageError
+	if errors.As(err, &damage) {
+		err = nil // naming the snapshot with -s is the way on from a damaged record
+	}
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
@@ -403,6 +407,11 @@ func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (restored,
 	a := p.Assignment()
 	for _, d := range a.Dropped {
 		s.Logger.Warn("state is left behind: no step of this job takes it", "step", d.Name, "id", d.ID, "uncommitted", d.Uncommitted)
+	}
+	for _, step := range p.Steps {
+		for _, state := range step.Dropped() {
+			s.Logger.Warn("state is left behind: its step does not declare it any more", "step", step.Name, "state", state.Name, "kind", state.Kind)
+		}
 	}
 	return adopt(meta, s.Plan, a), nil
 }

@@ -140,12 +140,19 @@ func (e *Execution) Checkpointing() view.Checkpointing {
 		AtLeastOnce:   c.Mode == config.AtLeastOnce,
 		KeepOnFailure: coordinator.Retention(c.Retention).Keeps(coordinator.JobFailed),
 		KeepOnCancel:  coordinator.Retention(c.Retention).Keeps(coordinator.JobCanceled),
-		Storage:       "JobManagerCheckpointStorage", StateBackend: "HashMapStateBackend", AfterTasksFinish: true,
+		Storage:       "JobManagerCheckpointStorage", StateBackend: backendNames[e.options.Config.Backend()],
+		AfterTasksFinish: c.AfterTasksFinish, Unaligned: c.Unaligned, AlignedTimeout: c.AlignedTimeout,
 	}
 	if c.Storage == config.FilesystemStorage {
 		out.Storage = "FileSystemCheckpointStorage"
 	}
 	return out
+}
+
+// backendNames are the names in the interface.
+var backendNames = map[config.Backend]string{
+	config.HeapBackend: "HashMapStateBackend", config.PebbleBackend: "PebbleStateBackend", config.RocksDBBackend: "EmbeddedRocksDBStateBackend",
+	config.ForStBackend: "ForStStateBackend",
 }
 
 // ask has the master answer between two of its steps, so that nobody needs a lock; after the job's end nobody changes anything any more.

@@ -378,7 +378,8 @@ func checkpointConfig(_ *query, s view.Shown) (any, error) {
 		"max_concurrent": c.MaxConcurrent, "tolerable_failed_checkpoints": c.TolerableFailures,
 		"externalization": map[string]bool{"enabled": c.KeepOnFailure, "delete_on_cancellation": !c.KeepOnCancel},
 		"state_backend":   c.StateBackend, "checkpoint_storage": c.Storage, "checkpoints_after_tasks_finish": c.AfterTasksFinish,
-		"unaligned_checkpoints": false, "aligned_checkpoint_timeout": 0,
+		"unaligned_checkpoints": c.Unaligned, "aligned_checkpoint_timeout": c.AlignedTimeout.Milliseconds(),
+		// There is no changelog: these are the values of an interface that has none either.
 		"state_changelog_enabled": false, "changelog_storage": "memory", "changelog_periodic_materialization_interval": 600_000,
 	}, nil
 }

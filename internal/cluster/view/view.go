@@ -230,4 +230,6 @@ type Checkpointing struct {
 	Storage           string // as the interface names it; so below
 	StateBackend      string
 	AfterTasksFinish  bool
+	Unaligned         bool          // barriers overtake records,
+	AlignedTimeout    time.Duration // after this time
 }

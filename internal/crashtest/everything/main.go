@@ -1,10 +1,19 @@
 // Everything is a job that keeps every kind of state there is: values, maps, lists and timers of keys, windows, the lists and maps of
-// subtasks, and records that go round in a loop. What it writes does not depend on the parallelism or on the order in which records of different splits arrive, so that tests
-// can compare a run that was killed, stopped and rescaled with one that nobody disturbed.
+// subtasks, and records that go round in a loop. Beside a source that goes on it has one that ends early, and slices that no stream connects. What it
+// writes does not depend on the parallelism or on the order in which records of different splits arrive, so that tests can compare a run that was
+// killed, stopped and rescaled with one that nobody disturbed. Its flags say what it is to do to itself while it runs.
 package main
 
 import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirstream/weir"
@@ -15,7 +24,59 @@ import (
 	"github.com/weirstream/weir/window"
 )
 
-func main() { weir.Main("everything", build) }
+func main() {
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// given is what the command line says about the job itself.
+type given struct {
+	events    int
+	rate      float64
+	interval  time.Duration // of checkpoints; 0: none but those that are asked for
+	output    string
+	failEvery int64 // so many records of the slices, counted over all of them, one fails its slice; 0: none
+	failAt    int64 // at this record of the slices the job fails for good; negative: never
+	options   map[string]string
+}
+
+func run() error {
+	g := given{options: map[string]string{}}
+	flag.IntVar(&g.events, "events", 20_000, "events to read")
+	flag.Float64Var(&g.rate, "rate", 0, "events per second; 0: as fast as it can")
+	flag.DurationVar(&g.interval, "interval", 50*time.Millisecond, "time between checkpoints; 0: none but by hand")
+	flag.StringVar(&g.output, "output", "everything-out", "folder of results, checkpoints and savepoints")
+	flag.Int64Var(&g.failEvery, "fail-every", 0, "records of the slices after which one of them fails; 0: never")
+	flag.Int64Var(&g.failAt, "fail-at", -1, "record of the slices at which the job fails for good; negative: never")
+	set := func(key string) func(string) error {
+		return func(v string) error { g.options[key] = v; return nil }
+	}
+	flag.Func("p", "parallelism", set("parallelism.default"))
+	flag.Func("s", "snapshot to start from", set("execution.state-recovery.path"))
+	flag.Func("claim-mode", "who owns that", set("execution.state-recovery.claim-mode"))
+	flag.Func("D", "an option, key=value", func(v string) error {
+		key, value, _ := strings.Cut(v, "=")
+		return set(key)(value)
+	})
+	c := controls()
+	flag.Parse()
+
+	j, err := build(g)
+	if err != nil {
+		return err
+	}
+	e, err := weir.Start(context.Background(), j)
+	if err != nil {
+		return err
+	}
+	controlErr := c.disturb(e)
+	r, err := e.Wait()
+	slog.Info("ended", "status", r.Status, "savepoint", r.Savepoint, "text", r.Text)
+	return errors.Join(err, controlErr)
+}
 
 // event is what the job reads: event n belongs to one of some keys.
 type event struct{ N, Key int64 }
@@ -27,28 +88,62 @@ const (
 	second = 1000
 )
 
-func build(j *weir.Job) error {
-	n := j.Args().Int("events", 20_000, "events to read")
-	rate := j.Args().Float("rate", 0, "events per second; 0: as fast as it can")
-	out := j.Args().String("output", "everything-out", "folder of the results")
-	j.Checkpoint(checkpoint.Every(50*time.Millisecond), checkpoint.Dir(filepath.Join(out, "_checkpoints")), checkpoint.Retain(2),
-		checkpoint.Loops(checkpoint.ForceLoops))
+func build(g given) (*weir.Job, error) {
+	j := weir.NewJob("everything")
+	if g.interval > 0 {
+		j.Checkpoint(checkpoint.Every(g.interval))
+	}
+	j.Checkpoint(checkpoint.Dir(filepath.Join(g.output, "_checkpoints")), checkpoint.Retain(2),
+		checkpoint.SavepointDir(filepath.Join(g.output, "_savepoints")), checkpoint.Loops(checkpoint.ForceLoops))
+	j.Set("restart-strategy.type", "fixed-delay")
+	j.Set("restart-strategy.fixed-delay.attempts", "100000")
+	j.Set("restart-strategy.fixed-delay.delay", "10ms")
+	for key, value := range g.options {
+		j.Set(key, value)
+	}
+	out := func(name string) string { return filepath.Join(g.output, name) }
 
-	events := weir.From(j, "events", datagen.Source(int64(n), func(i int64) event { return event{i, i * 31 % keys} },
-		datagen.Rate(rate), datagen.Splits(6), datagen.Times(func(i int64) int64 { return i * pace })))
+	events := weir.From(j, "events", g.numbers(0, g.events))
 	byKey := weir.KeyBy(events, func(e event) int64 { return e.Key })
-
-	weir.To(weir.Process(byKey, "buckets", &buckets{}), "buckets-out", file.CSV[bucket](filepath.Join(out, "buckets")))
+	weir.To(weir.Process(byKey, "buckets", &buckets{}), "buckets-out", file.CSV[bucket](out("buckets")))
 	panes := weir.Window(byKey, "windows", window.Tumbling(time.Second), func(acc *pane, e event) {
 		acc.Count++
 		acc.Sum += e.N
 	}, func(key int64, s window.Span, acc pane) pane { return pane{key, s.Start, acc.Count, acc.Sum} })
-	weir.To(panes, "windows-out", file.CSV[pane](filepath.Join(out, "windows")))
-	weir.To(weir.ProcessPlain(weir.Rebalance(events), "held", &held{}), "held-out", file.CSV[event](filepath.Join(out, "held")))
-	weir.To(weir.ProcessPlain(weir.Rebalance(events), "marks", &marks{}), "marks-out", file.CSV[event](filepath.Join(out, "marks")))
-	weir.To(takeWalks(weir.Filter(events, func(e event) bool { return e.N%100 == 0 })), "walks-out", file.CSV[walk](filepath.Join(out, "walks")))
-	weir.To(weir.ProcessPlain(weir.Broadcast(events), "tables", &tables{}), "tables-out", file.CSV[entry](filepath.Join(out, "tables")))
-	return nil
+	weir.To(panes, "windows-out", file.CSV[pane](out("windows")))
+	weir.To(weir.ProcessPlain(weir.Rebalance(events), "marks", &marks{}), "marks-out", file.CSV[event](out("marks")))
+	weir.To(takeWalks(weir.Filter(events, func(e event) bool { return e.N%100 == 0 })), "walks-out", file.CSV[walk](out("walks")))
+	weir.To(weir.ProcessPlain(weir.Broadcast(events), "tables", &tables{}), "tables-out", file.CSV[entry](out("tables")))
+
+	early := weir.From(j, "early", g.numbers(g.events, g.events/50))
+	picked := weir.Partition(early, func(e event, subtasks int) int { return int(e.N) % subtasks })
+	weir.To(weir.ProcessPlain(picked, "few", &held{}), "few-out", file.CSV[event](out("few")))
+	both := weir.Union(weir.Rebalance(events), weir.Rebalance(early))
+	weir.To(weir.ProcessPlain(both, "held", &held{}), "held-out", file.CSV[event](out("held")))
+
+	slices := weir.TryMap(weir.From(j, "slices", g.numbers(2*g.events, g.events)), g.failing())
+	weir.To(weir.ProcessPlain(slices, "sliced", &held{}), "sliced-out", file.CSV[event](out("sliced")))
+	return j, nil
+}
+
+// numbers is a source of so many events, of which first is the number of the first one.
+func (g given) numbers(first, n int) *datagen.Generator[event] {
+	return datagen.Source(int64(n), func(i int64) event { return event{int64(first) + i, i * 31 % keys} },
+		datagen.Rate(g.rate), datagen.Splits(6), datagen.Times(func(i int64) int64 { return i * pace }))
+}
+
+// failing lets records through, or fails as the command line says. The count is of the process, not state: it goes on when a slice restarts.
+func (g given) failing() func(event) (event, error) {
+	var seen atomic.Int64
+	return func(e event) (event, error) {
+		switch {
+		case e.N-2*int64(g.events) == g.failAt:
+			return e, weir.Permanent(errors.New("the job fails for good, as it was told"))
+		case g.failEvery > 0 && seen.Add(1)%g.failEvery == 0:
+			return e, errors.New("a slice fails, as it was told")
+		}
+		return e, nil
+	}
 }
 
 // bucket is what happened to one key within one second of event time.

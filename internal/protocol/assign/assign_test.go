@@ -101,7 +101,7 @@ func elements(l snapshot.List) (all []string) {
 	return all
 }
 
-// Section 3.5 of the specification, a line for each kind of state and change of parallelism.
+// Who gets which part: a line for each kind of state and change of parallelism.
 func TestRedistribution(t *testing.T) {
 	const split, union, broadcast, merged = snapshot.Split, snapshot.Union, snapshot.Broadcast, snapshot.Merged
 	for _, c := range []struct {
@@ -189,7 +189,7 @@ func TestCutListPointsIntoItsFile(t *testing.T) {
 	}
 }
 
-// Section 3.4: whose max parallelism holds.
+// Whose max parallelism holds.
 func TestMaxParallelism(t *testing.T) {
 	meta := snapshotOf(stateOf("s", keyed("a", 0, 7)))
 	for _, c := range []struct {
@@ -244,7 +244,7 @@ func TestOtherKeyLayoutIsRefused(t *testing.T) {
 	}
 }
 
-// Section 3.7: by id, by former ids, and what happens to the rest.
+// A step finds its state by id, or else by former ids; and what happens to the rest.
 func TestMatching(t *testing.T) {
 	state := func(name string) snapshot.OperatorState { return stateOf(name, lists(snapshot.Split, name+": x")) }
 	generated := state("Process-2")
@@ -390,7 +390,7 @@ func TestCoordinatorStateStaysOne(t *testing.T) {
 	}
 }
 
-// Section 4.5, over a graph of two tasks: what each was, how they are connected, and what comes of it.
+// What had finished must not get new input: over a graph of two tasks, what each was, how they are connected, and what comes of it.
 func TestFinished(t *testing.T) {
 	const all, some = true, false // the edge is all-to-all, or pointwise
 	states := map[string]func(string) snapshot.OperatorState{
@@ -460,6 +460,37 @@ func TestFinishedMessages(t *testing.T) {
 	_, err = Assign(meta, Job{Vertices: []Vertex{runs, vertex("done", 1, Edge{From: runs.ID})}}, Options{})
 	wantError(t, err, `task "done" is fully finished in the checkpoint, but its input "runs" is running: a step that had finished cannot get new input; `+
 		`restore with the graph the checkpoint was taken of`)
+}
+
+// The steps of one task must have come equally far, or what is not finished could not run, and what is would run again.
+func TestStepsOfOneTaskHaveComeEquallyFar(t *testing.T) {
+	done := stateOf("done")
+	done.Parallelism, done.FullyFinished = 2, true
+	meta := snapshotOf(done, stateOf("part", finished(), nil), stateOf("part2", nil, finished()), stateOf("runs", nil, nil))
+	for _, c := range []struct {
+		steps string
+		ok    bool
+	}{
+		{"runs new", true},
+		{"part part2", true},
+		{"done", true},
+		{"runs part", false},
+		{"part done", false},
+		{"done runs", false},
+		{"done new", false},
+		{"part new", false},
+	} {
+		v := vertex(strings.Fields(c.steps)[0], 2)
+		for _, name := range strings.Fields(c.steps)[1:] {
+			v.Operators = append(v.Operators, Operator{ID: job.OperatorIDOf(name), Name: name, Named: true})
+		}
+		if _, err := Assign(meta, Job{Vertices: []Vertex{v}}, Options{}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.steps, err)
+		}
+		if _, err := Assign(meta, Job{Vertices: []Vertex{v}}, Options{Failover: true}); err != nil {
+			t.Errorf("%s: a failover is not checked, yet: %v", c.steps, err)
+		}
+	}
 }
 
 // What has to be read is counted by wanted groups and elements, files once.

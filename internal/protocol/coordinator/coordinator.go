@@ -218,8 +218,11 @@ func (c *Coordinator) Failover(now time.Time) {
 
 // RestoreLatest asks which checkpoint to restart the tasks from. The answer is the action Restore. It is held back while the
 // metadata of a checkpoint is being written: whether that one counts must be known before anyone restores another. If the job has
-// been stopped with a savepoint, the answer is a permanent FailJob.
+// been stopped with a savepoint, the answer is a permanent FailJob. After End there is none.
 func (c *Coordinator) RestoreLatest(now time.Time) {
+	if c.end != nil {
+		return
+	}
 	c.running = false
 	c.suspend(reason.JobFailoverRegion, now)
 	c.restore = true
@@ -312,12 +315,8 @@ func (c *Coordinator) current(a job.Attempt) *task {
 	return nil
 }
 
-// nameOf names a task as people know it, as in "routes (2/4)".
+// nameOf names a task of the job as people know it, as in "routes (2/4)".
 func (c *Coordinator) nameOf(a job.Attempt) string {
-	v, ok := c.vertices[a.Subtask.Vertex]
-	if !ok {
-		return a.String()
-	}
-	vertex := c.job.Vertices[v]
+	vertex := c.job.Vertices[c.vertices[a.Subtask.Vertex]]
 	return fmt.Sprintf("%s (%d/%d)", vertex.Name, a.Subtask.Index+1, vertex.Parallelism)
 }

@@ -7,34 +7,6 @@ import (
 	"github.com/weirstream/weir/internal/protocol/reason"
 )
 
-// TestFailureReasons shows, for every reason, that it fails a job that tolerates no failure if and only if it counts, whether a task is
-// to blame, nobody is, or there never was a checkpoint. Savepoints are an exception, for which nobody's failure counts.
-func TestFailureReasons(t *testing.T) {
-	blamed := job.Attempt{Number: 1}
-	for why := reason.None; why.String() != "UNKNOWN"; why++ {
-		cases := []struct {
-			name    string
-			id      job.CheckpointID
-			kind    RequestKind
-			attempt job.Attempt
-			want    bool
-		}{
-			{"by a task", 1, Periodic, blamed, why.Counted()},
-			{"by nobody", 1, Configured, job.Attempt{}, why.Counted()},
-			{"without a checkpoint", 0, Periodic, job.Attempt{}, why.Counted()},
-			{"savepoint by a task", 1, Savepoint, blamed, why.Counted() && !why.PreFlight()},
-			{"savepoint by nobody", 1, Savepoint, job.Attempt{}, false},
-			{"stop with savepoint by a task", 1, StopWithSavepoint, blamed, false}, // by stopFailed
-		}
-		for _, c := range cases {
-			var f failures
-			if got := f.failure(c.id, c.kind, failure{why: why, attempt: c.attempt}); got != c.want {
-				t.Errorf("%v %s: fails the job: %v, want %v", why, c.name, got, c.want)
-			}
-		}
-	}
-}
-
 // TestFailureCount shows how failures in a row are counted: each checkpoint once, what never became one each time, nothing that is
 // older than the last success.
 func TestFailureCount(t *testing.T) {

@@ -74,7 +74,8 @@ func (s schedule) armed() bool { return s.timer != (Timer{}) }
 // Backlog reports that a source began to work off a backlog, or that it has caught up. In between Config.BacklogInterval holds. When the
 // last source has caught up a checkpoint is taken at once, since the one before may be old.
 //
-// A backlog that begins does not put off the timer that is armed. The driver reports of a source that begins anew that it has none.
+// A backlog that begins leaves the timer that is armed as it is: it is due within an interval, and the longer one begins after that. The
+// driver reports of a source that begins anew that it has none.
 func (c *Coordinator) Backlog(source job.OperatorID, on bool, now time.Time) {
 	if on == c.backlog[source] {
 		return
@@ -84,13 +85,8 @@ func (c *Coordinator) Backlog(source job.OperatorID, on bool, now time.Time) {
 	} else {
 		delete(c.backlog, source)
 	}
-	interval, enabled := c.interval()
-	switch {
-	case c.cfg.BacklogInterval == nil || !enabled || !c.running || c.stopping != nil:
-	case len(c.backlog) == 0:
+	if len(c.backlog) == 0 && c.cfg.BacklogInterval != nil && c.cfg.Interval > 0 && c.running && c.stopping == nil {
 		c.armPeriodic(0, now)
-	case !c.periodic.armed() || now.Add(interval).Before(c.periodic.next):
-		c.armPeriodic(interval, now)
 	}
 }
 

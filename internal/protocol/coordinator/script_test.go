@@ -25,8 +25,11 @@ import (
 //	restored ID... from=ID last=ID                              after an id: ! damaged, * someone else's, + claimed, s savepoint
 //	request KIND [target=DIR] [+native] [+drain]                KIND as it is printed, such as "stop with savepoint"
 //	backlog VERTEX on|off                                       its source begins to work off a backlog, or has caught up
+//	expire N                                                    N checkpoints, one after the other, run into their timeout
+//	reasons                                                     every reason there is, and what it does to a job
 //	run [RANDOM]                                                new attempts of all tasks run, and the job with them
 //	ack ID TASK... | all [+finished-on-restore] [+union] ...    acknowledges with state; TASK is NAME/INDEX[#ATTEMPT]
+//	    [processed=N] [persisted=N] [+unaligned]                what else it has measured
 func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func() script.Player { return (&player{}).play })
 }
@@ -72,6 +75,8 @@ func (p *player) play(t *testing.T, words []string) []string {
 		p.printStats()
 	case "retained":
 		p.say("%s", describeRetained(p.c.Retained()))
+	case "reasons":
+		p.printReasons()
 	default:
 		if !p.playTask(words[0], args) && !p.playAnswer(words[0], args) && !p.playJob(words[0], args) {
 			t.Fatalf("unknown command %q", words)
@@ -129,6 +134,8 @@ func (p *player) newJob(args []string) {
 			cfg.OnlyWhileAllRun = true
 		case "final-checkpoint":
 			cfg.FinalCheckpoint = true
+		case "history":
+			cfg.History = p.number(value)
 		case "retention":
 			cfg.Retention = Retention(slices.Index(retentionNames[:], value))
 		default:
@@ -227,8 +234,19 @@ func (p *player) playJob(command string, args []string) bool {
 		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 			p.say("%d x %s", kinds[kind], kind)
 		}
-	case "fire":
-		p.c.TimerFired(Timer{Kind: PeriodicTimer, N: int64(p.number(args[0]))}, p.now)
+	case "fire": // a timer that is late, or not armed at all
+		kind := PeriodicTimer
+		if args[0] == "expiry" {
+			kind, args = ExpiryTimer, args[1:]
+		}
+		p.c.TimerFired(Timer{Kind: kind, N: int64(p.number(args[0]))}, p.now)
+	case "expire": // so many checkpoints, one after the other; only the last is told
+		for range p.number(args[0]) {
+			p.c.submit(Request{Kind: Configured}, p.now)
+			p.drain()
+			p.out = nil
+			p.wait(p.c.cfg.Timeout.String())
+		}
 	default:
 		return false
 	}
@@ -337,7 +355,14 @@ func (p *player) ack(args []string) {
 	mode, stateless, m := snapshot.Split, false, TaskMetrics{StartDelay: time.Millisecond, Sync: 2 * time.Millisecond, NewBytes: 10}
 	var tasks []string
 	for _, w := range args[1:] {
+		if key, value, set := strings.Cut(w, "="); set {
+			measured := map[string]*int64{"processed": &m.ProcessedBytes, "persisted": &m.PersistedBytes}
+			*measured[key] = int64(p.number(value))
+			continue
+		}
 		switch w {
+		case "+unaligned":
+			m.Unaligned = true
 		case "+finished-on-restore":
 			state.FinishedOnRestore = true
 		case "+operators-finished":
@@ -668,6 +693,9 @@ func (p *player) printStats() {
 		if cs.Discarded {
 			status += ", discarded"
 		}
+		if cs.Unaligned {
+			status += ", unaligned"
+		}
 		p.say("%d %s, %d of %d acked, %v, %d bytes, %d new", cs.ID, status, cs.Acked, cs.Tasks, cs.Duration, cs.StateBytes, cs.NewBytes)
 		details, _ := p.c.Checkpoint(cs.ID)
 		for _, v := range details.Vertices {
@@ -693,7 +721,50 @@ func (p *player) printStats() {
 	for _, m := range []struct {
 		name string
 		Measure
-	}{{"duration ms", s.DurationMillis}, {"state bytes", s.StateBytes}, {"new bytes", s.NewBytes}} {
+	}{
+		{"duration ms", s.DurationMillis}, {"state bytes", s.StateBytes}, {"new bytes", s.NewBytes},
+		{"processed bytes", s.ProcessedBytes}, {"persisted bytes", s.PersistedBytes},
+	} {
+		if m.Sum == 0 && strings.HasPrefix(m.name, "p") {
+			continue // as long as nobody was measured in flight
+		}
 		p.say("%s: min %d, average %d, max %d of %d", m.name, m.Min, m.Average(), m.Max, m.Count)
+	}
+}
+
+// printReasons says of every reason when it arises, whether it counts, and whose failure for it fails a job that tolerates none. A request
+// that never became a checkpoint has no id and nobody to blame.
+func (p *player) printReasons() {
+	blamed := job.Attempt{Number: 1}
+	whose := []struct {
+		name    string
+		id      job.CheckpointID
+		kind    RequestKind
+		attempt job.Attempt
+	}{
+		{"a request", 0, Periodic, job.Attempt{}},
+		{"a checkpoint", 1, Periodic, job.Attempt{}},
+		{"a task's checkpoint", 1, Periodic, blamed},
+		{"a savepoint", 1, Savepoint, job.Attempt{}},
+		{"a task's savepoint", 1, Savepoint, blamed},
+		{"a stop", 1, StopWithSavepoint, job.Attempt{}},
+		{"a task's stop", 1, StopWithSavepoint, blamed},
+	}
+	for why := reason.None + 1; why.String() != "UNKNOWN"; why++ {
+		when, counts := "in flight", "not counted"
+		if why.PreFlight() {
+			when = "pre-flight"
+		}
+		if why.Counted() {
+			counts = "counted"
+		}
+		var fails []string
+		for _, w := range whose {
+			var f failures
+			if f.failure(w.id, w.kind, failure{why: why, attempt: w.attempt}) {
+				fails = append(fails, w.name)
+			}
+		}
+		p.say("%s", strings.TrimRight(fmt.Sprintf("%-44s %-10s %-11s %s", why, when, counts, strings.Join(fails, ", ")), " "))
 	}
 }

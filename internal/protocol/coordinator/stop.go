@@ -56,12 +56,9 @@ func (c *Coordinator) beginStop(r request, now time.Time) {
 	c.choose(now)
 }
 
-// whyNotNow says why a request is refused because the job is stopping, empty if it is not.
+// whyNotNow says why a request is refused because the job is stopping.
 func (c *Coordinator) whyNotNow() string {
-	switch {
-	case c.stopping == nil:
-		return ""
-	case c.stopping.saved != nil:
+	if c.stopping.saved != nil {
 		return "the job has been stopped with savepoint " + c.stopping.saved.pointer
 	}
 	return fmt.Sprintf("the job is being stopped with a savepoint (request %d)", c.stopping.request.id)

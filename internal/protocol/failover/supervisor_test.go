@@ -21,6 +21,8 @@ import (
 //	global 5s                    something fails that no task is to blame for
 //	end a/0 a/1                  tasks have ended
 //	due 1, restored 1, widen 1, restore-failed 1 5s, planned, halt
+//	rescaled a 3                 a has another parallelism from now on
+//	tell a/0                     the restart that a task is part of
 func TestRestarts(t *testing.T) {
 	script.Run(t, "testdata/restarts/*.txt", func() script.Player { return (&restarts{ids: map[string]int{}}).play })
 }
@@ -64,6 +66,13 @@ func (p *restarts) play(t *testing.T, words []string) []string {
 		p.s.Restart()
 	case "halt":
 		p.s.Halt()
+	case "rescaled": // in 3: the vertex has so many subtasks now
+		p.vertices[p.ids[words[1]]].Parallelism = int(number(t, words[2]))
+		p.s.Rescaled(NewRegions(p.vertices))
+	case "tell": // in/0: what is known of the restart of a task
+		id := p.s.RestartOf(p.task(words[1]))
+		n, delay := p.s.Scope(id)
+		return []string{fmt.Sprintf("restart %d of %d tasks after %v, current %v, any %v", id, n, delay, p.s.Current(id), p.s.Restarting())}
 	default:
 		t.Fatalf("unknown command %q", words)
 	}

@@ -30,7 +30,8 @@ const (
 	Recut Fate = "re-cut"
 	// New means that the snapshot has nothing of it: it begins empty.
 	New Fate = "new"
-	// Dropped means that no step takes it, so that it is lost, or would be if the start were not refused for it.
+	// Dropped means that no step takes it, or that its step does not declare it any more, so that it is lost, or would be if the start were
+	// not refused for it.
 	Dropped Fate = "dropped"
 	// Incompatible means that its step is there but cannot read it. The start is refused.
 	Incompatible Fate = "incompatible"
@@ -161,6 +162,9 @@ func (in Input) step(v assign.Vertex, op assign.Operator, stored *snapshot.Opera
 	if c.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("step %q: %w", op.Name, c.Err()))
 	}
+	if c.Left() != nil && !in.Options.AllowNonRestored {
+		err = errors.Join(err, fmt.Errorf("step %q: %w; declare it again, or give it up with --allow-non-restored-state", op.Name, c.Left()))
+	}
 	if n := stored.Uncommitted(); n > 0 && !takes(declared.Form, snapshot.UncommittedList) {
 		s.Uncommitted = n
 		err = errors.Join(err, fmt.Errorf("step %q: it has prepared output that is not known to be committed, and does not commit any more: finish or stop the job with the sink as it was, then change it", op.Name))
@@ -200,6 +204,8 @@ func (s *Step) compare(c stateform.Comparison) {
 			state.Fate, state.Why = Incompatible, c.Key.Error()
 		case f.Err != nil:
 			state.Fate, state.Why = Incompatible, f.Err.Error()
+		case f.Gone:
+			state.Fate = Dropped
 		}
 		s.States = append(s.States, state)
 	}
@@ -211,6 +217,16 @@ func (s *Step) fate(k stateform.Kind) Fate {
 		return Keep
 	}
 	return Recut
+}
+
+// Dropped returns the states that a step of the job does not declare any more. It is empty for a step that the job does not have.
+func (s *Step) Dropped() (states []State) {
+	for _, state := range s.States {
+		if s.Now > 0 && state.Fate == Dropped {
+			states = append(states, state)
+		}
+	}
+	return states
 }
 
 func isKeyed(k stateform.Kind) bool {

@@ -108,6 +108,9 @@ type Env struct {
 	Now func() time.Time
 	// Restored is the state the operator goes on with; nil if there is none.
 	Restored *snapshot.OperatorSubtask
+	// LeaveUndeclared says that state in Restored that the step does not declare is left behind, as the user has allowed. Otherwise it is an
+	// error.
+	LeaveUndeclared bool
 	// RestoredFrom is the checkpoint that the job goes on from, with or without state for this operator; 0 for a new start.
 	RestoredFrom job.CheckpointID
 	// OpenStream opens a stream of Restored.

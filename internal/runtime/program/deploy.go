@@ -41,7 +41,9 @@ type Deployment struct {
 	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
 	Restored job.CheckpointID
-	State    func(op job.OperatorID, subtask int) *snapshot.OperatorSubtask
+	// LeaveUndeclared is passed on to the operators.
+	LeaveUndeclared bool
+	State           func(op job.OperatorID, subtask int) *snapshot.OperatorSubtask
 	// Finished reports whether a vertex had finished before the checkpoint.
 	Finished func(v *graph.Vertex) bool
 	// Committer returns the committer of a sink; nil if it has none.
@@ -247,26 +249,27 @@ func (b *builder) output(s *subtask, n *graph.Node, to *graph.Vertex, input int)
 func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 	t, id := s.task, n.ID()
 	return &operator.Env{
-		Operator:       id,
-		Former:         n.FormerIDs(),
-		Name:           n.Name,
-		Subtask:        s.index,
-		Parallelism:    s.vertex.Parallelism,
-		MaxParallelism: s.vertex.MaxParallelism,
-		Attempt:        s.number,
-		Logger:         b.Logger.With("step", n.Name, "subtask", s.index),
-		Metrics:        b.Metrics(id, s.index),
-		Now:            b.Now,
-		Restored:       b.State(id, s.index),
-		RestoredFrom:   b.Restored,
-		OpenStream:     b.OpenStream,
-		Go:             t.Go,
-		Wake:           s.parker.Wake,
-		Splits:         s.splits,
-		RequestSplit:   func() { b.Master.RequestSplit(t.Attempt, id) },
-		Line:           b.Line,
-		Checkpointed:   t.SnapshotFollows,
-		Committer:      b.Committer(id),
-		Loop:           b.loopEnv(n, s.index),
+		Operator:        id,
+		Former:          n.FormerIDs(),
+		Name:            n.Name,
+		Subtask:         s.index,
+		Parallelism:     s.vertex.Parallelism,
+		MaxParallelism:  s.vertex.MaxParallelism,
+		Attempt:         s.number,
+		Logger:          b.Logger.With("step", n.Name, "subtask", s.index),
+		Metrics:         b.Metrics(id, s.index),
+		Now:             b.Now,
+		Restored:        b.State(id, s.index),
+		RestoredFrom:    b.Restored,
+		LeaveUndeclared: b.LeaveUndeclared,
+		OpenStream:      b.OpenStream,
+		Go:              t.Go,
+		Wake:            s.parker.Wake,
+		Splits:          s.splits,
+		RequestSplit:    func() { b.Master.RequestSplit(t.Attempt, id) },
+		Line:            b.Line,
+		Checkpointed:    t.SnapshotFollows,
+		Committer:       b.Committer(id),
+		Loop:            b.loopEnv(n, s.index),
 	}
 }

@@ -182,8 +182,11 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
-		case ctx.Err() != nil: // aborted, or the task has ended: nobody waits for it
+		case t.ctx.Err() != nil: // the task has ended: nobody waits for it
+		case ctx.Err() != nil: // nor for what was given up
+			t.Master.Measured(t.Attempt, id, m)
 		case err != nil:
+			t.Master.Measured(t.Attempt, id, m)
 			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
 		default:
 			state.OperatorsFinished = finished

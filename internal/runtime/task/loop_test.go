@@ -148,7 +148,10 @@ func (r *loopRig) Acknowledge(_ job.Attempt, id job.CheckpointID, state *snapsho
 func (r *loopRig) Decline(_ job.Attempt, id job.CheckpointID, why reason.Reason, _ error) {
 	r.note("decline %d: %s", id, why)
 }
-func (r *loopRig) Completed(job.Attempt, job.CheckpointID)  {}
+func (r *loopRig) Completed(job.Attempt, job.CheckpointID) {}
+
+func (r *loopRig) Measured(job.Attempt, job.CheckpointID, Metrics) {}
+
 func (r *loopRig) Uncommitted(job.Attempt, job.OperatorID)  {}
 func (r *loopRig) EndOfData(job.Attempt)                    {}
 func (r *loopRig) Ended(job.Attempt, error)                 {}

@@ -26,7 +26,7 @@ import (
 //
 //	task NAME... inputs=N [at-least-once] [checkpointed] [finished] [restored=ID]   a chain of operators; without inputs a source
 //	send CHANNEL NUMBER...                        records; so watermark, idle, barrier, cancel, end-of-data, end-of-partition
-//	trigger | complete | abort ID                 a message of the master
+//	trigger | complete | abort ID [latest=ID]     a message of the master
 //	trigger ID, barrier CHANNEL ID, end-of-data CHANNEL may be of a stop: suspend | drain
 //	poll NUMBER... | end                          what the source has next
 //	fail NAME METHOD                              the next call of the method fails
@@ -98,7 +98,11 @@ func (p *player) playMaster(command string, args []string) bool {
 	case "complete":
 		p.task.CheckpointComplete(operator.Checkpoint{ID: p.id(args[0])})
 	case "abort":
-		p.task.CheckpointAborted(operator.Checkpoint{ID: p.id(args[0])}, 0, reason.CheckpointExpired)
+		latest := job.CheckpointID(0)
+		if len(args) > 1 {
+			latest = p.id(strings.TrimPrefix(args[1], "latest="))
+		}
+		p.task.CheckpointAborted(operator.Checkpoint{ID: p.id(args[0])}, latest, reason.CheckpointExpired)
 	default:
 		return false
 	}
@@ -301,6 +305,10 @@ func (p *player) Acknowledge(_ job.Attempt, id job.CheckpointID, s *snapshot.Tas
 
 func (p *player) Decline(_ job.Attempt, id job.CheckpointID, why reason.Reason, err error) {
 	p.say("master: declined %d: %s: %v", id, why, err)
+}
+
+func (p *player) Measured(_ job.Attempt, id job.CheckpointID, m Metrics) {
+	p.say("master: measured %d, start delay %v", id, m.StartDelay)
 }
 
 func (p *player) Completed(_ job.Attempt, id job.CheckpointID) { p.say("master: all done for %d", id) }

@@ -25,6 +25,9 @@ type Master interface {
 	Acknowledge(a job.Attempt, id job.CheckpointID, state *snapshot.Task, m Metrics)
 	// Decline says that the task will not bring its part.
 	Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error)
+	// Measured says what the task has measured of a checkpoint whose snapshot it took, and whose part it will not bring: it declines, or the
+	// checkpoint was given up meanwhile.
+	Measured(a job.Attempt, id job.CheckpointID, m Metrics)
 	// Completed says that everything that follows from a complete checkpoint has been done here, commits included.
 	Completed(a job.Attempt, id job.CheckpointID)
 	// Uncommitted says, before Ended, that a sink has finished with output that nobody will commit.

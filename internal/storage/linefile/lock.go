@@ -60,9 +60,10 @@ func TakeLock(dir, name string, now time.Time) (*Lock, error) {
 	return &Lock{file}, nil
 }
 
-// Release gives the line free. The file stays: removing it would let two processes lock two files of one name.
+// Release gives the line free. The file stays: removing it would let two processes lock two files of one name. To close the file is not enough:
+// while this process starts another, that one has all open files for a moment, and with them the lock.
 func (l *Lock) Release() error {
-	return errors.Join(l.file.Truncate(0), l.file.Close())
+	return errors.Join(l.file.Truncate(0), unlockFile(l.file), l.file.Close())
 }
 
 // writeHolder tells others who has the lock. Nobody decides anything by it.

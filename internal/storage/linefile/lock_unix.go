@@ -21,3 +21,5 @@ func lockFile(f *os.File) error {
 		return err
 	}
 }
+
+func unlockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/internal/protocol/line"
@@ -21,31 +22,38 @@ type claim struct {
 }
 
 // Owner returns the line that owns a snapshot as far as that can be known from its surroundings: the one that has left its mark in the
-// snapshot's directory, or else the one whose checkpoint directory it lies in. It returns nil if there is none. A mark that cannot be
-// read, and an error of the file system, are errors; a damaged record tells nothing.
-func Owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot) (*line.Owner, error) {
+// snapshot's directory, or else the one in whose checkpoint directory it lies and that has taken it as a checkpoint or stopped with it. It
+// returns nil if there is none: one that is a savepoint, and that no job has stopped with, belongs to nobody. A mark that cannot be read, and an error of the
+// file system, are errors. If a record there is damaged and no other line owns the snapshot, the error is a DamageError.
+func Owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot, savepoint bool) (*line.Owner, error) {
 	c, err := readClaim(ctx, fs, s.Path)
 	if err != nil {
 		return nil, fmt.Errorf("find out who owns %s: %w", s.Path, err)
 	}
+	var before *line.Owner
 	if c != nil {
-		return c.owner(ctx, fs, s)
+		if before, err = c.owner(ctx, fs, s); err != nil || before.Claimed {
+			return before, err
+		}
 	}
 	for _, dir := range []string{parent(s.Path), parent(parent(s.Path))} {
 		if dir == "" {
 			continue
 		}
-		records, err := recordsIn(ctx, fs, dir)
+		records, damage, err := recordsIn(ctx, fs, dir)
 		if err != nil {
 			return nil, fmt.Errorf("find out who owns %s: %w", s.Path, err)
 		}
 		for _, r := range records {
-			if taken(r, s) {
+			if taken(r, s, savepoint) {
 				return &line.Owner{Line: r.Line, Name: r.Name, Dir: dir, Over: !comesBack(r, s)}, nil
 			}
 		}
+		if damage != nil {
+			return nil, fmt.Errorf("find out who owns %s: %w", s.Path, damage)
+		}
 	}
-	return nil, nil
+	return before, nil
 }
 
 // Claim leaves the mark of a line in the directory of a snapshot, in place of one of a line that does not want it any more. It may be repeated,
@@ -98,7 +106,7 @@ func readClaim(ctx context.Context, fs publicstorage.FS, path string) (*claim, e
 // owner asks the line that has left its mark whether it still wants the snapshot.
 func (c *claim) owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot) (*line.Owner, error) {
 	o := &line.Owner{Line: c.Line, Name: c.Name, Dir: c.Dir, Claimed: true}
-	records, err := recordsIn(ctx, fs, c.Dir)
+	records, _, err := recordsIn(ctx, fs, c.Dir) // what a damaged one says of the mark is not known, so the mark counts
 	if err != nil {
 		return nil, fmt.Errorf("find out who owns %s: %w", s.Path, err)
 	}
@@ -110,18 +118,23 @@ func (c *claim) owner(ctx context.Context, fs publicstorage.FS, s line.Snapshot)
 	return o, nil
 }
 
-// taken reports whether a line has taken a snapshot.
-func taken(r line.Record, s line.Snapshot) bool {
-	for _, j := range r.Jobs {
-		if j.ID == s.Job {
-			return true
-		}
+// taken reports whether a line has taken a snapshot for itself: as a checkpoint, or as the savepoint that it stopped with.
+func taken(r line.Record, s line.Snapshot, savepoint bool) bool {
+	if savepoint {
+		return stoppedWith(r, s)
 	}
-	return false
+	return slices.ContainsFunc(r.Jobs, func(j line.Job) bool { return j.ID == s.Job })
+}
+
+func stoppedWith(r line.Record, s line.Snapshot) bool {
+	return r.Stop != nil && r.Stop.Savepoint.Job == s.Job && r.Stop.Savepoint.Checkpoint == s.Checkpoint
 }
 
 // comesBack reports whether the line would go on from the snapshot, or one beside it, when it is started again.
 func comesBack(r line.Record, s line.Snapshot) bool {
+	if stoppedWith(r, s) {
+		return !r.Stop.Drained
+	}
 	j := r.Job()
 	return !ended(r) && (j.ID == s.Job || j.From != nil && j.From.Job == s.Job)
 }
@@ -131,25 +144,29 @@ func ended(r line.Record) bool {
 	return r.End != nil && (r.End.State == line.Finished || r.End.State == line.Canceled || !r.End.Kept)
 }
 
-// recordsIn returns the records of all lines in a directory that can be read.
-func recordsIn(ctx context.Context, fs publicstorage.FS, dir string) (all []line.Record, err error) {
+// recordsIn returns the records of all lines in a directory that can be read, and why one of them cannot.
+func recordsIn(ctx context.Context, fs publicstorage.FS, dir string) (all []line.Record, damage *DamageError, err error) {
 	entries, err := fs.List(ctx, dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, e := range entries {
 		if e.Dir || !strings.HasSuffix(e.Name, recordSuffix) {
 			continue
 		}
-		data, err := readAll(ctx, fs, join(dir, e.Name))
+		path := join(dir, e.Name)
+		data, err := readAll(ctx, fs, path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if r, err := line.Decode(data); err == nil {
-			all = append(all, r)
+		r, err := line.Decode(data)
+		if err != nil {
+			damage = &DamageError{Path: path, Err: err}
+			continue
 		}
+		all = append(all, r)
 	}
-	return all, nil
+	return all, damage, nil
 }
 
 // parent returns the directory that something lies in, "" if the path does not say.

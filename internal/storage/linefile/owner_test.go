@@ -40,25 +40,36 @@ func TestOwner(t *testing.T) {
 	ended := func(state line.State, kept bool) func(*line.Record) {
 		return func(r *line.Record) { r.End = &line.End{State: state, Kept: kept} }
 	}
+	stopped := func(id job.CheckpointID, drained bool) func(*line.Record) {
+		return func(r *line.Record) {
+			r.Stop = &line.Stop{Savepoint: line.Snapshot{Path: "ck/savepoint-1", Job: job.ID{1}, Checkpoint: id}, Drained: drained}
+			r.End = &line.End{State: line.Finished, Kept: true, Stopped: true}
+		}
+	}
 	for _, c := range []struct {
-		name   string
-		path   string
-		record func(*line.Record) // of the line whose directory it lies in; nil for no record
-		want   line.Owner         // zero for nobody
+		name      string
+		path      string
+		savepoint bool
+		record    func(*line.Record) // of the line whose directory it lies in; nil for no record
+		want      line.Owner         // zero for nobody
 	}{
-		{"running or crashed", nested, func(*line.Record) {}, line.Owner{Dir: "ck"}},
-		{"directly in the directory", "ck/chk-7", func(*line.Record) {}, line.Owner{Dir: "ck"}},
-		{"suspended", nested, ended(line.Suspended, true), line.Owner{Dir: "ck"}},
-		{"failed and kept", nested, ended(line.Failed, true), line.Owner{Dir: "ck"}},
-		{"failed", nested, ended(line.Failed, false), line.Owner{Dir: "ck", Over: true}},
-		{"cancelled", nested, ended(line.Canceled, true), line.Owner{Dir: "ck", Over: true}},
-		{"finished", nested, ended(line.Finished, false), line.Owner{Dir: "ck", Over: true}},
-		{"gone on under another job id", nested, func(r *line.Record) { r.Jobs = append(r.Jobs, line.Job{ID: job.ID{9}, First: 50}) }, line.Owner{Dir: "ck", Over: true}},
-		{"started from it again", nested, func(r *line.Record) {
+		{"running or crashed", nested, false, func(*line.Record) {}, line.Owner{Dir: "ck"}},
+		{"directly in the directory", "ck/chk-7", false, func(*line.Record) {}, line.Owner{Dir: "ck"}},
+		{"suspended", nested, false, ended(line.Suspended, true), line.Owner{Dir: "ck"}},
+		{"failed and kept", nested, false, ended(line.Failed, true), line.Owner{Dir: "ck"}},
+		{"failed", nested, false, ended(line.Failed, false), line.Owner{Dir: "ck", Over: true}},
+		{"cancelled", nested, false, ended(line.Canceled, true), line.Owner{Dir: "ck", Over: true}},
+		{"finished", nested, false, ended(line.Finished, false), line.Owner{Dir: "ck", Over: true}},
+		{"gone on under another job id", nested, false, func(r *line.Record) { r.Jobs = append(r.Jobs, line.Job{ID: job.ID{9}, First: 50}) }, line.Owner{Dir: "ck", Over: true}},
+		{"started from it again", nested, false, func(r *line.Record) {
 			r.Jobs = append(r.Jobs, line.Job{ID: job.ID{9}, First: 50, From: &line.Snapshot{Path: nested, Job: job.ID{1}, Checkpoint: 7}})
 		}, line.Owner{Dir: "ck"}},
-		{"another job's", nested, func(r *line.Record) { r.Jobs[0].ID = job.ID{2} }, line.Owner{}},
-		{"nobody's", "elsewhere/savepoint-1", nil, line.Owner{}},
+		{"another job's", nested, false, func(r *line.Record) { r.Jobs[0].ID = job.ID{2} }, line.Owner{}},
+		{"nobody's", "elsewhere/savepoint-1", true, nil, line.Owner{}},
+		{"a savepoint", "ck/savepoint-1", true, func(*line.Record) {}, line.Owner{}},
+		{"stopped with another", "ck/savepoint-1", true, stopped(8, false), line.Owner{}},
+		{"stopped with it", "ck/savepoint-1", true, stopped(7, false), line.Owner{Dir: "ck"}},
+		{"drained with it", "ck/savepoint-1", true, stopped(7, true), line.Owner{Dir: "ck", Over: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			disk := fs.NewMemory()
@@ -66,7 +77,7 @@ func TestOwner(t *testing.T) {
 				write(t, disk, "ck", ownerRecord("prices", 1, c.record))
 				c.want.Line, c.want.Name = "line of prices", "prices"
 			}
-			o, err := linefile.Owner(t.Context(), disk, line.Snapshot{Path: c.path, Job: job.ID{1}, Checkpoint: 7})
+			o, err := linefile.Owner(t.Context(), disk, line.Snapshot{Path: c.path, Job: job.ID{1}, Checkpoint: 7}, c.savepoint)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +104,7 @@ func TestClaim(t *testing.T) {
 	}
 	owned := func(claimed, over bool) {
 		t.Helper()
-		o, err := linefile.Owner(ctx, disk, s)
+		o, err := linefile.Owner(ctx, disk, s, true)
 		if want := (line.Owner{Line: "line of prices", Name: "prices", Dir: "ck", Claimed: claimed, Over: over}); err != nil || o == nil || *o != want {
 			t.Errorf("%+v, %v; want %+v", o, err, want)
 		}
@@ -111,7 +122,7 @@ func TestClaim(t *testing.T) {
 	if err := linefile.Claim(ctx, disk, s, ownerRecord("other", 4, nil), "ck"); err != nil {
 		t.Errorf("it is free again: %v", err)
 	}
-	if o, err := linefile.Owner(ctx, disk, s); err != nil || o == nil || o.Name != "other" || !o.Claimed {
+	if o, err := linefile.Owner(ctx, disk, s, true); err != nil || o == nil || o.Name != "other" || !o.Claimed {
 		t.Errorf("%+v, %v; want the second line", o, err)
 	}
 
@@ -119,7 +130,7 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Path = "sp/savepoint-2"
-	if _, err := linefile.Owner(ctx, disk, s); err == nil || !strings.Contains(err.Error(), "sp/savepoint-2/_claimed does not say") {
+	if _, err := linefile.Owner(ctx, disk, s, true); err == nil || !strings.Contains(err.Error(), "sp/savepoint-2/_claimed does not say") {
 		t.Errorf("a mark that cannot be read: %v", err)
 	}
 }
@@ -147,5 +158,22 @@ func TestStrangers(t *testing.T) {
 	}
 	if highest, err := f.Directly(ctx); err != nil || highest != 3 {
 		t.Errorf("the highest id is %d, %v; want 3", highest, err)
+	}
+}
+
+// A record that cannot be read may be that of the owner: who asks is told, unless another line is known to own the snapshot.
+func TestOwnerBesideDamage(t *testing.T) {
+	disk, ctx := fs.NewMemory(), t.Context()
+	if err := disk.PutIfAbsent(ctx, "ck/broken.line", []byte("?")); err != nil {
+		t.Fatal(err)
+	}
+	s := line.Snapshot{Path: "ck/chk-7", Job: job.ID{1}, Checkpoint: 7}
+	var damage *linefile.DamageError
+	if o, err := linefile.Owner(ctx, disk, s, false); !errors.As(err, &damage) || damage.Path != "ck/broken.line" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	write(t, disk, "ck", ownerRecord("prices", 1, nil))
+	if o, err := linefile.Owner(ctx, disk, s, false); err != nil || o == nil || o.Name != "prices" {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
