@@ -37,7 +37,7 @@ func TestConcurrentCheckpoints(t *testing.T) {
 		}
 		s.tell(s.check)
 	})
-	if !t.Failed() && (overlapped == 0 || completed == 0) {
+	if toldAll() && !t.Failed() && (overlapped == 0 || completed == 0) {
 		t.Errorf("%d requests overlapped and %d were met: too few to show anything", overlapped, completed)
 	}
 }
@@ -62,7 +62,7 @@ func TestCheckpointsByHand(t *testing.T) {
 		}
 		s.tell(s.check)
 	})
-	if !t.Failed() && completed == 0 {
+	if toldAll() && !t.Failed() && completed == 0 {
 		t.Error("no request was met")
 	}
 }

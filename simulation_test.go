@@ -184,6 +184,9 @@ func stories(t *testing.T, n uint64, tell func(t *testing.T, seed uint64)) {
 	}
 }
 
+// toldAll reports whether stories are all told, so that each thing they are about must have happened in one of them.
+func toldAll() bool { return *storyCount == 0 && *firstStory == 0 && !testing.Short() && !raced }
+
 // underChance plays the job of a world under chance, until it has finished, and returns what came of it and what it has committed.
 func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.Report, w *world, committed []string) {
 	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Asks: int(d.Seed / 8 % 3), Doubts: int(d.Seed / 5 % 3), Parallelism: []int{1, 2, 3}})

@@ -62,8 +62,8 @@ func (p Program) Run(t testing.TB, args ...string) (code int, log string) {
 	return r.Wait(), r.Log()
 }
 
-// patience is how long a test waits for what must happen soon.
-const patience = 30 * time.Second
+// patience is how long a test waits for what must happen soon, on a machine that does much else, with the race detector.
+const patience = 90 * time.Second
 
 // Wait returns the exit code once the process has ended, -1 if a signal has ended it.
 func (r *Process) Wait() int {

@@ -295,7 +295,7 @@ func (p *tables) Finish(c *weir.Ctx[weir.NoKey, entry]) error {
 // walk is a number that is changed in each step, for so long that some are under way whenever a checkpoint is taken.
 type walk struct{ Start, At, Steps, Mark int64 }
 
-const walkSteps = 20000
+const walkSteps = 5000
 
 // takeWalks sends each event's number round.
 func takeWalks(events weir.Stream[event]) weir.Stream[walk] {
