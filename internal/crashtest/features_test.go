@@ -133,7 +133,7 @@ func TestKillsUnderEachFeature(t *testing.T) {
 				deleted += tidy(t, dir)
 				finished = f.finished != "" && hasFinished(t, dir, f.finished)
 			}
-			if f.finished != "" && !finished {
+			if f.finished != "" && !finished && !few() { // few kills may all come too early
 				t.Errorf("step %s has not finished", f.finished)
 			}
 			t.Logf("weir has deleted %d things", deleted)

@@ -174,6 +174,9 @@ func stoppedBy(t *testing.T, how func(e *weir.Execution, dir string, stop func()
 	case <-wait.done:
 	case <-e.Done():
 	}
+	for e.Progress().Phase == "starting" { // records may flow before all tasks have said that they run, and then there is no checkpoint
+		time.Sleep(time.Millisecond)
+	}
 	how(e, dir, stop)
 	r, err := e.Wait()
 	if err != nil || r.Status != status {
