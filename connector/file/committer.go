@@ -100,10 +100,19 @@ func (c *committer) Commit(ctx context.Context, checkpoint int64, pending [][]by
 	if err != nil {
 		return c.wrap(fmt.Errorf("commit checkpoint %d: %w", checkpoint, err))
 	}
-	if err := errors.Join(c.commit(parts), c.removeRelatives(parts)); err != nil {
+	if err := c.commitAlone(parts); err != nil {
 		return c.wrap(fmt.Errorf("commit checkpoint %d: %w", checkpoint, err))
 	}
 	return nil
+}
+
+// commitAlone commits files, and then removes those that were copied on the way. If the commit fails they stay: an older checkpoint that the
+// job may go back to can need them.
+func (c *committer) commitAlone(parts []part) error {
+	if err := c.commit(parts); err != nil {
+		return err
+	}
+	return c.removeRelatives(parts)
 }
 
 // removeRelatives removes the hidden files that begin like committed ones, because these were made by copying them or along with them: no

@@ -94,7 +94,7 @@ func (c *committer) recoverSubtask(subtask int, r sink.Recovery) (done sink.Reco
 	if err != nil {
 		return done, err
 	}
-	if err := errors.Join(c.commit(p.pending), c.removeRelatives(p.pending)); err != nil {
+	if err := c.commitAlone(p.pending); err != nil {
 		return done, err
 	}
 	if done.Writers, err = c.goOn(p.writers); err != nil {
