@@ -99,14 +99,19 @@ func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 // dealOut says what each operator begins with. Whether the state fits the plan, and what of it may be left behind, the start has settled. The
 // plan gets the max parallelism of the state.
 func dealOut(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
-	if meta == nil {
-		return newRestored(nil, nil), nil
-	}
-	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: true})
+	a, err := assigned(meta, p)
 	if err != nil {
 		return restored{}, err
 	}
 	return adopt(meta, p, a), nil
+}
+
+// assigned deals out the state of a checkpoint; there is none without one.
+func assigned(meta *snapshot.Metadata, p *graph.Plan) (*assign.Assignment, error) {
+	if meta == nil {
+		return &assign.Assignment{}, nil
+	}
+	return assign.Assign(meta, assignJob(p), assign.Options{Failover: true})
 }
 
 // adopt gives the plan the max parallelism of the state.
@@ -119,10 +124,7 @@ func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) restore
 
 // dealOutAgain is like dealOut for a plan that has been dealt the same state before: the plan is not changed.
 func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
-	if meta == nil {
-		return newRestored(nil, nil), nil
-	}
-	a, err := assign.Assign(meta, assignJob(p), assign.Options{Failover: true})
+	a, err := assigned(meta, p)
 	if err != nil {
 		return restored{}, err
 	}
