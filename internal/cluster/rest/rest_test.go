@@ -61,9 +61,10 @@ func after(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millise
 
 func vertices(state view.TaskState) []view.Vertex {
 	sub := func(ms int) view.Subtask {
-		s := view.Subtask{State: state, Started: after(ms)}
+		s := view.Subtask{State: state, Attempt: 2}
+		s.Since[view.TaskInitializing], s.Since[view.TaskRunning] = after(ms), after(ms+7)
 		if state.Ended() {
-			s.Ended = after(900 + ms)
+			s.Since[state] = after(900 + ms)
 		}
 		return s
 	}
