@@ -186,6 +186,11 @@ func (p *progress) deployed(plan *graph.Plan) {
 		}
 		p.board.shape = append(p.board.shape, out)
 	}
+	for _, l := range plan.Loops {
+		head, tail := l.Vertices[0], l.Vertices[len(l.Vertices)-1]
+		inputs := &p.board.shape[head.Index].Inputs
+		*inputs = append(*inputs, view.Input{From: tail.ID(), Partitioning: view.Feedback})
+	}
 }
 
 // job returns the board, and the counters of all subtasks.

@@ -133,6 +133,10 @@ func (v *Vertex) WriteRecords() (n int64) {
 	return n
 }
 
+// Feedback stands for the partitioning of an edge that closes a loop: from the vertex at the loop's end, which may be the same, back to the one
+// at its head, subtask by subtask. What goes round on it counts as neither read nor written.
+const Feedback = "FEEDBACK"
+
 // Input is an edge that leads to a vertex.
 type Input struct {
 	From         job.VertexID
