@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/byscheme"
 )
 
 // RequestKind says what a client asks for.
@@ -242,11 +242,11 @@ func (m *master) savepointTarget(given string) (string, error) {
 	if given == "" {
 		return "", ErrNoSavepointDir
 	}
-	dir, err := config.LocalPath(given)
+	dir, err := config.Path(given)
 	if err != nil {
 		return "", fmt.Errorf("savepoint directory %w", err)
 	}
-	return filepath.Abs(dir) // the record of the line keeps it, and the next run may begin elsewhere
+	return byscheme.Abs(dir) // the record of the line keeps it, and the next run may begin elsewhere
 }
 
 // taken tells a client that its snapshot is complete.
