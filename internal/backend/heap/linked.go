@@ -17,7 +17,9 @@ type linked interface {
 	// encode writes what hangs on a cell, as a number of elements and the elements, all as it was when frozen.
 	encode(w *writer, cell unsafe.Pointer, f *frozen) error
 	// decode hangs what encode wrote on an empty cell, whose page must be owned, and returns what follows in src.
-	decode(src []byte, cell unsafe.Pointer, owner rowID) (rest []byte, err error)
+	decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
+	// living returns the number of elements that a cell had when the capture was made, without those that had expired, up to most.
+	living(w *writer, cell unsafe.Pointer, f *frozen, most int) int
 }
 
 // frozen reads the rows of one group of a linked table as they were when a capture was made. Chains lead from any page to any other, so it

@@ -74,7 +74,7 @@ func (w *writer) group(g int) (err error) {
 	} else {
 		n, err = w.codedRows(main, g)
 	}
-	if err == nil && n != main.count {
+	if err == nil && n != main.count && !w.c.layout.stamped {
 		err = fmt.Errorf("group %d has %d rows in its pages and %d by count: this is a bug", w.c.groups.First+g, n, main.count)
 	}
 	return err
@@ -211,14 +211,53 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		}
 		defer w.give(r.sh, img)
 		for i := range liveRows(img.live) {
-			if err := w.row(unsafe.Add(img.base, uintptr(i)*r.sh.size), tables); err != nil {
+			row := unsafe.Add(img.base, uintptr(i)*r.sh.size)
+			if w.c.layout.stamped {
+				if !w.isLiving(row, tables) {
+					continue
+				}
+				w.buf = append(w.buf, rowFollows)
+			}
+			if err := w.row(row, tables); err != nil {
 				return err
 			}
 			n++
 		}
 		return nil
 	})
+	if w.c.layout.stamped {
+		w.buf = append(w.buf, noRowFollows)
+	}
 	return n, err
+}
+
+// expired reports whether what has a stamp was over when the capture was made.
+func (w *writer) expired(e *expiry, stamp int64) bool { return e.expiredAt(stamp, w.c.now[e.clock]) }
+
+// isLiving reports whether any state of a row had not expired when the capture was made.
+func (w *writer) isLiving(row unsafe.Pointer, tables []frozen) bool {
+	next, living := 0, false
+	for _, c := range w.c.layout.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			living = c.linked.living(w, cell, &tables[next], 1) > 0
+			tables[next].leave()
+			next++
+		case c.kind == KindTimer:
+			living = (*timerCell)(cell).deadline != none
+		case c.ttl != nil:
+			living = *stampAt(cell) != none && !w.expired(c.ttl, *stampAt(cell))
+		case c.begin != nil:
+			living = !c.isBegin(cell)
+		default:
+			living = !zeroBytes(cell, c.cell.Size())
+		}
+		if living {
+			return true
+		}
+	}
+	return false
 }
 
 // row writes key and columns of a row, and its timers last.
@@ -232,6 +271,8 @@ func (w *writer) row(row unsafe.Pointer, tables []frozen) (err error) {
 			err = c.linked.encode(w, cell, &tables[0])
 			tables[0].leave()
 			tables = tables[1:]
+		case c.kind == KindValue && c.ttl != nil:
+			w.stampedValue(c, cell)
 		case c.encoded != nil:
 			w.buf = c.encoded.append(w.buf, *(*string)(cell))
 		case c.kind == KindValue:
@@ -244,10 +285,27 @@ func (w *writer) row(row unsafe.Pointer, tables []frozen) (err error) {
 			return err
 		}
 	}
-	if len(l.timers) > 0 {
+	if l.single > 0 {
 		w.buf = l.appendTimers(w.buf, row)
 	}
 	return nil
+}
+
+// stampedValue writes a value that expires. One that is not there is a zero value behind no stamp.
+func (w *writer) stampedValue(c *column, cell unsafe.Pointer) {
+	stamp := *stampAt(cell)
+	if w.expired(c.ttl, stamp) {
+		stamp = none
+	}
+	w.buf = appendStamp(w.buf, stamp)
+	switch value := unsafe.Add(cell, stampBytes); {
+	case stamp == none:
+		w.buf = c.codec.Append(w.buf, c.blank)
+	case c.encoded != nil:
+		w.buf = c.encoded.append(w.buf, *(*string)(value))
+	default:
+		w.buf = c.codec.Append(w.buf, value)
+	}
 }
 
 // element is called after each element of a linked table was appended, so that a large map is not put together in memory.
