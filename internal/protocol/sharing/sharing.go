@@ -28,9 +28,9 @@ import (
 
 // Registry knows the shared files of one job. The zero value knows none. It is used by one goroutine.
 type Registry struct {
-	things map[string]*thing            // by path
-	homes  map[string]bool              // directories of checkpoints that the job was started with
-	gone   map[string]job.CheckpointID  // what was dropped, and the highest id that had been handed out then
+	things map[string]*thing             // by path
+	homes  map[string]bool               // directories of checkpoints that the job was started with
+	gone   map[string]job.CheckpointID   // what was dropped, and the highest id that had been handed out then
 	dirs   map[job.CheckpointID][]string // the directories of merged files that a checkpoint refers to, until it is settled
 }
 
