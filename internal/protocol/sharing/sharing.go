@@ -58,19 +58,19 @@ type Dropped struct {
 // IsEmpty reports whether there is nothing to delete.
 func (d Dropped) IsEmpty() bool { return len(d.Files)+len(d.Directories) == 0 }
 
-// Register notes what a checkpoint refers to that is under way, or was. If it refers to something that was dropped before, nothing is noted:
-// lost is its path, and the checkpoint must not complete.
+// Register notes what a checkpoint refers to that is under way, or was. If it refers to something that was dropped before, lost is its path
+// (the first of several), and the checkpoint must not complete.
 func (r *Registry) Register(id job.CheckpointID, u Uses) (lost string, ok bool) {
-	paths := r.paths(u)
-	for path := range paths {
-		if _, gone := r.gone[path]; gone {
-			return path, false
+	ok = true
+	for path, dir := range r.paths(u) {
+		switch {
+		case !r.isGone(path):
+			r.use(id, path, dir)
+		case ok || path < lost:
+			lost, ok = path, false
 		}
 	}
-	for path, dir := range paths {
-		r.use(id, path, dir)
-	}
-	return "", true
+	return lost, ok
 }
 
 // Restored notes what a checkpoint refers to that the job has found. home is its directory. One that is not owned belongs to somebody else,
@@ -152,6 +152,9 @@ func (r *Registry) homeOf(path string) string {
 func (r *Registry) Directories(id job.CheckpointID) []string {
 	return slices.Sorted(slices.Values(r.dirs[id]))
 }
+
+// IsEmpty reports whether nothing is known that checkpoints share.
+func (r *Registry) IsEmpty() bool { return len(r.things) == 0 }
 
 // Holds reports whether something in the directory of a checkpoint is needed by others, so that it must not be deleted.
 func (r *Registry) Holds(home string) bool {
