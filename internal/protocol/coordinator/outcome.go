@@ -76,6 +76,7 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 // tasks commit what it holds.
 func (c *Coordinator) keep(p *pending, pointer string, now time.Time) {
 	removed := c.store.add(Retained{ID: p.id, Pointer: pointer})
+	c.shared.replaced = removed
 	c.forceFull = false
 	for _, older := range c.pendingNow() {
 		if older.id < p.id && !older.isSavepoint() {
@@ -83,6 +84,7 @@ func (c *Coordinator) keep(p *pending, pointer string, now time.Time) {
 		}
 	}
 	c.emit(NotifyComplete{ID: p.id, Timestamp: p.triggered, Subsumed: newestOwn(removed), Tasks: p.plan.tasks})
+	c.shared.replaced = nil
 	c.drop(removed)
 	c.settleShared()
 }

@@ -18,7 +18,9 @@ type shared struct {
 	leaving []job.CheckpointID
 	// held are complete checkpoints that were replaced, and in whose directories lie files that newer ones refer to.
 	held []Retained
-	kept []job.CheckpointID // at the end of the job
+	// replaced are complete checkpoints that are about to be discarded.
+	replaced []Retained
+	kept     []job.CheckpointID // at the end of the job
 }
 
 // restoreShared notes what was found at the start, before anything can be replaced.
@@ -63,7 +65,7 @@ func (c *Coordinator) settleShared() {
 // pending one may build on since they were the newest when it began.
 func (c *Coordinator) sharing() []job.CheckpointID {
 	ids := slices.Concat(c.shared.leaving, c.shared.kept)
-	for _, r := range slices.Concat(c.store.list, c.shared.held) {
+	for _, r := range slices.Concat(c.store.list, c.shared.held, c.shared.replaced) {
 		ids = append(ids, r.ID)
 	}
 	for _, p := range c.pending {

@@ -1,8 +1,7 @@
 // Package sharing answers which files that several checkpoints of a job may refer to are still needed, and by whom they may be deleted.
 //
 // A Registry is told of every reference: those in acknowledgements, also late ones, and those of the checkpoints that a job was started
-// with. It counts by ids of checkpoints instead of references: a file is needed from the first checkpoint that has named it to the last.
-// When checkpoints have gone, Settle says what nobody needs any more. The registry is not stored. It is built again from the checkpoints
+// with. It knows for each file the checkpoints that have named it. When some of those have gone, Settle says what nobody needs any more. The registry is not stored. It is built again from the checkpoints
 // that are there.
 //
 //   - A file is known by its path, which is random and never used twice. So what one path holds never changes, and a task that writes the
@@ -36,10 +35,10 @@ type Registry struct {
 
 // thing is a file or a directory of merged files.
 type thing struct {
-	first, last job.CheckpointID // that refer to it
-	dir         bool
-	foreign     bool // it belongs to somebody else
-	home        string
+	users   []job.CheckpointID // ids of the checkpoints that refer to it, without those that have gone, in order
+	dir     bool
+	foreign bool // it belongs to somebody else
+	home    string
 }
 
 // Uses are the references of a snapshot, or of a part of one.
@@ -118,13 +117,15 @@ func (r *Registry) isGone(path string) bool {
 func (r *Registry) use(id job.CheckpointID, path string, dir bool) *thing {
 	t := r.things[path]
 	if t == nil {
-		t = &thing{first: id, last: id, dir: dir, home: r.homeOf(path)}
+		t = &thing{dir: dir, home: r.homeOf(path)}
 		if r.things == nil {
 			r.things = map[string]*thing{}
 		}
 		r.things[path] = t
 	}
-	t.first, t.last = min(t.first, id), max(t.last, id)
+	if i, known := slices.BinarySearch(t.users, id); !known {
+		t.users = slices.Insert(t.users, i, id)
+	}
 	if dir {
 		r.useDirectory(id, path)
 	}
@@ -180,7 +181,7 @@ type Situation struct {
 func (r *Registry) Settle(s Situation) (d Dropped) {
 	kept := slices.Sorted(slices.Values(s.Kept))
 	for path, t := range r.things {
-		if t.needed(kept, s.Over) {
+		if t.leave(kept, s.Over); len(t.users) > 0 {
 			continue
 		}
 		delete(r.things, path)
@@ -208,14 +209,12 @@ func (r *Registry) forget(newest job.CheckpointID) {
 	maps.DeleteFunc(r.dirs, func(id job.CheckpointID, _ []string) bool { return id <= newest })
 }
 
-// needed reports whether a kept checkpoint may refer to it, or one that is newer than all of them and may yet complete. A checkpoint between
-// the first and the last that have named it counts, whether it did or not: where merely some of its tasks have acknowledged that is not known.
-func (t *thing) needed(kept []job.CheckpointID, over bool) bool {
-	if !over && t.last > newest(kept) {
-		return true
-	}
-	i, _ := slices.BinarySearch(kept, t.first)
-	return i < len(kept) && kept[i] <= t.last
+// leave forgets the checkpoints that have gone: all but those that are kept, and the newer ones, which may yet complete.
+func (t *thing) leave(kept []job.CheckpointID, over bool) {
+	t.users = slices.DeleteFunc(t.users, func(id job.CheckpointID) bool {
+		_, is := slices.BinarySearch(kept, id)
+		return !is && (over || id < newest(kept))
+	})
 }
 
 func newest(sorted []job.CheckpointID) job.CheckpointID {
