@@ -44,6 +44,8 @@ var layers = []layer{
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
 	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
 		"a plan tells who gets which state and whether it fits; both are decided below it"},
+	{"internal/protocol/coordinator", names + " internal/protocol/snapshot internal/protocol/sharing",
+		"it decides about checkpoints; which files are still needed is decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},
 

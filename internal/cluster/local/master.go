@@ -170,7 +170,6 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
-		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -320,6 +319,10 @@ func restoration(b *beginning) coordinator.Restoration {
 		_, damaged := b.record.DamageOf(s.Checkpoint)
 		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
 	}
+	for _, s := range b.obsolete {
+		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
+	}
+	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {

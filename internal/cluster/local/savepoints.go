@@ -443,14 +443,3 @@ func (m *master) removeUnsettled() {
 	}
 	m.unsettled = nil
 }
-
-// deleteObsolete deletes checkpoints that nobody may restore any more.
-func (m *master) deleteObsolete(obsolete []line.Snapshot) {
-	for _, s := range obsolete {
-		m.delete(func() {
-			if err := storage.Discard(context.Background(), m.FS, s.Path); err != nil {
-				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", s.Checkpoint, "error", err)
-			}
-		})
-	}
-}

@@ -55,6 +55,7 @@ type beginning struct {
 	retained []line.Snapshot
 	obsolete []line.Snapshot
 	recovery recovery
+	shared   sharedFiles
 }
 
 // recovery is what the sinks are told before a run.
@@ -123,6 +124,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 			return nil, err
 		}
 	}
+	s.findShared(ctx, b)
 	if b.storage, err = s.newStorage(b.job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
 	}
@@ -217,6 +219,9 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 		return refuse(exitcode.Refused, "%v", err)
 	}
 	if b.claim {
+		if err := s.markShared(ctx, b); err != nil {
+			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		}
 		if err := linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
