@@ -250,6 +250,7 @@ func (l *ListColumn[T]) eachStamped(yield func(T) bool) {
 		case dead && !l.ttl.ReturnExpired:
 			continue
 		case !dead && l.ttl.RefreshOnRead && *stampAt(e) != now:
+			l.cur.Touch()
 			r.own(chunk - 1)
 			*stampAt(e) = now
 		}

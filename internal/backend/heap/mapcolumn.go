@@ -186,6 +186,7 @@ func (m *MapColumn[K, V]) readStamped(g *mapGroup, cell *mapCell, id uint32) (v 
 		return v, ok
 	}
 	if now := m.ttl.stamp(); m.ttl.RefreshOnRead && *m.stampOf(row) != now {
+		m.cur.Touch()
 		g.rows.own(id)
 		*m.stampOf(row) = now
 	}
@@ -212,6 +213,7 @@ func (m *MapColumn[K, V]) Put(k K, v V) {
 		ok = false
 	}
 	if ok {
+		m.cur.Touch()
 		g.rows.own(id)
 	} else {
 		m.cur.Own()
@@ -273,6 +275,7 @@ func (m *MapColumn[K, V]) Delete(k K) {
 // drop removes an entry of the map of an owner.
 func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint32) {
 	m.cur.core.rowsOf(owner.group).own(owner.id)
+	m.cur.core.noteChange(owner)
 	l := *linksAt(g.rows.at(id))
 	m.leaving(owner, id, &l)
 	g.rows.own(l.next)

@@ -169,12 +169,15 @@ func (in *restorer[K]) group(g int) error {
 		return nil
 	}
 	group := uint32(g) - in.s.first
-	if in.s.tables[group].rows.next > 0 {
+	if in.s.tables[group].rows.next > 0 && in.s.backed == nil {
 		return errors.New("it was restored before")
 	}
 	n, from, err := in.rowCount(from, to)
 	if err != nil {
 		return err
+	}
+	if in.s.backed != nil {
+		return in.storedRows(group, n, from, to)
 	}
 	in.s.tables[group].index.presize(n)
 	if in.packed {
