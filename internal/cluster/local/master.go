@@ -87,10 +87,11 @@ type master struct {
 	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
-	deployed bool  // there were tasks once
-	ran      bool  // all tasks ran at one moment
-	cause    error // why the job failed or is restarting
-	refusal  error // why the run ended before its first task, if it did
+	hurry    context.CancelFunc // ends the waiting for what may keep sinks from recovering at the start
+	deployed bool               // there were tasks once
+	ran      bool               // all tasks ran at one moment
+	cause    error              // why the job failed or is restarting
+	refusal  error              // why the run ended before its first task, if it did
 	stopping stopping
 	result   Result
 	ended    bool
@@ -154,6 +155,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
+		hurry:       func() {},
 		warned:      map[job.OperatorID]bool{},
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
@@ -335,6 +337,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
+	m.hurry()
 	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
