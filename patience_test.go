@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/exitcode"
@@ -98,7 +99,7 @@ func TestPatientStart(t *testing.T) {
 func TestImpatientEnd(t *testing.T) {
 	w := newWorld(t, 1, 20)
 	asked := make(chan struct{}, 10)
-	w.sink = reluctant{w.out, asked}
+	w.sink = reluctant{w.out, asked, errTest}
 	e := w.start(context.Background(), 1)
 	<-asked
 	e.Cancel()
@@ -108,23 +109,50 @@ func TestImpatientEnd(t *testing.T) {
 	}
 }
 
+// TestCannotRecover shows that a start whose sink cannot recover ends as FAILED with a refusal, from nothing and from a snapshot that was named,
+// and that the line remembers nothing of it: the same command works when the sink does.
+func TestCannotRecover(t *testing.T) {
+	w := newWorld(t, 1, 40)
+	fails := func() {
+		t.Helper()
+		w.sink = reluctant{w.out, make(chan struct{}, 10), source.Permanent(errTest)}
+		r, err := w.end(w.start(context.Background(), 1), weir.Failed)
+		var refused *local.StartError
+		if !errors.As(err, &refused) || refused.Code != exitcode.Refused {
+			t.Errorf("%+v, %v: want a refusal", r, err)
+		}
+		w.sink = w.out
+	}
+	fails()
+	e := w.running(1, 50)
+	at := w.take(e.Savepoint(context.Background(), savepoints))
+	e.Abort()
+	w.end(e, weir.Aborted)
+	w.options = []checkpoint.Option{checkpoint.RestoreFrom(at)}
+	fails()
+	fails()
+	w.options = nil
+	w.finish(1)
+}
+
 // reluctant is a sink whose committer never recovers.
 type reluctant struct {
 	sink.TwoPhase[string]
 	asked chan struct{}
+	err   error
 }
 
 func (r reluctant) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
 	c, err := r.TwoPhase.Committer(ctx, env)
-	return reluctantCommitter{c, r.asked}, err
+	return reluctantCommitter{c, r}, err
 }
 
 type reluctantCommitter struct {
 	sink.Committer
-	asked chan struct{}
+	sink reluctant
 }
 
 func (c reluctantCommitter) Recover(context.Context, sink.Recovery) (sink.Recovered, error) {
-	c.asked <- struct{}{}
-	return sink.Recovered{}, errTest
+	c.sink.asked <- struct{}{}
+	return sink.Recovered{}, c.sink.err
 }

@@ -73,6 +73,8 @@ type master struct {
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
 	places    places
+	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
+	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
@@ -260,6 +262,9 @@ func (m *master) close() (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
+	if m.refusal != nil {
+		m.result.Status = Failed // the line remembers nothing, as of an aborted run, but it was not the user who has ended it
+	}
 	m.progress.became(endState(m.result.Status), m.Now())
 	err := m.failure()
 	m.answerAll(err)
@@ -461,6 +466,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 		return
 	}
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
 	record := m.record.Ended(end)
 	m.clerk.do(func() func() {
