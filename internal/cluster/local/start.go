@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -303,7 +303,7 @@ func (s *start) alone(ctx context.Context) (err error) {
 
 // takeLock keeps other processes out.
 func (s *start) takeLock() (err error) {
-	if s.onlyLook || s.Scheduler != nil { // a simulated process has its world to itself
+	if s.onlyLook || s.Scheduler != nil || !byscheme.IsLocal(s.checkpoints.Dir) { // a simulated process has its world to itself
 		return nil
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
@@ -359,7 +359,7 @@ func (s *start) nameFrom(ctx context.Context) error {
 	if path == "" {
 		return nil
 	}
-	path, err := filepath.Abs(path) // the record keeps it, and the next run may begin elsewhere
+	path, err := byscheme.Abs(path) // the record keeps it, and the next run may begin elsewhere
 	if err != nil {
 		return refuse(exitcode.Usage, "-s %s: %v", path, err)
 	}

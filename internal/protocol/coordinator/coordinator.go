@@ -165,7 +165,8 @@ func (c *Coordinator) TaskFailed(a job.Attempt, now time.Time) {
 }
 
 // TaskFinished reports that an attempt ended well, for good. A pending checkpoint that it has not acknowledged can never complete
-// and is given up at once, uncounted, instead of running into its timeout. The attempt's own acks have been reported before.
+// and is given up at once, uncounted, instead of running into its timeout; a savepoint goes on without the attempt, unless that was the
+// last. The attempt's own acks have been reported before.
 func (c *Coordinator) TaskFinished(a job.Attempt, now time.Time) {
 	c.taskGone(a, taskFinished, reason.CheckpointDeclinedTaskClosing, "finished", now)
 }
@@ -179,7 +180,10 @@ func (c *Coordinator) taskGone(a job.Attempt, status taskStatus, why reason.Reas
 	to.status = status
 	c.change(t, to)
 	for _, p := range c.pendingNow() {
-		if p.awaits(a) && !p.done && p.stage != publishing {
+		switch {
+		case !p.awaits(a) || p.done || p.stage == publishing:
+		case status == taskFinished && c.without(p, a, now):
+		default:
 			c.abort(p, failure{why: why, cause: fmt.Sprintf("task %s %s before it acknowledged", c.nameOf(a), verb), attempt: a}, now)
 		}
 	}
