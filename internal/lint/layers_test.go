@@ -56,7 +56,7 @@ var layers = []layer{
 	// Bytes.
 	{"internal/storage/fs", "storage",
 		"a file system knows bytes, not checkpoints"},
-	{"internal/storage", names + " storage internal/storage/fs internal/protocol/snapshot",
+	{"internal/storage", names + " storage internal/storage/fs internal/protocol/snapshot internal/protocol/merging",
 		"storage keeps snapshots; it does not know who takes them"},
 	{"internal/storage/linefile", names + " storage internal/storage internal/protocol/line",
 		"it keeps the record that protocol/line decides about, and nothing else"},
