@@ -12,10 +12,10 @@ import (
 const names = "internal/job internal/keygroup internal/keyhash internal/element internal/metrics internal/exitcode internal/nearest internal/protocol/reason"
 
 // The contracts: what users and connectors implement. They know nothing of each other or of the engine.
-const contracts = "codec sink source storage window"
+const contracts = "backend codec sink source storage window"
 
 // The suites that implementations of a contract must pass, and what only tests need.
-const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest storage/storagetest storage/internal/servers"
+const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest state/statetest storage/storagetest storage/internal/servers"
 
 // forTests are all packages that no program may depend on.
 const forTests = suites + " weirtest internal/sim"
@@ -67,7 +67,11 @@ var layers = []layer{
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
 	// State and work.
-	{"internal/backend/*", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
+	{"internal/backend/pebble", "backend",
+		"it is a backend like one that users write"},
+	{"internal/backend", "backend internal/nearest",
+		"it finds backends by their names"},
+	{"internal/backend/*", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},
 	{"internal/runtime/spill", "",
 		"bytes go to files and come back without anybody knowing what they are"},
@@ -105,7 +109,9 @@ var layers = []layer{
 		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
 
 	// What users see.
-	{"state", "codec internal/backend/*",
+	{"state/pebble", "state internal/backend internal/backend/pebble",
+		"it is imported by jobs that want Pebble, and by nobody else"},
+	{"state", "backend codec internal/backend internal/backend/heap",
 		"state handles are the backend's, with a name that users can write"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
@@ -161,6 +167,7 @@ var foreign = []ban{
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
 	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
+	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
 }
 
 // calls are functions that packages must not call. Tests may.
