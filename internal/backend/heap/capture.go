@@ -24,6 +24,7 @@ type Capture struct {
 	layout *Layout
 	arena  *arena
 	epoch  uint32
+	since  uint32     // the epoch of the capture that it is an increment to, 0 if it is whole
 	older  []*Capture // those that were being read when this one was made
 	groups keygroup.Range
 	main   []rowsImage   // by group

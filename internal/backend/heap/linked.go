@@ -14,6 +14,8 @@ import (
 type linked interface {
 	// rowsOf returns the rows of a group, counted from the store's first.
 	rowsOf(group uint32) *rows
+	// gravesOf returns what was removed from a group.
+	gravesOf(group uint32) *graves
 	// encode appends what hangs on a cell, as a number of elements and the elements, all as it was when frozen.
 	encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte
 	// decode hangs what encode wrote on an empty cell, whose page must be owned, and returns what follows in src.

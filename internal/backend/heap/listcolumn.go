@@ -71,6 +71,9 @@ func elementsPerChunk(size uintptr) uint32 {
 
 func (l *ListColumn[T]) rowsOf(group uint32) *rows { return &l.group[group] }
 
+// gravesOf returns nothing to remember: that a list was cleared shows in what is left of it.
+func (l *ListColumn[T]) gravesOf(uint32) *graves { return new(graves) }
+
 func (l *ListColumn[T]) here() (*rows, *listCell) {
 	l.cur.At()
 	return &l.group[l.cur.ref.group], (*listCell)(l.cur.cell(l.off))
@@ -96,7 +99,7 @@ func (l *ListColumn[T]) grow(r *rows, cell *listCell) unsafe.Pointer {
 	if i == 0 {
 		l.addChunk(r, cell)
 	} else {
-		r.own(cell.tail - 1)
+		r.change(cell.tail - 1)
 	}
 	cell.count++
 	return l.elementAt(r.at(cell.tail-1), i)

@@ -48,6 +48,7 @@ type MapColumn[K comparable, V any] struct {
 type mapGroup struct {
 	index index
 	rows  rows
+	gone  graves // entries that were deleted
 }
 
 // DeclareMap declares a map.
@@ -88,9 +89,11 @@ func (m *MapColumn[K, V]) init(s *core, col *column) {
 	m.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
 	m.groups = make([]mapGroup, s.groups.Len())
 	for i := range m.groups {
-		m.groups[i] = mapGroup{newIndex(s.arena), rows{sh: m.shape}}
+		m.groups[i] = mapGroup{index: newIndex(s.arena), rows: rows{sh: m.shape}}
 	}
 }
+
+func (m *MapColumn[K, V]) gravesOf(group uint32) *graves { return &m.groups[group].gone }
 
 func (m *MapColumn[K, V]) rowsOf(group uint32) *rows { return &m.groups[group].rows }
 
@@ -163,7 +166,8 @@ func (m *MapColumn[K, V]) Put(k K, v V) {
 	encoded := prepare(&m.val, v)
 	id, ok := m.find(g, cell, m.cur.ref.id, k)
 	if ok {
-		g.rows.own(id)
+		m.cur.Touch()
+		g.rows.change(id)
 	} else {
 		m.cur.Own()
 		id = m.insert(g, cell, m.cur.ref.id, k)
@@ -222,6 +226,7 @@ func (m *MapColumn[K, V]) Delete(k K) {
 	g.rows.own(l.prev)
 	linksAt(g.rows.at(l.next)).prev = l.prev
 	linksAt(g.rows.at(l.prev)).next = l.next
+	m.bury(g, id)
 	m.remove(g, cell, id)
 	cell.count--
 	switch {
@@ -231,6 +236,17 @@ func (m *MapColumn[K, V]) Delete(k K) {
 	case cell.head == id+1:
 		cell.head = l.next + 1
 	}
+}
+
+// bury remembers that an entry is deleted.
+func (m *MapColumn[K, V]) bury(g *mapGroup, id uint32) {
+	core := m.cur.core
+	if !core.clock.stamps || g.rows.isFresh(id) {
+		return
+	}
+	row := g.rows.at(id)
+	core.scratch = m.key.append(core.scratch[:0], unsafe.Pointer(m.keyAt(row)))
+	core.remember(&g.gone, linksAt(row).owner, core.scratch)
 }
 
 // remove frees the row of an entry, which must not be needed any more to find others.
@@ -255,11 +271,15 @@ func (m *MapColumn[K, V]) Clear() {
 		return
 	}
 	m.cur.Own()
-	id := cell.head - 1
+	id, known := cell.head-1, false
 	for range cell.len() {
 		next := linksAt(g.rows.at(id)).next
+		known = known || !g.rows.isFresh(id)
 		m.remove(g, cell, id)
 		id = next
+	}
+	if known && m.shape.clock.stamps {
+		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
 	}
 	*cell = mapCell{}
 	m.cur.Cleared()

@@ -127,6 +127,7 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 			}
 			continue
 		}
+		q.core.rowsOf(d.row.group).change(d.row.id)
 		cell.deadline = none
 		q.core.doubtful = append(q.core.doubtful, d.row)
 		if err := f(d.entry, loaded(stored(d.at))); err != nil {
@@ -273,7 +274,7 @@ func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int,
 	return q.fire(upTo, func(e entry, at int64) error {
 		rows := &s.tables[e.row.group].rows
 		row := rows.at(e.row.id)
-		return fire(Ref{row, rows.page(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
+		return fire(Ref{row, rows.mark(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
 	})
 }
 

@@ -118,6 +118,8 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err er
 		saved = w.spareImage(sh)
 		sh.move(saved.base, img.base, sh.perPage())
 		copy(saved.live, img.live)
+		copy(saved.stamps, img.stamps)
+		saved.wrote = img.wrote
 	}
 	p.unlock(before)
 	return saved, 0, nil
@@ -150,8 +152,7 @@ func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
 		return saved, err
 	}
 	img := w.spareImage(sh)
-	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
-	copy(img.live, sh.liveOf(s, k))
+	sh.copyTo(img, s, k)
 	p.unlock(claimed)
 	return img, nil
 }
