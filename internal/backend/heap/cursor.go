@@ -43,7 +43,7 @@ func (c *Cursor) Own() {
 
 // Touch notes that what hangs on the row changes, while the row itself does not.
 func (c *Cursor) Touch() {
-	if c.Shared && c.core.clock.stamps {
+	if c.Shared && c.core.clock.tracks {
 		c.Own()
 	}
 }

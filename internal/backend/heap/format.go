@@ -141,28 +141,6 @@ func (r *reader) column() headColumn {
 	return c
 }
 
-// appendRow appends key and columns of a row, and its timers last.
-func (l *Layout) appendRow(dst []byte, row unsafe.Pointer, tables []frozen) []byte {
-	dst = l.keyCodec.Append(dst, row)
-	next := 0
-	for _, c := range l.columns {
-		cell := unsafe.Add(row, c.off)
-		switch {
-		case c.linked != nil:
-			dst = c.linked.encode(dst, cell, &tables[next])
-			next++
-		case c.encoded != nil:
-			dst = c.encoded.append(dst, *(*string)(cell))
-		case c.kind == KindValue:
-			dst = c.codec.Append(dst, cell)
-		}
-	}
-	if len(l.timers) > 0 {
-		dst = l.appendTimers(dst, row)
-	}
-	return dst
-}
-
 func (e *Encoded) append(dst []byte, b string) []byte {
 	if b == "" {
 		b = e.zero

@@ -84,7 +84,7 @@ func cutGrave(src []byte) (row uint32, name, rest []byte) {
 // bury remembers that a key has lost its row, which is still there.
 func (s *core) bury(r rowID) {
 	rows := s.rowsOf(r.group)
-	if !s.clock.stamps || rows.isFresh(r.id) {
+	if !s.clock.tracks || rows.isFresh(r.id) {
 		return
 	}
 	s.scratch = s.layout.keyCodec.Append(s.scratch[:0], rows.at(r.id))

@@ -54,7 +54,7 @@ type Layout struct {
 	keyCodec *codec.Compiled
 	columns  []*column
 	warnings []string
-	tracked  bool // rows have stamps
+	tracked  bool // rows have marks of their own
 	done     bool
 
 	// The following are set by finish.

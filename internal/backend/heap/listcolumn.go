@@ -1,7 +1,6 @@
 package heap
 
 import (
-	"encoding/binary"
 	"fmt"
 	"reflect"
 	"unsafe"
@@ -154,18 +153,20 @@ func (l *ListColumn[T]) Each(yield func(T) bool) {
 	}
 }
 
-func (l *ListColumn[T]) encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte {
+func (l *ListColumn[T]) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
 	c := (*listCell)(cell)
-	dst = binary.AppendUvarint(dst, uint64(c.count))
-	for left, id := c.count, c.head; left > 0; {
-		chunk := f.at(id - 1)
-		n := min(left, l.fit)
-		for i := range n {
-			dst = l.elem.append(dst, l.elementAt(chunk, i))
+	w.buf = appendCount(w.buf, int(c.count))
+	id := c.head
+	for i := range c.count {
+		if i > 0 && i%l.fit == 0 {
+			id = *nextOf(f.at(id - 1))
 		}
-		left, id = left-n, *nextOf(chunk)
+		w.buf = l.elem.append(w.buf, l.elementAt(f.at(id-1), i%l.fit))
+		if err := w.element(f); err != nil {
+			return err
+		}
 	}
-	return dst
+	return nil
 }
 
 func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"reflect"
+	"slices"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -42,7 +43,7 @@ type MapColumn[K comparable, V any] struct {
 	keyStrings     []uintptr
 	hash           func(*K) uint64
 	groups         []mapGroup
-	spare          []uint32 // for loops
+	loops          []*mapLoop
 }
 
 type mapGroup struct {
@@ -222,6 +223,7 @@ func (m *MapColumn[K, V]) Delete(k K) {
 	}
 	m.cur.Own()
 	l := *linksAt(g.rows.at(id))
+	m.leaving(m.cur.ref.group, m.cur.ref.id, id, &l)
 	g.rows.own(l.next)
 	g.rows.own(l.prev)
 	linksAt(g.rows.at(l.next)).prev = l.prev
@@ -241,7 +243,7 @@ func (m *MapColumn[K, V]) Delete(k K) {
 // bury remembers that an entry is deleted.
 func (m *MapColumn[K, V]) bury(g *mapGroup, id uint32) {
 	core := m.cur.core
-	if !core.clock.stamps || g.rows.isFresh(id) {
+	if !core.clock.tracks || g.rows.isFresh(id) {
 		return
 	}
 	row := g.rows.at(id)
@@ -271,6 +273,9 @@ func (m *MapColumn[K, V]) Clear() {
 		return
 	}
 	m.cur.Own()
+	for _, l := range m.loops {
+		l.over = l.over || l.group == m.cur.ref.group && l.owner == m.cur.ref.id
+	}
 	id, known := cell.head-1, false
 	for range cell.len() {
 		next := linksAt(g.rows.at(id)).next
@@ -278,46 +283,72 @@ func (m *MapColumn[K, V]) Clear() {
 		m.remove(g, cell, id)
 		id = next
 	}
-	if known && m.shape.clock.stamps {
+	if known && m.shape.clock.tracks {
 		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
 	}
 	*cell = mapCell{}
 	m.cur.Cleared()
 }
 
+// mapLoop is a loop over a map that is under way.
+type mapLoop struct {
+	group, owner uint32
+	next, last   uint32 // entries: the one whose turn it is, and that with which the loop ends
+	over         bool
+}
+
 // Each calls yield for each entry in the order in which the keys were put first, until it returns false. An entry that is deleted in the
-// course of it before its turn is left out, one that is put may be.
+// course of it before its turn is left out, and so is one that is put.
 func (m *MapColumn[K, V]) Each(yield func(K, V) bool) {
 	g, cell := m.here()
-	owner := m.cur.ref.id
-	ids := m.spare[:0]
-	m.spare = nil
-	defer func() { m.spare = ids }()
-	id := cell.head - 1
-	for range cell.len() {
-		ids = append(ids, id)
-		id = linksAt(g.rows.at(id)).next
+	if cell.count == 0 {
+		return
 	}
-	for _, id := range ids {
-		if row := g.rows.at(id); g.rows.isLive(id) && linksAt(row).owner == owner {
-			if !yield(*m.keyAt(row), load[V](&m.val, m.valAt(row))) {
-				return
-			}
+	first := cell.head - 1
+	l := &mapLoop{m.cur.ref.group, m.cur.ref.id, first, linksAt(g.rows.at(first)).prev, false}
+	m.loops = append(m.loops, l)
+	defer func() { m.loops = slices.DeleteFunc(m.loops, func(o *mapLoop) bool { return o == l }) }()
+	for !l.over {
+		row := g.rows.at(l.next)
+		l.over = l.next == l.last
+		l.next = linksAt(row).next
+		if !yield(*m.keyAt(row), load[V](&m.val, m.valAt(row))) {
+			return
 		}
 	}
 }
 
-func (m *MapColumn[K, V]) encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte {
+// leaving moves the loops on that are at an entry which is going to be deleted.
+func (m *MapColumn[K, V]) leaving(group, owner, id uint32, links *links) {
+	for _, l := range m.loops {
+		if l.over || l.group != group || l.owner != owner {
+			continue
+		}
+		switch {
+		case l.next == id && l.last == id:
+			l.over = true
+		case l.next == id:
+			l.next = links.next
+		case l.last == id:
+			l.last = links.prev
+		}
+	}
+}
+
+func (m *MapColumn[K, V]) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
 	c := (*mapCell)(cell)
-	dst = appendCount(dst, int(c.len()))
+	w.buf = appendCount(w.buf, int(c.len()))
 	id := c.head - 1
 	for range c.len() {
 		row := f.at(id)
-		dst = m.key.append(dst, unsafe.Pointer(m.keyAt(row)))
-		dst = m.val.append(dst, m.valAt(row))
+		w.buf = m.key.append(w.buf, unsafe.Pointer(m.keyAt(row)))
+		w.buf = m.val.append(w.buf, m.valAt(row))
 		id = linksAt(row).next
+		if err := w.element(f); err != nil {
+			return err
+		}
 	}
-	return dst
+	return nil
 }
 
 func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID) ([]byte, error) {

@@ -18,7 +18,7 @@ const (
 // clock counts the captures of a store. Only the subtask's goroutine touches it.
 type clock struct {
 	now     uint32     // the epoch: 1 + the number of captures so far
-	stamps  bool       // rows have stamps; set once
+	tracks  bool       // rows have marks of their own; set once
 	reading []*Capture // those that may still read pages, the oldest first
 }
 
@@ -112,8 +112,8 @@ func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
 		sh.typ = row
 	}
 	sh.marks = marking{shift: sh.shift, size: unsafe.Sizeof(Page{})}
-	if c.stamps {
-		sh.marks = marking{size: stampBytes}
+	if c.tracks {
+		sh.marks = marking{size: markBytes}
 	}
 	sh.pool.sh = sh
 	return sh
@@ -171,9 +171,11 @@ func (r *rows) at(id uint32) unsafe.Pointer {
 }
 
 // place returns the slab of a row and the number of its page there.
-func (r *rows) place(id uint32) (s *slab, page int) {
-	s = &r.slabs[bits.Len32(id>>r.sh.shift)]
-	return s, int(id-s.first) >> r.sh.shift
+func (r *rows) place(id uint32) (s *slab, page int) { return placeIn(r.slabs, r.sh, id) }
+
+func placeIn(slabs []slab, sh *shape, id uint32) (s *slab, page int) {
+	s = &slabs[bits.Len32(id>>sh.shift)]
+	return s, int(id-s.first) >> sh.shift
 }
 
 // own allows the page of a row to be changed until the next capture begins.
@@ -209,7 +211,7 @@ func (r *rows) save(s *slab, k int) {
 func (sh *shape) copyTo(img *image, s *slab, k int) {
 	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
 	copy(img.live, sh.liveOf(s, k))
-	copy(img.stamps, sh.stampsOf(s, k))
+	copy(img.marks, sh.rowMarks(s, k))
 	img.wrote = s.pages[k].wrote
 }
 

@@ -68,7 +68,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 			tables:         make([]table, groups.Len()),
 			maxParallelism: uint64(maxParallelism),
 			arena:          newArena(),
-			clock:          clock{now: 1, stamps: l.tracked},
+			clock:          clock{now: 1, tracks: l.tracked},
 		},
 		hash: hash,
 	}

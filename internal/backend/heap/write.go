@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -118,7 +119,7 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err er
 		saved = w.spareImage(sh)
 		sh.move(saved.base, img.base, sh.perPage())
 		copy(saved.live, img.live)
-		copy(saved.stamps, img.stamps)
+		copy(saved.marks, img.marks)
 		saved.wrote = img.wrote
 	}
 	p.unlock(before)
@@ -199,14 +200,10 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 
 // codedRows encodes row by row.
 func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
-	tables, err := w.freeze(g)
-	defer func() {
-		for i := range tables {
-			w.give(tables[i].sh, tables[i].images...)
-		}
-	}()
-	if err != nil {
-		return 0, err
+	tables := make([]frozen, len(w.c.linked))
+	for i := range tables {
+		tables[i] = w.freeze(&w.c.linked[i][g])
+		defer func() { err = errors.Join(err, tables[i].done()) }()
 	}
 	err = r.eachPage(func(s *slab, k int) error {
 		img, err := w.take(r.sh, s, k)
@@ -215,35 +212,55 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		}
 		defer w.give(r.sh, img)
 		for i := range liveRows(img.live) {
-			w.buf = w.c.layout.appendRow(w.buf, unsafe.Add(img.base, uintptr(i)*r.sh.size), tables)
-			n++
-			if err := w.flushIfFull(0); err != nil {
+			if err := w.row(unsafe.Add(img.base, uintptr(i)*r.sh.size), tables); err != nil {
 				return err
 			}
+			n++
 		}
 		return nil
 	})
 	return n, err
 }
 
-// freeze copies a group of every linked table. The images are the caller's to give back, after an error too.
-func (w *writer) freeze(g int) ([]frozen, error) {
-	all := make([]frozen, len(w.c.linked))
-	for i := range all {
-		r := &w.c.linked[i][g]
-		all[i].sh = r.sh
-		err := r.eachPage(func(s *slab, k int) error {
-			img, err := w.take(r.sh, s, k)
-			if err == nil {
-				all[i].images = append(all[i].images, img)
-			}
-			return err
-		})
+// row writes key and columns of a row, and its timers last.
+func (w *writer) row(row unsafe.Pointer, tables []frozen) (err error) {
+	l := w.c.layout
+	w.buf = l.keyCodec.Append(w.buf, row)
+	for _, c := range l.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			err = c.linked.encode(w, cell, &tables[0])
+			tables[0].leave()
+			tables = tables[1:]
+		case c.encoded != nil:
+			w.buf = c.encoded.append(w.buf, *(*string)(cell))
+		case c.kind == KindValue:
+			w.buf = c.codec.Append(w.buf, cell)
+		}
+		if err == nil {
+			err = w.flushIfFull(0)
+		}
 		if err != nil {
-			return all[:i+1], err
+			return err
 		}
 	}
-	return all, nil
+	if len(l.timers) > 0 {
+		w.buf = l.appendTimers(w.buf, row)
+	}
+	return nil
+}
+
+// element is called after each element of a linked table was appended, so that a large map is not put together in memory.
+func (w *writer) element(f *frozen) error {
+	if len(w.buf) <= writeBytes {
+		return nil
+	}
+	f.leave()
+	if err := w.c.stopped(); err != nil {
+		return err
+	}
+	return w.flush()
 }
 
 // liveRows returns the numbers of the rows in use.

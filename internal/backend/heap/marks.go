@@ -10,14 +10,14 @@ import (
 type Epoch uint32
 
 const (
-	stampBytes = 4
+	markBytes = 4
 	// epochMask cuts the epoch out of a mark.
 	epochMask = 1<<31 - 1
-	// fresh is set in the stamp of a row that was inserted in the epoch of the stamp. No capture has it, so that it may go without a trace.
+	// fresh is set in the mark of a row that was inserted in the epoch of the mark. No capture has it, so that it may go without a trace.
 	fresh = 1 << 31
 )
 
-// marking says where a row's mark is: the number that a write compares with the present epoch. It is the row's stamp, the epoch in which the
+// marking says where a row's mark is: the number that a write compares with the present epoch. It is the row's own, the epoch in which the
 // row was last changed, in a store that tracks changes, and the page's wrote in any other, where nothing is kept for each row. In both
 // cases a row whose mark is the present epoch lies in a page that is owned, so that one compare tells that nothing is left to do.
 type marking struct {
@@ -27,15 +27,15 @@ type marking struct {
 
 // marksOf returns where the marks of a new slab begin.
 func (sh *shape) marksOf(s *slab) unsafe.Pointer {
-	if sh.clock.stamps {
-		return sh.arena.alloc(len(s.pages) << sh.shift * stampBytes)
+	if sh.clock.tracks {
+		return sh.arena.alloc(len(s.pages) << sh.shift * markBytes)
 	}
 	return unsafe.Pointer(&s.pages[0].wrote)
 }
 
-// stampsOf returns the stamps of a page, nothing if there are none.
-func (sh *shape) stampsOf(s *slab, k int) []uint32 {
-	if !sh.clock.stamps {
+// rowMarks returns the marks of the rows of a page, nothing if there are none.
+func (sh *shape) rowMarks(s *slab, k int) []uint32 {
+	if !sh.clock.tracks {
 		return nil
 	}
 	return unsafe.Slice((*uint32)(s.marks), len(s.pages)<<sh.shift)[k<<sh.shift : (k+1)<<sh.shift]
@@ -47,26 +47,26 @@ func (r *rows) mark(id uint32) *uint32 {
 	return (*uint32)(unsafe.Add(s.marks, uintptr((id-s.first)>>r.sh.marks.shift)*r.sh.marks.size))
 }
 
-// change owns the page of a row and stamps the row. own alone is for what is no state, such as where a row's neighbours lie.
+// change owns the page of a row and marks the row. own alone is for what is no state, such as where a row's neighbours lie.
 func (r *rows) change(id uint32) {
 	r.own(id)
-	if r.sh.clock.stamps {
+	if r.sh.clock.tracks {
 		if m := r.mark(id); *m&epochMask != r.sh.clock.now {
 			*m = r.sh.clock.now
 		}
 	}
 }
 
-// born stamps a row that was inserted.
+// born marks a row that was inserted.
 func (r *rows) born(id uint32) {
-	if r.sh.clock.stamps {
+	if r.sh.clock.tracks {
 		*r.mark(id) = r.sh.clock.now | fresh
 	}
 }
 
 // isFresh reports whether no capture has a row. It is false if that is not known.
 func (r *rows) isFresh(id uint32) bool {
-	return r.sh.clock.stamps && *r.mark(id) == r.sh.clock.now|fresh
+	return r.sh.clock.tracks && *r.mark(id) == r.sh.clock.now|fresh
 }
 
 // changed yields the rows in use that were changed in an epoch or after it, in ascending order. It passes over pages that were not.
@@ -82,9 +82,9 @@ func (r *rows) changed(since uint32) iter.Seq[uint32] {
 				if s.pages[k].wrote < since {
 					continue
 				}
-				stamps := r.sh.stampsOf(s, k)
+				marks := r.sh.rowMarks(s, k)
 				for j := range liveRows(r.sh.liveOf(s, k)) {
-					if stamps[j]&epochMask >= since && !yield(first+uint32(j)) {
+					if marks[j]&epochMask >= since && !yield(first+uint32(j)) {
 						return
 					}
 				}
@@ -125,7 +125,7 @@ func (s *Store[K]) Removed(group int, since Epoch) iter.Seq[[]byte] {
 
 // Clean makes a row count as unchanged, after it was read from where it is kept besides.
 func (s *Store[K]) Clean(r Ref) {
-	if s.clock.stamps {
+	if s.clock.tracks {
 		*r.mark = 0
 	}
 }
@@ -136,5 +136,5 @@ func (s *Store[K]) Confirmed(since Epoch) { s.forget(uint32(since)) }
 // Knows reports whether all is remembered that has changed in an epoch or after it. It is false for epochs before the one that was confirmed
 // last, and where so much was removed since that forgetting it and starting over is cheaper.
 func (s *Store[K]) Knows(since Epoch) bool {
-	return s.clock.stamps && uint32(since) > s.lost
+	return s.clock.tracks && uint32(since) > s.lost
 }
