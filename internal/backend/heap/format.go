@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -11,8 +12,9 @@ import (
 
 // The form of a keyed stream: see docs/formats/keyed.md.
 const (
-	magic   = "weirkeys"
-	version = 1
+	magic          = "weirkeys"
+	magicIncrement = "weirincr"
+	version        = 1
 )
 
 // ErrCorrupt is wrapped by errors of Restore about bytes that Write does not write.
@@ -25,8 +27,12 @@ func appendBytes[B string | []byte](dst []byte, b B) []byte {
 }
 
 // appendHead appends the description of key and columns.
-func (l *Layout) appendHead(dst []byte) []byte {
-	dst = append(append(dst, magic...), version)
+func (l *Layout) appendHead(dst []byte, increment bool) []byte {
+	begin := magic
+	if increment {
+		begin = magicIncrement
+	}
+	dst = append(append(dst, begin...), version)
 	dst = appendBytes(dst, l.keyCodec.Schema().AppendTo(nil))
 	dst = appendCount(dst, len(l.columns))
 	for _, c := range l.columns {
@@ -43,8 +49,9 @@ func (l *Layout) appendHead(dst []byte) []byte {
 
 // head is the description of key and columns in a snapshot.
 type head struct {
-	key     *codec.Schema
-	columns []headColumn
+	increment bool
+	key       *codec.Schema
+	columns   []headColumn
 }
 
 type headColumn struct {
@@ -56,14 +63,15 @@ type headColumn struct {
 
 // parseHead is the reverse of appendHead.
 func parseHead(src []byte) (*head, error) {
-	if len(src) <= len(magic) || string(src[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: it does not begin with %q", ErrCorrupt, magic)
+	h := &head{increment: strings.HasPrefix(string(src), magicIncrement)}
+	if len(src) <= len(magic) || !h.increment && !strings.HasPrefix(string(src), magic) {
+		return nil, fmt.Errorf("%w: it begins neither with %q nor with %q", ErrCorrupt, magic, magicIncrement)
 	}
 	if v := src[len(magic)]; v != version {
 		return nil, fmt.Errorf("keyed state of format version %d: this program reads version %d", v, version)
 	}
 	r := reader{src: src[len(magic)+1:]}
-	h := &head{key: r.schema()}
+	h.key = r.schema()
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		h.columns = append(h.columns, r.column())
 	}

@@ -16,6 +16,7 @@ type graves struct {
 // the encoded key of that row, or of an entry in the map that hangs on it. All entries of the map at once have no name, and a zero there.
 type plot struct {
 	epoch   uint32
+	count   int
 	entries []byte
 }
 
@@ -25,6 +26,7 @@ func (g *graves) add(epoch, row uint32, name []byte) int {
 		g.plots = append(g.plots, plot{epoch: epoch})
 	}
 	p := &g.plots[len(g.plots)-1]
+	p.count++
 	before := len(p.entries)
 	p.entries = binary.LittleEndian.AppendUint32(p.entries, row)
 	if name == nil {
@@ -54,6 +56,14 @@ func (g *graves) frozen(since uint32) graves {
 		}
 	}
 	return graves{}
+}
+
+// count returns the number of entries.
+func (g *graves) count() (n int) {
+	for _, p := range g.plots {
+		n += p.count
+	}
+	return n
 }
 
 // since yields the rows and names of what was removed in an epoch or after it, in the order of its removal.

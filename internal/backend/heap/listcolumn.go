@@ -18,7 +18,7 @@ type ListColumn[T any] struct {
 	shape *shape
 	elem  part
 	size  uintptr // of an element in a chunk
-	first uintptr // offset of the first one; before it lies the next chunk's row plus one
+	first uintptr // offset of the first one; before it lie the links
 	fit   uint32  // elements in a chunk
 	group []rows
 	wiped int // how often a list was cleared, so that loops notice
@@ -47,7 +47,7 @@ func (l *ListColumn[T]) init(s *core, col *column) {
 	l.cur, l.off, l.size = &s.cur, col.off, l.elem.cell.Size()
 	l.fit = elementsPerChunk(l.size)
 	row := rounded([]reflect.StructField{
-		{Name: "Next", Type: reflect.TypeFor[uint32]()},
+		{Name: "Links", Type: reflect.TypeFor[chunkLinks]()},
 		{Name: "Elements", Type: reflect.ArrayOf(int(l.fit), l.elem.cell)},
 	})
 	l.first = row.Field(1).Offset
@@ -78,7 +78,12 @@ func (l *ListColumn[T]) here() (*rows, *listCell) {
 	return &l.group[l.cur.ref.group], (*listCell)(l.cur.cell(l.off))
 }
 
-func nextOf(chunk unsafe.Pointer) *uint32 { return (*uint32)(chunk) }
+// chunkLinks begin a chunk: the next chunk and the one before it, as rows plus one.
+type chunkLinks struct{ next, prev uint32 }
+
+func nextOf(chunk unsafe.Pointer) *uint32 { return &(*chunkLinks)(chunk).next }
+
+func prevOf(chunk unsafe.Pointer) *uint32 { return &(*chunkLinks)(chunk).prev }
 
 func (l *ListColumn[T]) elementAt(chunk unsafe.Pointer, i uint32) unsafe.Pointer {
 	return unsafe.Add(chunk, l.first+uintptr(i)*l.size)
@@ -111,6 +116,7 @@ func (l *ListColumn[T]) addChunk(r *rows, cell *listCell) {
 	} else {
 		r.own(cell.tail - 1)
 		*nextOf(r.at(cell.tail - 1)) = id + 1
+		*prevOf(r.at(id)) = cell.tail
 	}
 	cell.tail = id + 1
 }
@@ -128,14 +134,19 @@ func (l *ListColumn[T]) Clear() {
 		return
 	}
 	l.cur.Own()
+	l.removeAll(r, cell)
+	l.wiped++
+	l.cur.Cleared()
+}
+
+// removeAll removes all elements from a cell, which must be owned.
+func (l *ListColumn[T]) removeAll(r *rows, cell *listCell) {
 	for chunk := cell.head; chunk != 0; {
 		next := *nextOf(r.at(chunk - 1))
 		r.remove(chunk - 1)
 		chunk = next
 	}
 	*cell = listCell{}
-	l.wiped++
-	l.cur.Cleared()
 }
 
 // Each calls yield for each element in order until it returns false. Elements that are appended meanwhile are not among them; when a list

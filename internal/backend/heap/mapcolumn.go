@@ -222,19 +222,25 @@ func (m *MapColumn[K, V]) Delete(k K) {
 		return
 	}
 	m.cur.Own()
+	m.leaving(m.cur.ref.group, m.cur.ref.id, id, linksAt(g.rows.at(id)))
+	m.bury(g, id)
+	if m.unlink(g, cell, id); cell.count == 0 {
+		m.cur.Cleared()
+	}
+}
+
+// unlink removes an entry from its ring. The cell must be owned.
+func (m *MapColumn[K, V]) unlink(g *mapGroup, cell *mapCell, id uint32) {
 	l := *linksAt(g.rows.at(id))
-	m.leaving(m.cur.ref.group, m.cur.ref.id, id, &l)
 	g.rows.own(l.next)
 	g.rows.own(l.prev)
 	linksAt(g.rows.at(l.next)).prev = l.prev
 	linksAt(g.rows.at(l.prev)).next = l.next
-	m.bury(g, id)
 	m.remove(g, cell, id)
 	cell.count--
 	switch {
 	case cell.len() == 0:
 		*cell = mapCell{}
-		m.cur.Cleared()
 	case cell.head == id+1:
 		cell.head = l.next + 1
 	}
@@ -276,18 +282,23 @@ func (m *MapColumn[K, V]) Clear() {
 	for _, l := range m.loops {
 		l.over = l.over || l.group == m.cur.ref.group && l.owner == m.cur.ref.id
 	}
-	id, known := cell.head-1, false
+	if known := m.removeAll(g, cell); known && m.shape.clock.tracks {
+		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
+	}
+	m.cur.Cleared()
+}
+
+// removeAll removes all entries from a cell, which must be owned, and reports whether a capture may have one of them.
+func (m *MapColumn[K, V]) removeAll(g *mapGroup, cell *mapCell) (known bool) {
+	id := cell.head - 1
 	for range cell.len() {
 		next := linksAt(g.rows.at(id)).next
 		known = known || !g.rows.isFresh(id)
 		m.remove(g, cell, id)
 		id = next
 	}
-	if known && m.shape.clock.tracks {
-		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
-	}
 	*cell = mapCell{}
-	m.cur.Cleared()
+	return known
 }
 
 // mapLoop is a loop over a map that is under way.

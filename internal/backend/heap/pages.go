@@ -94,14 +94,15 @@ func (p *Page) cut(epoch uint32) (old *image) {
 
 // shape is what all rows of one kind have in common, in all key groups.
 type shape struct {
-	size  uintptr      // of a row, in bytes
-	shift uint8        // log2 of the rows in a page
-	marks marking      // where a row's mark is
-	words int          // of the bitmap of live rows in a page
-	typ   reflect.Type // of a row if it holds pointers, else nil
-	arena *arena
-	clock *clock
-	pool  pool
+	size   uintptr      // of a row, in bytes
+	shift  uint8        // log2 of the rows in a page
+	marks  marking      // where a row's mark is
+	always bool         // increments read pages that have not changed, too
+	words  int          // of the bitmap of live rows in a page
+	typ    reflect.Type // of a row if it holds pointers, else nil
+	arena  *arena
+	clock  *clock
+	pool   pool
 }
 
 func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
@@ -196,7 +197,7 @@ func (r *rows) own(id uint32) {
 // are increments that the page is no part of; and owns it.
 func (r *rows) save(s *slab, k int) {
 	p, c := &s.pages[k], r.sh.clock
-	if before := p.lock(); c.isNeeded(p.wrote) && (before != c.now || !c.readOnlyByNewest()) {
+	if before := p.lock(); (r.sh.always || c.isNeeded(p.wrote)) && (before != c.now || !c.readOnlyByNewest()) {
 		r.sh.pool.reuse(p.cut(c.reading[0].epoch))
 		img := r.sh.pool.get()
 		r.sh.copyTo(img, s, k)

@@ -31,6 +31,7 @@ type core struct {
 	doubtful       []rowID // rows that may have no state left
 	buried         int     // bytes of all graves
 	lost           uint32  // the newest epoch of which graves were forgotten
+	foreign        bool    // a stream was restored whose states are not the layout's
 	scratch        []byte
 	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
 }
