@@ -11,7 +11,12 @@ import (
 //
 // K can be made of numbers, strings and bools; V is anything that package codec can encode, and is kept encoded if it holds slices, maps or
 // pointers.
-type Map[K comparable, V any] struct{ column *heap.MapColumn[K, V] }
+//
+// With a [TTL] each entry expires by itself, and Len looks at all of them.
+type Map[K comparable, V any] struct {
+	column *heap.MapColumn[K, V]
+	ttl    TTL
+}
 
 // Get returns the value under k; ok is false, and the value zero, if there is none.
 func (m *Map[K, V]) Get(k K) (v V, ok bool) { return m.column.Get(k) }
@@ -52,5 +57,8 @@ func (m *Map[K, V]) Len() int { return m.column.Len() }
 // Clear removes all entries.
 func (m *Map[K, V]) Clear() { m.column.Clear() }
 
+// Expire is as [Value.Expire].
+func (m *Map[K, V]) Expire(ttl TTL) { m.ttl = ttl }
+
 // DeclareState is for the runtime.
-func (m *Map[K, V]) DeclareState(d *heap.Declaration) { m.column = heap.DeclareMap[K, V](d) }
+func (m *Map[K, V]) DeclareState(d *heap.Declaration) { m.column = heap.DeclareMap[K, V](d, &m.ttl) }

@@ -24,8 +24,9 @@ type Capture struct {
 	layout  *Layout
 	arena   *arena
 	epoch   uint32
-	since   uint32     // the epoch of the capture that it is an increment to, 0 if it is whole
-	older   []*Capture // those that were being read when this one was made
+	now     [ProcessingTime + 1]int64 // by domain
+	since   uint32                    // the epoch of the capture that it is an increment to, 0 if it is whole
+	older   []*Capture                // those that were being read when this one was made
 	groups  keygroup.Range
 	main    []rowsImage   // by group
 	linked  [][]rowsImage // by column, those that have a linked table, then by group
@@ -88,7 +89,7 @@ func (s *Store[K]) capture(since uint32) *Capture {
 	s.clock.now++
 	s.cur.Shared = true // the cursor's row, too, must be made ready anew
 	c := &Capture{
-		layout: s.layout, arena: s.arena, epoch: s.clock.now, since: since, older: slices.Clone(s.clock.reading), groups: s.groups,
+		layout: s.layout, arena: s.arena, epoch: s.clock.now, since: since, now: s.times.now, older: slices.Clone(s.clock.reading), groups: s.groups,
 		main: make([]rowsImage, len(s.tables)),
 	}
 	for g := range s.tables {

@@ -74,7 +74,7 @@ func (in *restorer[K]) removed(src []byte, group uint32) (rest []byte, err error
 	if id, ok := in.s.find(t, key, uint32(hash)); ok {
 		for _, c := range in.s.layout.columns {
 			if c.linked != nil {
-				c.linked.drop(unsafe.Add(t.rows.at(id), c.off), rowID{group, id})
+				c.linked.dropAll(unsafe.Add(t.rows.at(id), c.off), rowID{group, id})
 			}
 		}
 		t.index.remove(uint32(hash), id)
@@ -98,7 +98,10 @@ func (in *restorer[K]) changed(src []byte, group uint32) (rest []byte, err error
 	}
 	row := t.rows.at(id)
 	in.clear(row)
-	return in.row(rest, rowID{group, id}, row)
+	if rest, err = in.row(rest, rowID{group, id}, row); err == nil && in.s.layout.isZero(row) {
+		in.s.doubtful = append(in.s.doubtful, rowID{group, id}) // all of it has expired
+	}
+	return rest, err
 }
 
 // clear makes the values and deadlines of a row zero that the stream has. What hangs on the row stays, and so do the places where the row is

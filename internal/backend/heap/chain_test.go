@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/state"
 )
 
 // link is one stream of a chain.
@@ -25,22 +27,75 @@ type checkpoint struct {
 	own   link
 	epoch heap.Epoch
 	model map[string]string // by key: its whole state
+	clock int64
 	c     *heap.Capture
 	done  chan error // until it is written
 }
 
 func (c *checkpoint) chain() []link { return append(c.base[:len(c.base):len(c.base)], c.own) }
 
+// lived has everything, and what expires or is a set of deadlines.
+type lived struct {
+	everything
+	Alarms state.Timers             `timer:"alarms,event"`
+	Fading state.Map[string, int64] `state:"fading,ttl=20s,clock=processing"`
+	Lately state.List[string]       `state:"lately,ttl=10s,clock=processing"`
+	Mood   state.Value[string]      `state:"mood,ttl=15s,clock=processing"`
+}
+
+func (p *lived) change(rnd *rand.Rand) {
+	x := rnd.Int64N(1000)
+	word := fmt.Sprint("w", x%30)
+	switch rnd.IntN(16) {
+	case 0:
+		p.Alarms.AtMillis(x * 1000)
+	case 1:
+		p.Alarms.DeleteMillis(x * 1000)
+		for at := range p.Alarms.All() {
+			p.Alarms.Delete(at)
+			break
+		}
+	case 2:
+		p.Fading.Put(word, x)
+	case 3:
+		p.Fading.Delete(word)
+	case 4:
+		p.Lately.Append(word)
+	case 5:
+		p.Mood.Set(word)
+	case 6:
+		p.Alarms.Clear()
+		p.Fading.Clear()
+	default:
+		p.everything.change(rnd)
+	}
+}
+
+func (p *lived) dump() string {
+	b := p.everything.dump()
+	for at := range p.Alarms.All() {
+		b += fmt.Sprint(" at ", at.UnixMilli())
+	}
+	for k, v := range p.Fading.All() {
+		b += fmt.Sprint(" ", k, "~", v)
+	}
+	return b + fmt.Sprint(slices.Collect(p.Lately.All()), p.Mood.Get())
+}
+
+func (p *lived) nothing() string { return p.everything.nothing() + "[]" }
+
 // life is a store of every kind of state, with what it should hold.
 type life struct {
 	t         *testing.T
 	rnd       *rand.Rand
-	p         *everything
+	p         *lived
 	s         *heap.Store[string]
 	model     map[string]string
+	keys      []string
 	confirmed *checkpoint
 	pending   []*checkpoint
 	watermark int64
+	clock     int64
 
 	increments, longest, fired int
 }
@@ -48,13 +103,19 @@ type life struct {
 const lifeKeys = 200
 
 func (l *life) start() {
-	l.p = new(everything)
+	l.p = new(lived)
 	l.s = openTracking(l.t, l.p, 0, 1, keyhash.String)
 	l.model = map[string]string{}
+	l.s.SetTime(l.clock)
 }
 
 // change changes some keys, and fires timers now and then.
 func (l *life) change() {
+	l.clock += l.rnd.Int64N(500)
+	l.s.SetTime(l.clock)
+	if l.rnd.IntN(3) == 0 {
+		l.s.Sweep(50)
+	}
 	var keys []string
 	for range 1 + l.rnd.IntN(30) {
 		keys = append(keys, fmt.Sprint("key-", l.rnd.IntN(lifeKeys)))
@@ -79,7 +140,8 @@ func (l *life) change() {
 
 // capture begins a checkpoint, an increment if it can be one, and has it written beside.
 func (l *life) capture() {
-	c := &checkpoint{model: maps.Clone(l.model), done: make(chan error, 1)}
+	at(l.s, keyhash.String, func(k string) { l.model[k] = l.p.dump() }, l.keys...) // some of it may have expired
+	c := &checkpoint{model: maps.Clone(l.model), clock: l.clock, done: make(chan error, 1)}
 	if l.confirmed == nil || l.rnd.IntN(12) == 0 {
 		c.c = l.s.Capture()
 	} else {
@@ -126,12 +188,12 @@ func (l *life) check(c *checkpoint) {
 	parallelism := 1 + l.rnd.IntN(3)
 	got := map[string]string{}
 	for subtask := range parallelism {
-		p := new(everything)
+		p := new(lived)
 		s := open(l.t, p, subtask, parallelism, keyhash.String)
+		s.SetTime(c.clock)
 		restore(l.t, s, c.chain(), keygroup.RangeOf(subtask, parallelism, maxParallelism))
 		n := 0
-		for i := range lifeKeys {
-			k := fmt.Sprint("key-", i)
+		for _, k := range l.keys {
 			if !owns(subtask, parallelism, k) {
 				continue
 			}
@@ -140,13 +202,14 @@ func (l *life) check(c *checkpoint) {
 				n++
 			}
 		}
+		s.Sweep(1 << 20) // what has expired may have come along
 		if s.Len() != n {
 			l.t.Fatalf("%d rows for %d keys with state", s.Len(), n)
 		}
 		s.Close()
 	}
 	for k, v := range got {
-		if want := c.model[k]; v != want && !(want == "" && v == new(everything).nothing()) {
+		if want := c.model[k]; v != want && !(want == "" && v == new(lived).nothing()) {
 			l.t.Fatalf("epoch %d, chain of %d: key %s is restored as %q, want %q", c.epoch, len(c.chain()), k, v, want)
 		}
 	}
@@ -195,6 +258,9 @@ func (l *life) crash() {
 func TestChainIsTheStateOfItsMoment(t *testing.T) {
 	for seed := range uint64(4) {
 		l := &life{t: t, rnd: rand.New(rand.NewPCG(seed, 1))}
+		for i := range lifeKeys {
+			l.keys = append(l.keys, fmt.Sprint("key-", i))
+		}
 		l.start()
 		for range 400 {
 			switch n := l.rnd.IntN(20); {

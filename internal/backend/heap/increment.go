@@ -133,12 +133,14 @@ func (w *incrementWriter) codedPage(sh *shape, img *image, first uint32, tables 
 	if len(ids) > 0 {
 		w.block(len(ids))
 	}
+	owner := uint32(0)
+	hanging := func(i int, c *column, cell unsafe.Pointer) error {
+		defer tables[i].leave()
+		return c.linked.encodeChanges(w.writer, cell, owner, &tables[i])
+	}
 	for _, id := range ids {
-		err := w.row(unsafe.Add(img.base, uintptr(id)*sh.size), func(i int, c *column, cell unsafe.Pointer) error {
-			defer tables[i].leave()
-			return c.linked.encodeChanges(w.writer, cell, first+uint32(id), &tables[i])
-		})
-		if err != nil {
+		owner = first + uint32(id)
+		if err := w.row(unsafe.Add(img.base, uintptr(id)*sh.size), hanging); err != nil {
 			return err
 		}
 	}

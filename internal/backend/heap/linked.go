@@ -21,13 +21,15 @@ type linked interface {
 	// encodeChanges writes what has changed since the capture's base of what hangs on the cell of a row.
 	encodeChanges(w *writer, cell unsafe.Pointer, owner uint32, c *changes) error
 	// decodeChanges makes the changes that encodeChanges wrote, and returns what follows in src.
-	decodeChanges(src []byte, cell unsafe.Pointer, owner rowID) (rest []byte, err error)
-	// drop removes what hangs on a cell, whose page must be owned, without a trace.
-	drop(cell unsafe.Pointer, owner rowID)
+	decodeChanges(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
+	// dropAll removes what hangs on a cell, whose page must be owned, without a trace.
+	dropAll(cell unsafe.Pointer, owner rowID)
 	// ownerAt returns the row that a row belongs to. ok is false if it does not say so.
 	ownerAt(row unsafe.Pointer) (id uint32, ok bool)
 	// decode hangs what encode wrote on an empty cell, whose page must be owned, and returns what follows in src.
-	decode(src []byte, cell unsafe.Pointer, owner rowID) (rest []byte, err error)
+	decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
+	// living returns the number of elements that a cell had when the capture was made, without those that had expired, up to most.
+	living(w *writer, cell unsafe.Pointer, f *frozen, most int) int
 }
 
 // frozen reads the rows of one group of a linked table as they were when a capture was made. Chains lead from any page to any other, so it

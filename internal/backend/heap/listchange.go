@@ -11,12 +11,17 @@ import (
 // ownerAt says nothing: what has changed of a list is its end.
 func (l *ListColumn[T]) ownerAt(unsafe.Pointer) (id uint32, ok bool) { return 0, false }
 
-func (l *ListColumn[T]) drop(cell unsafe.Pointer, owner rowID) {
+func (l *ListColumn[T]) dropAll(cell unsafe.Pointer, owner rowID) {
 	l.removeAll(&l.group[owner.group], (*listCell)(cell))
 }
 
-// encodeChanges writes how many elements are as they were, and all that come after them.
+// encodeChanges writes how many elements are as they were, and all that come after them. A list whose elements expire is written anew: some
+// have gone from its beginning.
 func (l *ListColumn[T]) encodeChanges(w *writer, cell unsafe.Pointer, _ uint32, c *changes) error {
+	if l.ttl != nil {
+		w.buf = appendCount(w.buf, 0)
+		return l.encode(w, cell, &c.frozen)
+	}
 	cl := (*listCell)(cell)
 	var chunks []uint32
 	kept := cl.count
@@ -43,7 +48,7 @@ func (l *ListColumn[T]) encodeChanges(w *writer, cell unsafe.Pointer, _ uint32, 
 	return nil
 }
 
-func (l *ListColumn[T]) decodeChanges(src []byte, cell unsafe.Pointer, owner rowID) ([]byte, error) {
+func (l *ListColumn[T]) decodeChanges(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) ([]byte, error) {
 	kept, src, err := count(src, "what is left of a list")
 	if err != nil {
 		return nil, err
@@ -53,7 +58,7 @@ func (l *ListColumn[T]) decodeChanges(src []byte, cell unsafe.Pointer, owner row
 		return nil, fmt.Errorf("%w: %d elements of a list of %d are kept", codec.ErrCorrupt, kept, c.count)
 	}
 	l.truncate(r, c, uint32(kept))
-	return l.decode(src, cell, owner)
+	return l.decode(src, cell, owner, stamps)
 }
 
 // truncate removes all elements but the first ones.
@@ -62,7 +67,7 @@ func (l *ListColumn[T]) truncate(r *rows, c *listCell, kept uint32) {
 		first := (c.count - 1) / l.fit * l.fit
 		if first < kept {
 			for i := kept; i < c.count; i++ {
-				store(&l.elem, l.elementAt(r.at(c.tail-1), i-first), *new(T), "")
+				store(&l.elem, unsafe.Add(l.elementAt(r.at(c.tail-1), i-first), l.inner), *new(T), "")
 			}
 			c.count = kept
 			return

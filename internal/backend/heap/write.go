@@ -80,7 +80,7 @@ func (w *writer) group(g int) (err error) {
 	} else {
 		n, err = w.codedRows(main, g)
 	}
-	if err == nil && n != main.count {
+	if err == nil && n != main.count && !w.c.layout.stamped {
 		err = fmt.Errorf("group %d has %d rows in its pages and %d by count: this is a bug", w.c.groups.First+g, n, main.count)
 	}
 	return err
@@ -219,6 +219,10 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		tables[i] = w.freeze(&w.c.linked[i][g])
 		defer func() { err = errors.Join(err, tables[i].done()) }()
 	}
+	hanging := func(i int, c *column, cell unsafe.Pointer) error {
+		defer tables[i].leave()
+		return c.linked.encode(w, cell, &tables[i])
+	}
 	err = r.eachPage(func(s *slab, k int) error {
 		img, err := w.take(r.sh, s, k)
 		if err != nil {
@@ -226,18 +230,53 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		}
 		defer w.give(r.sh, img)
 		for i := range liveRows(img.live) {
-			err := w.row(unsafe.Add(img.base, uintptr(i)*r.sh.size), func(i int, c *column, cell unsafe.Pointer) error {
-				defer tables[i].leave()
-				return c.linked.encode(w, cell, &tables[i])
-			})
-			if err != nil {
+			row := unsafe.Add(img.base, uintptr(i)*r.sh.size)
+			if w.c.layout.stamped {
+				if !w.isLiving(row, tables) {
+					continue
+				}
+				w.buf = append(w.buf, rowFollows)
+			}
+			if err := w.row(row, hanging); err != nil {
 				return err
 			}
 			n++
 		}
 		return nil
 	})
+	if w.c.layout.stamped {
+		w.buf = append(w.buf, noRowFollows)
+	}
 	return n, err
+}
+
+// expired reports whether what has a stamp was over when the capture was made.
+func (w *writer) expired(e *expiry, stamp int64) bool { return e.expiredAt(stamp, w.c.now[e.clock]) }
+
+// isLiving reports whether any state of a row had not expired when the capture was made.
+func (w *writer) isLiving(row unsafe.Pointer, tables []frozen) bool {
+	next, living := 0, false
+	for _, c := range w.c.layout.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			living = c.linked.living(w, cell, &tables[next], 1) > 0
+			tables[next].leave()
+			next++
+		case c.kind == KindTimer:
+			living = (*timerCell)(cell).deadline != none
+		case c.ttl != nil:
+			living = *stampAt(cell) != none && !w.expired(c.ttl, *stampAt(cell))
+		case c.begin != nil:
+			living = !c.isBegin(cell)
+		default:
+			living = !zeroBytes(cell, c.cell.Size())
+		}
+		if living {
+			return true
+		}
+	}
+	return false
 }
 
 // row writes key and columns of a row, and its timers last. hanging writes what hangs on the cells of the linked columns.
@@ -251,6 +290,8 @@ func (w *writer) row(row unsafe.Pointer, hanging func(i int, c *column, cell uns
 		case c.linked != nil:
 			err = hanging(next, c, cell)
 			next++
+		case c.kind == KindValue && c.ttl != nil:
+			w.stampedValue(c, cell)
 		case c.encoded != nil:
 			w.buf = c.encoded.append(w.buf, *(*string)(cell))
 		case c.kind == KindValue:
@@ -263,10 +304,27 @@ func (w *writer) row(row unsafe.Pointer, hanging func(i int, c *column, cell uns
 			return err
 		}
 	}
-	if len(l.timers) > 0 {
+	if l.single > 0 {
 		w.buf = l.appendTimers(w.buf, row)
 	}
 	return nil
+}
+
+// stampedValue writes a value that expires. One that is not there is a zero value behind no stamp.
+func (w *writer) stampedValue(c *column, cell unsafe.Pointer) {
+	stamp := *stampAt(cell)
+	if w.expired(c.ttl, stamp) {
+		stamp = none
+	}
+	w.buf = appendStamp(w.buf, stamp)
+	switch value := unsafe.Add(cell, stampBytes); {
+	case stamp == none:
+		w.buf = c.codec.Append(w.buf, c.blank)
+	case c.encoded != nil:
+		w.buf = c.encoded.append(w.buf, *(*string)(value))
+	default:
+		w.buf = c.codec.Append(w.buf, value)
+	}
 }
 
 // element is called after each element of a linked table was appended, so that a large map is not put together in memory.
