@@ -59,7 +59,7 @@ type rowMeta struct {
 const (
 	recent = 1 << iota // it was used since eviction has passed
 	kept               // the byte store has the key, or is going to have it
-	fresh              // nobody but the tables knows of it
+	unkept             // nobody but the tables knows of it
 )
 
 const (
@@ -133,7 +133,7 @@ func (b *backing) metaOf(r rowID) *rowMeta {
 
 // inserted notes a row that is not in the tables yet, and may be in the byte store.
 func (b *backing) inserted(r rowID) {
-	*b.metaOf(r) = rowMeta{flags: recent | fresh}
+	*b.metaOf(r) = rowMeta{flags: recent | unkept}
 	b.held += int64(b.core.shape.size) + rowOverhead
 	b.missing = append(b.missing, r)
 }
@@ -157,7 +157,7 @@ func (b *backing) changed(r rowID) {
 // mayGo reports whether a row without state can be freed because the byte store does not have its key either, nor is going to.
 func (b *backing) mayGo(r rowID) bool {
 	m := b.metaOf(r)
-	return m.flags&fresh != 0 || m.flags&kept == 0 && m.sealed <= b.applied
+	return m.flags&unkept != 0 || m.flags&kept == 0 && m.sealed <= b.applied
 }
 
 // fetch reads the rows that the batch has found to be missing.
@@ -288,6 +288,7 @@ func (s *core) release(r rowID) {
 func (s *core) free(r rowID) {
 	t := &s.tables[r.group]
 	t.index.remove(uint32(s.hashOf(r)), r.id)
+	s.bury(r)
 	t.rows.remove(r.id)
 	if s.backed != nil {
 		s.backed.forgotten(r)
@@ -340,13 +341,13 @@ func (b *backing) sealRow(r rowID, now [ProcessingTime + 1]int64) {
 	case living:
 		b.batch.Put(key, value)
 		b.held += int64(len(value)) - int64(m.size)
-		m.size, m.flags = uint32(len(value)), m.flags&^fresh|kept
+		m.size, m.flags = uint32(len(value)), m.flags&^unkept|kept
 	default:
 		if m.flags&kept != 0 {
 			b.batch.Delete(key)
 		}
 		b.held -= int64(m.size)
-		m.size, m.flags = 0, m.flags&^(kept|fresh)
+		m.size, m.flags = 0, m.flags&^(kept|unkept)
 	}
 }
 
@@ -414,7 +415,11 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 		return make([]byte, room), false
 	}
 	key := len(l.keyCodec.Append(e.w.buf, row))
-	if err := e.w.row(row, e.tables); err != nil {
+	hanging := func(i int, c *column, cell unsafe.Pointer) error {
+		defer e.tables[i].leave()
+		return c.linked.encode(&e.w, cell, &e.tables[i])
+	}
+	if err := e.w.row(row, hanging); err != nil {
 		panic(err) // nothing is written that could fail
 	}
 	all := e.w.buf

@@ -10,8 +10,16 @@ import (
 	"github.com/weirstream/weir/internal/keygroup"
 )
 
-// storedRows reads rows of a group into a byte store, through the tables: when they are full they are written back, as in any batch.
-func (in *restorer[K]) storedRows(group uint32, n int, from, to int64) error {
+// intoStore reads the rows of a group into a byte store, through the tables: when they are full they are written back, as in any batch.
+func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
+	if in.k.Increment {
+		return refusal{errors.New("an incremental checkpoint of the heap backend can only be restored by that backend; " +
+			"to change the state backend, take a savepoint in canonical format")}
+	}
+	n, from, err := in.rowCount(from, to)
+	if err != nil {
+		return err
+	}
 	src, err := readAll(in.r, from, to)
 	if err != nil {
 		return err
@@ -84,7 +92,7 @@ func (s *Store[K]) RestoredStore(heads ...[]byte) error {
 var ErrOtherStates = errors.New("the states have changed since the snapshot was taken, which is in the state backend's own form")
 
 // Head returns the description of key and states, as it begins a keyed stream.
-func (s *Store[K]) Head() []byte { return s.layout.appendHead(nil) }
+func (s *Store[K]) Head() []byte { return s.layout.appendHead(nil, false) }
 
 // SnapshotStore has the byte store preserved with all changes up to now, by another goroutine. The function that it returns waits for the
 // result, which is the caller's. It is called between batches, and takes time in proportion to the number of rows that have changed
