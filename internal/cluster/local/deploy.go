@@ -220,6 +220,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 			return m.places.streams(m.storage, id, m.logger)
 		},
 		OpenStream:      m.openStream,
+		Incremental:     m.checkpoints.Incremental,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,
