@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"unsafe"
 
 	"github.com/weirstream/weir/internal/keygroup"
@@ -46,6 +47,9 @@ type restorer[K comparable] struct {
 	leave   bool           // what the layout does not have
 	columns []*column      // of the layout, in the order of the stream; nil for one that is left behind
 	stored  []ScannedState // the stream's, in its order
+	stamps  []stampsIn     // of each
+	begins  []*column      // of the layout, that are not in the stream and do not begin with zero
+	stamped bool           // whether rows come with marks
 	timers  bool           // whether the stream has timers
 	packed  bool           // whether the stream has the layout's packed form
 	buf     []byte
@@ -105,10 +109,17 @@ func (in *restorer[K]) match(h *head) error {
 		}
 		seen[old.name] = true
 		in.columns = append(in.columns, l.column(old.name))
-		in.stored = append(in.stored, ScannedState{old.name, old.kind, old.domain, old.user, old.elem})
+		in.stored = append(in.stored, old.state())
+		in.stamps = append(in.stamps, stampsFor(&old, l.column(old.name)))
 		in.timers = in.timers || old.kind == KindTimer
 	}
-	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
+	for _, c := range l.begins {
+		if !seen[c.name] {
+			in.begins = append(in.begins, c)
+		}
+	}
+	in.stamped = h.stamped
+	in.packed = l.packed != nil && !in.stamped && len(in.columns) == len(l.columns)
 	for i := range in.columns {
 		in.packed = in.packed && in.columns[i] == l.columns[i]
 	}
@@ -117,6 +128,17 @@ func (in *restorer[K]) match(h *head) error {
 		return c.Err()
 	}
 	return errors.Join(c.Err(), c.Left())
+}
+
+// stampsFor says what to do with a stored state's stamps in a column, which may be nil.
+func stampsFor(old *headColumn, c *column) stampsIn {
+	switch {
+	case !old.isStamped():
+		return noStamps
+	case c == nil || c.ttl == nil || c.ttl.clock != old.domain:
+		return passStamps
+	}
+	return useStamps
 }
 
 func (l *Layout) column(name string) *column {
@@ -173,6 +195,9 @@ func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
 	}
 	x, size := binary.Uvarint(src)
 	rows = from + int64(size)
+	if in.stamped { // then it says how many rows there may be, each of which takes a byte at least
+		x = min(x, max(uint64(to-rows), 1))
+	}
 	if size <= 0 || x > max(uint64(to-rows), 1) || x > mostRows { // only an empty key with empty states takes no bytes
 		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
 	}
@@ -286,6 +311,12 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	}
 	r := &in.s.tables[group].rows
 	for range n {
+		if in.stamped {
+			var more bool
+			if more, src, err = cutMark(src); err != nil || !more {
+				break
+			}
+		}
 		id := r.next
 		r.reserve(int(id) + 1)
 		if src, err = in.s.layout.keyCodec.Decode(src, r.at(id)); err != nil {
@@ -297,6 +328,12 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
 			return fmt.Errorf("row %d: %w", id, err)
 		}
+	}
+	if in.stamped && err == nil && r.count == n {
+		src, err = cutEnd(src)
+	}
+	if err != nil {
+		return err
 	}
 	if len(src) > 0 {
 		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
@@ -316,7 +353,9 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 		cell := unsafe.Add(row, c.off)
 		switch {
 		case c.linked != nil:
-			src, err = c.linked.decode(src, cell, id)
+			src, err = c.linked.decode(src, cell, id, in.stamps[i])
+		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+			src, err = c.decodeStamped(src, cell, in.stamps[i])
 		case c.encoded != nil:
 			src, err = c.encoded.decode(src, (*string)(cell))
 		case c.kind == KindValue:
@@ -326,10 +365,54 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 			return nil, fmt.Errorf("state %q: %w", c.name, err)
 		}
 	}
+	for _, c := range in.begins {
+		c.begin(unsafe.Add(row, c.off))
+	}
 	if in.timers {
 		return in.rowTimers(src, id, row)
 	}
 	return src, nil
+}
+
+// decodeStamped reads a value of a stream or a program in which it expires into a zero cell.
+func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn) (rest []byte, err error) {
+	stamp, src, err := stamps.cut(src, c.ttl)
+	if err != nil {
+		return nil, err
+	}
+	if stamps != noStamps && stamp == none { // nothing is there
+		rest, err = c.codec.Decode(src, reflect.New(c.codec.Type()).UnsafePointer())
+		if c.begin != nil {
+			c.begin(cell)
+		}
+		return rest, err
+	}
+	value := cell
+	if c.ttl != nil {
+		*stampAt(cell) = stamp
+		value = unsafe.Add(cell, stampBytes)
+	}
+	if c.encoded != nil {
+		return c.encoded.decode(src, (*string)(value))
+	}
+	return c.codec.Decode(src, value)
+}
+
+// cutMark reads what precedes a row in a stream with stamps.
+func cutMark(src []byte) (more bool, rest []byte, err error) {
+	if len(src) == 0 || src[0] > rowFollows {
+		return false, nil, fmt.Errorf("%w: the mark before a row", ErrCorrupt)
+	}
+	return src[0] == rowFollows, src[1:], nil
+}
+
+// cutEnd reads what follows as many rows as there may be.
+func cutEnd(src []byte) (rest []byte, err error) {
+	more, rest, err := cutMark(src)
+	if err == nil && more {
+		err = fmt.Errorf("%w: a row too many", ErrCorrupt)
+	}
+	return rest, err
 }
 
 // pass returns what follows a state that is left behind.

@@ -65,11 +65,16 @@ type master struct {
 	alive    int                      // tasks that have not ended
 	starting int                      // tasks that do not run yet
 	sources  sources
+	// awaitRunning is called when all tasks run.
+	awaitRunning []func()
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
-	asked  map[coordinator.RequestID]*asked // clients that wait for a snapshot
-	places places
+	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
+	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
+	places    places
+	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
+	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
@@ -84,10 +89,11 @@ type master struct {
 	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
-	deployed bool  // there were tasks once
-	ran      bool  // all tasks ran at one moment
-	cause    error // why the job failed or is restarting
-	refusal  error // why the run ended before its first task, if it did
+	hurry    context.CancelFunc // ends the waiting for what may keep sinks from recovering at the start
+	deployed bool               // there were tasks once
+	ran      bool               // all tasks ran at one moment
+	cause    error              // why the job failed or is restarting
+	refusal  error              // why the run ended before its first task, if it did
 	stopping stopping
 	result   Result
 	ended    bool
@@ -151,6 +157,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
+		hurry:       func() {},
 		warned:      map[job.OperatorID]bool{},
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
@@ -167,7 +174,6 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
-		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -255,15 +261,24 @@ func (m *master) close() (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
+	if m.refusal != nil {
+		m.result.Status = Failed // the line remembers nothing, as of an aborted run, but it was not the user who has ended it
+	}
 	m.progress.became(endState(m.result.Status), m.Now())
-	m.answerAll()
+	err := m.failure()
+	m.answerAll(err)
+	return m.result, err
+}
+
+// failure returns why the job has failed or was refused, nil if neither.
+func (m *master) failure() error {
 	switch {
 	case m.refusal != nil:
-		return m.result, m.refusal
+		return m.refusal
 	case m.result.Status == Failed:
-		return m.result, m.cause
+		return m.cause
 	}
-	return m.result, nil
+	return nil
 }
 
 // post adds something that has happened. Any goroutine may call it.
@@ -311,6 +326,10 @@ func restoration(b *beginning) coordinator.Restoration {
 		_, damaged := b.record.DamageOf(s.Checkpoint)
 		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
 	}
+	for _, s := range b.obsolete {
+		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
+	}
+	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {
@@ -326,6 +345,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
+	m.hurry()
 	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
@@ -449,6 +469,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 		return
 	}
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
 	record := m.record.Ended(end)
 	m.clerk.do(func() func() {

@@ -192,7 +192,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	}
 	done.read = true
 	if w.restore.Global {
-		done.moved, err = m.recoverSinks(done.meta, w.sinks)
+		done.moved, err = m.recoverSinks(done.meta, w.sinks, once)
 		return done, err
 	}
 	if done.restored, err = dealOutAgain(withoutPending(done.meta, &m.sinks), w.plan); err != nil {
@@ -205,6 +205,9 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 	m.outputMoved(done.moved)
 	if done.read {
+		for _, id := range w.doubtful {
+			m.coordinator.Gone(id)
+		}
 		m.doubtful, m.unsettled = nil, nil
 	}
 	if !m.supervisor.Current(w.restore.Restart) {
