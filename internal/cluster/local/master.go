@@ -40,6 +40,7 @@ type master struct {
 	line    sink.Line
 	record  line.Record
 	file    *linefile.File
+	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
 	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
@@ -149,6 +150,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		line:        b.line,
 		record:      b.record,
 		file:        s.file,
+		shared:      s.shared,
 		storage:     b.storage,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
@@ -421,6 +423,16 @@ func (m *master) refuse(err error) {
 	m.end(Aborted)
 }
 
+// takenOver ends a run whose line another process has: it writes, commits and deletes nothing more.
+func (m *master) takenOver(err error) {
+	if m.refusal != nil || m.state == over {
+		return
+	}
+	m.refusal = &TakenOverError{err}
+	m.logger.Error("this run stops at once: another process has taken the job over", "error", err)
+	m.end(Aborted)
+}
+
 func (m *master) end(s Status) {
 	if m.state == over || m.result.Status != "" {
 		return
@@ -471,9 +483,10 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
 	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
-	record := m.record.Ended(end)
+	known := m.record
 	m.clerk.do(func() func() {
-		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		record := m.written(known).Ended(end)
+		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.put(record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)
