@@ -92,6 +92,7 @@ type column struct {
 	isBegin  func(cell unsafe.Pointer) bool                // reports whether it is
 	blank    unsafe.Pointer                                // a zero value, of one that expires
 	many     *TimersColumn
+	query    func(row unsafe.Pointer, id rowID, into any) (a answer, ok bool) // reads what a row holds, nil for none; not ok if into is of another type
 
 	encoded *Encoded                    // a value that is kept encoded
 	attach  func(*core)                 // tells the handle where it is

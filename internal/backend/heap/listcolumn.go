@@ -48,7 +48,7 @@ func DeclareList[T any](d *Declaration, ttl *TTL) *ListColumn[T] {
 	}
 	l.elem = newPart(c, reflect.TypeFor[T]())
 	l.ttl = newExpiry(o.ttl)
-	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl}
+	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
 	if l.ttl != nil {
 		col.cell, col.sweepRow = reflect.TypeFor[expiringCell](), l.sweepRow
 	}

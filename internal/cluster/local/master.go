@@ -74,6 +74,7 @@ type master struct {
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
 	places    places
+	queries   []*query // clients that wait for the state of a key
 	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
 	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
