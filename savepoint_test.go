@@ -379,7 +379,7 @@ func TestCancelWithSavepoint(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
-	contains(t, err, "was cancelled", "-s ")
+	contains(t, err, "was cancelled", "with savepoint "+at, "-s "+at, "-s "+w.dir)
 	w.set["execution.state-recovery.path"] = at
 	w.finish(1)
 }
@@ -395,7 +395,7 @@ func TestSavepointRefused(t *testing.T) {
 	}
 	contains(t, err, "execution.checkpointing.savepoint-dir")
 	_, err = e.StopWithSavepoint(ctx, "s3://bucket/savepoints")
-	contains(t, err, "s3", "not available yet")
+	contains(t, err, "s3", "import _ \"github.com/weirstream/weir/storage/s3\"")
 	e.Abort()
 	w.end(e, weir.Aborted)
 	_, err = e.StopWithSavepoint(ctx, savepoints)
