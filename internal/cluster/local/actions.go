@@ -252,6 +252,9 @@ func (m *master) discard(a coordinator.Discard) {
 			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
 			return
 		}
+		if m.merger != nil && !a.Savepoint {
+			m.merger.Release(a.ID)
+		}
 		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
 	})
 }
@@ -344,6 +347,7 @@ func (m *master) forgetDoubtful() {
 				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", id, "error", err)
 				return
 			}
+			m.checkpointIs((*istorage.Merger).Release, id)
 			m.post(func() { m.coordinator.Gone(id) })
 		})
 	}

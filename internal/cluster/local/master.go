@@ -43,7 +43,8 @@ type master struct {
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
-	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	merger  *storage.Merger // nil if files are not merged
+	claimed string          // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -153,6 +154,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		file:        s.file,
 		shared:      s.shared,
 		storage:     b.storage,
+		merger:      b.merger,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -452,7 +454,15 @@ func (m *master) finish(s Status) {
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
 	}[s]
 	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
-	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
+	end := func() { m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) }) }
+	if m.merger == nil {
+		end()
+		return
+	}
+	m.clerk.do(func() func() {
+		m.closeMerger()
+		return end
+	}, m.post)
 }
 
 // endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all

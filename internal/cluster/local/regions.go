@@ -209,6 +209,7 @@ func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 	m.outputMoved(done.moved)
 	if done.read {
 		for _, id := range w.doubtful {
+			m.checkpointIs((*istorage.Merger).Release, id)
 			m.coordinator.Gone(id)
 		}
 		m.doubtful, m.unsettled = nil, nil

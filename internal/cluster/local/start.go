@@ -60,6 +60,7 @@ type beginning struct {
 	obsolete []line.Snapshot
 	recovery recovery
 	shared   sharedFiles
+	merger   *storage.Merger // nil: files are not merged
 }
 
 // recovery is what the sinks are told before a run.
@@ -138,6 +139,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	if err := s.firstWrites(ctx, b); err != nil {
 		return nil, err
 	}
+	b.merger = s.newMerger(ctx, b.storage)
 	if s.file == nil && b.restore == nil {
 		b.text = "new start: there is no checkpoint directory"
 	}
