@@ -71,7 +71,8 @@ type span struct{ off, size uintptr }
 // column is one state of the operator.
 type column struct {
 	name   string
-	field  string // as the user wrote it, for messages
+	field  string   // as the user wrote it, for messages
+	former []string // names it had
 	kind   Kind
 	domain Domain          // of a timer
 	user   *codec.Compiled // the key of a map
@@ -79,6 +80,8 @@ type column struct {
 	cell   reflect.Type    // what lies in the row
 	off    uintptr         // where
 	number int             // of a timer among the timers
+
+	migrations []Migration // of the values, in order
 
 	encoded *Encoded                    // a value that is kept encoded
 	attach  func(*core)                 // tells the handle where it is

@@ -18,6 +18,8 @@ type linked interface {
 	encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte
 	// decode hangs what encode wrote on an empty cell, whose page must be owned, and returns what follows in src.
 	decode(src []byte, cell unsafe.Pointer, owner rowID) (rest []byte, err error)
+	// reads says how decode reads keys and elements from now on.
+	reads(key, elem *reading)
 }
 
 // frozen is the rows of a linked table as they were, all pages of a group at once, since chains lead from any page to any other.
@@ -35,13 +37,14 @@ type part struct {
 	codec   *codec.Compiled
 	cell    reflect.Type
 	encoded bool
+	from    *reading // how stored values are read; nil: as they would be written
 }
 
 func newPart(c *codec.Compiled, t reflect.Type) part {
 	if c.Immutable() {
-		return part{c, t, false}
+		return part{codec: c, cell: t}
 	}
-	return part{c, reflect.TypeFor[string](), true}
+	return part{codec: c, cell: reflect.TypeFor[string](), encoded: true}
 }
 
 // load returns the value in a cell.
@@ -85,6 +88,9 @@ func (p *part) append(dst []byte, cell unsafe.Pointer) []byte {
 
 // decode reads a value into a zero cell.
 func (p *part) decode(src []byte, cell unsafe.Pointer) (rest []byte, err error) {
+	if p.from != nil {
+		return p.from.into(p, src, cell)
+	}
 	if !p.encoded {
 		return p.codec.Decode(src, cell)
 	}

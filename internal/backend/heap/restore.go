@@ -7,6 +7,7 @@ import (
 	"io"
 	"unsafe"
 
+	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
@@ -40,15 +41,17 @@ func (refusal) Permanent() bool { return true }
 func (r refusal) Unwrap() error { return r.error }
 
 type restorer[K comparable] struct {
-	s       *Store[K]
-	k       snapshot.Keyed
-	r       io.ReaderAt
-	leave   bool           // what the layout does not have
-	columns []*column      // of the layout, in the order of the stream; nil for one that is left behind
-	stored  []ScannedState // the stream's, in its order
-	timers  bool           // whether the stream has timers
-	packed  bool           // whether the stream has the layout's packed form
-	buf     []byte
+	s        *Store[K]
+	k        snapshot.Keyed
+	r        io.ReaderAt
+	leave    bool       // what the layout does not have
+	columns  []*column  // of the layout, in the order of the stream; nil for one that is left behind
+	readings []*reading // of the columns that have values; nil for others
+	key      *codec.Decoder
+	stored   []ScannedState // the stream's, in its order
+	timers   bool           // whether the stream has timers
+	packed   bool           // whether the stream has the layout's packed form
+	buf      []byte
 }
 
 func (in *restorer[K]) restore() error {
@@ -104,19 +107,22 @@ func (in *restorer[K]) match(h *head) error {
 			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
 		}
 		seen[old.name] = true
-		in.columns = append(in.columns, l.column(old.name))
 		in.stored = append(in.stored, ScannedState{old.name, old.kind, old.domain, old.user, old.elem})
 		in.timers = in.timers || old.kind == KindTimer
 	}
-	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
-	for i := range in.columns {
-		in.packed = in.packed && in.columns[i] == l.columns[i]
-	}
 	c := stateform.CompareKeyed(h.form(), l.Form())
-	if in.leave {
-		return c.Err()
+	err := c.Err()
+	if !in.leave {
+		err = errors.Join(err, c.Left())
 	}
-	return errors.Join(c.Err(), c.Left())
+	if err != nil {
+		return err
+	}
+	takers := stateform.Source(h.form().Keyed, l.Form().Keyed)
+	for _, old := range h.columns {
+		in.columns = append(in.columns, l.column(takers[old.name]))
+	}
+	return in.prepare(h)
 }
 
 func (l *Layout) column(name string) *column {
@@ -288,14 +294,18 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	for range n {
 		id := r.next
 		r.reserve(int(id) + 1)
-		if src, err = in.s.layout.keyCodec.Decode(src, r.at(id)); err != nil {
+		if src, err = in.key.Decode(src, r.at(id)); err != nil {
 			return fmt.Errorf("key of row %d: %w", id, err)
 		}
 		if err = in.adopt(group, id, 1); err != nil {
 			return err
 		}
 		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
-			return fmt.Errorf("row %d: %w", id, err)
+			err = fmt.Errorf("row %d, key %v: %w", id, *(*K)(r.at(id)), err)
+			if errors.As(err, &migrationError{}) {
+				return refusal{err} // a restart would meet the same
+			}
+			return err
 		}
 	}
 	if len(src) > 0 {
@@ -318,9 +328,9 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 		case c.linked != nil:
 			src, err = c.linked.decode(src, cell, id)
 		case c.encoded != nil:
-			src, err = c.encoded.decode(src, (*string)(cell))
+			src, err = c.encoded.decode(src, (*string)(cell), in.readings[i])
 		case c.kind == KindValue:
-			src, err = c.codec.Decode(src, cell)
+			src, err = in.readings[i].value(&part{}, src, cell)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", c.name, err)
@@ -341,9 +351,8 @@ func (c *ScannedState) pass(src []byte) (rest []byte, err error) {
 	return rest, err
 }
 
-func (e *Encoded) decode(src []byte, cell *string) (rest []byte, err error) {
-	p := part{codec: e.codec, encoded: true}
-	rest, err = p.decode(src, unsafe.Pointer(cell))
+func (e *Encoded) decode(src []byte, cell *string, from *reading) (rest []byte, err error) {
+	rest, err = from.value(&part{encoded: true}, src, unsafe.Pointer(cell))
 	if *cell == e.zero {
 		*cell = ""
 	}
