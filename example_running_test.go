@@ -44,18 +44,10 @@ func started(j *weir.Job) *weir.Execution {
 	if err != nil {
 		panic(err)
 	}
-	for {
-		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
-		if !errors.Is(err, weir.ErrNotRunning) {
-			return e
-		}
-		select {
-		case <-e.Done():
-			result, err := e.Wait()
-			panic(fmt.Sprint(result.Status, err))
-		default:
-		}
+	if err := e.Running(context.Background()); err != nil {
+		panic(err)
 	}
+	return e
 }
 
 func ExampleStart() {
@@ -83,7 +75,7 @@ func ExampleExecution_Checkpoint() {
 	result, _ := e.Wait()
 	fmt.Println(result.Status)
 	// Output:
-	// checkpoint 2 <nil>
+	// checkpoint 1 <nil>
 	// CANCELED
 }
 

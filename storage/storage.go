@@ -34,8 +34,9 @@ var (
 type FS interface {
 	// MakeDir makes sure that a directory exists, and those above it. A place without directories of its own does nothing.
 	MakeDir(ctx context.Context, dir string) error
-	// Create begins a new file and the directories above it. It fails with ErrExist rather than overwrite. The file may become visible
-	// before Commit. The context covers the writer too: once it is cancelled, Write and Commit fail.
+	// Create begins a new file and the directories above it. It fails with ErrExist rather than overwrite; where that would take a request
+	// of its own, Commit does. The file may become visible before Commit. The context covers the writer too: once it is cancelled, Write
+	// and Commit fail.
 	Create(ctx context.Context, path string) (Writer, error)
 	// Open opens a file for reading. It fails with ErrNotExist only on proof that the file is absent. The context covers the reader too.
 	Open(ctx context.Context, path string) (Reader, error)

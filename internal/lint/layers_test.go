@@ -44,6 +44,8 @@ var layers = []layer{
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
 	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
 		"a plan tells who gets which state and whether it fits; both are decided below it"},
+	{"internal/protocol/coordinator", names + " internal/protocol/snapshot internal/protocol/sharing",
+		"it decides about checkpoints; which files are still needed is decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},
 
@@ -55,6 +57,8 @@ var layers = []layer{
 	{"internal/storage/linefile", names + " storage internal/storage internal/protocol/line",
 		"it keeps the record that protocol/line decides about, and nothing else"},
 
+	{"internal/storage/byscheme", "storage",
+		"it hands paths on by their scheme, whatever they are of"},
 	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
@@ -77,17 +81,19 @@ var layers = []layer{
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
-	{"internal/cluster/cli", names + " storage internal/inspect internal/storage internal/storage/* internal/protocol/snapshot internal/protocol/line",
+	{"internal/cluster/cli", names + " storage internal/cluster/config internal/inspect internal/storage internal/storage/* internal/protocol/snapshot internal/protocol/line",
 		"a command takes arguments and prints; the work is done below it, and needs no job's program"},
-	{"internal/cluster/config", "internal/nearest",
+	{"internal/cluster/config", "internal/nearest storage",
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
 		"it prints what is declared there"},
 	{"internal/cluster/view", names + " internal/protocol/coordinator",
 		"what is shown is values; who runs the job fills them in, and who shows it knows no more"},
-	{"internal/cluster/exposition", names + " internal/protocol/coordinator internal/cluster/view",
-		"it writes what a job tells of itself, whoever runs it"},
-	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/exposition",
+	{"internal/cluster/figures", names + " internal/protocol/coordinator internal/cluster/view",
+		"it gives names to what a job tells of itself, whoever runs it"},
+	{"internal/cluster/exposition", names + " internal/cluster/view internal/cluster/figures",
+		"it writes what a job counts, whoever runs it"},
+	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/figures internal/cluster/exposition",
 		"it answers from what jobs tell of themselves, whoever runs them"},
 	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
@@ -97,9 +103,9 @@ var layers = []layer{
 	// What users see.
 	{"state", "codec internal/backend/*",
 		"state handles are the backend's, with a name that users can write"},
-	{"checkpoint", "internal/cluster/config",
+	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/local",

@@ -28,11 +28,13 @@ type watch struct {
 	// Of the present process.
 	decided map[job.CheckpointID]string
 	needed  map[job.CheckpointID]map[job.Attempt]bool // who has to acknowledge; false once it has
-	alive   map[job.Attempt]bool                      // tasks that the master does not know to have ended
-	back    bool                                      // the job has gone back,
-	backTo  job.CheckpointID                          // to this checkpoint, 0 for the beginning,
-	source  string                                    // in this directory
-	opening func() map[string]bool                    // the directories that tasks which are being restored have read
+	// savepoints are those among needed.
+	savepoints map[job.CheckpointID]bool
+	alive      map[job.Attempt]bool   // tasks that the master does not know to have ended
+	back       bool                   // the job has gone back,
+	backTo     job.CheckpointID       // to this checkpoint, 0 for the beginning,
+	source     string                 // in this directory
+	opening    func() map[string]bool // the directories that tasks which are being restored have read
 }
 
 type publishedCheckpoint struct {
@@ -55,6 +57,7 @@ func (w *watch) break_(format string, args ...any) {
 func (w *watch) process() {
 	w.back, w.source, w.opening = false, "", func() map[string]bool { return nil }
 	w.decided, w.needed, w.alive = map[job.CheckpointID]string{}, map[job.CheckpointID]map[job.Attempt]bool{}, map[job.Attempt]bool{}
+	w.savepoints = map[job.CheckpointID]bool{}
 }
 
 // decide sees what the coordinator wants done.
@@ -66,6 +69,12 @@ func (w *watch) decide(a coordinator.Action) {
 		}
 		w.lastID = a.ID
 	case coordinator.SendTrigger:
+		if w.needed[a.ID] != nil {
+			return // some tasks are told later: those before them have finished
+		}
+		if a.Snapshot.Kind.IsSavepoint() {
+			w.savepoints[a.ID] = true
+		}
 		w.needed[a.ID] = map[job.Attempt]bool{}
 		for at := range w.alive {
 			w.needed[a.ID][at] = true
@@ -137,6 +146,9 @@ func (w *watch) arrived(m local.Message) {
 		}
 	case local.EndedMessage:
 		delete(w.alive, m.Task)
+		for id := range w.savepoints {
+			delete(w.needed[id], m.Task) // a savepoint goes on without a task that finishes; if it fails, there will be none
+		}
 	}
 }
 

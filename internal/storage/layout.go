@@ -194,6 +194,40 @@ func (l *layout) DiscardStreams(ctx context.Context, at Location, streams ...sna
 	return nil
 }
 
+func (l *layout) DiscardShared(ctx context.Context, files, dirs []string) error {
+	failures := []error{l.outside.Remove(ctx, files...)}
+	for _, dir := range dirs {
+		failures = append(failures, l.outside.RemoveAll(ctx, dir))
+	}
+	if err := firstOf(failures); err != nil {
+		return fmt.Errorf("discard shared files: %w", err)
+	}
+	return nil
+}
+
+// SharedDirOf returns the directory of a job's shared files, or of those of its tasks, that a stream of a loaded snapshot lies in: directly, or
+// in a directory of merged files below it.
+func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
+	if s.Path == "" || s.Scope == snapshot.Exclusive {
+		return "", false
+	}
+	dir, _ = split(s.Path)
+	for range 2 {
+		above, name := split(dir)
+		if name == sharedDir || name == taskOwnedDir {
+			return dir, true
+		}
+		dir = above
+	}
+	return "", false
+}
+
+// Parent returns the directory that a path lies in, "" if the path does not say.
+func Parent(path string) string {
+	dir, _ := split(path)
+	return dir
+}
+
 func (l *layout) RemoveUnfinished(ctx context.Context, at Location) error {
 	dir, fs := l.dirOf(at), l.fsOf(at)
 	published, err := hasMetadata(ctx, fs, dir)

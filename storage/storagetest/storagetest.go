@@ -77,8 +77,14 @@ func inParts(t *testing.T, fs storage.FS) {
 
 func createExisting(t *testing.T, fs storage.FS) {
 	write(t, fs, "d/f", "first")
-	if _, err := fs.Create(t.Context(), "d/f"); !errors.Is(err, storage.ErrExist) {
-		t.Errorf("Create over a file: %v, want ErrExist", err)
+	w, err := fs.Create(t.Context(), "d/f")
+	if err == nil {
+		_, err = w.Write([]byte("second"))
+		check(t, "Write", err)
+		err = w.Commit()
+	}
+	if !errors.Is(err, storage.ErrExist) {
+		t.Errorf("Create over a file, and Commit: %v, want ErrExist", err)
 	}
 	wantFile(t, fs, "d/f", "first")
 }

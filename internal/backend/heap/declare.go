@@ -89,21 +89,6 @@ func (d *Declaration) name(key, other string) (name string, options []string) {
 	return name, options
 }
 
-// stateName reads a state tag, none of whose options exist yet.
-func (d *Declaration) stateName() string {
-	name, options := d.name("state", "timer")
-	for _, o := range options {
-		key, _, _ := strings.Cut(strings.TrimSpace(o), "=")
-		switch key {
-		case "ttl":
-			d.fail("state %q: the option ttl is not available yet", name)
-		default:
-			d.fail("state %q: unknown option %q", name, o)
-		}
-	}
-	return name
-}
-
 // add enters a column and reports whether it is fit for use.
 func (d *Declaration) add(c *column) bool {
 	if d.layout == nil {
@@ -150,33 +135,4 @@ func (d *Declaration) codecOf(state string, t reflect.Type) *codec.Compiled {
 		return nil
 	}
 	return c
-}
-
-// Value declares a column that holds one value of type t. attach is called when the store is made, with what the handle needs: the cursor
-// and the offset of its value in a row, or, for a value that is kept encoded, a cursor that is never at a row, and the Encoded.
-func (d *Declaration) Value(t reflect.Type, attach func(cur *Cursor, off uintptr, enc *Encoded)) {
-	name := d.stateName()
-	c := d.codecOf(name, t)
-	if c == nil {
-		return
-	}
-	col := &column{name: name, kind: KindValue, codec: c, cell: t}
-	if !c.Immutable() {
-		col.cell = reflect.TypeFor[string]()
-		col.encoded = &Encoded{codec: c, zero: string(c.Append(nil, reflect.New(t).UnsafePointer()))}
-	}
-	col.attach = func(s *core) {
-		if col.encoded == nil {
-			attach(&s.cur, col.off, nil)
-			return
-		}
-		col.encoded.real, col.encoded.off = &s.cur, col.off
-		col.encoded.cur = Cursor{Shared: true, core: s}
-		attach(&col.encoded.cur, 0, col.encoded)
-	}
-	if d.add(col) && col.encoded != nil {
-		d.layout.warnings = append(d.layout.warnings, fmt.Sprintf(
-			"field %s: state %q of type %v holds slices, maps or pointers, so it is encoded at every Set and decoded at every Get; state.List or state.Map may serve better",
-			d.field, name, t))
-	}
 }

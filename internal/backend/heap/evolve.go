@@ -117,6 +117,7 @@ func migrationForms(chain []Migration, now *codec.Compiled) (forms []stateform.M
 
 // reading is how stored values become those of a state: as the bytes they are, or evolved, or by way of migrations.
 type reading struct {
+	stored  *codec.Schema
 	now     *codec.Compiled
 	decoder *codec.Decoder // into the type that the migrations begin with
 	chain   []Migration
@@ -130,7 +131,7 @@ func newReading(s *stateform.State, stored *codec.Schema, now *codec.Compiled, c
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{now: now, chain: chain[route.First:]}
+	r := &reading{stored: stored, now: now, chain: chain[route.First:]}
 	first := now
 	if len(r.chain) > 0 {
 		first = r.chain[0].codec
@@ -218,13 +219,16 @@ func (m *MapColumn[K, V]) reads(key, elem *reading) { m.key.from, m.val.from = k
 // reads makes the list decode what was stored under another schema.
 func (l *ListColumn[T]) reads(_, elem *reading) { l.elem.from = elem }
 
+// reads is for columns with types that are the user's.
+func (t *TimersColumn) reads(_, _ *reading) {}
+
 // prepare says how the values of a stream are read, and reports whether rows are as they lie in memory.
 func (in *restorer[K]) prepare(h *head) (err error) {
 	l := in.s.layout
 	if in.key, err = l.keyCodec.From(h.key); err != nil {
 		return err
 	}
-	in.packed = l.packed != nil && len(in.columns) == len(l.columns) && in.key.Verdict().Same()
+	in.packed = l.packed != nil && !in.stamped && len(in.columns) == len(l.columns) && in.key.Verdict().Same()
 	for i, c := range in.columns {
 		same := c != nil && c == l.columns[min(i, len(l.columns)-1)]
 		var key, elem *reading

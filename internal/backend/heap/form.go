@@ -56,7 +56,7 @@ func (h *head) form() stateform.Form {
 
 func stateOf(name string, k Kind, d Domain, key, elem *codec.Schema) stateform.State {
 	s := stateform.State{Name: name, Kind: stateform.Kind(k.String()), Key: key, Elem: elem}
-	if k == KindTimer {
+	if k == KindTimer || k == KindTimers {
 		s.Clock = d.String()
 	}
 	return s

@@ -62,7 +62,7 @@ func DeclareUnionList[T any](d *Declaration, all func() []T, put func(restored .
 }
 
 func declareElements[T any](d *Declaration, mode snapshot.Mode, all func() []T, put func(restored ...T)) {
-	name := d.stateName()
+	name := d.subtaskState()
 	c := d.codecOf(name, reflect.TypeFor[T]())
 	if field, taken := d.fieldOf(name); taken {
 		d.fail("the name %q is taken by field %s", name, field)

@@ -44,11 +44,14 @@ type restorer[K comparable] struct {
 	s        *Store[K]
 	k        snapshot.Keyed
 	r        io.ReaderAt
-	leave    bool       // what the layout does not have
-	columns  []*column  // of the layout, in the order of the stream; nil for one that is left behind
-	readings []*reading // of the columns that have values; nil for others
-	key      *codec.Decoder
+	leave    bool           // what the layout does not have
+	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
+	readings []*reading     // of the columns that have values; nil for others
+	key      *codec.Decoder // of the keys
 	stored   []ScannedState // the stream's, in its order
+	stamps   []stampsIn     // of each
+	begins   []*column      // of the layout, that are not in the stream and do not begin with zero
+	stamped  bool           // whether rows come with marks
 	timers   bool           // whether the stream has timers
 	packed   bool           // whether the stream has the layout's packed form
 	buf      []byte
@@ -107,9 +110,10 @@ func (in *restorer[K]) match(h *head) error {
 			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
 		}
 		seen[old.name] = true
-		in.stored = append(in.stored, ScannedState{old.name, old.kind, old.domain, old.user, old.elem})
+		in.stored = append(in.stored, old.state())
 		in.timers = in.timers || old.kind == KindTimer
 	}
+	in.stamped = h.stamped
 	c := stateform.CompareKeyed(h.form(), l.Form())
 	err := c.Err()
 	if !in.leave {
@@ -119,10 +123,30 @@ func (in *restorer[K]) match(h *head) error {
 		return err
 	}
 	takers := stateform.Source(h.form().Keyed, l.Form().Keyed)
+	found := map[*column]bool{}
 	for _, old := range h.columns {
-		in.columns = append(in.columns, l.column(takers[old.name]))
+		c := l.column(takers[old.name])
+		found[c] = true
+		in.columns = append(in.columns, c)
+		in.stamps = append(in.stamps, stampsFor(&old, c))
+	}
+	for _, c := range l.begins {
+		if !found[c] {
+			in.begins = append(in.begins, c)
+		}
 	}
 	return in.prepare(h)
+}
+
+// stampsFor says what to do with a stored state's stamps in a column, which may be nil.
+func stampsFor(old *headColumn, c *column) stampsIn {
+	switch {
+	case !old.isStamped():
+		return noStamps
+	case c == nil || c.ttl == nil || c.ttl.clock != old.domain:
+		return passStamps
+	}
+	return useStamps
 }
 
 func (l *Layout) column(name string) *column {
@@ -179,6 +203,9 @@ func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
 	}
 	x, size := binary.Uvarint(src)
 	rows = from + int64(size)
+	if in.stamped { // then it says how many rows there may be, each of which takes a byte at least
+		x = min(x, max(uint64(to-rows), 1))
+	}
 	if size <= 0 || x > max(uint64(to-rows), 1) || x > mostRows { // only an empty key with empty states takes no bytes
 		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
 	}
@@ -292,6 +319,12 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	}
 	r := &in.s.tables[group].rows
 	for range n {
+		if in.stamped {
+			var more bool
+			if more, src, err = cutMark(src); err != nil || !more {
+				break
+			}
+		}
 		id := r.next
 		r.reserve(int(id) + 1)
 		if src, err = in.key.Decode(src, r.at(id)); err != nil {
@@ -307,6 +340,12 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 			}
 			return err
 		}
+	}
+	if in.stamped && err == nil && r.count == n {
+		src, err = cutEnd(src)
+	}
+	if err != nil {
+		return err
 	}
 	if len(src) > 0 {
 		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
@@ -326,20 +365,75 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 		cell := unsafe.Add(row, c.off)
 		switch {
 		case c.linked != nil:
-			src, err = c.linked.decode(src, cell, id)
-		case c.encoded != nil:
-			src, err = c.encoded.decode(src, (*string)(cell), in.readings[i])
+			src, err = c.linked.decode(src, cell, id, in.stamps[i])
+		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+			src, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
 		case c.kind == KindValue:
-			src, err = in.readings[i].value(&part{}, src, cell)
+			src, err = c.decode(src, cell, in.readings[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", c.name, err)
 		}
 	}
+	for _, c := range in.begins {
+		c.begin(unsafe.Add(row, c.off))
+	}
 	if in.timers {
 		return in.rowTimers(src, id, row)
 	}
 	return src, nil
+}
+
+// decodeStamped reads a value of a stream or a program in which it expires into a zero cell.
+func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn, from *reading) (rest []byte, err error) {
+	stamp, src, err := stamps.cut(src, c.ttl)
+	if err != nil {
+		return nil, err
+	}
+	if stamps != noStamps && stamp == none { // nothing is there
+		rest, err = from.stored.Skip(src)
+		if c.begin != nil {
+			c.begin(cell)
+		}
+		return rest, err
+	}
+	value := cell
+	if c.ttl != nil {
+		*stampAt(cell) = stamp
+		value = unsafe.Add(cell, stampBytes)
+	}
+	return c.decode(src, value, from)
+}
+
+// decode reads a value into a zero cell.
+func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []byte, err error) {
+	p := part{encoded: c.encoded != nil}
+	if c.begin != nil || p.encoded && c.encoded.begin {
+		rest, err = from.into(&p, src, cell) // a zero value has been set
+	} else {
+		rest, err = from.value(&p, src, cell)
+	}
+	if kept := (*string)(cell); p.encoded && *kept == c.encoded.zero {
+		*kept = ""
+	}
+	return rest, err
+}
+
+// cutMark reads what precedes a row in a stream with stamps.
+func cutMark(src []byte) (more bool, rest []byte, err error) {
+	if len(src) == 0 || src[0] > rowFollows {
+		return false, nil, fmt.Errorf("%w: the mark before a row", ErrCorrupt)
+	}
+	return src[0] == rowFollows, src[1:], nil
+}
+
+// cutEnd reads what follows as many rows as there may be.
+func cutEnd(src []byte) (rest []byte, err error) {
+	more, rest, err := cutMark(src)
+	if err == nil && more {
+		err = fmt.Errorf("%w: a row too many", ErrCorrupt)
+	}
+	return rest, err
 }
 
 // pass returns what follows a state that is left behind.
@@ -348,14 +442,6 @@ func (c *ScannedState) pass(src []byte) (rest []byte, err error) {
 		return src, nil // timers follow the other states
 	}
 	_, rest, err = c.cell(src)
-	return rest, err
-}
-
-func (e *Encoded) decode(src []byte, cell *string, from *reading) (rest []byte, err error) {
-	rest, err = from.value(&part{encoded: true}, src, unsafe.Pointer(cell))
-	if *cell == e.zero {
-		*cell = ""
-	}
 	return rest, err
 }
 

@@ -51,6 +51,8 @@ func (m *master) do(a coordinator.Action) {
 		m.discard(a)
 	case coordinator.DiscardState:
 		m.discardState(a)
+	case coordinator.DiscardShared:
+		m.discardShared(a)
 	case coordinator.ArmTimer:
 		m.timers[a.Timer] = m.after(a.After, func() {
 			delete(m.timers, a.Timer)
@@ -212,6 +214,8 @@ func (m *master) discard(a coordinator.Discard) {
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
 			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
+			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
+			return
 		}
 		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
 	})
@@ -303,7 +307,9 @@ func (m *master) forgetDoubtful() {
 		m.delete(func() {
 			if err := m.storage.Discard(context.Background(), id); err != nil {
 				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", id, "error", err)
+				return
 			}
+			m.post(func() { m.coordinator.Gone(id) })
 		})
 	}
 	m.doubtful = nil

@@ -194,13 +194,15 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Attempt: func(s job.Subtask) (int, bool) {
 			return m.attempts[s] + 1, which(s)
 		},
-		Mode:            mode,
-		Master:          reports{m},
-		Logger:          m.logger,
-		Now:             m.Now,
-		Beside:          m.besides(),
-		Line:            m.line,
-		Streams:         func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
+		Mode:   mode,
+		Master: reports{m},
+		Logger: m.logger,
+		Now:    m.Now,
+		Beside: m.besides(),
+		Line:   m.line,
+		Streams: func(_ job.Subtask, id job.CheckpointID) operator.Streams {
+			return m.places.streams(m.storage, id, m.logger)
+		},
 		OpenStream:      m.openStream,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,

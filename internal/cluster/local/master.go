@@ -65,11 +65,14 @@ type master struct {
 	alive    int                      // tasks that have not ended
 	starting int                      // tasks that do not run yet
 	sources  sources
+	// awaitRunning is called when all tasks run.
+	awaitRunning []func()
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
-	asked  map[coordinator.RequestID]*asked // clients that wait for a snapshot
-	places places
+	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
+	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
+	places    places
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
@@ -167,7 +170,6 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
-		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -256,14 +258,20 @@ func (m *master) close() (Result, error) {
 	}
 	m.result.Job = m.id
 	m.progress.became(endState(m.result.Status), m.Now())
-	m.answerAll()
+	err := m.failure()
+	m.answerAll(err)
+	return m.result, err
+}
+
+// failure returns why the job has failed or was refused, nil if neither.
+func (m *master) failure() error {
 	switch {
 	case m.refusal != nil:
-		return m.result, m.refusal
+		return m.refusal
 	case m.result.Status == Failed:
-		return m.result, m.cause
+		return m.cause
 	}
-	return m.result, nil
+	return nil
 }
 
 // post adds something that has happened. Any goroutine may call it.
@@ -311,6 +319,10 @@ func restoration(b *beginning) coordinator.Restoration {
 		_, damaged := b.record.DamageOf(s.Checkpoint)
 		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
 	}
+	for _, s := range b.obsolete {
+		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
+	}
+	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {

@@ -205,6 +205,9 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 	m.outputMoved(done.moved)
 	if done.read {
+		for _, id := range w.doubtful {
+			m.coordinator.Gone(id)
+		}
 		m.doubtful, m.unsettled = nil, nil
 	}
 	if !m.supervisor.Current(w.restore.Restart) {

@@ -94,6 +94,10 @@ func (m *master) taskRunning(a job.Attempt) {
 	m.progress.entered(Running)
 	m.coordinator.JobRunning(m.Now(), m.random())
 	m.rescaled(nil)
+	for _, f := range m.awaitRunning {
+		f()
+	}
+	m.awaitRunning = nil
 }
 
 // taskCompleted notes that nothing is under way any more that follows from a checkpoint in one task. When the checkpoint is the one to

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -55,6 +55,7 @@ type beginning struct {
 	retained []line.Snapshot
 	obsolete []line.Snapshot
 	recovery recovery
+	shared   sharedFiles
 }
 
 // recovery is what the sinks are told before a run.
@@ -123,6 +124,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 			return nil, err
 		}
 	}
+	s.findShared(ctx, b)
 	if b.storage, err = s.newStorage(b.job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
 	}
@@ -217,6 +219,9 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 		return refuse(exitcode.Refused, "%v", err)
 	}
 	if b.claim {
+		if err := s.markShared(ctx, b); err != nil {
+			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		}
 		if err := linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
@@ -298,7 +303,7 @@ func (s *start) alone(ctx context.Context) (err error) {
 
 // takeLock keeps other processes out.
 func (s *start) takeLock() (err error) {
-	if s.onlyLook || s.Scheduler != nil { // a simulated process has its world to itself
+	if s.onlyLook || s.Scheduler != nil || !byscheme.IsLocal(s.checkpoints.Dir) { // a simulated process has its world to itself
 		return nil
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
@@ -354,7 +359,7 @@ func (s *start) nameFrom(ctx context.Context) error {
 	if path == "" {
 		return nil
 	}
-	path, err := filepath.Abs(path) // the record keeps it, and the next run may begin elsewhere
+	path, err := byscheme.Abs(path) // the record keeps it, and the next run may begin elsewhere
 	if err != nil {
 		return refuse(exitcode.Usage, "-s %s: %v", path, err)
 	}
