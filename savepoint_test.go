@@ -379,7 +379,7 @@ func TestCancelWithSavepoint(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
-	contains(t, err, "was cancelled", "-s ")
+	contains(t, err, "was cancelled", "with savepoint "+at, "-s "+at, "-s "+w.dir)
 	w.set["execution.state-recovery.path"] = at
 	w.finish(1)
 }

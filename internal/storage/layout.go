@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -221,6 +222,16 @@ func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
 	}
 	return "", false
 }
+
+// SharedDirs returns the names of the directories, beside those of a job's checkpoints, that hold files for several of them.
+func SharedDirs() []string { return []string{sharedDir, taskOwnedDir} }
+
+// mergedDirName is the form of the names of directories of merged files: of a subtask below shared, or of a process below taskowned. The last
+// part tells processes apart.
+var mergedDirName = regexp.MustCompile(`^(task_[0-9a-f]{32}_[0-9]+_[0-9]+|process)_[0-9a-f]{16}$`)
+
+// IsMergedDirName reports whether a directory below one of SharedDirs has a name that is given to directories of merged files.
+func IsMergedDirName(name string) bool { return mergedDirName.MatchString(name) }
 
 // Parent returns the directory that a path lies in, "" if the path does not say.
 func Parent(path string) string {

@@ -179,7 +179,10 @@ func (c command) help(flags *flag.FlagSet, w io.Writer) {
 	flags.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)
 		name := "--" + f.Name
-		if value != "" {
+		switch {
+		case len(f.Name) == 1:
+			name = "-" + f.Name + " " + value
+		case value != "":
 			name += "=" + value
 		}
 		fmt.Fprintf(w, "%s  %-22s %s\n", gap, name, text)

@@ -70,8 +70,11 @@ func (s setting) wrong(format string, args ...any) error {
 }
 
 // redact hides the value of a key that looks like that of a secret: such keys end up here by a typing error, and the message
-// in a log.
+// in a log. Of a store nothing is shown that is no option: it may be a key for secrets that was misspelt.
 func redact(key, value string) string {
+	if hasAnyPrefix(key, storePrefixes) && names().byName[key] == nil {
+		return "***"
+	}
 	for _, word := range []string{"password", "secret", "token", "credential", "access-key", "access.key", "api-key", "account.key", ".sas."} {
 		if strings.Contains(strings.ToLower(key), word) {
 			return "***"

@@ -139,6 +139,9 @@ func checkURL(raw string) error {
 	return nil
 }
 
+// storePrefixes begin the keys of stores.
+var storePrefixes = []string{"s3.", "s3a.", "gs.", "fs.", "azure.", "hdfs.", ownPrefix}
+
 // openPrefixes begin keys of which the rest is up to the user.
 var openPrefixes = []string{"fs.azure.account.key.", "fs.azure.sas."}
 

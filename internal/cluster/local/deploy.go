@@ -21,13 +21,20 @@ import (
 	"github.com/weirstream/weir/source"
 )
 
-// deploy lets the sinks recover and starts all tasks for the first time, from a checkpoint, nil for none.
+// deploy lets the sinks recover and starts all tasks for the first time, from a checkpoint, nil for none. What keeps a sink from recovering may
+// pass, and no restart strategy is there yet to try again, so that is done here, until the job is stopped.
 func (m *master) deploy(meta *snapshot.Metadata) {
 	m.state = deploying
 	r := m.recovery
+	var waiting context.Context
+	waiting, m.hurry = context.WithCancel(context.Background())
+	patiently := func(f func() error) error {
+		return m.retry(waiting, func(context.Context) error { return f() })
+	}
 	m.clerk.do(func() func() {
-		moved, err := m.recoverSinks(meta, r)
+		moved, err := m.recoverSinks(meta, r, patiently)
 		return func() {
+			m.hurry()
 			m.outputMoved(moved)
 			if m.state != deploying {
 				return
@@ -50,10 +57,14 @@ func (m *master) outputMoved(files []string) {
 	}
 }
 
-func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) (moved []string, err error) {
+// recoverSinks lets all sinks recover, each by try.
+func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery, try func(func() error) error) (moved []string, err error) {
 	defer rescue(&err)
-	return m.sinks.recover(context.Background(), meta, r, m.openStream)
+	return m.sinks.recover(context.Background(), meta, r, m.openStream, try)
 }
+
+// once is for those whose failure somebody else answers by another attempt.
+func once(f func() error) error { return f() }
 
 func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
 	return m.storage.OpenStream(ctx, s)
@@ -134,9 +145,14 @@ func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
 // rescue turns a panic of a connector into an error, so that it fails the job and not the process.
 func rescue(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		*err = &panicError{fmt.Sprintf("panic: %v\n%s", r, debug.Stack())}
 	}
 }
+
+// panicError is a panic of a connector.
+type panicError struct{ text string }
+
+func (e *panicError) Error() string { return e.text }
 
 // restored finds what a checkpoint holds for an operator.
 type restored struct {

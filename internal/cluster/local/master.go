@@ -73,6 +73,8 @@ type master struct {
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
 	places    places
+	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
+	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
@@ -87,10 +89,11 @@ type master struct {
 	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
-	deployed bool  // there were tasks once
-	ran      bool  // all tasks ran at one moment
-	cause    error // why the job failed or is restarting
-	refusal  error // why the run ended before its first task, if it did
+	hurry    context.CancelFunc // ends the waiting for what may keep sinks from recovering at the start
+	deployed bool               // there were tasks once
+	ran      bool               // all tasks ran at one moment
+	cause    error              // why the job failed or is restarting
+	refusal  error              // why the run ended before its first task, if it did
 	stopping stopping
 	result   Result
 	ended    bool
@@ -154,6 +157,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
+		hurry:       func() {},
 		warned:      map[job.OperatorID]bool{},
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
@@ -257,6 +261,9 @@ func (m *master) close() (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
+	if m.refusal != nil {
+		m.result.Status = Failed // the line remembers nothing, as of an aborted run, but it was not the user who has ended it
+	}
 	m.progress.became(endState(m.result.Status), m.Now())
 	err := m.failure()
 	m.answerAll(err)
@@ -338,6 +345,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
+	m.hurry()
 	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
@@ -461,6 +469,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 		return
 	}
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
 	record := m.record.Ended(end)
 	m.clerk.do(func() func() {

@@ -192,7 +192,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	}
 	done.read = true
 	if w.restore.Global {
-		done.moved, err = m.recoverSinks(done.meta, w.sinks)
+		done.moved, err = m.recoverSinks(done.meta, w.sinks, once)
 		return done, err
 	}
 	if done.restored, err = dealOutAgain(withoutPending(done.meta, &m.sinks), w.plan); err != nil {

@@ -261,6 +261,7 @@ func (m *master) taken(a coordinator.Completed) {
 		q.taken = &info
 		if m.state != over && m.result.Status == "" { // else it has come to another end meanwhile
 			m.result.Savepoint = info.Path
+			m.cancelledWith = &line.Snapshot{Path: info.Path, Job: m.id, Checkpoint: info.ID, Line: m.line.ID, Epoch: m.line.Epoch}
 		}
 		m.cancel()
 	case q.Kind == coordinator.StopWithSavepoint:

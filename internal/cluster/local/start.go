@@ -19,6 +19,8 @@ import (
 	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
+	publicstorage "github.com/weirstream/weir/storage"
 )
 
 // start finds out how a job begins.
@@ -203,15 +205,16 @@ func (s *start) mixture(step, earlier string, named bool) error {
 	return refuse(exitcode.Refused, "%s\n  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart", why)
 }
 
-// firstWrites proves that the place for checkpoints can be written to, and takes the line over.
+// firstWrites proves that the place for checkpoints can be written to, and takes the line over. Each write can be repeated after one that has
+// failed or only seems to have.
 func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	if s.file == nil {
 		return nil
 	}
-	if err := b.storage.InitJob(ctx); err != nil {
+	if err := s.retry(ctx, b.storage.InitJob); err != nil {
 		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
 	}
-	err := s.file.Put(ctx, b.record)
+	err := s.retry(ctx, func(ctx context.Context) error { return s.file.Put(ctx, b.record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
 		return refuse(exitcode.Held, "%v", err)
@@ -222,7 +225,10 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 		if err := s.markShared(ctx, b); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 		}
-		if err := linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir); err != nil {
+		claim := func(ctx context.Context) error {
+			return linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir)
+		}
+		if err := s.retry(ctx, claim); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
 	}
@@ -483,7 +489,7 @@ var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, tim
 func retry[T any](ctx context.Context, pause func(context.Context, time.Duration), f func() (T, error)) (T, error) {
 	for _, d := range pauses {
 		v, err := f()
-		if err == nil || storage.Classify(err) != storage.Unknown {
+		if err == nil || proves(err) {
 			return v, err
 		}
 		if pause(ctx, d); ctx.Err() != nil {
@@ -491,6 +497,20 @@ func retry[T any](ctx context.Context, pause func(context.Context, time.Duration
 		}
 	}
 	return f()
+}
+
+// retry is retry for what has no result.
+func (o *Options) retry(ctx context.Context, f func(context.Context) error) error {
+	_, err := retry(ctx, o.pause, func() (struct{}, error) { return struct{}{}, f(ctx) })
+	return err
+}
+
+// proves reports whether an error tells that another attempt must fail too. Others may be of an answer that was lost, or of a place that is
+// out of reach for a moment.
+func proves(err error) bool {
+	var panicked *panicError
+	return storage.Classify(err) != storage.Unknown || errors.Is(err, publicstorage.ErrExist) || errors.Is(err, linefile.ErrTaken) ||
+		errors.Is(err, sink.ErrCannotWithdraw) || source.IsPermanent(err) || errors.As(err, &panicked)
 }
 
 // newStorage returns the place for the checkpoints of this run.

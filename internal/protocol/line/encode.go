@@ -19,8 +19,10 @@ const MaxEncoded = 16 << 20
 const maxRanges = 1000
 
 const (
-	head = "weir job line, format 2\n"
-	// head1 was written before lines knew of savepoints that a job has stopped with. What follows it is the same without them.
+	head = "weir job line, format 3\n"
+	// head2 was written before lines knew of savepoints that a job was cancelled with, head1 before those that one has stopped with. What
+	// follows them is the same without these. All heads are of one length.
+	head2 = "weir job line, format 2\n"
 	head1 = "weir job line, format 1\n"
 	tail  = "crc32c %08x\n"
 )
@@ -72,9 +74,12 @@ func Decode(data []byte) (Record, error) {
 
 // body checks the first and the last line and returns what is between them.
 func body(data []byte) ([]byte, error) {
-	body, ok := bytes.CutPrefix(data, []byte(head))
-	if !ok {
-		body, ok = bytes.CutPrefix(data, []byte(head1)) // both are of one length
+	var body []byte
+	ok := false
+	for _, head := range []string{head, head2, head1} {
+		if body, ok = bytes.CutPrefix(data, []byte(head)); ok {
+			break
+		}
 	}
 	if !ok {
 		first, _, _ := bytes.Cut(data[:min(len(data), 80)], []byte("\n"))

@@ -13,12 +13,13 @@ import (
 // Op names one kind of operation of a file system, as Fault and the record of Faulty spell it.
 type Op string
 
-// The operations. OpRead, OpWrite, OpCommit and OpAbort are those of readers and writers.
+// The operations. OpRead, OpWrite, OpSync, OpCommit and OpAbort are those of readers and writers.
 const (
 	OpMakeDir   Op = "makedir"
 	OpCreate    Op = "create"
 	OpWrite     Op = "write"
 	OpCommit    Op = "commit"
+	OpSync      Op = "sync"
 	OpAbort     Op = "abort"
 	OpOpen      Op = "open"
 	OpRead      Op = "read"
@@ -180,8 +181,20 @@ func (f *Faulty) Create(ctx context.Context, path string) (w storage.Writer, err
 	if err != nil {
 		return nil, err
 	}
-	return &faultyWriter{Writer: w, fs: f, path: path}, nil
+	fw := &faultyWriter{Writer: w, fs: f, path: path}
+	if s, ok := w.(storage.Syncer); ok {
+		return &faultySyncer{fw, s}, nil
+	}
+	return fw, nil
 }
+
+type faultySyncer struct {
+	*faultyWriter
+	inner storage.Syncer
+}
+
+// Sync implements storage.Syncer.
+func (w *faultySyncer) Sync() error { return w.fs.do(OpSync, w.path, "", w.inner.Sync) }
 
 type faultyWriter struct {
 	storage.Writer
