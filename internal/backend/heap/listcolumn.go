@@ -347,7 +347,7 @@ func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID, sta
 		return nil, err
 	}
 	const mostEmpty = 1 << 24 // elements that take no bytes
-	if n > uint64(len(src)) && (l.elem.codec.FixedSize() != 0 || n > mostEmpty) {
+	if n > uint64(len(src)) && (l.elem.fixedSize() != 0 || n > mostEmpty) {
 		return nil, fmt.Errorf("%w: a list of %d elements in %d bytes", codec.ErrCorrupt, n, len(src))
 	}
 	for range n {
