@@ -29,6 +29,9 @@ type core struct {
 	rowsOf         func(group uint32) *rows
 	hashOf         func(rowID) uint64
 	doubtful       []rowID // rows that may have no state left
+	buried         int     // bytes of all graves
+	lost           uint32  // the newest epoch of which graves were forgotten
+	foreign        bool    // a stream was restored whose states are not the layout's
 	scratch        []byte
 	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
 	times          times
@@ -45,6 +48,7 @@ type Store[K comparable] struct {
 type table struct {
 	index index
 	rows  rows
+	gone  graves // keys that had a row
 }
 
 // NewStore makes a store for the key groups of a subtask and attaches the handles of the layout, which it takes over. hash must be the
@@ -67,7 +71,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 			tables:         make([]table, groups.Len()),
 			maxParallelism: uint64(maxParallelism),
 			arena:          newArena(),
-			clock:          clock{now: 1},
+			clock:          clock{now: 1, tracks: l.tracked},
 			times:          newTimes(),
 		},
 		hash: hash,
@@ -127,6 +131,7 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 // waited for by itself.
 func (s *core) candidates(hashes []uint64, refs []Ref) {
 	tables, size, shift, sum := s.tables, s.shape.size, s.shape.shift&31, uint64(0)
+	markShift, markSize := s.shape.marks.shift&31, s.shape.marks.size
 	groups, first := s.maxParallelism, s.first
 	refs = refs[:len(hashes)]
 	for j, h := range hashes {
@@ -146,8 +151,9 @@ func (s *core) candidates(hashes []uint64, refs []Ref) {
 		id--
 		sl := &t.rows.slabs[bits.Len32(id>>shift)] // as in rows.place
 		inSlab := id - sl.first
-		r.id, r.row, r.page = id, unsafe.Add(sl.base, uintptr(inSlab)*size), &sl.pages[inSlab>>shift]
-		sum += uint64(*(*byte)(r.row))
+		r.id, r.row = id, unsafe.Add(sl.base, uintptr(inSlab)*size)
+		r.mark = (*uint32)(unsafe.Add(sl.marks, uintptr(inSlab>>markShift)*markSize))
+		sum += uint64(*(*byte)(r.row)) + uint64(*r.mark)
 	}
 	s.touched = sum
 }
@@ -179,8 +185,7 @@ func (s *core) insert(group, tag uint32) Ref {
 
 func (s *core) refOf(group, id uint32) Ref {
 	rows := &s.tables[group].rows
-	sl, k := rows.place(id)
-	return Ref{rows.at(id), &sl.pages[k], id, group}
+	return Ref{rows.at(id), rows.mark(id), id, group}
 }
 
 func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
@@ -196,7 +201,7 @@ func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 // Seek points all handles at a row.
 func (s *Store[K]) Seek(r Ref) {
 	s.cur.Row, s.cur.ref = r.row, r
-	s.cur.Shared = r.page.wrote != s.clock.now
+	s.cur.Shared = *r.mark&epochMask != s.clock.now
 }
 
 // Leave points the handles nowhere: using one panics until the next Seek.
@@ -213,6 +218,7 @@ func (s *Store[K]) EndBatch() {
 			continue
 		}
 		t.index.remove(uint32(s.hashOf(r)), r.id)
+		s.bury(r)
 		t.rows.remove(r.id)
 	}
 	s.doubtful = s.doubtful[:0]

@@ -153,6 +153,7 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 		if many := q.core.layout.timers[d.timer].many; many != nil {
 			many.fired(d.row, d.owner)
 		} else {
+			q.core.rowsOf(d.row.group).change(d.row.id)
 			cell.deadline = none
 		}
 		q.core.doubtful = append(q.core.doubtful, d.owner)
@@ -306,7 +307,7 @@ func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int,
 	return q.fire(upTo, func(e entry, at int64) error {
 		rows := &s.tables[e.row.group].rows
 		row := rows.at(e.row.id)
-		return fire(Ref{row, rows.page(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
+		return fire(Ref{row, rows.mark(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
 	})
 }
 

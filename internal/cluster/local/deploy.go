@@ -218,6 +218,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Line:            m.line,
 		Streams:         m.streams(),
 		OpenStream:      m.openStream,
+		Incremental:     m.checkpoints.Incremental,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,
