@@ -278,6 +278,7 @@ func (m *MapColumn[K, V]) Delete(k K) {
 // drop removes an entry of the map of an owner.
 func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint32) {
 	m.cur.core.rowsOf(owner.group).change(owner.id)
+	m.cur.core.noteChange(owner)
 	m.leaving(owner, id, linksAt(g.rows.at(id)))
 	m.bury(g, id)
 	if m.unlink(g, cell, id); cell.count == 0 {

@@ -182,6 +182,9 @@ func (in *restorer[K]) group(g int) error {
 		return nil
 	}
 	group := uint32(g) - in.s.first
+	if in.s.backed != nil {
+		return in.intoStore(group, from, to)
+	}
 	if in.k.Increment {
 		return in.increment(group, from, to)
 	}

@@ -440,9 +440,6 @@ func (c *Config) Checkpointing() Checkpointing {
 	}
 }
 
-// Backend returns where the state of the running job lives.
-func (c *Config) Backend() Backend { return Get(c, StateBackend) }
-
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }
 
