@@ -73,7 +73,7 @@ func DeclareMap[K comparable, V any](d *Declaration, ttl *TTL) *MapColumn[K, V] 
 	}
 	m.key, m.val = newPart(kc, kt), newPart(vc, vt)
 	m.ttl = newExpiry(o.ttl)
-	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl}
+	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
 	col.entries = func(s *core, col *column) linked {
 		m.init(s, col)
 		return m

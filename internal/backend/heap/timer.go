@@ -251,7 +251,7 @@ func (d *Declaration) timer() (name string, domain Domain) {
 func (d *Declaration) Timer() *TimerColumn {
 	name, domain := d.timer()
 	t := &TimerColumn{name: name}
-	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell]()}
+	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell](), query: t.query}
 	col.attach = func(s *core) {
 		t.cur, t.off, t.number, t.queue = &s.cur, col.off, uint32(col.number), s.timers[domain]
 	}
