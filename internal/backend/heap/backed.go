@@ -3,9 +3,9 @@ package heap
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
@@ -48,7 +48,7 @@ type backing struct {
 	batch   *backend.Batch // what the next seal adds to
 	writer  backWriter
 	closing chan struct{}
-	scans   sync.WaitGroup
+	scans   []*storeScan // that may not be closed yet
 	err     error
 }
 
@@ -85,13 +85,12 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 			b.columns = append(b.columns, r)
 		}
 	}
-	in := restorer[K]{s: s, columns: s.layout.columns, stamps: make([]stampsIn, len(s.layout.columns)), timers: s.layout.single > 0}
-	for i, c := range s.layout.columns {
-		if c.ttl != nil {
-			in.stamps[i] = useStamps
-		}
-		in.stored = append(in.stored, ScannedState{Name: c.name, Kind: c.kind})
+	in := restorer[K]{s: s}
+	h, err := parseHead(s.Head())
+	if err == nil {
+		err = in.match(h)
 	}
+	b.fail(err) // a layout fits itself
 	b.decode = func(src []byte, id rowID) error {
 		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))
 		if err == nil && len(rest) > 0 {
@@ -366,11 +365,31 @@ func (b *backing) collect(applied uint32, err error) {
 	}
 }
 
+// len returns the number of rows in the byte store, once all are written back.
+func (b *backing) len() (n int) {
+	b.seal()
+	b.wait()
+	it, err := b.store.Scan(backend.Groups{First: b.core.groups.First, Last: b.core.groups.Last}.Keys())
+	if err != nil {
+		b.fail(err)
+		return 0
+	}
+	for it.Next() {
+		if it.Key()[2] == rowSpace {
+			n++
+		}
+	}
+	b.fail(errors.Join(it.Err(), it.Close()))
+	return n
+}
+
 // close ends the writer and gives the byte store up.
 func (b *backing) close() error {
 	close(b.closing)
 	b.writer.end()
-	b.scans.Wait()
+	for _, scan := range b.scans {
+		scan.close()
+	}
 	return b.store.Close()
 }
 
