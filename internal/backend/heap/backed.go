@@ -35,6 +35,7 @@ type backing struct {
 	// The following need the type of the key.
 	decode  func(src []byte, id rowID) error     // reads the states of a row, which is zero but for its key
 	resolve func(group uint32, key []byte) rowID // finds or inserts the row of an encoded key
+	has     func(key []byte) bool                // reports whether the tables have the row of a key in the byte store
 
 	missing []rowID // inserted by the batch and not read yet
 	keys    keyList
@@ -44,6 +45,7 @@ type backing struct {
 	applied uint32  // of the last one that is written
 	hand    rowID   // where eviction goes on
 	alarms  alarms
+	sweep   storeSweep
 	encoder rowEncoder
 	batch   *backend.Batch // what the next seal adds to
 	writer  backWriter
@@ -104,6 +106,15 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 			b.fail(fmt.Errorf("%w: a key in the byte store", ErrCorrupt))
 		}
 		return rowID{group, s.findOrInsert(k, s.hash(&k), group).id}
+	}
+	b.has = func(key []byte) bool {
+		var k K
+		if _, err := s.layout.keyCodec.Decode(key[keyPrefix:], unsafe.Pointer(&k)); err != nil {
+			b.fail(fmt.Errorf("%w: a key in the byte store", ErrCorrupt))
+			return true
+		}
+		_, ok := s.find(&s.tables[int(binary.BigEndian.Uint16(key))-s.groups.First], k, uint32(s.hash(&k)))
+		return ok
 	}
 	s.backed = b
 }
@@ -186,9 +197,11 @@ func (b *backing) load(r rowID, value []byte) error {
 	m := b.metaOf(r)
 	m.flags, m.size = recent|kept, uint32(len(value))
 	b.held += int64(len(value))
-	states, err := b.alarms.load(r, value)
-	if err == nil {
-		err = b.decode(states, r)
+	err := b.alarms.load(r, value)
+	if size := b.prefix().size(); err == nil && len(value) >= size {
+		err = b.decode(value[size:], r)
+	} else if err == nil {
+		err = fmt.Errorf("%w: a row is cut short", ErrCorrupt)
 	}
 	if err != nil {
 		return fmt.Errorf("a row of group %d: %w", b.core.groups.First+int(r.group), err)
@@ -221,7 +234,7 @@ const keyPrefix = 3 // bytes before the key
 
 // batchEnded writes back and evicts, if it is time.
 func (b *backing) batchEnded() {
-	if len(b.dirty) >= mostDirty {
+	if len(b.dirty) >= mostDirty || b.batch.Len() >= mostDirty {
 		b.seal()
 	}
 	if b.held > b.limit {
@@ -429,7 +442,8 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 	}
 	e.w.buf = e.w.buf[:0]
 	e.long.Reset()
-	room := s.backed.alarms.room()
+	prefix := s.backed.prefix()
+	room := prefix.size()
 	if l.stamped {
 		living = e.w.isLiving(row, e.tables)
 	} else {
@@ -453,10 +467,14 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 	}
 	// The key is followed by the states; the room for alarms is made where the key's last bytes were, if it is long enough.
 	if key >= room {
-		return all[key-room:], true
+		value = all[key-room:]
+	} else {
+		value = slices.Insert(all, key, make([]byte, room-key)...)
 	}
-	all = slices.Insert(all, key, make([]byte, room-key)...)
-	return all[:], true
+	if prefix.lives {
+		s.livesOf(r).put(value[prefix.alarms:])
+	}
+	return value, true
 }
 
 // keyList is a list of keys in one piece of memory.

@@ -17,15 +17,15 @@ import (
 
 // storeScan is all that a byte store has at one moment, to be written in the form that every backend reads.
 type storeScan struct {
-	mu      sync.Mutex // held while it is written and closed
-	closed  bool
-	head    []byte
-	groups  keygroup.Range
-	room    int // bytes before the states of a row
-	stamped bool
-	ask     func() ([]backend.Iterator, error) // waits for them
-	stop    func() error                       // returns why nothing more is to be written, if so
-	taken   []backend.Iterator
+	mu     sync.Mutex // held while it is written and closed
+	closed bool
+	head   []byte
+	groups keygroup.Range
+	prefix prefix
+	now    [ProcessingTime + 1]int64          // what is over then is left out
+	ask    func() ([]backend.Iterator, error) // waits for them
+	stop   func() error                       // returns why nothing more is to be written, if so
+	taken  []backend.Iterator
 }
 
 // captureStore captures all rows up to now.
@@ -43,7 +43,7 @@ func (s *Store[K]) captureStore() *Capture {
 		}
 	}
 	c.scan = &storeScan{
-		head: s.Head(), groups: s.groups, room: b.alarms.room(), stamped: s.layout.stamped,
+		head: s.Head(), groups: s.groups, prefix: b.prefix(), now: s.times.now,
 		ask: b.writer.scan(2, s.groups), stop: stop,
 	}
 	b.scans = append(slices.DeleteFunc(b.scans, (*storeScan).isClosed), c.scan)
@@ -64,7 +64,7 @@ func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Wr
 		}
 	}
 	scan := &storeScan{
-		head: head, groups: groups, room: 8 * len(domains), stamped: h.stamped,
+		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, now: newTimes().now,
 		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, 2, groups) },
 		stop: func() error { return nil },
 	}
@@ -173,16 +173,19 @@ func (e *scanWriter) group(g uint16) error {
 		if key[2] != rowSpace {
 			continue
 		}
-		if len(value) < e.room {
+		if e.prefix.over(value, e.now) {
+			continue
+		}
+		if len(value) < e.prefix.size() {
 			return fmt.Errorf("%w: a row is cut short", ErrCorrupt)
 		}
-		if e.stamped {
+		if e.prefix.lives {
 			e.write([]byte{rowFollows})
 		}
 		e.write(key[keyPrefix:])
-		e.write(value[e.room:])
+		e.write(value[e.prefix.size():])
 	}
-	if e.stamped {
+	if e.prefix.lives {
 		e.write([]byte{noRowFollows})
 	}
 	return nil
