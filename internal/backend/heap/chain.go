@@ -52,9 +52,9 @@ func (in *restorer[K]) increment(group uint32, from, to int64) error {
 	return nil
 }
 
-// key reads a key of a group.
-func (in *restorer[K]) key(src []byte, group uint32) (key K, hash uint64, rest []byte, err error) {
-	if rest, err = in.s.layout.keyCodec.Decode(src, unsafe.Pointer(&key)); err != nil {
+// keyIn reads a key of a group.
+func (in *restorer[K]) keyIn(src []byte, group uint32) (key K, hash uint64, rest []byte, err error) {
+	if rest, err = in.key.Decode(src, unsafe.Pointer(&key)); err != nil {
 		return key, 0, nil, fmt.Errorf("key: %w", err)
 	}
 	hash = in.s.hash(&key)
@@ -66,7 +66,7 @@ func (in *restorer[K]) key(src []byte, group uint32) (key K, hash uint64, rest [
 
 // removed removes a key, which need not be there: it may have come and gone between the base and the increment.
 func (in *restorer[K]) removed(src []byte, group uint32) (rest []byte, err error) {
-	key, hash, rest, err := in.key(src, group)
+	key, hash, rest, err := in.keyIn(src, group)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (in *restorer[K]) removed(src []byte, group uint32) (rest []byte, err error
 
 // changed reads a row that has changed, or is new.
 func (in *restorer[K]) changed(src []byte, group uint32) (rest []byte, err error) {
-	key, hash, rest, err := in.key(src, group)
+	key, hash, rest, err := in.keyIn(src, group)
 	if err != nil {
 		return nil, err
 	}

@@ -37,13 +37,14 @@ func (c *Cursor) Own() {
 	c.At()
 	if c.Shared {
 		c.core.rowsOf(c.ref.group).change(c.ref.id)
+		c.core.noteChange(rowID{c.ref.group, c.ref.id})
 		c.Shared = false
 	}
 }
 
 // Touch notes that what hangs on the row changes, while the row itself does not.
 func (c *Cursor) Touch() {
-	if c.Shared && c.core.clock.tracks {
+	if c.Shared && (c.core.clock.tracks || c.core.backed != nil) {
 		c.Own()
 	}
 }

@@ -30,6 +30,8 @@ type linked interface {
 	decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
 	// living returns the number of elements that a cell had when the capture was made, without those that had expired, up to most.
 	living(w *writer, cell unsafe.Pointer, f *frozen, most int) int
+	// reads says how decode reads keys and elements from now on.
+	reads(key, elem *reading)
 }
 
 // frozen reads the rows of one group of a linked table as they were when a capture was made. Chains lead from any page to any other, so it
@@ -115,13 +117,14 @@ type part struct {
 	codec   *codec.Compiled
 	cell    reflect.Type
 	encoded bool
+	from    *reading // how stored values are read; nil: as they would be written
 }
 
 func newPart(c *codec.Compiled, t reflect.Type) part {
 	if c.Immutable() {
-		return part{c, t, false}
+		return part{codec: c, cell: t}
 	}
-	return part{c, reflect.TypeFor[string](), true}
+	return part{codec: c, cell: reflect.TypeFor[string](), encoded: true}
 }
 
 // load returns the value in a cell.
@@ -165,6 +168,9 @@ func (p *part) append(dst []byte, cell unsafe.Pointer) []byte {
 
 // decode reads a value into a zero cell.
 func (p *part) decode(src []byte, cell unsafe.Pointer) (rest []byte, err error) {
+	if p.from != nil {
+		return p.from.into(p, src, cell)
+	}
 	if !p.encoded {
 		return p.codec.Decode(src, cell)
 	}

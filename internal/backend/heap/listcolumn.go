@@ -48,7 +48,7 @@ func DeclareList[T any](d *Declaration, ttl *TTL) *ListColumn[T] {
 	}
 	l.elem = newPart(c, reflect.TypeFor[T]())
 	l.ttl = newExpiry(o.ttl)
-	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl}
+	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
 	if l.ttl != nil {
 		col.cell, col.sweepRow = reflect.TypeFor[expiringCell](), l.sweepRow
 	}
@@ -363,7 +363,7 @@ func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID, sta
 		return nil, err
 	}
 	const mostEmpty = 1 << 24 // elements that take no bytes
-	if n > uint64(len(src)) && (l.elem.codec.FixedSize() != 0 || n > mostEmpty) {
+	if n > uint64(len(src)) && (l.elem.fixedSize() != 0 || n > mostEmpty) {
 		return nil, fmt.Errorf("%w: a list of %d elements in %d bytes", codec.ErrCorrupt, n, len(src))
 	}
 	for range n {

@@ -73,7 +73,7 @@ func DeclareMap[K comparable, V any](d *Declaration, ttl *TTL) *MapColumn[K, V] 
 	}
 	m.key, m.val = newPart(kc, kt), newPart(vc, vt)
 	m.ttl = newExpiry(o.ttl)
-	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl}
+	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
 	col.entries = func(s *core, col *column) linked {
 		m.init(s, col)
 		return m
@@ -278,6 +278,7 @@ func (m *MapColumn[K, V]) Delete(k K) {
 // drop removes an entry of the map of an owner.
 func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint32) {
 	m.cur.core.rowsOf(owner.group).change(owner.id)
+	m.cur.core.noteChange(owner)
 	m.leaving(owner, id, linksAt(g.rows.at(id)))
 	m.bury(g, id)
 	if m.unlink(g, cell, id); cell.count == 0 {

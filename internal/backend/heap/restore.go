@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"unsafe"
 
+	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
@@ -42,18 +42,20 @@ func (refusal) Permanent() bool { return true }
 func (r refusal) Unwrap() error { return r.error }
 
 type restorer[K comparable] struct {
-	s       *Store[K]
-	k       snapshot.Keyed
-	r       io.ReaderAt
-	leave   bool           // what the layout does not have
-	columns []*column      // of the layout, in the order of the stream; nil for one that is left behind
-	stored  []ScannedState // the stream's, in its order
-	stamps  []stampsIn     // of each
-	begins  []*column      // of the layout, that are not in the stream and do not begin with zero
-	stamped bool           // whether rows come with marks
-	timers  bool           // whether the stream has timers
-	packed  bool           // whether the stream has the layout's packed form
-	buf     []byte
+	s        *Store[K]
+	k        snapshot.Keyed
+	r        io.ReaderAt
+	leave    bool           // what the layout does not have
+	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
+	readings []*reading     // of the columns that have values; nil for others
+	key      *codec.Decoder // of the keys
+	stored   []ScannedState // the stream's, in its order
+	stamps   []stampsIn     // of each
+	begins   []*column      // of the layout, that are not in the stream and do not begin with zero
+	stamped  bool           // whether rows come with marks
+	timers   bool           // whether the stream has timers
+	packed   bool           // whether the stream has the layout's packed form
+	buf      []byte
 }
 
 func (in *restorer[K]) restore() error {
@@ -113,26 +115,32 @@ func (in *restorer[K]) match(h *head) error {
 			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
 		}
 		seen[old.name] = true
-		in.columns = append(in.columns, l.column(old.name))
 		in.stored = append(in.stored, old.state())
-		in.stamps = append(in.stamps, stampsFor(&old, l.column(old.name)))
 		in.timers = in.timers || old.kind == KindTimer
 	}
+	in.stamped = h.stamped
+	c := stateform.CompareKeyed(h.form(), l.Form())
+	err := c.Err()
+	if !in.leave {
+		err = errors.Join(err, c.Left())
+	}
+	if err != nil {
+		return err
+	}
+	takers := stateform.Source(h.form().Keyed, l.Form().Keyed)
+	found := map[*column]bool{}
+	for _, old := range h.columns {
+		c := l.column(takers[old.name])
+		found[c] = true
+		in.columns = append(in.columns, c)
+		in.stamps = append(in.stamps, stampsFor(&old, c))
+	}
 	for _, c := range l.begins {
-		if !seen[c.name] {
+		if !found[c] {
 			in.begins = append(in.begins, c)
 		}
 	}
-	in.stamped = h.stamped
-	in.packed = l.packed != nil && !in.stamped && len(in.columns) == len(l.columns)
-	for i := range in.columns {
-		in.packed = in.packed && in.columns[i] == l.columns[i]
-	}
-	c := stateform.CompareKeyed(h.form(), l.Form())
-	if in.leave {
-		return c.Err()
-	}
-	return errors.Join(c.Err(), c.Left())
+	return in.prepare(h)
 }
 
 // stampsFor says what to do with a stored state's stamps in a column, which may be nil.
@@ -174,6 +182,9 @@ func (in *restorer[K]) group(g int) error {
 		return nil
 	}
 	group := uint32(g) - in.s.first
+	if in.s.backed != nil {
+		return in.intoStore(group, from, to)
+	}
 	if in.k.Increment {
 		return in.increment(group, from, to)
 	}
@@ -327,14 +338,18 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 		}
 		id := r.next
 		r.reserve(int(id) + 1)
-		if src, err = in.s.layout.keyCodec.Decode(src, r.at(id)); err != nil {
+		if src, err = in.key.Decode(src, r.at(id)); err != nil {
 			return fmt.Errorf("key of row %d: %w", id, err)
 		}
 		if err = in.adopt(group, id, 1); err != nil {
 			return err
 		}
 		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
-			return fmt.Errorf("row %d: %w", id, err)
+			err = fmt.Errorf("row %d, key %v: %w", id, *(*K)(r.at(id)), err)
+			if errors.As(err, &migrationError{}) {
+				return refusal{err} // a restart would meet the same
+			}
+			return err
 		}
 	}
 	if in.stamped && err == nil && r.count == n {
@@ -365,11 +380,9 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 		case c.linked != nil:
 			src, err = c.linked.decode(src, cell, id, in.stamps[i])
 		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
-			src, err = c.decodeStamped(src, cell, in.stamps[i])
-		case c.encoded != nil:
-			src, err = c.encoded.decode(src, (*string)(cell))
+			src, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
 		case c.kind == KindValue:
-			src, err = c.codec.Decode(src, cell)
+			src, err = c.decode(src, cell, in.readings[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", c.name, err)
@@ -385,13 +398,13 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 }
 
 // decodeStamped reads a value of a stream or a program in which it expires into a zero cell.
-func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn) (rest []byte, err error) {
+func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn, from *reading) (rest []byte, err error) {
 	stamp, src, err := stamps.cut(src, c.ttl)
 	if err != nil {
 		return nil, err
 	}
 	if stamps != noStamps && stamp == none { // nothing is there
-		rest, err = c.codec.Decode(src, reflect.New(c.codec.Type()).UnsafePointer())
+		rest, err = from.stored.Skip(src)
 		if c.begin != nil {
 			c.begin(cell)
 		}
@@ -402,10 +415,21 @@ func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn)
 		*stampAt(cell) = stamp
 		value = unsafe.Add(cell, stampBytes)
 	}
-	if c.encoded != nil {
-		return c.encoded.decode(src, (*string)(value))
+	return c.decode(src, value, from)
+}
+
+// decode reads a value into a zero cell.
+func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []byte, err error) {
+	p := part{encoded: c.encoded != nil}
+	if c.begin != nil || p.encoded && c.encoded.begin {
+		rest, err = from.into(&p, src, cell) // a zero value has been set
+	} else {
+		rest, err = from.value(&p, src, cell)
 	}
-	return c.codec.Decode(src, value)
+	if kept := (*string)(cell); p.encoded && *kept == c.encoded.zero {
+		*kept = ""
+	}
+	return rest, err
 }
 
 // cutMark reads what precedes a row in a stream with stamps.
@@ -435,15 +459,6 @@ func (c *ScannedState) pass(src []byte, increment bool) (rest []byte, err error)
 		return rest, err
 	}
 	_, rest, err = c.cell(src)
-	return rest, err
-}
-
-func (e *Encoded) decode(src []byte, cell *string) (rest []byte, err error) {
-	p := part{codec: e.codec, encoded: true}
-	rest, err = p.decode(src, unsafe.Pointer(cell))
-	if *cell == e.zero {
-		*cell = ""
-	}
 	return rest, err
 }
 

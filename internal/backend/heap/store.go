@@ -36,6 +36,7 @@ type core struct {
 	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
 	times          times
 	sweep          sweep
+	backed         *backing // nil if the tables are all there is
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
@@ -110,8 +111,10 @@ func (s *core) attach() {
 const resolveAtOnce = 64
 
 // Resolve finds the rows of a batch's keys, and makes those that are not there. hashes holds the keys' hashes, refs receives the rows; all
-// are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap.
+// are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap. Over a byte
+// store Err tells whether it has succeeded.
 func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
+	all := refs
 	for len(keys) > 0 {
 		n := min(len(keys), resolveAtOnce)
 		s.candidates(hashes[:n], refs[:n])
@@ -121,6 +124,10 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 			}
 		}
 		keys, hashes, refs = keys[n:], hashes[n:], refs[n:]
+	}
+	if s.backed != nil {
+		s.backed.touch(all)
+		s.backed.fetch()
 	}
 }
 
@@ -180,6 +187,9 @@ func (s *core) insert(group, tag uint32) Ref {
 	t.index.add(tag, id)
 	s.layout.beginRow(t.rows.at(id))
 	s.doubtful = append(s.doubtful, rowID{group, id})
+	if s.backed != nil {
+		s.backed.inserted(rowID{group, id})
+	}
 	return s.refOf(group, id)
 }
 
@@ -201,7 +211,7 @@ func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 // Seek points all handles at a row.
 func (s *Store[K]) Seek(r Ref) {
 	s.cur.Row, s.cur.ref = r.row, r
-	s.cur.Shared = *r.mark&epochMask != s.clock.now
+	s.cur.Shared = *r.mark&epochMask != s.clock.now || s.backed != nil
 }
 
 // Leave points the handles nowhere: using one panics until the next Seek.
@@ -217,11 +227,16 @@ func (s *Store[K]) EndBatch() {
 		if !t.rows.isLive(r.id) || !s.layout.isZero(t.rows.at(r.id)) {
 			continue
 		}
-		t.index.remove(uint32(s.hashOf(r)), r.id)
-		s.bury(r)
-		t.rows.remove(r.id)
+		if s.backed != nil && !s.backed.mayGo(r) {
+			s.backed.changed(r) // it goes once the byte store has removed it
+			continue
+		}
+		s.free(r)
 	}
 	s.doubtful = s.doubtful[:0]
+	if s.backed != nil {
+		s.backed.batchEnded()
+	}
 }
 
 // isZero reports whether a row holds no state.
@@ -280,4 +295,7 @@ func (s *Store[K]) Close() {
 	s.Leave()
 	s.tables = nil
 	s.arena.drop()
+	if s.backed != nil {
+		s.backed.close()
+	}
 }

@@ -28,7 +28,7 @@ func (d *Declaration) Timers() *TimersColumn {
 		panic(err) // there is one
 	}
 	t.deadlines.key, t.deadlines.val = newPart(integer, reflect.TypeFor[int64]()), newPart(integer, reflect.TypeFor[int64]())
-	col := &column{name: name, kind: KindTimers, domain: domain, cell: reflect.TypeFor[mapCell](), many: t}
+	col := &column{name: name, kind: KindTimers, domain: domain, cell: reflect.TypeFor[mapCell](), many: t, query: t.query}
 	col.entries = func(s *core, col *column) linked {
 		t.deadlines.init(s, col)
 		if t.deadlines.valOff != t.deadlines.keyOff+unsafe.Offsetof(timerCell{}.filed) {

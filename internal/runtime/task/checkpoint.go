@@ -241,7 +241,10 @@ func (t *Task) writeAll(ctx context.Context, streams operator.Streams, captures 
 		}
 		state.Operators = append(state.Operators, op)
 	}
-	return state, nil
+	if s, ok := streams.(operator.Sealer); ok {
+		err = s.Seal(ctx, state)
+	}
+	return state, err
 }
 
 // completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.
