@@ -21,8 +21,11 @@ import (
 	"github.com/weirstream/weir/state"
 )
 
-// Timer is a deadline per key, a field of a processor: see state.Timer.
-type Timer = state.Timer
+// Timer is a deadline per key, a field of a processor: see state.Timer. Timers is any number of them.
+type (
+	Timer  = state.Timer
+	Timers = state.Timers
+)
 
 // Counter and Gauge are the metrics of a step.
 type (
@@ -134,6 +137,7 @@ type keyedOp[K comparable, In, Out any] struct {
 	rehash  func(keys []K, hashes []uint64)
 	onTimer func(c *Ctx[K, Out], t *Timer) error
 	timers  []*Timer
+	expires bool // some state has a TTL
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
@@ -164,8 +168,10 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		return err
 	}
 	for i := range o.layout.Timers() {
-		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
+		o.timers = append(o.timers, timerOf(o.layout.Timer(i)))
 	}
+	o.expires = o.layout.Expires()
+	o.tellTime(&o.at)
 	if o.env.Restored != nil {
 		for _, k := range o.env.Restored.Keyed {
 			if err := o.restore(ctx, k); err != nil {
@@ -180,6 +186,30 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		}
 	}
 	return o.open()
+}
+
+// timerOf returns what OnTimer is called with for a field of a processor.
+func timerOf(field any) *Timer {
+	if many, ok := field.(*Timers); ok {
+		return many.Timer()
+	}
+	return field.(*Timer)
+}
+
+// tellTime tells the table what time it is, if that matters to any state. record is where the event time of the present record is found.
+func (o *keyedOp[K, In, Out]) tellTime(record *int64) {
+	if o.expires {
+		o.store.SetTime(o.env.Now().UnixMilli())
+		o.store.SetEventTime(o.seen, record)
+	}
+}
+
+// sweep looks for state that has expired, a few rows for each record.
+func (o *keyedOp[K, In, Out]) sweep(records int) {
+	const perRecord = 2
+	if o.expires {
+		o.store.Sweep(perRecord * records)
+	}
 }
 
 func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) error {
@@ -225,9 +255,11 @@ func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
 		b.Hash = o.hashes[:n]
 		o.rehash(keys, b.Hash)
 	}
+	o.tellTime(&o.at)
 	o.store.Resolve(keys, b.Hash, refs)
 	err := o.each(b)
 	o.store.EndBatch()
+	o.sweep(n)
 	if err != nil {
 		return err
 	}
@@ -273,9 +305,11 @@ func (o *keyedOp[K, In, Out]) rescue(err *error) {
 func (o *keyedOp[K, In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark && e.Time > o.seen {
 		o.seen = e.Time
+		o.tellTime(&o.at)
 		if err := o.fire(o.store.FireEvent, e.Time); err != nil {
 			return err
 		}
+		o.sweep(keyedBatch)
 	}
 	return o.event(e)
 }
@@ -315,6 +349,8 @@ func (o *keyedOp[K, In, Out]) NextTick() (time.Time, bool) {
 
 // Tick fires the processing-time timers that are due.
 func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
+	noTime := element.NoTime // the time of these timers is no event time
+	o.tellTime(&noTime)
 	return o.fire(o.store.FireProcessing, now.UnixMilli())
 }
 

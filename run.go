@@ -10,6 +10,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
 
@@ -135,7 +136,7 @@ func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, er
 
 func (p *prepared) options(flags local.Flags) local.Options {
 	return local.Options{
-		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: fs.Local{}, Now: time.Now,
+		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: byscheme.New(fs.Local{}, p.config.Storage()), Now: time.Now,
 		Labels: p.job.labels,
 	}
 }
@@ -148,8 +149,11 @@ func (e usageError) Unwrap() error { return e.error }
 // exitCode returns the exit status for how a run ended.
 func exitCode(r Result, err error) exitcode.Code {
 	var refused *local.StartError
+	var taken *local.TakenOverError
 	var usage usageError
 	switch {
+	case errors.As(err, &taken):
+		return exitcode.Held
 	case errors.As(err, &refused):
 		return refused.Code
 	case errors.As(err, &usage):

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/storage"
 )
 
 // Option is one setting, made by the functions of this package. Of two that set the same the later wins.
@@ -28,13 +29,13 @@ func Every(interval time.Duration) Option {
 	return put(config.CheckpointInterval, interval, "Every")
 }
 
-// Dir writes the checkpoints below a directory, a path or a file: URL. Without it they stay in memory, and nothing survives
+// Dir writes the checkpoints below a directory, a path or a URL: see docs/storage.md. Without it they stay in memory, and nothing survives
 // the process.
 func Dir(path string) Option {
 	return put(config.CheckpointDir, path, "Dir")
 }
 
-// SavepointDir is where savepoints go that name no directory, a path or a file: URL. Without it each has to name one.
+// SavepointDir is where savepoints go that name no directory, a path or a URL. Without it each has to name one.
 func SavepointDir(path string) Option {
 	return put(config.SavepointDir, path, "SavepointDir")
 }
@@ -102,7 +103,7 @@ func KeepOnCancel() Option {
 	return put(config.CheckpointRetention, config.RetainOnCancellation, "KeepOnCancel")
 }
 
-// StorageKind says where checkpoints go.
+// StorageKind says where checkpoints go: JobManager, Filesystem, or what RegisterStorage has returned.
 type StorageKind uint8
 
 const (
@@ -113,6 +114,20 @@ const (
 	// Filesystem writes files below Dir. It is the default when there is one.
 	Filesystem = StorageKind(config.FilesystemStorage)
 )
+
+// RegisterStorage makes a file system of your own, which passes storagetest, known to every job of the program under a name: as value of
+// execution.checkpointing.storage, and as scheme of paths, name://a/b, which open's file system is given whole. open receives the
+// configuration, in which keys that begin with storage.<name>. are free for its use. It is called once in a run, when the first such path is met. RegisterStorage is for the
+// initialisation of a package, and panics if the name is taken or is not of the form of a scheme: at least two lower-case letters and digits.
+//
+//	var Bolt = checkpoint.RegisterStorage("bolt", openBolt)
+//	...
+//	j.Checkpoint(checkpoint.Storage(Bolt), checkpoint.Set("storage.bolt.file", "/var/lib/pricing.db"))
+func RegisterStorage(name string, open storage.Opener) StorageKind {
+	kind := config.RegisterStorage(name)
+	storage.Register(open, name)
+	return StorageKind(kind)
+}
 
 // Storage chooses where checkpoints go.
 func Storage(kind StorageKind) Option {

@@ -34,8 +34,9 @@ var (
 type FS interface {
 	// MakeDir makes sure that a directory exists, and those above it. A place without directories of its own does nothing.
 	MakeDir(ctx context.Context, dir string) error
-	// Create begins a new file and the directories above it. It fails with ErrExist rather than overwrite. The file may become visible
-	// before Commit. The context covers the writer too: once it is cancelled, Write and Commit fail.
+	// Create begins a new file and the directories above it. It fails with ErrExist rather than overwrite; where that would take a request
+	// of its own, Commit does. The file may become visible before Commit. The context covers the writer too: once it is cancelled, Write
+	// and Commit fail.
 	Create(ctx context.Context, path string) (Writer, error)
 	// Open opens a file for reading. It fails with ErrNotExist only on proof that the file is absent. The context covers the reader too.
 	Open(ctx context.Context, path string) (Reader, error)
@@ -61,6 +62,16 @@ type Writer interface {
 	Commit() error
 	// Abort gives the file up and removes what was written of it, as far as that is possible.
 	Abort() error
+}
+
+// Syncer is a Writer whose file can be made durable while it is still being written, so that it can be read up to there. Where no Writer is
+// one, as in stores of objects, a file that is to be read has to be committed first.
+type Syncer interface {
+	Writer
+	// Sync makes durable what was written so far. From the first Sync that succeeds on, Abort and a Commit that fails leave the file as it
+	// was at the last one, or with more. After a Sync that failed the writer is of no use but to be ended by Abort. Sync may be called
+	// by one goroutine while another one reads the file, but not while one writes.
+	Sync() error
 }
 
 // Reader reads one file. ReadAt may be called concurrently.

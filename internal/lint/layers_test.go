@@ -12,10 +12,10 @@ import (
 const names = "internal/job internal/keygroup internal/keyhash internal/element internal/metrics internal/exitcode internal/nearest internal/protocol/reason"
 
 // The contracts: what users and connectors implement. They know nothing of each other or of the engine.
-const contracts = "codec sink source storage window"
+const contracts = "backend codec sink source storage window"
 
 // The suites that implementations of a contract must pass, and what only tests need.
-const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest storage/storagetest"
+const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest state/statetest storage/storagetest storage/internal/servers"
 
 // forTests are all packages that no program may depend on.
 const forTests = suites + " weirtest internal/sim"
@@ -31,6 +31,10 @@ var layers = []layer{
 		"a contract stands alone, so that whoever implements it needs to read nothing else"},
 	{suites, contracts + " sink/* source/* storage/*",
 		"a suite tests a contract through that contract alone"},
+	{"storage/internal/object", "storage",
+		"it is what stores of objects have in common, whoever makes them"},
+	{"storage/*", "storage storage/internal/object",
+		"a store uses public packages alone, as one that others write must"},
 	{"source/pace", "",
 		"it is arithmetic that any source may use"},
 
@@ -44,22 +48,30 @@ var layers = []layer{
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
 	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
 		"a plan tells who gets which state and whether it fits; both are decided below it"},
+	{"internal/protocol/coordinator", names + " internal/protocol/snapshot internal/protocol/sharing",
+		"it decides about checkpoints; which files are still needed is decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},
 
 	// Bytes.
 	{"internal/storage/fs", "storage",
 		"a file system knows bytes, not checkpoints"},
-	{"internal/storage", names + " storage internal/storage/fs internal/protocol/snapshot",
+	{"internal/storage", names + " storage internal/storage/fs internal/protocol/snapshot internal/protocol/merging",
 		"storage keeps snapshots; it does not know who takes them"},
 	{"internal/storage/linefile", names + " storage internal/storage internal/protocol/line",
 		"it keeps the record that protocol/line decides about, and nothing else"},
 
+	{"internal/storage/byscheme", "storage",
+		"it hands paths on by their scheme, whatever they are of"},
 	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
 	// State and work.
-	{"internal/backend/*", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
+	{"internal/backend/pebble", "backend",
+		"it is a backend like one that users write"},
+	{"internal/backend", "backend internal/nearest",
+		"it finds backends by their names"},
+	{"internal/backend/*", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},
 	{"internal/runtime/spill", "",
 		"bytes go to files and come back without anybody knowing what they are"},
@@ -77,17 +89,19 @@ var layers = []layer{
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
-	{"internal/cluster/cli", names + " storage internal/inspect internal/storage internal/storage/* internal/protocol/snapshot internal/protocol/line",
+	{"internal/cluster/cli", names + " storage internal/cluster/config internal/inspect internal/storage internal/storage/* internal/protocol/snapshot internal/protocol/line",
 		"a command takes arguments and prints; the work is done below it, and needs no job's program"},
-	{"internal/cluster/config", "internal/nearest",
+	{"internal/cluster/config", "internal/nearest storage",
 		"options are declared for everybody, so they depend on nobody"},
 	{"internal/cluster/config/gendoc", "internal/cluster/config",
 		"it prints what is declared there"},
 	{"internal/cluster/view", names + " internal/protocol/coordinator",
 		"what is shown is values; who runs the job fills them in, and who shows it knows no more"},
-	{"internal/cluster/exposition", names + " internal/protocol/coordinator internal/cluster/view",
-		"it writes what a job tells of itself, whoever runs it"},
-	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/exposition",
+	{"internal/cluster/figures", names + " internal/protocol/coordinator internal/cluster/view",
+		"it gives names to what a job tells of itself, whoever runs it"},
+	{"internal/cluster/exposition", names + " internal/cluster/view internal/cluster/figures",
+		"it writes what a job counts, whoever runs it"},
+	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/figures internal/cluster/exposition",
 		"it answers from what jobs tell of themselves, whoever runs them"},
 	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
@@ -95,11 +109,13 @@ var layers = []layer{
 		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
 
 	// What users see.
-	{"state", "codec internal/backend/*",
+	{"state/pebble", "state internal/backend internal/backend/pebble",
+		"it is imported by jobs that want Pebble, and by nobody else"},
+	{"state", "backend codec internal/backend internal/backend/heap",
 		"state handles are the backend's, with a name that users can write"},
-	{"checkpoint", "internal/cluster/config",
+	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/local",
@@ -109,7 +125,7 @@ var layers = []layer{
 	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
 
-	{"cmd/weir", "internal/cluster/cli",
+	{"cmd/weir", "internal/cluster/cli storage/s3",
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
@@ -150,6 +166,8 @@ var foreign = []ban{
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
+	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
+	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
 }
 
 // calls are functions that packages must not call. Tests may.

@@ -88,7 +88,7 @@ func (v *verifier) one(ctx context.Context, s snapshot.Stream, buffer *[]byte) e
 	if s.Path == "" {
 		return checkSum(s, crc32.Checksum(s.Inline, castagnoli))
 	}
-	f, err := openFile(ctx, v.fs, s.Path)
+	f, err := openFile(ctx, v.fs, s)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ type Capture struct {
 	layout *Layout
 	arena  *arena
 	epoch  uint32
-	older  []*Capture // those that were being read when this one was made
+	now    [ProcessingTime + 1]int64 // by domain
+	older  []*Capture                // those that were being read when this one was made
 	groups keygroup.Range
 	main   []rowsImage   // by group
 	linked [][]rowsImage // by column, those that have a linked table, then by group
@@ -57,7 +58,7 @@ func (s *Store[K]) Capture() *Capture {
 	s.clock.now++
 	s.cur.Shared = true // the cursor's page, too, must be owned anew
 	c := &Capture{
-		layout: s.layout, arena: s.arena, epoch: s.clock.now, older: slices.Clone(s.clock.reading), groups: s.groups,
+		layout: s.layout, arena: s.arena, epoch: s.clock.now, now: s.times.now, older: slices.Clone(s.clock.reading), groups: s.groups,
 		main: make([]rowsImage, len(s.tables)),
 	}
 	for g := range s.tables {

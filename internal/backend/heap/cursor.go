@@ -50,45 +50,31 @@ func (c *Cursor) cell(off uintptr) unsafe.Pointer { return unsafe.Add(c.Row, off
 type rowID struct{ group, id uint32 }
 
 // Encoded is a column of values that could be changed behind the store's back, since they hold slices, maps or pointers. The row holds
-// such a value's encoding, which cannot; an empty one stands for the zero value.
+// such a value's encoding, which cannot; an empty one stands for the value that a key begins with.
 type Encoded struct {
 	codec *codec.Compiled
-	zero  string // the encoding of the zero value
-	real  *Cursor
-	off   uintptr
-	cur   Cursor // at no row, so that the handle always comes here
+	zero  string // the encoding of the value that a key begins with
+	begin bool   // it is not the zero value
 }
 
-// Load decodes the present row's value into the zero value at p.
-func (e *Encoded) Load(p unsafe.Pointer) {
-	e.real.At()
-	src := *e.bytes()
-	if src == "" {
+// load decodes what is kept into the zero value at p.
+func (e *Encoded) load(kept string, p unsafe.Pointer) {
+	if kept == "" && e.begin {
+		kept = e.zero
+	}
+	if kept == "" {
 		return
 	}
-	if _, err := e.codec.Decode(unsafe.Slice(unsafe.StringData(src), len(src)), p); err != nil {
+	if _, err := e.codec.Decode(unsafe.Slice(unsafe.StringData(kept), len(kept)), p); err != nil {
 		panic(err) // it was encoded by the same codec, or checked when it was restored
 	}
 }
 
-// Store keeps the encoding of the value at p.
-func (e *Encoded) Store(p unsafe.Pointer) {
-	e.real.At()
-	core := e.real.core
+// keep returns what is to be kept of the value at p.
+func (e *Encoded) keep(core *core, p unsafe.Pointer) string {
 	core.scratch = e.codec.Append(core.scratch[:0], p)
-	kept := ""
-	if string(core.scratch) != e.zero {
-		kept = string(core.scratch)
+	if string(core.scratch) == e.zero {
+		return ""
 	}
-	e.real.Own()
-	*e.bytes() = kept
+	return string(core.scratch)
 }
-
-// Clear makes the value zero.
-func (e *Encoded) Clear() {
-	e.real.Own()
-	*e.bytes() = ""
-	e.real.Cleared()
-}
-
-func (e *Encoded) bytes() *string { return (*string)(e.real.cell(e.off)) }

@@ -14,6 +14,15 @@ type image struct {
 	next *image // the one kept before it
 }
 
+// list returns the image and those kept before it, no longer chained.
+func (img *image) list() (all []*image) {
+	for img != nil {
+		all = append(all, img)
+		img, img.next = img.next, nil
+	}
+	return all
+}
+
 // pool keeps the images that are not in use, so that a capture finds memory that is mapped already. It never holds more than the largest
 // capture needed.
 type pool struct {

@@ -153,9 +153,11 @@ func (r *rows) at(id uint32) unsafe.Pointer {
 }
 
 // place returns the slab of a row and the number of its page there.
-func (r *rows) place(id uint32) (s *slab, page int) {
-	s = &r.slabs[bits.Len32(id>>r.sh.shift)]
-	return s, int(id-s.first) >> r.sh.shift
+func (r *rows) place(id uint32) (s *slab, page int) { return placeIn(r.slabs, r.sh, id) }
+
+func placeIn(slabs []slab, sh *shape, id uint32) (s *slab, page int) {
+	s = &slabs[bits.Len32(id>>sh.shift)]
+	return s, int(id-s.first) >> sh.shift
 }
 
 func (r *rows) page(id uint32) *Page {

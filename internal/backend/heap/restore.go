@@ -7,6 +7,7 @@ import (
 	"io"
 	"unsafe"
 
+	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
@@ -40,15 +41,20 @@ func (refusal) Permanent() bool { return true }
 func (r refusal) Unwrap() error { return r.error }
 
 type restorer[K comparable] struct {
-	s       *Store[K]
-	k       snapshot.Keyed
-	r       io.ReaderAt
-	leave   bool           // what the layout does not have
-	columns []*column      // of the layout, in the order of the stream; nil for one that is left behind
-	stored  []ScannedState // the stream's, in its order
-	timers  bool           // whether the stream has timers
-	packed  bool           // whether the stream has the layout's packed form
-	buf     []byte
+	s        *Store[K]
+	k        snapshot.Keyed
+	r        io.ReaderAt
+	leave    bool           // what the layout does not have
+	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
+	readings []*reading     // of the columns that have values; nil for others
+	key      *codec.Decoder // of the keys
+	stored   []ScannedState // the stream's, in its order
+	stamps   []stampsIn     // of each
+	begins   []*column      // of the layout, that are not in the stream and do not begin with zero
+	stamped  bool           // whether rows come with marks
+	timers   bool           // whether the stream has timers
+	packed   bool           // whether the stream has the layout's packed form
+	buf      []byte
 }
 
 func (in *restorer[K]) restore() error {
@@ -104,19 +110,43 @@ func (in *restorer[K]) match(h *head) error {
 			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
 		}
 		seen[old.name] = true
-		in.columns = append(in.columns, l.column(old.name))
-		in.stored = append(in.stored, ScannedState{old.name, old.kind, old.domain, old.user, old.elem})
+		in.stored = append(in.stored, old.state())
 		in.timers = in.timers || old.kind == KindTimer
 	}
-	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
-	for i := range in.columns {
-		in.packed = in.packed && in.columns[i] == l.columns[i]
-	}
+	in.stamped = h.stamped
 	c := stateform.CompareKeyed(h.form(), l.Form())
-	if in.leave {
-		return c.Err()
+	err := c.Err()
+	if !in.leave {
+		err = errors.Join(err, c.Left())
 	}
-	return errors.Join(c.Err(), c.Left())
+	if err != nil {
+		return err
+	}
+	takers := stateform.Source(h.form().Keyed, l.Form().Keyed)
+	found := map[*column]bool{}
+	for _, old := range h.columns {
+		c := l.column(takers[old.name])
+		found[c] = true
+		in.columns = append(in.columns, c)
+		in.stamps = append(in.stamps, stampsFor(&old, c))
+	}
+	for _, c := range l.begins {
+		if !found[c] {
+			in.begins = append(in.begins, c)
+		}
+	}
+	return in.prepare(h)
+}
+
+// stampsFor says what to do with a stored state's stamps in a column, which may be nil.
+func stampsFor(old *headColumn, c *column) stampsIn {
+	switch {
+	case !old.isStamped():
+		return noStamps
+	case c == nil || c.ttl == nil || c.ttl.clock != old.domain:
+		return passStamps
+	}
+	return useStamps
 }
 
 func (l *Layout) column(name string) *column {
@@ -173,6 +203,9 @@ func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
 	}
 	x, size := binary.Uvarint(src)
 	rows = from + int64(size)
+	if in.stamped { // then it says how many rows there may be, each of which takes a byte at least
+		x = min(x, max(uint64(to-rows), 1))
+	}
 	if size <= 0 || x > max(uint64(to-rows), 1) || x > mostRows { // only an empty key with empty states takes no bytes
 		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
 	}
@@ -286,17 +319,33 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	}
 	r := &in.s.tables[group].rows
 	for range n {
+		if in.stamped {
+			var more bool
+			if more, src, err = cutMark(src); err != nil || !more {
+				break
+			}
+		}
 		id := r.next
 		r.reserve(int(id) + 1)
-		if src, err = in.s.layout.keyCodec.Decode(src, r.at(id)); err != nil {
+		if src, err = in.key.Decode(src, r.at(id)); err != nil {
 			return fmt.Errorf("key of row %d: %w", id, err)
 		}
 		if err = in.adopt(group, id, 1); err != nil {
 			return err
 		}
 		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
-			return fmt.Errorf("row %d: %w", id, err)
+			err = fmt.Errorf("row %d, key %v: %w", id, *(*K)(r.at(id)), err)
+			if errors.As(err, &migrationError{}) {
+				return refusal{err} // a restart would meet the same
+			}
+			return err
 		}
+	}
+	if in.stamped && err == nil && r.count == n {
+		src, err = cutEnd(src)
+	}
+	if err != nil {
+		return err
 	}
 	if len(src) > 0 {
 		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
@@ -316,20 +365,75 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 		cell := unsafe.Add(row, c.off)
 		switch {
 		case c.linked != nil:
-			src, err = c.linked.decode(src, cell, id)
-		case c.encoded != nil:
-			src, err = c.encoded.decode(src, (*string)(cell))
+			src, err = c.linked.decode(src, cell, id, in.stamps[i])
+		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+			src, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
 		case c.kind == KindValue:
-			src, err = c.codec.Decode(src, cell)
+			src, err = c.decode(src, cell, in.readings[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", c.name, err)
 		}
 	}
+	for _, c := range in.begins {
+		c.begin(unsafe.Add(row, c.off))
+	}
 	if in.timers {
 		return in.rowTimers(src, id, row)
 	}
 	return src, nil
+}
+
+// decodeStamped reads a value of a stream or a program in which it expires into a zero cell.
+func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn, from *reading) (rest []byte, err error) {
+	stamp, src, err := stamps.cut(src, c.ttl)
+	if err != nil {
+		return nil, err
+	}
+	if stamps != noStamps && stamp == none { // nothing is there
+		rest, err = from.stored.Skip(src)
+		if c.begin != nil {
+			c.begin(cell)
+		}
+		return rest, err
+	}
+	value := cell
+	if c.ttl != nil {
+		*stampAt(cell) = stamp
+		value = unsafe.Add(cell, stampBytes)
+	}
+	return c.decode(src, value, from)
+}
+
+// decode reads a value into a zero cell.
+func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []byte, err error) {
+	p := part{encoded: c.encoded != nil}
+	if c.begin != nil || p.encoded && c.encoded.begin {
+		rest, err = from.into(&p, src, cell) // a zero value has been set
+	} else {
+		rest, err = from.value(&p, src, cell)
+	}
+	if kept := (*string)(cell); p.encoded && *kept == c.encoded.zero {
+		*kept = ""
+	}
+	return rest, err
+}
+
+// cutMark reads what precedes a row in a stream with stamps.
+func cutMark(src []byte) (more bool, rest []byte, err error) {
+	if len(src) == 0 || src[0] > rowFollows {
+		return false, nil, fmt.Errorf("%w: the mark before a row", ErrCorrupt)
+	}
+	return src[0] == rowFollows, src[1:], nil
+}
+
+// cutEnd reads what follows as many rows as there may be.
+func cutEnd(src []byte) (rest []byte, err error) {
+	more, rest, err := cutMark(src)
+	if err == nil && more {
+		err = fmt.Errorf("%w: a row too many", ErrCorrupt)
+	}
+	return rest, err
 }
 
 // pass returns what follows a state that is left behind.
@@ -338,15 +442,6 @@ func (c *ScannedState) pass(src []byte) (rest []byte, err error) {
 		return src, nil // timers follow the other states
 	}
 	_, rest, err = c.cell(src)
-	return rest, err
-}
-
-func (e *Encoded) decode(src []byte, cell *string) (rest []byte, err error) {
-	p := part{codec: e.codec, encoded: true}
-	rest, err = p.decode(src, unsafe.Pointer(cell))
-	if *cell == e.zero {
-		*cell = ""
-	}
 	return rest, err
 }
 

@@ -31,6 +31,8 @@ type core struct {
 	doubtful       []rowID // rows that may have no state left
 	scratch        []byte
 	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
+	times          times
+	sweep          sweep
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
@@ -66,6 +68,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 			maxParallelism: uint64(maxParallelism),
 			arena:          newArena(),
 			clock:          clock{now: 1},
+			times:          newTimes(),
 		},
 		hash: hash,
 	}
@@ -84,8 +87,14 @@ func (s *core) attach() {
 	for _, c := range s.layout.columns {
 		if c.entries != nil {
 			c.linked = c.entries(s, c)
+			if e, ok := c.linked.(expiringEntries); ok && c.ttl != nil {
+				s.sweep.tables = append(s.sweep.tables, e)
+			}
 		}
-		if c.kind == KindTimer && s.timers[c.domain] == nil {
+		if c.ttl != nil {
+			c.ttl.times = &s.times
+		}
+		if (c.kind == KindTimer || c.kind == KindTimers) && s.timers[c.domain] == nil {
 			s.timers[c.domain] = newTimerQueue(s)
 		}
 		c.attach(s)
@@ -163,6 +172,7 @@ func (s *core) insert(group, tag uint32) Ref {
 	t := &s.tables[group]
 	id := t.rows.insert()
 	t.index.add(tag, id)
+	s.layout.beginRow(t.rows.at(id))
 	s.doubtful = append(s.doubtful, rowID{group, id})
 	return s.refOf(group, id)
 }
@@ -215,7 +225,19 @@ func (l *Layout) isZero(row unsafe.Pointer) bool {
 			return false
 		}
 	}
+	for _, c := range l.begins {
+		if !c.isBegin(unsafe.Add(row, c.off)) {
+			return false
+		}
+	}
 	return true
+}
+
+// beginRow makes a zero row one that holds no state.
+func (l *Layout) beginRow(row unsafe.Pointer) {
+	for _, c := range l.begins {
+		c.begin(unsafe.Add(row, c.off))
+	}
 }
 
 func zeroBytes(p unsafe.Pointer, n uintptr) bool {

@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -73,7 +74,7 @@ func (w *writer) group(g int) (err error) {
 	} else {
 		n, err = w.codedRows(main, g)
 	}
-	if err == nil && n != main.count {
+	if err == nil && n != main.count && !w.c.layout.stamped {
 		err = fmt.Errorf("group %d has %d rows in its pages and %d by count: this is a bug", w.c.groups.First+g, n, main.count)
 	}
 	return err
@@ -198,14 +199,10 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 
 // codedRows encodes row by row.
 func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
-	tables, err := w.freeze(g)
-	defer func() {
-		for i := range tables {
-			w.give(tables[i].sh, tables[i].images...)
-		}
-	}()
-	if err != nil {
-		return 0, err
+	tables := make([]frozen, len(w.c.linked))
+	for i := range tables {
+		tables[i] = w.freeze(&w.c.linked[i][g])
+		defer func() { err = errors.Join(err, tables[i].done()) }()
 	}
 	err = r.eachPage(func(s *slab, k int) error {
 		img, err := w.take(r.sh, s, k)
@@ -214,35 +211,113 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		}
 		defer w.give(r.sh, img)
 		for i := range liveRows(img.live) {
-			w.buf = w.c.layout.appendRow(w.buf, unsafe.Add(img.base, uintptr(i)*r.sh.size), tables)
-			n++
-			if err := w.flushIfFull(0); err != nil {
+			row := unsafe.Add(img.base, uintptr(i)*r.sh.size)
+			if w.c.layout.stamped {
+				if !w.isLiving(row, tables) {
+					continue
+				}
+				w.buf = append(w.buf, rowFollows)
+			}
+			if err := w.row(row, tables); err != nil {
 				return err
 			}
+			n++
 		}
 		return nil
 	})
+	if w.c.layout.stamped {
+		w.buf = append(w.buf, noRowFollows)
+	}
 	return n, err
 }
 
-// freeze copies a group of every linked table. The images are the caller's to give back, after an error too.
-func (w *writer) freeze(g int) ([]frozen, error) {
-	all := make([]frozen, len(w.c.linked))
-	for i := range all {
-		r := &w.c.linked[i][g]
-		all[i].sh = r.sh
-		err := r.eachPage(func(s *slab, k int) error {
-			img, err := w.take(r.sh, s, k)
-			if err == nil {
-				all[i].images = append(all[i].images, img)
-			}
-			return err
-		})
-		if err != nil {
-			return all[:i+1], err
+// expired reports whether what has a stamp was over when the capture was made.
+func (w *writer) expired(e *expiry, stamp int64) bool { return e.expiredAt(stamp, w.c.now[e.clock]) }
+
+// isLiving reports whether any state of a row had not expired when the capture was made.
+func (w *writer) isLiving(row unsafe.Pointer, tables []frozen) bool {
+	next, living := 0, false
+	for _, c := range w.c.layout.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			living = c.linked.living(w, cell, &tables[next], 1) > 0
+			tables[next].leave()
+			next++
+		case c.kind == KindTimer:
+			living = (*timerCell)(cell).deadline != none
+		case c.ttl != nil:
+			living = *stampAt(cell) != none && !w.expired(c.ttl, *stampAt(cell))
+		case c.begin != nil:
+			living = !c.isBegin(cell)
+		default:
+			living = !zeroBytes(cell, c.cell.Size())
+		}
+		if living {
+			return true
 		}
 	}
-	return all, nil
+	return false
+}
+
+// row writes key and columns of a row, and its timers last.
+func (w *writer) row(row unsafe.Pointer, tables []frozen) (err error) {
+	l := w.c.layout
+	w.buf = l.keyCodec.Append(w.buf, row)
+	for _, c := range l.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			err = c.linked.encode(w, cell, &tables[0])
+			tables[0].leave()
+			tables = tables[1:]
+		case c.kind == KindValue && c.ttl != nil:
+			w.stampedValue(c, cell)
+		case c.encoded != nil:
+			w.buf = c.encoded.append(w.buf, *(*string)(cell))
+		case c.kind == KindValue:
+			w.buf = c.codec.Append(w.buf, cell)
+		}
+		if err == nil {
+			err = w.flushIfFull(0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if l.single > 0 {
+		w.buf = l.appendTimers(w.buf, row)
+	}
+	return nil
+}
+
+// stampedValue writes a value that expires. One that is not there is a zero value behind no stamp.
+func (w *writer) stampedValue(c *column, cell unsafe.Pointer) {
+	stamp := *stampAt(cell)
+	if w.expired(c.ttl, stamp) {
+		stamp = none
+	}
+	w.buf = appendStamp(w.buf, stamp)
+	switch value := unsafe.Add(cell, stampBytes); {
+	case stamp == none:
+		w.buf = c.codec.Append(w.buf, c.blank)
+	case c.encoded != nil:
+		w.buf = c.encoded.append(w.buf, *(*string)(value))
+	default:
+		w.buf = c.codec.Append(w.buf, value)
+	}
+}
+
+// element is called after each element of a linked table was appended, so that a large map is not put together in memory.
+func (w *writer) element(f *frozen) error {
+	if len(w.buf) <= writeBytes {
+		return nil
+	}
+	f.leave()
+	if err := w.c.stopped(); err != nil {
+		return err
+	}
+	return w.flush()
 }
 
 // liveRows returns the numbers of the rows in use.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/weirstream/weir/internal/inspect"
 	"github.com/weirstream/weir/internal/nearest"
-	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -36,7 +35,7 @@ const (
 
 // IO is where a command reads and writes.
 type IO struct {
-	FS     storage.FS // of checkpoints to look into, nil for the local one
+	FS     storage.FS // of checkpoints to look into; nil for all that the program knows
 	Stdout io.Writer
 	Stderr io.Writer
 }
@@ -57,9 +56,6 @@ var commands = []command{
 
 // Run runs weir with the arguments that follow its name.
 func Run(ctx context.Context, args []string, io IO) Code {
-	if io.FS == nil {
-		io.FS = fs.Local{}
-	}
 	if len(args) == 0 {
 		usage(io.Stderr)
 		return Usage
@@ -99,7 +95,8 @@ func (c command) run(ctx context.Context, args []string, io IO) Code {
 	flags.SetOutput(io.Stderr)
 	flags.Usage = func() {}
 	do := c.declare(flags)
-	paths, err := parse(flags, args)
+	stores := declareSettings(flags)
+	paths, err := parse(flags, splitDefines(args))
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		c.help(flags, io.Stdout)
@@ -108,6 +105,11 @@ func (c command) run(ctx context.Context, args []string, io IO) Code {
 		return Usage // flags has said why
 	case len(paths) != 1:
 		return exit(io, usageError{fmt.Errorf("want one path, got %d: weir %s %s", len(paths), c.name, c.args)})
+	}
+	if io.FS == nil {
+		if io.FS, err = stores.open(); err != nil {
+			return exit(io, err)
+		}
 	}
 	return exit(io, do(ctx, paths[0], io))
 }
@@ -177,7 +179,10 @@ func (c command) help(flags *flag.FlagSet, w io.Writer) {
 	flags.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)
 		name := "--" + f.Name
-		if value != "" {
+		switch {
+		case len(f.Name) == 1:
+			name = "-" + f.Name + " " + value
+		case value != "":
 			name += "=" + value
 		}
 		fmt.Fprintf(w, "%s  %-22s %s\n", gap, name, text)

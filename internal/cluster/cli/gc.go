@@ -13,6 +13,9 @@ import (
 func declareGC(flags *flag.FlagSet) func(context.Context, string, IO) error {
 	remove := flags.Bool("delete", false, "delete it; without, only say what and why")
 	return func(ctx context.Context, dir string, io IO) (err error) {
+		if err := localOnly("gc", dir); err != nil {
+			return err
+		}
 		found, err := garbage.Find(ctx, dir, time.Now())
 		if err != nil {
 			return refusal{err}

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/weirstream/weir/storage"
 )
 
 // Mode says what a record's effect on the state is worth after a restore.
@@ -41,11 +42,23 @@ type StorageKind uint8
 const (
 	JobManagerStorage StorageKind = iota // inline in _metadata: in memory, or below Dir if that is set
 	FilesystemStorage                    // files below Dir
+	// those above were registered
 )
 
 var storages = &enum[StorageKind]{
-	names:   [][]string{{"jobmanager"}, {"filesystem"}},
-	classes: map[string]string{"memory": "jobmanager", "fsstate": "filesystem"},
+	names:    [][]string{{"jobmanager"}, {"filesystem"}},
+	classes:  map[string]string{"memory": "jobmanager", "fsstate": "filesystem"},
+	register: "checkpoint.RegisterStorage",
+}
+
+// RegisterStorage makes a name a value of execution.checkpointing.storage: that of a file system which package storage knows as a scheme. It
+// panics if the name is taken.
+func RegisterStorage(name string) StorageKind {
+	if storages.known(name) {
+		panic(fmt.Sprintf("config: the storage %q is registered twice", name))
+	}
+	storages.names = append(storages.names, []string{name})
+	return StorageKind(len(storages.names) - 1)
 }
 
 func (k StorageKind) String() string { return storages.name(k) }
@@ -127,19 +140,22 @@ var (
 		Key: "execution.checkpointing.storage", Aliases: []string{"state.checkpoint-storage"}, Built: true,
 		Doc: "`filesystem` writes files below `execution.checkpointing.dir`. `jobmanager` keeps all state inline in the " +
 			"checkpoint's metadata, in memory or, if a directory is set, there; at most 5 MiB per state stream, which `checkpoint.MaxStateSize` changes. " +
-			"Unset: `filesystem` if a directory is set, else `jobmanager`.",
+			"The name of a storage that the program has registered with `checkpoint.RegisterStorage` writes files there: directory `a/b` is then " +
+			"`<name>://a/b`, and `<name>://checkpoints` if none is set. Unset: `filesystem` if a directory is set, else `jobmanager`.",
 	})
 
 	CheckpointDir = stringOption(spec[string]{
 		Key: "execution.checkpointing.dir", Aliases: []string{"state.checkpoints.dir", "state.backend.fs.checkpointdir"}, Built: true,
-		Check: checkLocalPath,
-		Doc:   "The directory of the checkpoints: a path or a `file:` URL. Without it nothing survives the process.",
+		Check: checkPath,
+		Doc: "The directory of the checkpoints: a path or a URL, `file:` or of a [store](../storage.md) that the program imports, such as " +
+			"`s3://bucket/checkpoints`. Without it nothing survives the process.",
 	})
 
 	SavepointDir = stringOption(spec[string]{
 		Key: "execution.checkpointing.savepoint-dir", Aliases: []string{"state.savepoints.dir", "savepoints.state.backend.fs.dir"}, Built: true,
-		Check: checkLocalPath,
-		Doc:   "The directory for savepoints that are triggered without one: a path or a `file:` URL. Each makes a directory of its own in it.",
+		Check: checkPath,
+		Doc: "The directory for savepoints that are triggered without one: a path or a URL, as for `execution.checkpointing.dir`. Each makes a " +
+			"directory of its own in it.",
 	})
 
 	CreateSubdir = boolOption(spec[bool]{
@@ -234,32 +250,32 @@ var (
 	})
 
 	FileMerging = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.enabled", Default: new(false),
+		Key: "execution.checkpointing.file-merging.enabled", Default: new(false), Built: true,
 		Doc: "Whether subtasks write their state into common files.",
 	})
 
 	FileMergingAcrossCheckpoints = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
+		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false), Built: true,
 		Doc: "Whether several checkpoints share a merged file.",
 	})
 
 	FileMergingMaxFileSize = sizeOption(spec[int64]{
-		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
+		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)), Built: true,
 		Doc: "The size at which a new merged file begins.",
 	})
 
 	FileMergingBlockingPool = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
+		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false), Built: true,
 		Doc: "Whether a writer waits for a free merged file instead of opening another.",
 	})
 
 	FileMergingMaxSubtasks = intOption(spec[int]{
-		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
+		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1), Built: true,
 		Doc: "How many subtasks share a pool of merged files.",
 	})
 
 	FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
-		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
+		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0), Built: true,
 		Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
 	})
 
@@ -312,37 +328,31 @@ func checkInlineThreshold(v int64) error {
 	return nil
 }
 
-// scheme finds the file system in a URL. A single letter is a drive.
-var scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+-]+):/`)
-
-// checkLocalPath refuses the URLs of file systems that are not built: "s3://bucket" must not become a directory called "s3:".
-func checkLocalPath(dir string) error {
-	m := scheme.FindStringSubmatch(dir)
-	if m != nil && !strings.EqualFold(m[1], "file") {
-		return fmt.Errorf("the file system %s is not available yet; write a local path", m[1])
+// checkPath refuses the URLs of file systems that the program does not know: "s3://bucket" must not become a directory called "s3:".
+func checkPath(dir string) error {
+	scheme := storage.Scheme(dir)
+	if scheme != "" && scheme != "file" {
+		return storage.CheckScheme(scheme)
 	}
-	if strings.HasPrefix(dir, "file:") && !strings.HasPrefix(localPath(dir), "/") {
+	if strings.HasPrefix(dir, "file:") && !strings.HasPrefix(plainPath(dir), "/") {
 		return errors.New("a URL without an absolute path; write file:///path or a plain path")
 	}
 	return nil
 }
 
-// LocalPath turns a directory as a user writes it, a path or a file: URL, into a path.
-func LocalPath(dir string) (string, error) {
-	if err := checkLocalPath(dir); err != nil {
+// Path returns a directory as a user writes it, without the scheme if that is file:.
+func Path(dir string) (string, error) {
+	if err := checkPath(dir); err != nil {
 		return "", fmt.Errorf("%s: %w", dir, err)
 	}
-	return localPath(dir), nil
+	return plainPath(dir), nil
 }
 
-// localPath turns a checked directory into a path.
-func localPath(dir string) string {
-	m := scheme.FindStringSubmatch(dir)
-	if m == nil {
+func plainPath(dir string) string {
+	if storage.Scheme(dir) != "file" {
 		return dir
 	}
-	path := dir[len(m[1])+len(":"):]
-	return strings.TrimPrefix(path, "//")
+	return strings.TrimPrefix(dir[len("file:"):], "//")
 }
 
 // Checkpointing is what the coordinator, the tasks and the checkpoint storage need to know.
@@ -368,14 +378,25 @@ type Checkpointing struct {
 	History          int // checkpoints in the statistics
 
 	Storage         StorageKind
-	Dir             string // a local path as the user wrote it; never "" with FilesystemStorage
+	Dir             string // a local path as the user wrote it, or a URL; never "" with FilesystemStorage
 	Flat            bool   // the checkpoints lie directly in Dir
-	SavepointDir    string // a local path as the user wrote it, for savepoints that name none; empty if there is none
+	SavepointDir    string // likewise, for savepoints that name none; empty if there is none
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
 
-	Loops LoopMode
+	Merging Merging
+	Loops   LoopMode
+}
+
+// Merging says how streams of state are merged into files.
+type Merging struct {
+	Enabled               bool
+	AcrossCheckpoints     bool    // one file holds streams of several checkpoints
+	MaxFileSize           int64   // bytes; from then on nothing is added to a file
+	BlockingPool          bool    // streams wait for a file
+	MaxSubtasks           int     // that share one file; at least 1
+	MaxSpaceAmplification float64 // of all files together; below 1: no limit
 }
 
 // Checkpointing returns the settings of the checkpoints.
@@ -396,14 +417,22 @@ func (c *Config) Checkpointing() Checkpointing {
 		Retention:        Get(c, CheckpointRetention),
 		ParallelCleaning: Get(c, ParallelCleaning),
 		History:          Get(c, CheckpointHistory),
-		Storage:          c.storage(),
-		Dir:              localPath(Get(c, CheckpointDir)),
+		Storage:          min(c.storage(), FilesystemStorage), // a registered storage is files in another file system
+		Dir:              c.checkpointDir(),
 		Flat:             !Get(c, CreateSubdir),
-		SavepointDir:     localPath(Get(c, SavepointDir)),
+		SavepointDir:     plainPath(Get(c, SavepointDir)),
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
-		Loops:            Get(c, Loops),
+		Merging: Merging{
+			Enabled:               Get(c, FileMerging),
+			AcrossCheckpoints:     Get(c, FileMergingAcrossCheckpoints),
+			MaxFileSize:           Get(c, FileMergingMaxFileSize),
+			BlockingPool:          Get(c, FileMergingBlockingPool),
+			MaxSubtasks:           Get(c, FileMergingMaxSubtasks),
+			MaxSpaceAmplification: Get(c, FileMergingMaxSpaceAmplification),
+		},
+		Loops: Get(c, Loops),
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package config answers one question: which value does each option have, and who said so?
 //
 // An option is declared once, as a package variable with its type, default, old names, documentation and availability
-// (checkpointing.go, recovery.go, restart.go, state.go, runtime.go). A [Layer] holds what one party has said; [Load] puts
+// (checkpointing.go, recovery.go, restart.go, state.go, runtime.go, storage.go). A [Layer] holds what one party has said; [Load] puts
 // layers together:
 //
 //	site := config.File("config.yaml")

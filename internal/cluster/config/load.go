@@ -12,6 +12,7 @@ import (
 // Config is a value, or the absence of one, for every option. It has passed all checks.
 type Config struct {
 	values map[*declaration]value
+	open   map[string]setting // keys that are not declared one by one: see isOpen
 }
 
 // value is the setting that won.
@@ -69,9 +70,12 @@ func (s setting) wrong(format string, args ...any) error {
 }
 
 // redact hides the value of a key that looks like that of a secret: such keys end up here by a typing error, and the message
-// in a log.
+// in a log. Of a store nothing is shown that is no option: it may be a key for secrets that was misspelt.
 func redact(key, value string) string {
-	for _, word := range []string{"password", "secret", "token", "credential", "access-key", "api-key"} {
+	if hasAnyPrefix(key, storePrefixes) && names().byName[key] == nil {
+		return "***"
+	}
+	for _, word := range []string{"password", "secret", "token", "credential", "access-key", "access.key", "api-key", "account.key", ".sas."} {
 		if strings.Contains(strings.ToLower(key), word) {
 			return "***"
 		}
@@ -84,7 +88,7 @@ func redact(key, value string) string {
 func Load(layers ...*Layer) (*Config, []Note, error) {
 	layers = slices.Clone(layers)
 	slices.SortStableFunc(layers, func(a, b *Layer) int { return cmp.Compare(a.rank, b.rank) })
-	l := loader{cfg: &Config{values: map[*declaration]value{}}, unread: map[*declaration]bool{}}
+	l := loader{cfg: &Config{values: map[*declaration]value{}, open: map[string]setting{}}, unread: map[*declaration]bool{}}
 	for _, layer := range layers {
 		l.errs = append(l.errs, layer.errs...)
 		l.strays = append(l.strays, layer.strays...)
@@ -138,6 +142,10 @@ type claim struct {
 
 // claims finds the options that a setting is for. None is a mistake, or a key of another system.
 func (l *loader) claims(s setting, by rank) []claim {
+	if isOpen(s.key) {
+		l.cfg.open[s.key] = s
+		return nil
+	}
 	found := names().byName[s.key]
 	if found == nil {
 		l.unknown(s)

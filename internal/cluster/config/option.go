@@ -45,9 +45,11 @@ type declaration struct {
 	available  string // as the reference page shows it
 	deprecated string
 	many       bool // the value is a list
+	defValue   any  // nil: none
 
 	parse func(raw string) (any, error)     // also runs Check
 	built func(v any) (problem, fix string) // problem is "" when the value has its effect
+	text  func(v any) string                // what parse reads as v
 }
 
 // registry collects the options while the package's variables are made. Their order is not that of the source.
@@ -76,9 +78,10 @@ func declare[T any](typ string, parse func(string) (T, error), format func(T) st
 			return v, err
 		},
 		built: func(v any) (string, string) { return o.refusal(v.(T)) },
+		text:  func(v any) string { return format(v.(T)) },
 	}
 	if s.Default != nil {
-		o.def = format(*s.Default)
+		o.def, o.defValue = format(*s.Default), *s.Default
 	}
 	registry = append(registry, o.declaration)
 	return o

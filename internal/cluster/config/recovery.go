@@ -18,7 +18,7 @@ func (m ClaimMode) String() string { return claimModes.name(m) }
 // The options of the start from a snapshot.
 var (
 	RecoveryPath = stringOption(spec[string]{
-		Key: "execution.state-recovery.path", Aliases: []string{"execution.savepoint.path"}, Built: true, Check: checkLocalPath,
+		Key: "execution.state-recovery.path", Aliases: []string{"execution.savepoint.path"}, Built: true, Check: checkPath,
 		Doc: "The checkpoint to start from: its directory or its `_metadata` file. The flag `-s` sets it.",
 	})
 
@@ -71,7 +71,7 @@ type Recovery struct {
 // Recovery returns what the job starts from.
 func (c *Config) Recovery() Recovery {
 	return Recovery{
-		Path:                 localPath(Get(c, RecoveryPath)),
+		Path:                 plainPath(Get(c, RecoveryPath)),
 		ClaimMode:            Get(c, RecoveryClaimMode),
 		IgnoreUnclaimedState: Get(c, IgnoreUnclaimedState),
 	}

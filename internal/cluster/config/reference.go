@@ -19,6 +19,7 @@ var chapters = []chapter{
 	{"Recovery", []string{"execution.state-recovery."}},
 	{"Restart", []string{restartPrefix, "jobmanager.execution."}},
 	{"State", []string{"state."}},
+	{"Stores", []string{"s3.", "gs.", "fs.", "hdfs."}},
 	{"Runtime", []string{""}},
 }
 

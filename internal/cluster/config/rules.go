@@ -38,8 +38,14 @@ var rules = []rule{
 		func(c *Config) bool { return c.storage() == FilesystemStorage && !IsSet(c, CheckpointDir) },
 		"files need a directory; set the second"},
 	{CreateSubdir.declaration, CheckpointDir.declaration,
-		func(c *Config) bool { return !Get(c, CreateSubdir) && !IsSet(c, CheckpointDir) },
+		func(c *Config) bool { return !Get(c, CreateSubdir) && c.checkpointDir() == "" },
 		"there is no directory to keep checkpoints directly in; set the second"},
+	{S3AccessKey.declaration, S3SecretKey.declaration,
+		func(c *Config) bool { return IsSet(c, S3AccessKey) != IsSet(c, S3SecretKey) },
+		"an access key and its secret go together; set both or neither"},
+	{GSAuth.declaration, GSKeyFile.declaration,
+		func(c *Config) bool { return (Get(c, GSAuth) == GSKeyFileAuth) != IsSet(c, GSKeyFile) },
+		"the key file is for SERVICE_ACCOUNT_JSON_KEYFILE, which needs it; set both or neither"},
 	{MaxBackoff.declaration, InitialBackoff.declaration,
 		func(c *Config) bool { return Get(c, MaxBackoff) < Get(c, InitialBackoff) },
 		"the longest delay is shorter than the first; make the first at least as long as the second"},
@@ -59,7 +65,7 @@ func (c *Config) contradictions(unread map[*declaration]bool) []error {
 // describe writes an option as it was set: key, value and origin.
 func (c *Config) describe(d *declaration) string {
 	if v, ok := c.values[d]; ok {
-		return fmt.Sprintf("%s = %q, from %s", v.key, v.value, v.origin)
+		return fmt.Sprintf("%s = %q, from %s", v.key, redact(v.key, v.value), v.origin)
 	}
 	return fmt.Sprintf("%s = %s, the default", d.key, d.def)
 }

@@ -193,7 +193,9 @@ func parsePaths(s string) ([]string, error) {
 type enum[T ~uint8] struct {
 	names [][]string
 
-	hints   map[string]string // for a name that is no value but likely: what to do instead
+	hints    map[string]string // for a name that is no value but likely: what to do instead
+	register string            // the function that adds values, "" if there is none
+
 	classes map[string]string // part of a Java class's name in lower case -> name, where the name itself is not such a part
 }
 
@@ -203,6 +205,12 @@ func (e *enum[T]) name(v T) string {
 		return fmt.Sprintf("value %d", v)
 	}
 	return e.names[v][0]
+}
+
+// known reports whether a value has this name.
+func (e *enum[T]) known(name string) bool {
+	_, err := e.parse(name)
+	return err == nil
 }
 
 func (e *enum[T]) all() []string {
@@ -237,6 +245,10 @@ func (e *enum[T]) unknown(s string) error {
 	}
 	if name := e.shortcut(s); name != "" {
 		return fmt.Errorf("a Java class, which Weir cannot load; write %s", name)
+	}
+	if e.register != "" {
+		return fmt.Errorf("a Java class, which Weir cannot load; write one of %s, or the name of a Go implementation that the job's program registers with %s",
+			values, e.register)
 	}
 	return fmt.Errorf("a Java class, which Weir cannot load; write one of %s "+
 		"(an implementation of your own is a Go type that the job's program registers under a name; that is not available yet)", values)

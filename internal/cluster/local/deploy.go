@@ -216,7 +216,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Now:             m.Now,
 		Beside:          m.besides(),
 		Line:            m.line,
-		Streams:         func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
+		Streams:         m.streams(),
 		OpenStream:      m.openStream,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
@@ -234,6 +234,21 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Loops: program.Loops{
 			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
 		},
+	}
+}
+
+// streams returns where tasks of the present plan write. It is called by them.
+func (m *master) streams() func(job.Subtask, job.CheckpointID) operator.Streams {
+	parallelism := map[job.VertexID]int{}
+	for _, v := range m.Plan.Vertices {
+		parallelism[v.ID()] = v.Parallelism
+	}
+	return func(sub job.Subtask, id job.CheckpointID) operator.Streams {
+		s := m.places.streams(m.storage, id, m.logger)
+		if m.merger != nil && s.place == nil {
+			s.part = m.merger.Part(id, sub, parallelism[sub.Vertex])
+		}
+		return s
 	}
 }
 

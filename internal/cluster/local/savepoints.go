@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/byscheme"
 )
 
 // RequestKind says what a client asks for.
@@ -242,11 +242,11 @@ func (m *master) savepointTarget(given string) (string, error) {
 	if given == "" {
 		return "", ErrNoSavepointDir
 	}
-	dir, err := config.LocalPath(given)
+	dir, err := config.Path(given)
 	if err != nil {
 		return "", fmt.Errorf("savepoint directory %w", err)
 	}
-	return filepath.Abs(dir) // the record of the line keeps it, and the next run may begin elsewhere
+	return byscheme.Abs(dir) // the record of the line keeps it, and the next run may begin elsewhere
 }
 
 // taken tells a client that its snapshot is complete.
@@ -359,13 +359,14 @@ func (m *master) initSavepoint(a coordinator.InitLocation) {
 // fails neither may have happened.
 func (m *master) writeSavepoint(a coordinator.WriteMetadata) {
 	at := storage.Location{ID: a.ID, Savepoint: a.Location}
-	before := m.record
-	next := before
+	known := m.record
 	stops := a.Stop != element.GoOn
-	if stops {
-		next = before.WithStop(line.Stop{Savepoint: named(a.Location, a.Metadata), Drained: a.Stop == element.Drain})
-	}
 	m.clerk.do(func() func() {
+		before := m.written(known)
+		next := before
+		if stops {
+			next = before.WithStop(line.Stop{Savepoint: named(a.Location, a.Metadata), Drained: a.Stop == element.Drain})
+		}
 		pointer, size, err := m.publishAndFollow(at, a, stops, next)
 		var undone error
 		if err != nil && stops {
@@ -387,6 +388,9 @@ func (m *master) writeSavepoint(a coordinator.WriteMetadata) {
 
 // publishAndFollow tries each step once more that may have been done although it failed.
 func (m *master) publishAndFollow(at storage.Location, a coordinator.WriteMetadata, stops bool, next line.Record) (pointer string, size int64, err error) {
+	if err := m.checkLine(); err != nil {
+		return "", 0, err
+	}
 	for range 2 {
 		pointer, size, err = m.storage.PublishMetadata(context.Background(), at, a.Metadata)
 		if err == nil || storage.Classify(err) != storage.Unknown {
@@ -443,15 +447,4 @@ func (m *master) removeUnsettled() {
 		m.delete(func() { m.cleanUp(at) })
 	}
 	m.unsettled = nil
-}
-
-// deleteObsolete deletes checkpoints that nobody may restore any more.
-func (m *master) deleteObsolete(obsolete []line.Snapshot) {
-	for _, s := range obsolete {
-		m.delete(func() {
-			if err := storage.Discard(context.Background(), m.FS, s.Path); err != nil {
-				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", s.Checkpoint, "error", err)
-			}
-		})
-	}
 }

@@ -39,13 +39,10 @@ func (p *progress) task(a job.Attempt, s view.TaskState, now time.Time) {
 	defer p.mu.Unlock()
 	t := p.board.tasks[a.Subtask]
 	if n := a.Number - 1; t == nil || t.Attempt != n {
-		t = &view.Subtask{Attempt: n, Started: now}
+		t = &view.Subtask{Attempt: n}
 		p.board.tasks[a.Subtask] = t
 	}
-	t.State, p.board.changed = s, now
-	if s.Ended() {
-		t.Ended = now
-	}
+	t.State, t.Since[s], p.board.changed = s, now, now
 }
 
 // cancelling notes that the tasks that have not ended are being stopped.
@@ -54,7 +51,7 @@ func (p *progress) cancelling(now time.Time) {
 	defer p.mu.Unlock()
 	for _, t := range p.board.tasks {
 		if !t.State.Ended() {
-			t.State, p.board.changed = view.TaskCanceling, now
+			t.State, t.Since[view.TaskCanceling], p.board.changed = view.TaskCanceling, now, now
 		}
 	}
 }
@@ -188,6 +185,11 @@ func (p *progress) deployed(plan *graph.Plan) {
 			out.Steps = append(out.Steps, view.Step{ID: n.ID(), Name: n.Name})
 		}
 		p.board.shape = append(p.board.shape, out)
+	}
+	for _, l := range plan.Loops {
+		head, tail := l.Vertices[0], l.Vertices[len(l.Vertices)-1]
+		inputs := &p.board.shape[head.Index].Inputs
+		*inputs = append(*inputs, view.Input{From: tail.ID(), Partitioning: view.Feedback})
 	}
 }
 

@@ -74,6 +74,15 @@ type Streams interface {
 	NewStream(ctx context.Context, scope snapshot.Scope) (Stream, error)
 }
 
+// Sealer is a Streams that has something to do when the last stream of a snapshot is finished, before it is acknowledged with state.
+type Sealer interface {
+	Seal(ctx context.Context, state *snapshot.Task) error
+}
+
+// Abandoner is a Streams that wants to know if the snapshot is not acknowledged, so that nobody will hear of the streams that have been
+// finished for it. It is called once, when none of them is being written any more.
+type Abandoner interface{ Abandon() }
+
 // Stream is a state stream that is being written.
 type Stream interface {
 	io.Writer

@@ -35,11 +35,11 @@ func (int16s) Decode(src []byte, v *int16) ([]byte, error) {
 
 func (int16s) Schema() []byte { return []byte("int16") }
 
-func (int16s) Check(schema []byte) error {
+func (c int16s) Reader(schema []byte) (func(src []byte, v *int16) ([]byte, error), error) {
 	if !bytes.Equal(schema, []byte("int16")) {
-		return errors.New("another type")
+		return nil, errors.New("another type")
 	}
-	return nil
+	return c.Decode, nil
 }
 
 // seen collects what goes into the body.

@@ -33,8 +33,8 @@ type Deployment struct {
 	Beside func(work func())
 	Line   sink.Line
 
-	// Streams opens the place where tasks write their parts of a checkpoint.
-	Streams func(id job.CheckpointID) operator.Streams
+	// Streams opens the place where a task writes its part of a checkpoint.
+	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
 	// Checkpointed and NoFinal are as in task.Config.
@@ -151,8 +151,9 @@ func (b *builder) chain(s *subtask) error {
 		return err
 	}
 	slices.Reverse(s.ops)
+	subtask := job.Subtask{Vertex: s.vertex.ID(), Index: s.index}
 	c := task.Config{
-		Attempt:      job.Attempt{Subtask: job.Subtask{Vertex: s.vertex.ID(), Index: s.index}, Number: s.number},
+		Attempt:      job.Attempt{Subtask: subtask, Number: s.number},
 		Name:         s.vertex.Name(),
 		Logger:       b.Logger,
 		Mode:         b.Mode,
@@ -162,7 +163,7 @@ func (b *builder) chain(s *subtask) error {
 		Gate:         s.gate,
 		Operators:    s.ops,
 		Outputs:      s.outs,
-		Streams:      b.Streams,
+		Streams:      func(id job.CheckpointID) operator.Streams { return b.Streams(subtask, id) },
 		Checkpointed: b.Checkpointed,
 		NoFinal:      b.NoFinal,
 		Finished:     b.Finished(s.vertex),

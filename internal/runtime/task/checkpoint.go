@@ -178,7 +178,8 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		defer cancel()
 		defer release(captures)
 		began := t.Now()
-		state, err := t.writeAll(ctx, id, captures)
+		streams := t.Streams(id)
+		state, err := t.writeAll(ctx, streams, captures)
 		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
@@ -192,13 +193,16 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 			state.OperatorsFinished = finished
 			m.Bytes = state.Size()
 			t.Master.Acknowledge(t.Attempt, id, state, m)
+			return
+		}
+		if a, ok := streams.(operator.Abandoner); ok {
+			a.Abandon()
 		}
 	})
 }
 
-func (t *Task) writeAll(ctx context.Context, id job.CheckpointID, captures []operator.Capture) (state *snapshot.Task, err error) {
+func (t *Task) writeAll(ctx context.Context, streams operator.Streams, captures []operator.Capture) (state *snapshot.Task, err error) {
 	defer t.rescue(&err)
-	streams := t.Streams(id)
 	state = &snapshot.Task{}
 	for i, c := range captures {
 		op := snapshot.Operator{ID: t.Operators[i].ID()}
@@ -209,7 +213,10 @@ func (t *Task) writeAll(ctx context.Context, id job.CheckpointID, captures []ope
 		}
 		state.Operators = append(state.Operators, op)
 	}
-	return state, nil
+	if s, ok := streams.(operator.Sealer); ok {
+		err = s.Seal(ctx, state)
+	}
+	return state, err
 }
 
 // completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.

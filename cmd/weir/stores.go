@@ -1,0 +1,6 @@
+package main
+
+// The stores that weir knows: all there are. A job imports those it uses.
+import (
+	_ "github.com/weirstream/weir/storage/s3"
+)

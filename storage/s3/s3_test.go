@@ -1,0 +1,169 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/storage"
+	"github.com/weirstream/weir/storage/storagetest"
+)
+
+func TestSuite(t *testing.T) {
+	storagetest.Run(t, func(t *testing.T) storage.FS { return storage.Below(newFake(t).open(t), "s3://bucket/some/dir") })
+}
+
+// Replies that are lost: the request was carried out, and the SDK tries it again by itself. Nothing is told to exist already that was just made.
+func TestLostReplies(t *testing.T) {
+	f := newFake(t)
+	var seen sync.Map
+	f.meddle = func(_ http.ResponseWriter, r *http.Request) (bool, bool) {
+		_, again := seen.LoadOrStore(r.Method+r.URL.String(), true)
+		return false, r.Method != http.MethodGet && r.Method != http.MethodHead && !again
+	}
+	fs := f.open(t)
+	ctx := t.Context()
+	if err := fs.PutIfAbsent(ctx, "s3://bucket/d/_metadata", []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if err := fs.Swap(ctx, "s3://bucket/d/_metadata", []byte("x"), []byte("y")); err != nil {
+		t.Error(err)
+	}
+	for _, size := range []int{10, 4500} {
+		name := fmt.Sprint("s3://bucket/d/state", size)
+		w, err := fs.Create(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(); err != nil {
+			t.Errorf("Commit of %d bytes: %v", size, err)
+		}
+		if err := fs.Remove(ctx, name); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(f.mu.uploads); n > 1 { // an upload whose beginning was not answered is known to nobody; a life cycle rule of the bucket ends it
+		t.Errorf("%d uploads are left", n)
+	}
+}
+
+// What the service says is told with operation and path, and what to do. Only its own word is proof that something is absent.
+func TestErrors(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status int
+		body   string
+		want   string
+		is     error
+	}{
+		{"forbidden", 403, "<Error><Code>AccessDenied</Code></Error>", "ListBucket", iofs.ErrPermission},
+		{"a wrong key", 403, "<Error><Code>InvalidAccessKeyId</Code></Error>", "set s3.access-key", nil},
+		{"no such object", 404, "<Error><Code>NoSuchKey</Code></Error>", "does not exist", storage.ErrNotExist},
+		{"no such bucket", 404, "<Error><Code>NoSuchBucket</Code></Error>", "make the bucket", nil},
+		{"another web server", 404, "<html>not here</html>", "404", nil},
+		{"another web server that says nothing", 404, "", "404", nil},
+		{"throttled", 503, "<Error><Code>SlowDown</Code></Error>", "fewer requests", nil},
+		{"an internal error", 500, "<Error><Code>InternalError</Code></Error>", "InternalError", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("AWS_MAX_ATTEMPTS", "1")
+			f := newFake(t)
+			f.meddle = func(w http.ResponseWriter, r *http.Request) (bool, bool) {
+				w.WriteHeader(c.status)
+				w.Write([]byte(c.body))
+				return true, false
+			}
+			_, err := f.open(t).Open(t.Context(), "s3://bucket/a/b")
+			if err == nil {
+				t.Fatal("Open succeeded")
+			}
+			if !strings.HasPrefix(err.Error(), "open s3://bucket/a/b: ") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v; want %q in it", err, c.want)
+			}
+			if c.is != nil && !errors.Is(err, c.is) || c.is != storage.ErrNotExist && errors.Is(err, storage.ErrNotExist) {
+				t.Errorf("%v: is %v: %v", err, c.is, errors.Is(err, c.is))
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the secret is in %v", err)
+			}
+		})
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
+	f := newFake(t)
+	f.Close()
+	err := f.open(t).PutIfAbsent(t.Context(), "s3://bucket/a", nil)
+	if err == nil || !strings.Contains(err.Error(), "look at the network, s3.endpoint") {
+		t.Errorf("PutIfAbsent: %v", err)
+	}
+}
+
+// A service that does not answer holds nobody up once the context is done.
+func TestDeadline(t *testing.T) {
+	f := newFake(t)
+	f.meddle = func(_ http.ResponseWriter, r *http.Request) (bool, bool) {
+		<-r.Context().Done()
+		return true, false
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := f.open(t).List(ctx, "s3://bucket/a")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("List: %v", err)
+	}
+}
+
+// A file costs one request to write and one to read, if it is small; many files cost one to delete, and one that cannot be deleted is named.
+func TestRequests(t *testing.T) {
+	f := newFake(t)
+	fs := f.open(t)
+	ctx := t.Context()
+	for _, name := range []string{"a", "b", "held"} {
+		w, err := fs.Create(ctx, "s3://bucket/d/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(bytes.Repeat([]byte(name), 100))
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := f.count("", "d/"); n != 3 {
+		t.Errorf("%d requests to write 3 small files", n)
+	}
+	r, err := fs.Open(ctx, "s3a://bucket/d/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ReadAt(make([]byte, 10), 5)
+	r.Close()
+	if n := f.count("GET", "d/a"); n != 1 {
+		t.Errorf("%d requests to read a small file", n)
+	}
+	err = fs.Remove(ctx, "s3://bucket/d/a", "s3://bucket/d/held", "s3://bucket/d/b")
+	if err == nil || !strings.Contains(err.Error(), "d/held") || !errors.Is(err, iofs.ErrPermission) {
+		t.Errorf("Remove of a file that is held: %v", err)
+	}
+	if n := f.count("POST", ""); n != 1 {
+		t.Errorf("%d requests to remove 3 files", n)
+	}
+}
+
+// A bad option is told before anybody is asked.
+func TestBadOption(t *testing.T) {
+	if _, err := Open(t.Context(), storage.NewConfig(map[string]string{"s3.upload.min.part.size": "many"})); err == nil {
+		t.Error("Open succeeded")
+	}
+}
