@@ -392,7 +392,7 @@ func TestSavepointRefused(t *testing.T) {
 	}
 	contains(t, err, "execution.checkpointing.savepoint-dir")
 	_, err = e.StopWithSavepoint(ctx, "s3://bucket/savepoints")
-	contains(t, err, "s3", "not available yet")
+	contains(t, err, "s3", "add to its imports")
 	e.Abort()
 	w.end(e, weir.Aborted)
 	if _, err := e.StopWithSavepoint(ctx, savepoints); !errors.Is(err, weir.ErrNotRunning) {
