@@ -10,7 +10,6 @@ import (
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/metrics"
@@ -129,6 +128,7 @@ type keyedOp[K comparable, In, Out any] struct {
 	keyOf   func(In) K
 	layout  *heap.Layout
 	store   *heap.Store[K]
+	chain   operator.Chain // of increments, if there are any
 	each    func(b *element.Batch[In]) error
 	part    element.Batch[In] // the part of a batch that is being handled
 	keys    []K               // of its records, as refs
@@ -149,6 +149,9 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	}
 	if err := o.layout.BindWith(&o.lists, processor); err != nil {
 		return nil, err
+	}
+	if env.Incremental {
+		o.layout.Track()
 	}
 	if t, ok := processor.(timed[K, Out]); ok {
 		o.onTimer = t.OnTimer
@@ -177,6 +180,9 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 			if err := o.restore(ctx, k); err != nil {
 				return fmt.Errorf("step %q: %w", o.env.Name, err)
 			}
+		}
+		if epoch, ok := o.store.Restored(); ok {
+			o.chain.Restored(o.env.RestoredFrom, uint32(epoch), o.env.Restored.Keyed, groups)
 		}
 		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
 			return fmt.Errorf("step %q: %w", o.env.Name, err)
@@ -355,13 +361,36 @@ func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
 }
 
 // Snapshot captures the table and the lists.
-func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
+func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint) (operator.Capture, error) {
 	beside, err := o.captureLists()
 	if err != nil {
 		return nil, err
 	}
 	beside.Lists = append(beside.Lists, operator.WatermarkCapture(o.seen).Lists...)
-	return keyedCapture{o.store.Capture(), beside}, nil
+	if !o.env.Incremental || c.Kind.IsSavepoint() {
+		return keyedCapture{o.store.Capture(), nil, beside}, nil
+	}
+	captured, base := (*heap.Capture)(nil), o.chain.Base(c.Kind)
+	if base == nil {
+		captured = o.store.Capture()
+	} else if captured = o.store.CaptureSince(heap.Epoch(base.Epoch())); !captured.IsIncrement() {
+		base = nil
+	}
+	return keyedCapture{captured, o.chain.Take(c.ID, uint32(captured.Epoch()), base), beside}, nil
+}
+
+// CheckpointComplete notes what increments can stand on, and tells the processor.
+func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
+	if base, ok := o.chain.Complete(c.ID); ok {
+		o.store.Confirmed(heap.Epoch(base.Epoch()))
+	}
+	return o.hooked.CheckpointComplete(c)
+}
+
+// CheckpointAborted notes that nothing will stand on the checkpoint, and tells the processor.
+func (o *keyedOp[K, In, Out]) CheckpointAborted(c operator.Checkpoint) error {
+	o.chain.Aborted(c.ID)
+	return o.hooked.CheckpointAborted(c)
 }
 
 // Finish lets the processor emit what it holds back.
@@ -390,12 +419,17 @@ func (o *keyedOp[K, In, Out]) Close() error {
 // fired.
 type keyedCapture struct {
 	c      *heap.Capture
+	link   *operator.Link // nil if no increment will stand on it
 	beside *operator.ListCapture
 }
 
 // Write writes all.
 func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
-	out, err := streams.NewStream(ctx, snapshot.Exclusive)
+	scope := snapshot.Exclusive
+	if k.link != nil {
+		scope = snapshot.Shared
+	}
+	out, err := streams.NewStream(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -414,6 +448,9 @@ func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*sna
 		state = &snapshot.OperatorSubtask{}
 	}
 	state.Keyed = []snapshot.Keyed{keyed}
+	if k.link != nil {
+		state.Keyed = k.link.Written(keyed)
+	}
 	return state, nil
 }
 

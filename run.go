@@ -149,8 +149,11 @@ func (e usageError) Unwrap() error { return e.error }
 // exitCode returns the exit status for how a run ended.
 func exitCode(r Result, err error) exitcode.Code {
 	var refused *local.StartError
+	var taken *local.TakenOverError
 	var usage usageError
 	switch {
+	case errors.As(err, &taken):
+		return exitcode.Held
 	case errors.As(err, &refused):
 		return refused.Code
 	case errors.As(err, &usage):

@@ -395,7 +395,7 @@ func TestSavepointRefused(t *testing.T) {
 	}
 	contains(t, err, "execution.checkpointing.savepoint-dir")
 	_, err = e.StopWithSavepoint(ctx, "s3://bucket/savepoints")
-	contains(t, err, "s3", "not available yet")
+	contains(t, err, "s3", "import _ \"github.com/weirstream/weir/storage/s3\"")
 	e.Abort()
 	w.end(e, weir.Aborted)
 	_, err = e.StopWithSavepoint(ctx, savepoints)

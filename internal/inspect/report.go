@@ -66,11 +66,12 @@ type Keyed struct {
 // State is one keyed state.
 type State struct {
 	Name    string `json:"name"`
-	Kind    string `json:"kind"`    // value, map, list, timer
-	Type    string `json:"type"`    // Go-like; the time domain of a timer
-	Keys    int    `json:"keys"`    // that have something in it; a value all of them
-	Entries int    `json:"entries"` // of a map or list; deadlines of a timer
-	Bytes   int64  `json:"bytes"`   // encoded, without lengths and keys of rows
+	Kind    string `json:"kind"`          // value, map, list, timer, timers
+	Type    string `json:"type"`          // Go-like; the time domain of a timer
+	TTL     string `json:"ttl,omitempty"` // how long it lives and by which clock; absent if it does not expire
+	Keys    int    `json:"keys"`          // that have something in it; a value all of them
+	Entries int    `json:"entries"`       // of a map or list; deadlines of a timer
+	Bytes   int64  `json:"bytes"`         // encoded, without lengths and keys of rows
 }
 
 // List is one operator list state, over all subtasks.
@@ -204,13 +205,20 @@ func (k *Keyed) state(of *heap.ScannedState) int {
 			return i
 		}
 	}
-	k.States = append(k.States, State{Name: of.Name, Kind: of.Kind.String(), Type: typeOf(of)})
+	k.States = append(k.States, State{Name: of.Name, Kind: of.Kind.String(), Type: typeOf(of), TTL: ttlOf(of)})
 	return len(k.States) - 1
+}
+
+func ttlOf(s *heap.ScannedState) string {
+	if !s.Expires() {
+		return ""
+	}
+	return fmt.Sprintf("%v of %v time", s.TTL, s.Domain)
 }
 
 func typeOf(s *heap.ScannedState) string {
 	switch s.Kind {
-	case heap.KindTimer:
+	case heap.KindTimer, heap.KindTimers:
 		return s.Domain.String() + " time"
 	case heap.KindMap:
 		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)

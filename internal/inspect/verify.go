@@ -171,15 +171,8 @@ func (v *verifier) line(path string) {
 		return
 	}
 	if _, err := line.Decode(data); err != nil {
-		v.Problems = append(v.Problems, Problem{path, err.Error(), !ofAnotherFormat(data)})
+		v.Problems = append(v.Problems, Problem{path, err.Error(), !line.OtherFormat(data)})
 	}
-}
-
-// ofAnotherFormat reports whether data may be the record of a line as another version writes it.
-func ofAnotherFormat(data []byte) bool {
-	const head = "weir job line, format "
-	version, known := strings.CutPrefix(string(data), head)
-	return known && !strings.HasPrefix(version, "1\n") && !strings.HasPrefix(version, "2\n")
 }
 
 // checkpoint reads one through. What its job deletes meanwhile is not damaged: a checkpoint is deleted with its metadata first.

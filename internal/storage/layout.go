@@ -68,6 +68,30 @@ func List(ctx context.Context, fs storage.FS, dir string) ([]Found, error) {
 	return found, nil
 }
 
+// ListBeside returns the checkpoints in the directory of a job and in those of all jobs beside it.
+func ListBeside(ctx context.Context, fs storage.FS, jobDir string) ([]Found, error) {
+	all, err := List(ctx, fs, jobDir)
+	above, name := split(jobDir)
+	if _, notJob := job.ParseID(name); err != nil || notJob != nil {
+		return all, err // it is the only one in its directory
+	}
+	beside, err := fs.List(ctx, above)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs in %s: %w", above, err)
+	}
+	for _, e := range beside {
+		if _, notJob := job.ParseID(e.Name); !e.Dir || notJob != nil || e.Name == name {
+			continue
+		}
+		found, err := List(ctx, fs, join(above, e.Name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
 // parseCheckpointDir accepts only the form that CheckpointDir writes: chk-07 is somebody else's.
 func parseCheckpointDir(e storage.Entry) (job.CheckpointID, bool) {
 	digits, ok := strings.CutPrefix(e.Name, chkPrefix)

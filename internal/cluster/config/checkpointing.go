@@ -180,8 +180,9 @@ var (
 	})
 
 	IncrementalCheckpoints = boolOption(spec[bool]{
-		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false),
-		Doc: "Whether a checkpoint holds only what is new since the one before, if the state backend can do that.",
+		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(true), Built: true,
+		Doc: "Whether a checkpoint holds only what has changed since the last one that was complete, and refers to the files of that one for " +
+			"the rest. Costs 4 bytes of memory for each key and each element of maps and lists.",
 	})
 
 	ParallelCleaning = boolOption(spec[bool]{
@@ -250,32 +251,32 @@ var (
 	})
 
 	FileMerging = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.enabled", Default: new(false),
+		Key: "execution.checkpointing.file-merging.enabled", Default: new(false), Built: true,
 		Doc: "Whether subtasks write their state into common files.",
 	})
 
 	FileMergingAcrossCheckpoints = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
+		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false), Built: true,
 		Doc: "Whether several checkpoints share a merged file.",
 	})
 
 	FileMergingMaxFileSize = sizeOption(spec[int64]{
-		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
+		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)), Built: true,
 		Doc: "The size at which a new merged file begins.",
 	})
 
 	FileMergingBlockingPool = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
+		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false), Built: true,
 		Doc: "Whether a writer waits for a free merged file instead of opening another.",
 	})
 
 	FileMergingMaxSubtasks = intOption(spec[int]{
-		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
+		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1), Built: true,
 		Doc: "How many subtasks share a pool of merged files.",
 	})
 
 	FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
-		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
+		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0), Built: true,
 		Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
 	})
 
@@ -368,6 +369,8 @@ type Checkpointing struct {
 	// Unaligned: barriers overtake records, after AlignedTimeout if that is not 0.
 	Unaligned      bool
 	AlignedTimeout time.Duration
+	// Incremental checkpoints refer to files of earlier ones.
+	Incremental bool
 	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
 	AfterTasksFinish bool
 	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
@@ -385,7 +388,18 @@ type Checkpointing struct {
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
 
-	Loops LoopMode
+	Merging Merging
+	Loops   LoopMode
+}
+
+// Merging says how streams of state are merged into files.
+type Merging struct {
+	Enabled               bool
+	AcrossCheckpoints     bool    // one file holds streams of several checkpoints
+	MaxFileSize           int64   // bytes; from then on nothing is added to a file
+	BlockingPool          bool    // streams wait for a file
+	MaxSubtasks           int     // that share one file; at least 1
+	MaxSpaceAmplification float64 // of all files together; below 1: no limit
 }
 
 // Checkpointing returns the settings of the checkpoints.
@@ -400,6 +414,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		Unaligned:        Get(c, Unaligned),
 		AlignedTimeout:   Get(c, AlignedCheckpointTimeout),
 		DuringBacklog:    c.duringBacklog(),
+		Incremental:      Get(c, IncrementalCheckpoints),
 		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
 		NumRetained:      Get(c, NumRetained),
@@ -413,12 +428,17 @@ func (c *Config) Checkpointing() Checkpointing {
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
-		Loops:            Get(c, Loops),
+		Merging: Merging{
+			Enabled:               Get(c, FileMerging),
+			AcrossCheckpoints:     Get(c, FileMergingAcrossCheckpoints),
+			MaxFileSize:           Get(c, FileMergingMaxFileSize),
+			BlockingPool:          Get(c, FileMergingBlockingPool),
+			MaxSubtasks:           Get(c, FileMergingMaxSubtasks),
+			MaxSpaceAmplification: Get(c, FileMergingMaxSpaceAmplification),
+		},
+		Loops: Get(c, Loops),
 	}
 }
-
-// Backend returns where the state of the running job lives.
-func (c *Config) Backend() Backend { return Get(c, StateBackend) }
 
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }

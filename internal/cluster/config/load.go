@@ -12,6 +12,7 @@ import (
 // Config is a value, or the absence of one, for every option. It has passed all checks.
 type Config struct {
 	values map[*declaration]value
+	own    map[string]setting // keys of a state backend that the program registers
 	open   map[string]setting // keys that are not declared one by one: see isOpen
 }
 
@@ -95,6 +96,7 @@ func Load(layers ...*Layer) (*Config, []Note, error) {
 		l.merge(layer)
 	}
 	l.parse()
+	l.settleOwn()
 	l.errs = append(l.errs, l.cfg.contradictions(l.unread)...)
 	l.note()
 	if len(l.errs) > 0 {
@@ -147,6 +149,10 @@ func (l *loader) claims(s setting, by rank) []claim {
 		return nil
 	}
 	found := names().byName[s.key]
+	if found == nil && maybeOwn(s.key) {
+		l.cfg.own[s.key] = s
+		return nil
+	}
 	if found == nil {
 		l.unknown(s)
 		return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -92,8 +93,9 @@ func (m *master) allocateID(coordinator.AllocateID) {
 		m.coordinator.IDAllocated(id, m.Now())
 		return
 	}
-	next, ids := m.record.Reserve(line.Block)
+	record := m.record
 	m.clerk.do(func() func() {
+		next, ids := m.written(record).Reserve(line.Block)
 		err := m.put(next)
 		return func() {
 			if err != nil {
@@ -113,7 +115,34 @@ func (m *master) put(r line.Record) error {
 	if m.file == nil {
 		return nil
 	}
-	return m.file.Put(context.Background(), r)
+	err := m.file.Put(context.Background(), r)
+	m.endIfTaken(err)
+	return err
+}
+
+// written returns the record as it was written last, which may be later than what the master knew when it asked the clerk for a change.
+func (m *master) written(known line.Record) line.Record {
+	if m.file == nil || m.file.Record() == nil {
+		return known
+	}
+	return m.file.Record().WithCompleted(known.Completed)
+}
+
+// endIfTaken ends the run if an error says that another process has the line. It is called on the clerk.
+func (m *master) endIfTaken(err error) {
+	if errors.Is(err, linefile.ErrTaken) {
+		m.post(func() { m.takenOver(err) })
+	}
+}
+
+// checkLine fails if another process has the line, on stores that have no lock to keep it out.
+func (m *master) checkLine() error {
+	if !m.shared {
+		return nil
+	}
+	err := m.file.Check(context.Background())
+	m.endIfTaken(err)
+	return err
 }
 
 func (m *master) initLocation(a coordinator.InitLocation) {
@@ -156,18 +185,20 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }
 
-// writeMetadata publishes a checkpoint. The first of a job id is recorded before anything of it can be committed.
+// writeMetadata publishes a checkpoint. The first of a job id is recorded before anything of it can be committed. On shared stores each is: a
+// process that has lost the line, and was held up, finds out before it commits.
 func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 	if a.Savepoint {
 		m.writeSavepoint(a)
 		return
 	}
-	next := m.record.WithCompleted(a.ID)
-	first := m.record.Completed == 0
+	record := m.record
+	follow := m.shared || record.Completed == 0
 	m.clerk.do(func() func() {
-		pointer, size, err := m.publish(a, next, first)
-		if err != nil && istorage.Classify(err) == istorage.Unknown {
-			pointer, size, err = m.publish(a, next, first) // it may be there, and only the answer was lost
+		next := m.written(record).WithCompleted(a.ID)
+		pointer, size, err := m.publish(a, next, follow)
+		if err != nil && istorage.Classify(err) == istorage.Unknown && !errors.Is(err, linefile.ErrTaken) {
+			pointer, size, err = m.publish(a, next, follow) // it may be there, and only the answer was lost
 		}
 		return func() {
 			if err != nil {
@@ -184,11 +215,15 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 	}, m.post)
 }
 
-func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bool) (pointer string, size int64, err error) {
+// publish makes the checkpoint exist, and then, if the record is to follow, writes that it does.
+func (m *master) publish(a coordinator.WriteMetadata, next line.Record, follow bool) (pointer string, size int64, err error) {
+	if err := m.checkLine(); err != nil {
+		return "", 0, err
+	}
 	if pointer, size, err = m.storage.PublishMetadata(context.Background(), istorage.Location{ID: a.ID}, a.Metadata); err != nil {
 		return "", 0, err
 	}
-	if first {
+	if follow {
 		if err := m.put(next); err != nil {
 			return "", 0, err
 		}
@@ -216,6 +251,9 @@ func (m *master) discard(a coordinator.Discard) {
 			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
 			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
 			return
+		}
+		if m.merger != nil && !a.Savepoint {
+			m.merger.Release(a.ID)
 		}
 		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
 	})
@@ -309,6 +347,7 @@ func (m *master) forgetDoubtful() {
 				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", id, "error", err)
 				return
 			}
+			m.checkpointIs((*istorage.Merger).Release, id)
 			m.post(func() { m.coordinator.Gone(id) })
 		})
 	}

@@ -210,16 +210,15 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Attempt: func(s job.Subtask) (int, bool) {
 			return m.attempts[s] + 1, which(s)
 		},
-		Mode:   mode,
-		Master: reports{m},
-		Logger: m.logger,
-		Now:    m.Now,
-		Beside: m.besides(),
-		Line:   m.line,
-		Streams: func(_ job.Subtask, id job.CheckpointID) operator.Streams {
-			return m.places.streams(m.storage, id, m.logger)
-		},
+		Mode:            mode,
+		Master:          reports{m},
+		Logger:          m.logger,
+		Now:             m.Now,
+		Beside:          m.besides(),
+		Line:            m.line,
+		Streams:         m.streams(),
 		OpenStream:      m.openStream,
+		Incremental:     m.checkpoints.Incremental,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,
@@ -236,6 +235,21 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Loops: program.Loops{
 			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
 		},
+	}
+}
+
+// streams returns where tasks of the present plan write. It is called by them.
+func (m *master) streams() func(job.Subtask, job.CheckpointID) operator.Streams {
+	parallelism := map[job.VertexID]int{}
+	for _, v := range m.Plan.Vertices {
+		parallelism[v.ID()] = v.Parallelism
+	}
+	return func(sub job.Subtask, id job.CheckpointID) operator.Streams {
+		s := m.places.streams(m.storage, id, m.logger)
+		if m.merger != nil && s.place == nil {
+			s.part = m.merger.Part(id, sub, parallelism[sub.Vertex])
+		}
+		return s
 	}
 }
 

@@ -40,9 +40,11 @@ type master struct {
 	line    sink.Line
 	record  line.Record
 	file    *linefile.File
+	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
-	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	merger  *storage.Merger // nil if files are not merged
+	claimed string          // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -73,6 +75,7 @@ type master struct {
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
 	places    places
+	queries   []*query // clients that wait for the state of a key
 	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
 	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
@@ -149,7 +152,9 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		line:        b.line,
 		record:      b.record,
 		file:        s.file,
+		shared:      s.shared,
 		storage:     b.storage,
+		merger:      b.merger,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -421,6 +426,16 @@ func (m *master) refuse(err error) {
 	m.end(Aborted)
 }
 
+// takenOver ends a run whose line another process has: it writes, commits and deletes nothing more.
+func (m *master) takenOver(err error) {
+	if m.refusal != nil || m.state == over {
+		return
+	}
+	m.refusal = &TakenOverError{err}
+	m.logger.Error("this run stops at once: another process has taken the job over", "error", err)
+	m.end(Aborted)
+}
+
 func (m *master) end(s Status) {
 	if m.state == over || m.result.Status != "" {
 		return
@@ -439,7 +454,15 @@ func (m *master) finish(s Status) {
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
 	}[s]
 	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
-	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
+	end := func() { m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) }) }
+	if m.merger == nil {
+		end()
+		return
+	}
+	m.clerk.do(func() func() {
+		m.closeMerger()
+		return end
+	}, m.post)
 }
 
 // endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all
@@ -471,9 +494,10 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
 	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
-	record := m.record.Ended(end)
+	known := m.record
 	m.clerk.do(func() func() {
-		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		record := m.written(known).Ended(end)
+		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.put(record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)

@@ -181,6 +181,9 @@ type recoveryDone struct {
 // recover reads the checkpoint and lets the sinks recover. It runs beside the master.
 func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	defer rescue(&err)
+	if err := m.checkLine(); err != nil {
+		return done, err
+	}
 	if err := m.settle(w.unsettled, w.record); err != nil {
 		return done, err
 	}
@@ -206,6 +209,7 @@ func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 	m.outputMoved(done.moved)
 	if done.read {
 		for _, id := range w.doubtful {
+			m.checkpointIs((*istorage.Merger).Release, id)
 			m.coordinator.Gone(id)
 		}
 		m.doubtful, m.unsettled = nil, nil

@@ -77,6 +77,18 @@ type StartError struct {
 // Error returns the text.
 func (e *StartError) Error() string { return e.Text }
 
+// TakenOverError ends a run whose job another process has started since, on a store that has no locks. What this run had not committed by then is
+// not committed by it.
+type TakenOverError struct{ Err error }
+
+// Error says by whom.
+func (e *TakenOverError) Error() string {
+	return fmt.Sprintf("%v: this run has ended and commits nothing more. If that was not meant, stop one of the two, or give it another checkpoint directory and output", e.Err)
+}
+
+// Unwrap returns what the line's record has shown.
+func (e *TakenOverError) Unwrap() error { return e.Err }
+
 func refuse(code exitcode.Code, format string, args ...any) error {
 	return &StartError{code, fmt.Sprintf(format, args...)}
 }

@@ -47,31 +47,46 @@ func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharin
 	return sharing.Uses{}
 }
 
-// findOthers reads the complete checkpoints that lie beside the shared files of those that the job takes over, and that it does not take over
-// itself: what they refer to must stay. They may be of jobs that the claimed one had claimed something of in its time.
+// findOthers reads the complete checkpoints that lie in the same checkpoint directory as the shared files that the job takes over, and that it
+// does not take over itself: what they refer to must stay. A claimed checkpoint may refer to files of a job that was claimed from before,
+// and so may those of others.
 func (s *start) findOthers(ctx context.Context, b *beginning) {
-	for _, dir := range jobDirs(b.shared.uses) {
-		beside, err := retry(ctx, s.pause, func() ([]storage.Found, error) { return storage.List(ctx, s.FS, dir) })
-		if err != nil {
+	for _, shared := range sharedDirs(b.shared.uses) {
+		if err := s.findOthersOf(ctx, shared, b); err != nil {
 			b.shared.unsure = true
-			s.Logger.Warn("what lies beside shared files cannot be read: none from before this start will be deleted", "directory", dir, "error", err)
-			return
-		}
-		for _, f := range beside {
-			if _, own := b.shared.uses[f.Path]; f.Published && !own {
-				b.shared.others = append(b.shared.others, s.usesOf(ctx, f.Path, &b.shared))
-			}
+			s.Logger.Warn("it cannot be found out who else refers to shared files: none from before this start will be deleted", "directory", shared, "error", err)
 		}
 	}
 }
 
-// jobDirs returns the directories of the jobs that have written shared files, in order.
-func jobDirs(uses map[string]sharing.Uses) []string {
+func (s *start) findOthersOf(ctx context.Context, shared string, b *beginning) error {
+	elsewhere, err := retry(ctx, s.pause, func() (string, error) { return linefile.SharedElsewhere(ctx, s.FS, shared, b.record.Line) })
+	if err == nil && elsewhere != "" {
+		err = fmt.Errorf("a job with its checkpoints in %s has claimed some of it", elsewhere)
+	}
+	if err != nil {
+		return err
+	}
+	found, err := retry(ctx, s.pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, storage.Parent(shared)) })
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if _, known := b.shared.uses[f.Path]; f.Published && !known {
+			b.shared.uses[f.Path] = sharing.Uses{} // once is enough
+			b.shared.others = append(b.shared.others, s.usesOf(ctx, f.Path, &b.shared))
+		}
+	}
+	return nil
+}
+
+// sharedDirs returns the directories of shared files that checkpoints refer to, in order.
+func sharedDirs(uses map[string]sharing.Uses) []string {
 	dirs := map[string]bool{}
 	for _, u := range uses {
 		for _, stream := range u.Streams {
 			if dir, ok := storage.SharedDirOf(stream); ok {
-				dirs[storage.Parent(dir)] = true
+				dirs[dir] = true
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
+	"github.com/weirstream/weir/internal/protocol/merging"
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/protocol/sharing"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -29,7 +30,7 @@ import (
 // acknowledgements in any order. The files are real, in a file system in memory. After every single step each complete checkpoint, whoever owns it,
 // has all the files that it refers to; and whenever all is quiet nothing else is left but what a kill has left behind.
 func TestSharedFiles(t *testing.T) {
-	const seeds = 250
+	const seeds = 200
 	total := map[string]int{}
 	for seed := range uint64(seeds) {
 		w := newFilesWorld(t, seed)
@@ -65,18 +66,21 @@ type filesWorld struct {
 
 	claimed string // what the present job has claimed, as its line's record remembers
 
-	jobs    byte
-	id      job.ID
-	storage storage.Storage
-	places  *places
-	c       *coordinator.Coordinator
-	cfg     coordinator.Config
-	tasks   []*writingTask
-	number  int
-	lastID  job.CheckpointID
-	todo    []func()
-	restore bool
-	ended   bool
+	jobs      byte
+	processes int
+	doubtful  map[job.CheckpointID]bool
+	id        job.ID
+	storage   storage.Storage
+	places    *places
+	merger    *storage.Merger // nil: files are not merged
+	c         *coordinator.Coordinator
+	cfg       coordinator.Config
+	tasks     []*writingTask
+	number    int
+	lastID    job.CheckpointID
+	todo      []func()
+	restore   bool
+	ended     bool
 }
 
 // writingTask is a subtask with increments: chunks in files of their own, which checkpoints share.
@@ -124,10 +128,20 @@ func (w *filesWorld) run() {
 			w.next()
 		}
 	}
-	w.settle()
-	w.c.End(coordinator.JobCanceled, w.now)
-	w.settle()
+	w.end(coordinator.JobCanceled)
 	w.quiet()
+}
+
+// end ends the job when no task runs any more.
+func (w *filesWorld) end(status coordinator.EndStatus) {
+	w.settle()
+	if w.merger != nil {
+		if err := w.merger.Close(); err != nil {
+			w.fatalf("%v", err)
+		}
+	}
+	w.c.End(status, w.now)
+	w.settle()
 }
 
 // begin starts a job with a new id, or goes on from a snapshot: its own, or another's that it claims or not.
@@ -145,15 +159,42 @@ func (w *filesWorld) begin(from *snapshot.Metadata, path string, claim bool) {
 	if err := w.storage.InitJob(context.Background()); err != nil {
 		w.fatalf("%v", err)
 	}
+	w.merger = w.newMerger()
 	w.cfg = coordinator.DefaultConfig()
 	w.cfg.Interval, w.cfg.TolerableFailures, w.cfg.NumRetained = 0, 1<<30, 1+w.rnd.IntN(3)
 	w.cfg.MaxConcurrent, w.cfg.Retention = 1+w.rnd.IntN(3), coordinator.Retention(w.rnd.IntN(3))
 	op := coordinator.Operator{ID: job.OperatorID(filesVertex), MaxParallelism: 128}
 	header := snapshot.Metadata{Job: w.id}
 	w.c = coordinator.New(w.cfg, coordinator.Job{Header: header, Vertices: []coordinator.Vertex{{ID: filesVertex, Name: "v", Parallelism: 2, Operators: []coordinator.Operator{op}}}})
-	w.todo, w.ended, w.places = nil, false, &places{}
+	w.todo, w.ended, w.places, w.doubtful = nil, false, &places{}, map[job.CheckpointID]bool{}
 	w.restored(from, path, claim, own)
 	w.deploy(from)
+}
+
+// newMerger returns one of some kind, or none. A process that was killed has left its files as they were.
+func (w *filesWorld) newMerger() *storage.Merger {
+	if w.rnd.IntN(3) == 0 {
+		return nil
+	}
+	w.seen["merged"]++
+	w.processes++
+	m, err := storage.NewMerger(context.Background(), w.storage, storage.MergerOptions{
+		Options: merging.Options{
+			AcrossBoundary: w.rnd.IntN(2) == 0, MaxFileSize: int64(30 + w.rnd.IntN(200)), MaxSubtasks: 4, MaxAmplification: float64(w.rnd.IntN(4)),
+		},
+		Subtasks: 2, Process: fmt.Sprintf("%016x", w.processes), Report: func(err error) { w.fatalf("%v", err) },
+	})
+	if err != nil {
+		w.fatalf("%v", err)
+	}
+	return m
+}
+
+// gone says that a checkpoint is no more.
+func (w *filesWorld) gone(m *storage.Merger, id job.CheckpointID) {
+	if m != nil {
+		m.Release(id)
+	}
 }
 
 // restored tells the coordinator what there is, as a start does.
@@ -190,13 +231,11 @@ func (w *filesWorld) restored(from *snapshot.Metadata, path string, claim, own b
 	w.c.Restored(r, w.now)
 }
 
-// others adds what lies beside the files and is not taken over.
+// others adds what lies in the same directory and is not taken over.
 func (w *filesWorld) others(r *coordinator.Restoration) {
-	for _, dir := range jobDirs(r.Uses) {
-		for path, m := range w.all() {
-			if _, own := r.Uses[path]; !own && storage.Parent(path) == dir {
-				r.Others = append(r.Others, usesOf(m))
-			}
+	for path, m := range w.all() {
+		if _, own := r.Uses[path]; !own {
+			r.Others = append(r.Others, usesOf(m))
 		}
 	}
 }
@@ -274,8 +313,7 @@ func (w *filesWorld) step() {
 	case n < 95:
 		status := coordinator.EndStatus(1 + w.rnd.IntN(4))
 		w.note("end %v, %v", status, w.cfg.Retention)
-		w.c.End(status, w.now)
-		w.settle()
+		w.end(status)
 	}
 	w.perform()
 }
@@ -376,6 +414,9 @@ func (w *filesWorld) do(a coordinator.Action) {
 		w.later(func() { w.publish(a) })
 	case coordinator.NotifyComplete:
 		w.seen["completed"]++
+		if w.merger != nil {
+			w.merger.Complete(a.ID)
+		}
 		for _, task := range w.tasks {
 			if w.rnd.IntN(8) > 0 { // else the message is lost
 				w.later(func() { task.complete = max(task.complete, a.ID) })
@@ -383,6 +424,9 @@ func (w *filesWorld) do(a coordinator.Action) {
 		}
 	case coordinator.NotifyAborted:
 		w.seen["aborted"]++
+		if !w.doubtful[a.ID] {
+			w.gone(w.merger, a.ID)
+		}
 	case coordinator.Discard:
 		w.later(func() { w.discard(a) })
 	case coordinator.DiscardState:
@@ -428,12 +472,14 @@ func (w *filesWorld) publish(a coordinator.WriteMetadata) {
 		if _, _, err := w.storage.PublishMetadata(context.Background(), at, a.Metadata); err != nil {
 			w.fatalf("%v", err)
 		}
+		w.doubtful[a.ID] = true
 		w.c.MetadataFailed(a.ID, "lost", true, w.now)
 		st, c := w.storage, w.c
 		w.later(func() {
 			if err := st.Discard(context.Background(), a.ID); err != nil {
 				w.fatalf("%v", err)
 			}
+			w.gone(w.merger, a.ID)
 			c.Gone(a.ID)
 		})
 		return
@@ -460,6 +506,7 @@ func (w *filesWorld) discard(a coordinator.Discard) {
 	if err != nil {
 		w.fatalf("%v", err)
 	}
+	w.gone(w.merger, a.ID)
 	w.c.CleaningDone(a.ID, w.now)
 }
 
@@ -486,12 +533,15 @@ func (w *filesWorld) snapshot(c *coordinator.Coordinator, st storage.Storage, ta
 		w.seen["full"]++
 	}
 	streams := w.places.streams(st, a.ID, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if w.merger != nil && a.Location == "" {
+		streams.part = w.merger.Part(a.ID, task.attempt.Subtask, 2)
+	}
 	again := a.Snapshot.Kind != element.FullCheckpoint && a.Location == ""
 	state := &snapshot.OperatorSubtask{}
 	groups := keygroup.Range{First: 0, Last: 0}
 	for i := range task.chunks {
 		k := snapshot.Keyed{Range: groups, Written: groups, Offsets: []int64{0}}
-		if known := task.chunks[i].stream; again && slices.ContainsFunc(task.held[task.complete], func(s snapshot.Stream) bool { return s.Path == known.Path }) {
+		if known := task.chunks[i].stream; again && slices.ContainsFunc(task.held[task.complete], func(s snapshot.Stream) bool { return s.Path == known.Path && s.Offset == known.Offset }) && w.mayUse(known) {
 			k.Stream = known
 			w.seen["referred again"]++
 		} else {
@@ -512,7 +562,20 @@ func (w *filesWorld) snapshot(c *coordinator.Coordinator, st storage.Storage, ta
 		}
 	}
 	ack := &snapshot.Task{Operators: []snapshot.Operator{{ID: job.OperatorID(filesVertex), State: state}}}
+	if err := streams.Seal(context.Background(), ack); err != nil {
+		w.fatalf("%v", err)
+	}
 	w.later(func() { c.Ack(task.attempt, a.ID, ack, coordinator.TaskMetrics{}, w.now) })
+}
+
+// mayUse asks as backends do before they refer to something again. Not all files of a process that was killed are left alone.
+func (w *filesWorld) mayUse(s snapshot.Stream) bool {
+	return w.merger == nil || w.merger.MayUse(s) || w.rnd.IntN(2) == 0 && s.Offset%2 == 0 && !w.own(s)
+}
+
+// own reports whether a stream lies in a file of the present process.
+func (w *filesWorld) own(s snapshot.Stream) bool {
+	return w.merger != nil && strings.Contains(s.Path, fmt.Sprintf("_%016x/", w.processes))
 }
 
 // change adds chunks and forgets some.
@@ -595,9 +658,15 @@ func (w *filesWorld) check() {
 // quiet checks, when a job has ended, that nothing is left behind.
 func (w *filesWorld) quiet() {
 	w.check()
-	reached := w.reached()
+	reached, named := w.reached(), map[string]bool{}
+	for _, m := range w.all() {
+		for _, dir := range m.Directories {
+			named[dir] = true
+		}
+	}
 	for _, f := range w.files() {
-		if !reached[f] && !w.litter[f] {
+		left := named[storage.Parent(f)] && !w.own(snapshot.Stream{Path: f}) // of a process that is no more: it goes with the directory
+		if !reached[f] && !w.litter[f] && !left {
 			w.fatalf("nobody refers to %s, and it is still there", f)
 		}
 	}

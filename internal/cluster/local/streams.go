@@ -16,7 +16,8 @@ import (
 type streams struct {
 	storage storage.Storage
 	at      storage.Location
-	place   *place // of a savepoint, else nil
+	place   *place              // of a savepoint, else nil
+	part    *storage.MergedPart // where its files are merged, nil if they are not
 	logger  *slog.Logger
 
 	mu     sync.Mutex // guards shared
@@ -25,6 +26,9 @@ type streams struct {
 
 // NewStream begins a stream.
 func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+	if s.part != nil {
+		return s.part.NewWriter(ctx, scope), nil
+	}
 	if s.place == nil {
 		return noted{s.storage.NewWriter(ctx, s.at, scope), s}, nil
 	}
@@ -34,8 +38,19 @@ func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator
 	return &counted{Stream: s.storage.NewWriter(ctx, s.at, scope), end: sync.OnceFunc(s.place.end)}, nil
 }
 
+// Seal makes merged files durable, and says in which directories they are.
+func (s *streams) Seal(ctx context.Context, state *snapshot.Task) error {
+	if s.part == nil {
+		return nil
+	}
+	return s.part.Seal(ctx, state)
+}
+
 // Abandon deletes the shared files that were written for a snapshot of which nobody will hear. Its other files go with its directory.
 func (s *streams) Abandon() {
+	if s.part != nil {
+		s.part.Abandon()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.shared) == 0 {

@@ -50,7 +50,7 @@ func (c *Coordinator) register(id job.CheckpointID, state *snapshot.Task) (lost 
 
 // settleShared has deleted what nobody needs any more.
 func (c *Coordinator) settleShared() {
-	d := c.shared.registry.Settle(sharing.Situation{Kept: c.sharing(), Highest: c.lastID, Over: c.ended})
+	d := c.shared.registry.Settle(sharing.Situation{Kept: c.sharing(), Newest: c.store.newest(), Highest: c.lastID, Over: c.ended})
 	if !d.IsEmpty() {
 		c.emit(DiscardShared{Files: d.Files, Directories: d.Directories})
 	}

@@ -27,6 +27,15 @@ const (
 	tail  = "crc32c %08x\n"
 )
 
+var heads = []string{head, head2, head1}
+
+// OtherFormat reports whether data that Decode refuses may be a record as a newer version writes it, and so proves no damage.
+func OtherFormat(data []byte) bool {
+	const begin = "weir job line, format "
+	return bytes.HasPrefix(data, []byte(begin)) &&
+		!slices.ContainsFunc(heads, func(head string) bool { return bytes.HasPrefix(data, []byte(head)) })
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Encode writes a record in the form of docs/formats/line.md: a line with the format's name and version, JSON that a person can
@@ -76,7 +85,7 @@ func Decode(data []byte) (Record, error) {
 func body(data []byte) ([]byte, error) {
 	var body []byte
 	ok := false
-	for _, head := range []string{head, head2, head1} {
+	for _, head := range heads {
 		if body, ok = bytes.CutPrefix(data, []byte(head)); ok {
 			break
 		}

@@ -1,7 +1,6 @@
 package sharing
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +14,7 @@ import (
 //
 //	ack ID PATH...                       a task acknowledges a checkpoint; a PATH that ends with / is a directory of merged files
 //	restored ID HOME owned|foreign PATH...   the job has found a checkpoint in the directory HOME
-//	settle KEPT... [highest=ID] [+over]  which complete checkpoints there are
+//	settle KEPT... [highest=ID] [+over]  which complete checkpoints there are; one in brackets is not known to be complete
 //	directories ID                       which a checkpoint is published with
 //	holds HOME                           whether the directory of a checkpoint must stay
 //
@@ -56,10 +55,14 @@ func (p *player) settle(t *testing.T, args []string) (out []string) {
 		case w == "+over":
 			s.Over = true
 		default:
-			s.Kept = append(s.Kept, id(t, w))
+			kept := id(t, strings.Trim(w, "()"))
+			s.Kept = append(s.Kept, kept)
+			if !strings.HasPrefix(w, "(") {
+				s.Newest = max(s.Newest, kept)
+			}
 		}
 	}
-	s.Highest = max(s.Highest, newest(slices.Sorted(slices.Values(s.Kept))))
+	s.Highest = max(s.Highest, s.Newest)
 	d := p.r.Settle(s)
 	for _, f := range d.Files {
 		out = append(out, "delete "+f)

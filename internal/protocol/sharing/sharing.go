@@ -171,6 +171,8 @@ func (r *Registry) Holds(home string) bool {
 type Situation struct {
 	// Kept are the complete ones whose files must be there, those included that are being deleted.
 	Kept []job.CheckpointID
+	// Newest is the newest complete one. Those that are newer may yet complete, older ones no more.
+	Newest job.CheckpointID
 	// Highest is the highest id that was handed out.
 	Highest job.CheckpointID
 	// Over says that no task runs any more, so that no checkpoint will come to refer to what none of Kept does.
@@ -181,7 +183,7 @@ type Situation struct {
 func (r *Registry) Settle(s Situation) (d Dropped) {
 	kept := slices.Sorted(slices.Values(s.Kept))
 	for path, t := range r.things {
-		if t.leave(kept, s.Over); len(t.users) > 0 {
+		if t.leave(kept, s); len(t.users) > 0 {
 			continue
 		}
 		delete(r.things, path)
@@ -197,7 +199,7 @@ func (r *Registry) Settle(s Situation) (d Dropped) {
 			d.Files = append(d.Files, path)
 		}
 	}
-	r.forget(newest(kept))
+	r.forget(s.Newest)
 	slices.Sort(d.Files)
 	slices.Sort(d.Directories)
 	return d
@@ -210,18 +212,11 @@ func (r *Registry) forget(newest job.CheckpointID) {
 }
 
 // leave forgets the checkpoints that have gone: all but those that are kept, and the newer ones, which may yet complete.
-func (t *thing) leave(kept []job.CheckpointID, over bool) {
+func (t *thing) leave(kept []job.CheckpointID, s Situation) {
 	t.users = slices.DeleteFunc(t.users, func(id job.CheckpointID) bool {
 		_, is := slices.BinarySearch(kept, id)
-		return !is && (over || id < newest(kept))
+		return !is && (s.Over || id < s.Newest)
 	})
-}
-
-func newest(sorted []job.CheckpointID) job.CheckpointID {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[len(sorted)-1]
 }
 
 // parent returns the directory that a path names a file in. Paths belong to file systems: nothing is cleaned.

@@ -82,6 +82,16 @@ func MarkShared(ctx context.Context, fs publicstorage.FS, shared string, r line.
 	return nil
 }
 
+// SharedElsewhere returns the checkpoint directory of a line that has left its mark in a directory of shared files, unless it is the one with
+// this id; empty if there is none.
+func SharedElsewhere(ctx context.Context, fs publicstorage.FS, shared, line string) (dir string, err error) {
+	c, err := readClaim(ctx, fs, shared)
+	if err != nil || c == nil || c.Line == line {
+		return "", err
+	}
+	return c.Dir, nil
+}
+
 func leaveMark(ctx context.Context, fs publicstorage.FS, s line.Snapshot, mine claim) error {
 	data, err := json.Marshal(mine)
 	if err != nil {

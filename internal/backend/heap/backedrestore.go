@@ -1,0 +1,107 @@
+package heap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/keygroup"
+)
+
+// intoStore reads the rows of a group into a byte store, through the tables: when they are full they are written back, as in any batch.
+func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
+	if in.k.Increment {
+		return refusal{errors.New("an incremental checkpoint of the heap backend can only be restored by that backend; " +
+			"to change the state backend, take a savepoint in canonical format")}
+	}
+	n, from, err := in.rowCount(from, to)
+	if err != nil {
+		return err
+	}
+	src, err := readAll(in.r, from, to)
+	if err != nil {
+		return err
+	}
+	more := true
+	for i := 0; i < n && more; i++ {
+		if in.stamped {
+			if more, src, err = cutMark(src); err != nil || !more {
+				break
+			}
+		}
+		if src, err = in.storedRow(src, group); err != nil {
+			return fmt.Errorf("row %d: %w", i, err)
+		}
+		if i%keysAtOnce == 0 {
+			in.s.EndBatch()
+		}
+		if err := in.s.backed.err; err != nil {
+			return err
+		}
+	}
+	if in.stamped && err == nil && more {
+		src, err = cutEnd(src)
+	}
+	if err == nil && len(src) > 0 {
+		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+	}
+	in.s.EndBatch()
+	return errors.Join(err, in.s.backed.err)
+}
+
+// keysAtOnce is after how many rows it is seen whether there is still room.
+const keysAtOnce = 256
+
+func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err error) {
+	s := in.s
+	var k K
+	if src, err = s.layout.keyCodec.Decode(src, unsafe.Pointer(&k)); err != nil {
+		return nil, fmt.Errorf("its key: %w", err)
+	}
+	h := s.hash(&k)
+	if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
+		return nil, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, k, g+int(s.first))
+	}
+	if _, twice := s.find(&s.tables[group], k, uint32(h)); twice {
+		return nil, fmt.Errorf("%w: key %v is there twice", ErrCorrupt, k)
+	}
+	r := s.findOrInsert(k, h, group)
+	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups
+	s.backed.changed(rowID{group, r.id})
+	return in.row(src, rowID{group, r.id}, r.row)
+}
+
+// RestoredStore says that the byte store holds rows already, those of snapshots of it whose heads are given. They are refused if their states
+// are not exactly those of the layout; ErrOtherStates is wrapped if a restore through the canonical form could succeed.
+func (s *Store[K]) RestoredStore(heads ...[]byte) error {
+	for _, head := range heads {
+		if _, err := parseHead(head); err != nil {
+			return refusal{err}
+		}
+		if string(head) != string(s.Head()) {
+			return ErrOtherStates
+		}
+	}
+	s.backed.alarms.unknown()
+	return nil
+}
+
+// ErrOtherStates is returned for a snapshot in a backend's own form whose states differ from the program's.
+var ErrOtherStates = errors.New("the states have changed since the snapshot was taken, which is in the state backend's own form")
+
+// Head returns the description of key and states, as it begins a keyed stream.
+func (s *Store[K]) Head() []byte { return s.layout.appendHead(nil, false) }
+
+// SnapshotStore has the byte store preserved with all changes up to now, by another goroutine. The function that it returns waits for the
+// result, which is the caller's. It is called between batches, and takes time in proportion to the number of rows that have changed
+// since they were written back last, which is bounded.
+func (s *Store[K]) SnapshotStore() func(context.Context) (backend.Snapshot, error) {
+	b := s.backed
+	b.seal()
+	return b.writer.snapshot()
+}
+
+// Backed reports whether there is a byte store under the tables.
+func (s *Store[K]) Backed() bool { return s.backed != nil }
