@@ -57,7 +57,7 @@ const keysAtOnce = 256
 func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err error) {
 	s := in.s
 	var k K
-	if src, err = s.layout.keyCodec.Decode(src, unsafe.Pointer(&k)); err != nil {
+	if src, err = in.key.Decode(src, unsafe.Pointer(&k)); err != nil {
 		return nil, fmt.Errorf("its key: %w", err)
 	}
 	h := s.hash(&k)
@@ -70,7 +70,10 @@ func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err err
 	r := s.findOrInsert(k, h, group)
 	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups
 	s.backed.changed(rowID{group, r.id})
-	return in.row(src, rowID{group, r.id}, r.row)
+	if rest, err = in.row(src, rowID{group, r.id}, r.row); err != nil {
+		return nil, in.keyed(k, err)
+	}
+	return rest, nil
 }
 
 // RestoredStore says that the byte store holds rows already, those of snapshots of it whose heads are given. They are refused if their states
