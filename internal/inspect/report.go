@@ -56,21 +56,25 @@ type Step struct {
 
 // Keyed is the keyed state of a step, over all subtasks.
 type Keyed struct {
-	KeyType string  `json:"keyType"`
-	Keys    int     `json:"keys"`
-	Groups  int     `json:"groups"` // key groups that hold keys
-	Bytes   int64   `json:"bytes"`
-	States  []State `json:"states"`
+	KeyType string `json:"keyType"`
+	Keys    int    `json:"keys"`
+	// Format names the state backend in whose own form the state is. Then only that backend can tell what rows there are: Keys, Groups and what
+	// they hold are zero.
+	Format string  `json:"format,omitempty"`
+	Groups int     `json:"groups"` // key groups that hold keys
+	Bytes  int64   `json:"bytes"`
+	States []State `json:"states"`
 }
 
 // State is one keyed state.
 type State struct {
 	Name    string `json:"name"`
-	Kind    string `json:"kind"`    // value, map, list, timer
-	Type    string `json:"type"`    // Go-like; the time domain of a timer
-	Keys    int    `json:"keys"`    // that have something in it; a value all of them
-	Entries int    `json:"entries"` // of a map or list; deadlines of a timer
-	Bytes   int64  `json:"bytes"`   // encoded, without lengths and keys of rows
+	Kind    string `json:"kind"`          // value, map, list, timer, timers
+	Type    string `json:"type"`          // Go-like; the time domain of a timer
+	TTL     string `json:"ttl,omitempty"` // how long it lives and by which clock; absent if it does not expire
+	Keys    int    `json:"keys"`          // that have something in it; a value all of them
+	Entries int    `json:"entries"`       // of a map or list; deadlines of a timer
+	Bytes   int64  `json:"bytes"`         // encoded, without lengths and keys of rows
 }
 
 // List is one operator list state, over all subtasks.
@@ -179,6 +183,12 @@ func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot
 		s.Keyed = &Keyed{KeyType: scan.Key.String()}
 	}
 	s.Keyed.Bytes += k.Stream.Length
+	if k.Format != "" {
+		s.Keyed.Format = k.Format
+	}
+	for _, f := range k.Files {
+		s.Keyed.Bytes += f.Stream.Length
+	}
 	var states []int
 	for i := range scan.States {
 		states = append(states, s.Keyed.state(&scan.States[i]))
@@ -204,13 +214,20 @@ func (k *Keyed) state(of *heap.ScannedState) int {
 			return i
 		}
 	}
-	k.States = append(k.States, State{Name: of.Name, Kind: of.Kind.String(), Type: typeOf(of)})
+	k.States = append(k.States, State{Name: of.Name, Kind: of.Kind.String(), Type: typeOf(of), TTL: ttlOf(of)})
 	return len(k.States) - 1
+}
+
+func ttlOf(s *heap.ScannedState) string {
+	if !s.Expires() {
+		return ""
+	}
+	return fmt.Sprintf("%v of %v time", s.TTL, s.Domain)
 }
 
 func typeOf(s *heap.ScannedState) string {
 	switch s.Kind {
-	case heap.KindTimer:
+	case heap.KindTimer, heap.KindTimers:
 		return s.Domain.String() + " time"
 	case heap.KindMap:
 		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)

@@ -28,7 +28,8 @@ func (l *Layout) BindWith(lists *OperatorLists, processor any) error {
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("processor %T: want a pointer to a struct", processor)
 	}
-	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.layout, d.lists = l, lists })...)
+	errs := declare(v.Elem(), func(d *Declaration) { d.layout, d.lists = l, lists })
+	return errors.Join(append(errs, migrations(processor, l, lists))...)
 }
 
 var handleType = reflect.TypeFor[Handle]()
@@ -61,6 +62,7 @@ type Declaration struct {
 	lists  *OperatorLists // nil where there is no state of subtasks
 	field  string
 	tag    reflect.StructTag
+	former []string // names that the state had
 	handle any
 	errs   []error
 }
@@ -79,7 +81,7 @@ func (d *Declaration) name(key, other string) (name string, options []string) {
 	}
 	name, rest, more := strings.Cut(d.tag.Get(key), ",")
 	if more {
-		options = strings.Split(rest, ",")
+		options = d.takeFormer(strings.Split(rest, ","))
 	}
 	if name == "" {
 		name = strings.ToLower(d.field)
@@ -97,7 +99,7 @@ func (d *Declaration) add(c *column) bool {
 		d.fail("the layout has a store already")
 		return false
 	}
-	c.field, c.handle = d.field, d.handle
+	c.field, c.former, c.handle = d.field, d.former, d.handle
 	if field, taken := d.fieldOf(c.name); taken {
 		d.fail("the name %q is taken by field %s", c.name, field)
 	}

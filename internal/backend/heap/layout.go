@@ -57,6 +57,7 @@ type Layout struct {
 	keyCodec *codec.Compiled
 	columns  []*column
 	warnings []string
+	tracked  bool // rows have marks of their own
 	done     bool
 
 	// The following are set by finish.
@@ -77,7 +78,8 @@ type span struct{ off, size uintptr }
 // column is one state of the operator.
 type column struct {
 	name   string
-	field  string // as the user wrote it, for messages
+	field  string   // as the user wrote it, for messages
+	former []string // names it had
 	kind   Kind
 	domain Domain          // of a timer, or of timers
 	user   *codec.Compiled // the key of a map
@@ -86,12 +88,14 @@ type column struct {
 	off    uintptr         // where
 	number int             // of a timer among the timers
 
-	ttl      *expiry                                       // nil: it does not expire
-	sweepRow func(r *rows, id rowID, most int) (gone bool) // removes from a row what has expired, nil if that is done by sweepEntry
-	begin    func(cell unsafe.Pointer)                     // makes a cell what a key begins with, nil if that is zero
-	isBegin  func(cell unsafe.Pointer) bool                // reports whether it is
-	blank    unsafe.Pointer                                // a zero value, of one that expires
-	many     *TimersColumn
+	migrations []Migration                                   // of the values, in order
+	ttl        *expiry                                       // nil: it does not expire
+	sweepRow   func(r *rows, id rowID, most int) (gone bool) // removes from a row what has expired, nil if that is done by sweepEntry
+	begin      func(cell unsafe.Pointer)                     // makes a cell what a key begins with, nil if that is zero
+	isBegin    func(cell unsafe.Pointer) bool                // reports whether it is
+	blank      unsafe.Pointer                                // a zero value, of one that expires
+	many       *TimersColumn
+	query      func(row unsafe.Pointer, id rowID, into any) (a answer, ok bool) // reads what a row holds, nil for none; not ok if into is of another type
 
 	encoded *Encoded                    // a value that is kept encoded
 	attach  func(*core)                 // tells the handle where it is
@@ -140,6 +144,10 @@ func notAKeyStruct(t reflect.Type) string {
 	}
 	return ""
 }
+
+// Track makes the store note when each row was last changed and which rows were removed, at the price of 4 bytes for each row. Without it a
+// store has no increments: see [Store.CaptureSince]. It is called before NewStore.
+func (l *Layout) Track() { l.tracked = true }
 
 // Warnings returns what works but may surprise, a sentence each.
 func (l *Layout) Warnings() []string { return slices.Clone(l.warnings) }

@@ -59,7 +59,7 @@ func (o *options) set(key, value string) (err error) {
 		t.EventTime = false
 	default:
 		if key != "ttl" {
-			return fmt.Errorf("unknown option %q; there are ttl=<duration>, refresh=write or read, expired=hide or return, clock=processing or event, and at the end default=<value>", strings.TrimSuffix(key+"="+value, "="))
+			return fmt.Errorf("unknown option %q; there are formerly=<name>, ttl=<duration>, refresh=write or read, expired=hide or return, clock=processing or event, and at the end default=<value>", strings.TrimSuffix(key+"="+value, "="))
 		}
 		if t.After, err = time.ParseDuration(value); err != nil {
 			return fmt.Errorf("option ttl: %w", err)

@@ -149,13 +149,14 @@ func TestPlainStateIsOfVersion1(t *testing.T) {
 func TestDamagedStamps(t *testing.T) {
 	k, b, _ := stampedState(t)
 	for i := range b {
-		for _, flip := range []byte{1, 0x80, 0xff} {
-			damaged := bytes.Clone(b)
-			damaged[i] ^= flip
-			_, _, _ = scan(k, damaged)
-			if _, s, err := restoreStamped(t, k, damaged); err == nil {
-				s.Sweep(1000)
-			}
+		damaged := bytes.Clone(b)
+		damaged[i] ^= []byte{1, 0x80, 0xff}[i%3]
+		_, _, _ = scan(k, damaged)
+		if _, s, err := restoreStamped(t, k, damaged); err == nil {
+			s.Sweep(1000)
+		}
+		if i%4 > 0 {
+			continue
 		}
 		if _, _, err := restoreStamped(t, k, b[:i]); !errors.Is(err, heap.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
 			t.Errorf("cut to %d of %d bytes: restore says %v", i, len(b), err)

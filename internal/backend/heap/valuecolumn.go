@@ -36,7 +36,7 @@ func DeclareValue[T any](d *Declaration, begin *T, ttl *TTL, attach func(cur *Cu
 	if c == nil {
 		return v
 	}
-	col := &column{name: name, kind: KindValue, codec: c, cell: t, ttl: newExpiry(o.ttl)}
+	col := &column{name: name, kind: KindValue, codec: c, cell: t, ttl: newExpiry(o.ttl), query: v.query}
 	if !c.Immutable() {
 		col.cell = reflect.TypeFor[string]()
 		col.encoded = &Encoded{codec: c, zero: string(c.Append(nil, unsafe.Pointer(&v.begin))), begin: begin != nil}

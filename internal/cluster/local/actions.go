@@ -15,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -93,8 +94,9 @@ func (m *master) allocateID(coordinator.AllocateID) {
 		m.coordinator.IDAllocated(id, m.Now())
 		return
 	}
-	next, ids := m.record.Reserve(line.Block)
+	record := m.record
 	m.clerk.do(func() func() {
+		next, ids := m.written(record).Reserve(line.Block)
 		err := m.put(next)
 		return func() {
 			if err != nil {
@@ -114,7 +116,34 @@ func (m *master) put(r line.Record) error {
 	if m.file == nil {
 		return nil
 	}
-	return m.file.Put(context.Background(), r)
+	err := m.file.Put(context.Background(), r)
+	m.endIfTaken(err)
+	return err
+}
+
+// written returns the record as it was written last, which may be later than what the master knew when it asked the clerk for a change.
+func (m *master) written(known line.Record) line.Record {
+	if m.file == nil || m.file.Record() == nil {
+		return known
+	}
+	return m.file.Record().WithCompleted(known.Completed)
+}
+
+// endIfTaken ends the run if an error says that another process has the line. It is called on the clerk.
+func (m *master) endIfTaken(err error) {
+	if errors.Is(err, linefile.ErrTaken) {
+		m.post(func() { m.takenOver(err) })
+	}
+}
+
+// checkLine fails if another process has the line, on stores that have no lock to keep it out.
+func (m *master) checkLine() error {
+	if !m.shared {
+		return nil
+	}
+	err := m.file.Check(context.Background())
+	m.endIfTaken(err)
+	return err
 }
 
 func (m *master) initLocation(a coordinator.InitLocation) {
@@ -157,18 +186,20 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }
 
-// writeMetadata publishes a checkpoint. The first of a job id is recorded before anything of it can be committed.
+// writeMetadata publishes a checkpoint. The first of a job id is recorded before anything of it can be committed. On shared stores each is: a
+// process that has lost the line, and was held up, finds out before it commits.
 func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 	if a.Savepoint {
 		m.writeSavepoint(a)
 		return
 	}
-	next := m.record.WithCompleted(a.ID)
-	first := m.record.Completed == 0
+	record := m.record
+	follow := m.shared || record.Completed == 0
 	m.clerk.do(func() func() {
-		pointer, size, err := m.publish(a, next, first)
-		if err != nil && istorage.Classify(err) == istorage.Unknown {
-			pointer, size, err = m.publish(a, next, first) // it may be there, and only the answer was lost
+		next := m.written(record).WithCompleted(a.ID)
+		pointer, size, err := m.publish(a, next, follow)
+		if err != nil && istorage.Classify(err) == istorage.Unknown && !errors.Is(err, linefile.ErrTaken) {
+			pointer, size, err = m.publish(a, next, follow) // it may be there, and only the answer was lost
 		}
 		return func() {
 			if err != nil {
@@ -185,11 +216,15 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 	}, m.post)
 }
 
-func (m *master) publish(a coordinator.WriteMetadata, next line.Record, first bool) (pointer string, size int64, err error) {
+// publish makes the checkpoint exist, and then, if the record is to follow, writes that it does.
+func (m *master) publish(a coordinator.WriteMetadata, next line.Record, follow bool) (pointer string, size int64, err error) {
+	if err := m.checkLine(); err != nil {
+		return "", 0, err
+	}
 	if pointer, size, err = m.storage.PublishMetadata(context.Background(), istorage.Location{ID: a.ID}, a.Metadata); err != nil {
 		return "", 0, err
 	}
-	if first {
+	if follow {
 		if err := m.put(next); err != nil {
 			return "", 0, err
 		}

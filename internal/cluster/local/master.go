@@ -42,6 +42,7 @@ type master struct {
 	line    sink.Line
 	record  line.Record
 	file    *linefile.File
+	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
 	merger  *storage.Merger              // nil if files are not merged
@@ -78,6 +79,7 @@ type master struct {
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
 	places    places
+	queries   []*query // clients that wait for the state of a key
 	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
 	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
@@ -154,6 +156,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		line:        b.line,
 		record:      b.record,
 		file:        s.file,
+		shared:      s.shared,
 		storage:     b.storage,
 		merger:      b.merger,
 		copies:      s.copies,
@@ -429,6 +432,16 @@ func (m *master) refuse(err error) {
 	m.end(Aborted)
 }
 
+// takenOver ends a run whose line another process has: it writes, commits and deletes nothing more.
+func (m *master) takenOver(err error) {
+	if m.refusal != nil || m.state == over {
+		return
+	}
+	m.refusal = &TakenOverError{err}
+	m.logger.Error("this run stops at once: another process has taken the job over", "error", err)
+	m.end(Aborted)
+}
+
 func (m *master) end(s Status) {
 	if m.state == over || m.result.Status != "" {
 		return
@@ -488,9 +501,10 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
 	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
-	record := m.record.Ended(end)
+	known := m.record
 	m.clerk.do(func() func() {
-		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.file.Put(context.Background(), record) })
+		record := m.written(known).Ended(end)
+		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.put(record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)

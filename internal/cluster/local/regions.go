@@ -181,6 +181,9 @@ type recoveryDone struct {
 // recover reads the checkpoint and lets the sinks recover. It runs beside the master.
 func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	defer rescue(&err)
+	if err := m.checkLine(); err != nil {
+		return done, err
+	}
 	if err := m.settle(w.unsettled, w.record); err != nil {
 		return done, err
 	}

@@ -87,6 +87,7 @@ func (m *master) taskRunning(a job.Attempt) {
 	m.progress.task(a, view.TaskRunning, m.Now())
 	t.runs = true
 	m.starting--
+	defer m.sendQueries()
 	if m.starting > 0 || m.supervisor.Restarting() || m.state != deploying && m.state != restarting {
 		return
 	}
@@ -139,6 +140,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 	t.ended = true
 	t.cancel()
 	m.alive--
+	defer m.queriesLeft(a)
 	m.progress.task(a, endOfTask(err), m.Now())
 	if !t.runs {
 		m.starting--

@@ -359,13 +359,14 @@ func (m *master) initSavepoint(a coordinator.InitLocation) {
 // fails neither may have happened.
 func (m *master) writeSavepoint(a coordinator.WriteMetadata) {
 	at := storage.Location{ID: a.ID, Savepoint: a.Location}
-	before := m.record
-	next := before
+	known := m.record
 	stops := a.Stop != element.GoOn
-	if stops {
-		next = before.WithStop(line.Stop{Savepoint: named(a.Location, a.Metadata), Drained: a.Stop == element.Drain})
-	}
 	m.clerk.do(func() func() {
+		before := m.written(known)
+		next := before
+		if stops {
+			next = before.WithStop(line.Stop{Savepoint: named(a.Location, a.Metadata), Drained: a.Stop == element.Drain})
+		}
 		pointer, size, err := m.publishAndFollow(at, a, stops, next)
 		var undone error
 		if err != nil && stops {
@@ -387,6 +388,9 @@ func (m *master) writeSavepoint(a coordinator.WriteMetadata) {
 
 // publishAndFollow tries each step once more that may have been done although it failed.
 func (m *master) publishAndFollow(at storage.Location, a coordinator.WriteMetadata, stops bool, next line.Record) (pointer string, size int64, err error) {
+	if err := m.checkLine(); err != nil {
+		return "", 0, err
+	}
 	for range 2 {
 		pointer, size, err = m.storage.PublishMetadata(context.Background(), at, a.Metadata)
 		if err == nil || storage.Classify(err) != storage.Unknown {

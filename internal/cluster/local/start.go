@@ -18,6 +18,7 @@ import (
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/copies"
+	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
@@ -30,6 +31,7 @@ type start struct {
 	checkpoints config.Checkpointing
 	lock        *linefile.Lock
 	file        *linefile.File // nil if nothing is remembered
+	shared      bool           // see master
 	situation   line.Situation
 	loaded      map[string]*snapshot.Metadata // by path
 	sinks       sinks
@@ -227,6 +229,11 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	}
+	if s.shared && s.lock == nil { // whoever has a lock has written so
+		if err := s.file.Announce(ctx, s.Now()); err != nil {
+			s.Logger.Warn("who runs the job is not said where its checkpoints are", "error", err)
+		}
+	}
 	if b.claim {
 		if err := s.markShared(ctx, b); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
@@ -258,8 +265,14 @@ func (s *start) remember(ctx context.Context) (err error) {
 		s.situation.NewLine = lineWithoutDir(s.Name)
 		return s.nameFrom(ctx)
 	}
+	s.shared = !byscheme.IsLocal(s.checkpoints.Dir)
 	if err := s.takeLock(); err != nil {
 		return err
+	}
+	if s.lock != nil {
+		if err := s.tryMount(); err != nil {
+			return err
+		}
 	}
 	if s.file, err = retry(ctx, s.pause, func() (*linefile.File, error) {
 		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
@@ -315,7 +328,7 @@ func (s *start) alone(ctx context.Context) (err error) {
 
 // takeLock keeps other processes out.
 func (s *start) takeLock() (err error) {
-	if s.onlyLook || s.Scheduler != nil || !byscheme.IsLocal(s.checkpoints.Dir) { // a simulated process has its world to itself
+	if s.onlyLook || s.Scheduler != nil || s.shared { // a simulated process has its world to itself
 		return nil
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
@@ -326,6 +339,31 @@ func (s *start) takeLock() (err error) {
 		return refuse(exitcode.Held, "%v", err)
 	}
 	return refuse(exitcode.Refused, "%v", err)
+}
+
+// tryMount finds out what the file system of a directory keeps that other machines may have too. Its lock may not keep them out, so the record
+// of the line is followed as on a store without locks.
+func (s *start) tryMount() error {
+	m := fs.MountOf(s.checkpoints.Dir)
+	if !m.Network {
+		return nil
+	}
+	s.shared = true
+	found, err := fs.Try(s.checkpoints.Dir)
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: try out the file system (%s) of %s: %v", s.Name, m.Kind, s.checkpoints.Dir, err)
+	}
+	for _, f := range found {
+		if f.Fatal {
+			return refuse(exitcode.Refused, "job %q: checkpoints are not safe in %s (%s): %s", s.Name, s.checkpoints.Dir, m.Kind, f)
+		}
+		s.Logger.Warn("the file system of the checkpoints does not keep everything", "directory", s.checkpoints.Dir, "kind", m.Kind, "what", f.String())
+	}
+	if m.LocalLocks {
+		s.Logger.Warn("the checkpoints are on a file system that other machines may have too, and it is mounted with locks of this machine alone: "+
+			"make sure that no other machine starts this job meanwhile, or mount it without nolock, local_lock and nobrl", "directory", s.checkpoints.Dir, "kind", m.Kind)
+	}
+	return nil
 }
 
 // findClaimed adds the snapshot that the job was started from and owns to what was found, unless it is gone. If it cannot be read it is there

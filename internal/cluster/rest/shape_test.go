@@ -229,3 +229,23 @@ func rewriteFields(t *testing.T, file string, patterns []string) {
 		t.Fatal(err)
 	}
 }
+
+// TestPathsAreDocumented shows that docs/rest.md names each path, as a whole or by what comes after the job or the vertex. Accumulators, of which
+// there are none, have one line for all.
+func TestPathsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "rest.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.ReplaceAll(string(text), "?", "`")
+	names := strings.NewReplacer(":jobid", "<job>", ":vertexid", "<vertex>", ":checkpointid", "<n>", ":subtaskindex", "<i>", ":attempt", "<a>")
+	for _, r := range routes {
+		path := names.Replace(r.path)
+		ofJob := "..." + strings.TrimPrefix(path, "/jobs/<job>")
+		ofVertex := "..." + strings.TrimPrefix(path, "/jobs/<job>/vertices/<vertex>")
+		isNamed := func(form string) bool { return strings.Contains(page, "`"+form+"`") }
+		if !strings.HasSuffix(path, "accumulators") && !isNamed(path) && !isNamed(ofJob) && !isNamed(ofVertex) {
+			t.Errorf("%s is in no line", path)
+		}
+	}
+}

@@ -1,9 +1,12 @@
 package fs
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -39,11 +42,15 @@ type Fault struct {
 	Path  string // pattern of path.Match for the whole path, or for its last part if it has no slash; empty: every path
 	Nth   int    // which matching call is the first to fail, counted from 1 since Inject; 0 is 1
 	Times int    // how many calls fail from then on; 0 is 1
-	Err   error  // what the call fails with
+	Err   error  // what the call fails with; nil if it is only held up
+	// Hold is called before the operation and holds it up until it returns, as a slow network does, or a process that is stopped for a while.
+	Hold func()
 	// Late carries the operation out and fails then, as when the reply is lost.
 	Late bool
 	// Short is how many bytes a write takes before it fails.
 	Short int
+	// Torn, of a commit, leaves a file behind of which the second half of the last write is missing. It must be set before the file is created.
+	Torn bool
 
 	seen int // matching calls so far
 }
@@ -58,6 +65,8 @@ type Faulty struct {
 	mu struct {
 		sync.Mutex
 		faults []*Fault
+		broken error // of the connection, nil if it holds
+		breaks int   // how often it has broken
 	}
 }
 
@@ -73,8 +82,8 @@ func NewFaulty(inner storage.FS, observe func(line string)) *Faulty {
 
 // Inject adds a fault. When several match a call, the one added first decides.
 func (f *Faulty) Inject(fault Fault) {
-	if fault.Err == nil {
-		panic("fs: a Fault needs an Err")
+	if fault.Err == nil && fault.Hold == nil {
+		panic("fs: a Fault needs an Err or a Hold")
 	}
 	if _, err := path.Match(fault.Path, ""); err != nil {
 		panic(fmt.Sprintf("fs: pattern %q of a Fault: %v", fault.Path, err))
@@ -93,6 +102,52 @@ func (f *Faulty) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.faults = nil
+}
+
+// Break loses the connection: everything fails with err until Mend, and what is being written or read now fails for ever. What was being written is
+// left as it is: nobody can remove it.
+func (f *Faulty) Break(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.broken = err
+	f.mu.breaks++
+}
+
+// Mend restores the connection.
+func (f *Faulty) Mend() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.broken = nil
+}
+
+// connection is what a writer or reader was opened on.
+func (f *Faulty) connection() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.breaks
+}
+
+// errConnection is what writers and readers fail with that were open when the connection broke.
+var errConnection = errors.New("the connection was lost")
+
+// lost returns a fault if the connection does not hold, or not since opened.
+func (f *Faulty) lost(opened int) *Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.mu.broken != nil:
+		return &Fault{Err: f.mu.broken}
+	case opened != f.mu.breaks:
+		return &Fault{Err: errConnection}
+	}
+	return nil
+}
+
+// tears reports whether a commit of the file may be torn.
+func (f *Faulty) tears(file string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.mu.faults, func(t *Fault) bool { return t.Torn && t.matches(OpCommit, file) })
 }
 
 // strike counts the call with every fault and returns the one that hits it, nil if none does.
@@ -130,9 +185,29 @@ func (t *Fault) hits() bool {
 	return t.seen >= t.Nth && (t.Times == Forever || t.seen < t.Nth+t.Times)
 }
 
+// meet returns the fault that decides a call, once it has held it up. A connection that is lost meanwhile decides too.
+func (f *Faulty) meet(op Op, file string, opened int) *Fault {
+	hit := f.strike(op, file)
+	if hit != nil && hit.Hold != nil {
+		hit.Hold()
+		if hit.Err == nil {
+			hit = nil
+		}
+	}
+	if lost := f.lost(opened); lost != nil {
+		return lost
+	}
+	return hit
+}
+
 // do runs one operation, or fails in its place or after it.
 func (f *Faulty) do(op Op, file, about string, run func() error) error {
-	hit := f.strike(op, file)
+	return f.doOn(f.connection(), op, file, about, run)
+}
+
+// doOn is do for what was opened on a connection.
+func (f *Faulty) doOn(opened int, op Op, file, about string, run func() error) error {
+	hit := f.meet(op, file, opened)
 	var err error
 	if hit == nil || hit.Late {
 		err = run()
@@ -181,7 +256,7 @@ func (f *Faulty) Create(ctx context.Context, path string) (w storage.Writer, err
 	if err != nil {
 		return nil, err
 	}
-	fw := &faultyWriter{Writer: w, fs: f, path: path}
+	fw := &faultyWriter{Writer: w, fs: f, path: path, opened: f.connection(), tears: f.tears(path)}
 	if s, ok := w.(storage.Syncer); ok {
 		return &faultySyncer{fw, s}, nil
 	}
@@ -194,20 +269,48 @@ type faultySyncer struct {
 }
 
 // Sync implements storage.Syncer.
-func (w *faultySyncer) Sync() error { return w.fs.do(OpSync, w.path, "", w.inner.Sync) }
+func (w *faultySyncer) Sync() error {
+	return w.fs.do(OpSync, w.path, "", func() error {
+		if err := w.passLast(); err != nil {
+			return err
+		}
+		return w.inner.Sync()
+	})
+}
 
 type faultyWriter struct {
 	storage.Writer
-	fs   *Faulty
-	path string
+	fs     *Faulty
+	path   string
+	opened int    // connection
+	tears  bool   // the last write is held back, so that it can be torn
+	last   []byte // what is held back
+}
+
+// pass writes p, or what was held back before it.
+func (w *faultyWriter) pass(p []byte) (int, error) {
+	if !w.tears {
+		return w.Writer.Write(p)
+	}
+	if err := w.passLast(); err != nil {
+		return 0, err
+	}
+	w.last = bytes.Clone(p)
+	return len(p), nil
+}
+
+func (w *faultyWriter) passLast() error {
+	_, err := w.Writer.Write(w.last)
+	w.last = nil
+	return err
 }
 
 func (w *faultyWriter) Write(p []byte) (n int, err error) {
-	hit := w.fs.strike(OpWrite, w.path)
+	hit := w.fs.meet(OpWrite, w.path, w.opened)
 	if hit == nil {
-		n, err = w.Writer.Write(p)
+		n, err = w.pass(p)
 	} else {
-		n, err = w.Writer.Write(p[:min(hit.Short, len(p))])
+		n, err = w.pass(p[:min(hit.Short, len(p))])
 		if err == nil {
 			err = opError(string(OpWrite), w.path, hit.Err)
 		}
@@ -218,11 +321,18 @@ func (w *faultyWriter) Write(p []byte) (n int, err error) {
 
 // Commit ends the writer also when it is made to fail, as the contract demands.
 func (w *faultyWriter) Commit() error {
-	hit := w.fs.strike(OpCommit, w.path)
+	hit := w.fs.meet(OpCommit, w.path, w.opened)
 	var err error
 	switch {
 	case hit == nil || hit.Late:
-		err = w.Writer.Commit()
+		if err = w.passLast(); err == nil {
+			err = w.Writer.Commit()
+		}
+	case hit.Torn:
+		w.last = w.last[:len(w.last)/2]
+		if err = w.passLast(); err == nil {
+			err = w.Writer.Commit()
+		}
 	default:
 		err = w.Writer.Abort()
 	}
@@ -234,7 +344,7 @@ func (w *faultyWriter) Commit() error {
 }
 
 func (w *faultyWriter) Abort() error {
-	return w.fs.do(OpAbort, w.path, "", w.Writer.Abort)
+	return w.fs.doOn(w.opened, OpAbort, w.path, "", w.Writer.Abort)
 }
 
 // Open implements storage.FS.
@@ -249,17 +359,18 @@ func (f *Faulty) Open(ctx context.Context, path string) (r storage.Reader, err e
 		}
 		return nil, err
 	}
-	return &faultyReader{Reader: r, fs: f, path: path}, nil
+	return &faultyReader{Reader: r, fs: f, path: path, opened: f.connection()}, nil
 }
 
 type faultyReader struct {
 	storage.Reader
-	fs   *Faulty
-	path string
+	fs     *Faulty
+	path   string
+	opened int // connection
 }
 
 func (r *faultyReader) ReadAt(p []byte, off int64) (n int, err error) {
-	err = r.fs.do(OpRead, r.path, fmt.Sprintf("%d bytes at %d", len(p), off), func() (err error) {
+	err = r.fs.doOn(r.opened, OpRead, r.path, fmt.Sprintf("%d bytes at %d", len(p), off), func() (err error) {
 		n, err = r.Reader.ReadAt(p, off)
 		return err
 	})

@@ -91,3 +91,53 @@ func TestFaultsAreObserved(t *testing.T) {
 		t.Errorf("observed\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A connection that is lost fails everything, and what was open on it for ever; what is opened after it is mended works.
+func TestLostConnection(t *testing.T) {
+	fs := NewFaulty(NewMemory(), nil)
+	ctx := t.Context()
+	if err := fs.PutIfAbsent(ctx, "f", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	w, _ := fs.Create(ctx, "g")
+	r, _ := fs.Open(ctx, "f")
+	fs.Break(syscall.ECONNRESET)
+	if _, err := fs.List(ctx, ""); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("List: %v", err)
+	}
+	if _, err := w.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Write: %v", err)
+	}
+	fs.Mend()
+	if err := w.Commit(); err == nil {
+		t.Error("Commit succeeded on a connection that was lost")
+	}
+	if _, err := r.ReadAt(make([]byte, 1), 0); err == nil {
+		t.Error("ReadAt succeeded on a connection that was lost")
+	}
+	if _, err := fs.Open(ctx, "f"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A torn commit fails and leaves a part of the file; a call that is held up waits, and then works.
+func TestTornAndHeld(t *testing.T) {
+	fs := NewFaulty(NewMemory(), nil)
+	ctx := t.Context()
+	held := 0
+	fs.Inject(Fault{Op: OpCommit, Torn: true, Err: syscall.ECONNRESET})
+	fs.Inject(Fault{Op: OpPut, Hold: func() { held++ }})
+	w, _ := fs.Create(ctx, "f")
+	w.Write([]byte("whole and "))
+	w.Write([]byte("half"))
+	if err := w.Commit(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("Commit: %v", err)
+	}
+	r, err := fs.Open(ctx, "f")
+	if err != nil || r.Size() != int64(len("whole and ha")) {
+		t.Errorf("what is left: %v", err)
+	}
+	if err := fs.PutIfAbsent(ctx, "g", nil); err != nil || held != 1 {
+		t.Errorf("a put that was held up %d times: %v", held, err)
+	}
+}

@@ -36,3 +36,20 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// tryLock takes the lock of a file if nobody has it.
+func tryLock(name string) (unlock func() error, held bool, err error) {
+	f, err := os.OpenFile(name, os.O_RDWR, filePerm)
+	if err != nil {
+		return nil, false, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f.Close, false, nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, true, nil
+	}
+	return nil, false, err
+}

@@ -50,8 +50,29 @@ func (e *DamageError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Er
 // Unwrap returns what is wrong with the content.
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// ErrTaken means that another process has started this line since: the present one must stop without committing anything more.
+// ErrTaken means that another process has started this line since: the present one must stop without committing anything more. The errors that
+// match it are of type *TakenError.
 var ErrTaken = errors.New("another process has taken over this job line")
+
+// TakenError says who has taken over a line.
+type TakenError struct {
+	Path  string // of the record
+	Name  string // the job's name
+	Epoch int64  // of the run that has the line now, 0 if that is not known
+	Holder
+}
+
+// Error says who it is, as far as it is known.
+func (e *TakenError) Error() string {
+	run := ""
+	if e.Epoch != 0 {
+		run = fmt.Sprintf(" as its run %d", e.Epoch)
+	}
+	return fmt.Sprintf("%s has taken over job %q%s (%s)", e.Holder, e.Name, run, e.Path)
+}
+
+// Is makes errors.Is(err, ErrTaken) true.
+func (e *TakenError) Is(target error) bool { return target == ErrTaken }
 
 // File is the record of one line as this process has last read or written it. It is used by one goroutine at a time.
 type File struct {
@@ -133,13 +154,39 @@ func (f *File) retry(ctx context.Context, data []byte) error {
 		return nil // nobody else writes the same: a record names its run
 	}
 	if !slices.ContainsFunc(f.tried, func(tried []byte) bool { return bytes.Equal(now, tried) }) {
-		return fmt.Errorf("%s: %w", f.path, ErrTaken)
+		return f.taken(ctx, now)
 	}
 	err = f.fs.Swap(ctx, f.path, now, data)
 	if errors.Is(err, storage.ErrChanged) {
-		return fmt.Errorf("%s: %w", f.path, ErrTaken)
+		return f.taken(ctx, nil)
 	}
 	return err
+}
+
+// taken names the one whose record is there now.
+func (f *File) taken(ctx context.Context, now []byte) error {
+	e := &TakenError{Path: f.path, Name: f.name}
+	if r, err := line.Decode(now); err == nil {
+		e.Epoch = r.Epoch
+	}
+	if h, err := readHolder(ctx, f.fs, f.lockPath()); err == nil && (h.Epoch == e.Epoch || h.Epoch == 0) {
+		e.Holder = h // otherwise it has not come to write who it is
+	}
+	return e
+}
+
+// Check fails with ErrTaken if the record is not what this File has written: another process has the line. It is for what cannot be done on that
+// condition in one step; the record may be another one a moment later. A failed Put that may have taken effect is no reason to fail.
+func (f *File) Check(ctx context.Context) error {
+	now, err := readAll(ctx, f.fs, f.path)
+	if err != nil {
+		return fmt.Errorf("job %q: look who has its line: %w", f.name, err)
+	}
+	mine := func(data []byte) bool { return bytes.Equal(now, data) }
+	if mine(f.data) || slices.ContainsFunc(f.tried, mine) {
+		return nil
+	}
+	return f.taken(ctx, now)
 }
 
 // readAll returns the content of a file, nil if it is absent.

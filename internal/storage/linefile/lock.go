@@ -6,8 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,21 +17,15 @@ type Lock struct{ file *os.File }
 
 // HeldError means that another process has the line.
 type HeldError struct {
-	Name  string    // the job's name
-	Dir   string    // the checkpoint directory
-	PID   int       // of the process that has it, 0 if not known
-	Host  string    // where that process runs, empty if not known
-	Since time.Time // when it took the line, zero if not known
+	Name string // the job's name
+	Dir  string // the checkpoint directory
+	Holder
 }
 
 // Error says who has the line and what to do.
 func (e *HeldError) Error() string {
-	who := "another process"
-	if e.PID != 0 {
-		who = fmt.Sprintf("process %d on %s, since %s", e.PID, e.Host, e.Since.UTC().Format(time.RFC3339))
-	}
 	return fmt.Sprintf("job %q with checkpoints in %s is running already: %s. Stop that one first, or give this one another checkpoint directory and output",
-		e.Name, e.Dir, who)
+		e.Name, e.Dir, e.Holder)
 }
 
 // TakeLock takes the lock of the job named name in a local checkpoint directory, which it creates if need be. It does not wait: if
@@ -68,39 +60,18 @@ func (l *Lock) Release() error {
 
 // writeHolder tells others who has the lock. Nobody decides anything by it.
 func writeHolder(file *os.File, now time.Time) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "an unknown host"
-	}
-	text := fmt.Sprintf("pid %d\nhost %s\nsince %s\n", os.Getpid(), host, now.UTC().Format(time.RFC3339))
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
-	_, err = file.WriteAt([]byte(text), 0)
+	_, err := file.WriteAt([]byte(thisProcess(now).text()), 0)
 	return err
 }
 
 // holder reads who has the lock. The holder may be about to write it, so everything in it may be missing.
 func holder(file *os.File, dir, name string) *HeldError {
 	held := &HeldError{Name: name, Dir: dir}
-	text, err := io.ReadAll(io.NewSectionReader(file, 0, 4096))
-	if err != nil {
-		return held
-	}
-	var pid int
-	for l := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(strings.TrimSuffix(l, "\n"), " ")
-		switch key {
-		case "pid":
-			pid, _ = strconv.Atoi(value)
-		case "host":
-			held.Host = value
-		case "since":
-			held.Since, _ = time.Parse(time.RFC3339, value)
-		}
-	}
-	if held.Host != "" && !held.Since.IsZero() {
-		held.PID = pid
+	if text, err := io.ReadAll(io.NewSectionReader(file, 0, 4096)); err == nil {
+		held.Holder = parseHolder(string(text))
 	}
 	return held
 }

@@ -72,7 +72,7 @@ func TestLockDiesWithProcess(t *testing.T) {
 
 // TestHeldErrorSays shows what a user reads, also when the holder has not written its name yet.
 func TestHeldErrorSays(t *testing.T) {
-	held := &HeldError{Name: "flights", Dir: "out/_checkpoints", PID: 4711, Host: "weir1", Since: since}
+	held := &HeldError{Name: "flights", Dir: "out/_checkpoints", Holder: Holder{PID: 4711, Host: "weir1", Since: since}}
 	const want = `job "flights" with checkpoints in out/_checkpoints is running already: process 4711 on weir1, since 2026-03-01T10:00:00Z. ` +
 		`Stop that one first, or give this one another checkpoint directory and output`
 	if held.Error() != want {

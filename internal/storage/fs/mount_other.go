@@ -1,0 +1,5 @@
+//go:build !linux
+
+package fs
+
+func mountOf(string) Mount { return Mount{} }

@@ -1,0 +1,50 @@
+package linefile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/storage/fs"
+)
+
+// TestTaken shows what a process learns that has lost its line on a store without locks: that it has, as soon as it looks or writes, and to whom.
+func TestTaken(t *testing.T) {
+	store := fs.NewMemory()
+	open := func() *File {
+		f, err := Open(t.Context(), store, "shelf://dir", "flights")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	r := line.Record{Line: "l", Name: "flights", Epoch: 1, Jobs: []line.Job{{ID: job.ID{1}, Began: since}}}
+	first := open()
+	if err := errors.Join(first.Put(t.Context(), r), first.Announce(t.Context(), since), first.Check(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	second := open()
+	r.Epoch = 2
+	if err := second.Put(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	err := first.Check(t.Context())
+	if want := `another process has taken over job "flights" as its run 2 (shelf://dir/flights.line)`; err == nil || err.Error() != want {
+		t.Errorf("before the second has said who it is: %v, want %s", err, want)
+	}
+	if err := second.Announce(t.Context(), since); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{"Check": first.Check(t.Context()), "Put": first.Put(t.Context(), r)} {
+		if want := fmt.Sprintf("process %d on ", os.Getpid()); !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", what, err, want)
+		}
+	}
+	if err := second.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
