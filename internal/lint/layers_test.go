@@ -69,6 +69,9 @@ var layers = []layer{
 	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
+	{"internal/storage/copies", names + " storage internal/storage internal/storage/fs internal/protocol/snapshot internal/protocol/backup",
+		"it keeps copies of what storage keeps, and asks nobody else"},
+
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
