@@ -69,6 +69,8 @@ var layers = []layer{
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
+	{"internal/backend/transfer", names + " backend internal/protocol/snapshot",
+		"files are moved without knowing what is in them or who has written them"},
 	{"internal/backend", "backend internal/nearest",
 		"it finds backends by their names"},
 	{"internal/backend/*", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
@@ -77,7 +79,7 @@ var layers = []layer{
 		"bytes go to files and come back without anybody knowing what they are"},
 	{"internal/runtime/exchange", names + " internal/runtime/spill",
 		"batches move without knowing what is done with them"},
-	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
+	{"internal/runtime/operator", names + " backend sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
 		"a step knows its neighbours and its state, not its task, where snapshots lie or who runs it"},
 	{"internal/runtime/task", names + " sink source internal/protocol/snapshot internal/protocol/barrier internal/runtime/exchange internal/runtime/operator",
 		"a task runs operators; it is told what to do and does not know by whom"},
