@@ -1,13 +1,16 @@
 package weir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"time"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/transfer"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -128,7 +131,8 @@ type keyedOp[K comparable, In, Out any] struct {
 	keyOf   func(In) K
 	layout  *heap.Layout
 	store   *heap.Store[K]
-	chain   operator.Chain // of increments, if there are any
+	chain   operator.Chain  // of increments, if there are any
+	files   *transfer.Files // of a byte store under the table, nil without one
 	each    func(b *element.Batch[In]) error
 	part    element.Batch[In] // the part of a batch that is being handled
 	keys    []K               // of its records, as refs
@@ -150,7 +154,7 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	if err := o.layout.BindWith(&o.lists, processor); err != nil {
 		return nil, err
 	}
-	if env.Incremental {
+	if env.Incremental && env.Backend == nil {
 		o.layout.Track()
 	}
 	if t, ok := processor.(timed[K, Out]); ok {
@@ -175,13 +179,16 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 	}
 	o.expires = o.layout.Expires()
 	o.tellTime(&o.at)
+	if o.env.Backend != nil {
+		err = o.openStore(ctx, groups)
+	} else {
+		err = o.restoreAll(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("step %q: %w", o.env.Name, err)
+	}
 	if o.env.Restored != nil {
-		for _, k := range o.env.Restored.Keyed {
-			if err := o.restore(ctx, k); err != nil {
-				return fmt.Errorf("step %q: %w", o.env.Name, err)
-			}
-		}
-		if epoch, ok := o.store.Restored(); ok {
+		if epoch, ok := o.store.Restored(); ok && o.files == nil {
 			o.chain.Restored(o.env.RestoredFrom, uint32(epoch), o.env.Restored.Keyed, groups)
 		}
 		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
@@ -218,12 +225,32 @@ func (o *keyedOp[K, In, Out]) sweep(records int) {
 	}
 }
 
+// restoreAll reads what the step goes on with into the table.
+func (o *keyedOp[K, In, Out]) restoreAll(ctx context.Context) error {
+	if o.env.Restored == nil {
+		return nil
+	}
+	for _, k := range o.env.Restored.Keyed {
+		if k.Format != "" {
+			return otherBackend(k.Format, "hashmap")
+		}
+		if err := o.restore(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) error {
 	r, err := o.env.OpenStream(ctx, k.Stream)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	return o.restoreFrom(k, r)
+}
+
+func (o *keyedOp[K, In, Out]) restoreFrom(k snapshot.Keyed, r io.ReaderAt) error {
 	if o.env.LeaveUndeclared {
 		return o.store.RestoreDeclared(k, r)
 	}
@@ -263,10 +290,13 @@ func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
 	}
 	o.tellTime(&o.at)
 	o.store.Resolve(keys, b.Hash, refs)
-	err := o.each(b)
+	err := o.store.Err()
+	if err == nil {
+		err = o.each(b)
+	}
 	o.store.EndBatch()
 	o.sweep(n)
-	if err != nil {
+	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
 	return o.flush(b.Split)
@@ -341,7 +371,7 @@ func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64)
 		return nil
 	})
 	o.store.EndBatch()
-	if err != nil {
+	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
 	return o.flush(0)
@@ -367,6 +397,9 @@ func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint)
 		return nil, err
 	}
 	beside.Lists = append(beside.Lists, operator.WatermarkCapture(o.seen).Lists...)
+	if o.files != nil {
+		return o.captureStore(c, beside), nil
+	}
 	if !o.env.Incremental || c.Kind.IsSavepoint() {
 		return keyedCapture{o.store.Capture(), nil, beside}, nil
 	}
@@ -381,7 +414,9 @@ func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint)
 
 // CheckpointComplete notes what increments can stand on, and tells the processor.
 func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
-	if base, ok := o.chain.Complete(c.ID); ok {
+	if o.files != nil {
+		o.files.Completed(c.ID)
+	} else if base, ok := o.chain.Complete(c.ID); ok {
 		o.store.Confirmed(heap.Epoch(base.Epoch()))
 	}
 	return o.hooked.CheckpointComplete(c)
@@ -389,6 +424,9 @@ func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
 
 // CheckpointAborted notes that nothing will stand on the checkpoint, and tells the processor.
 func (o *keyedOp[K, In, Out]) CheckpointAborted(c operator.Checkpoint) error {
+	if o.files != nil {
+		o.files.Aborted(c.ID)
+	}
 	o.chain.Aborted(c.ID)
 	return o.hooked.CheckpointAborted(c)
 }
@@ -440,18 +478,11 @@ func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*sna
 	if keyed.Stream, err = out.Finish(); err != nil {
 		return nil, err
 	}
-	state, err := k.beside.Write(ctx, streams)
-	if err != nil {
-		return nil, err
-	}
-	if state == nil {
-		state = &snapshot.OperatorSubtask{}
-	}
-	state.Keyed = []snapshot.Keyed{keyed}
+	chain := []snapshot.Keyed{keyed}
 	if k.link != nil {
-		state.Keyed = k.link.Written(keyed)
+		chain = k.link.Written(keyed)
 	}
-	return state, nil
+	return besides(ctx, streams, k.beside, chain...)
 }
 
 // Release gives the captured pages up.

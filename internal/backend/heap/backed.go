@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
@@ -46,6 +47,8 @@ type backing struct {
 	encoder rowEncoder
 	batch   *backend.Batch // what the next seal adds to
 	writer  backWriter
+	closing chan struct{}
+	scans   sync.WaitGroup
 	err     error
 }
 
@@ -73,7 +76,7 @@ const (
 // Back puts a byte store under the tables, which may take so many bytes of memory, roughly. It is called before anything is restored. The
 // byte store belongs to the Store from now on.
 func (s *Store[K]) Back(under backend.Store, memory int64) {
-	b := &backing{core: &s.core, store: under, limit: memory, meta: make([][]rowMeta, len(s.tables)), now: 1, batch: &backend.Batch{}}
+	b := &backing{core: &s.core, store: under, limit: memory, meta: make([][]rowMeta, len(s.tables)), now: 1, batch: &backend.Batch{}, closing: make(chan struct{})}
 	b.writer.store = under
 	b.encoder.init(s.layout)
 	b.alarms.init(b)
@@ -365,7 +368,9 @@ func (b *backing) collect(applied uint32, err error) {
 
 // close ends the writer and gives the byte store up.
 func (b *backing) close() error {
+	close(b.closing)
 	b.writer.end()
+	b.scans.Wait()
 	return b.store.Close()
 }
 

@@ -1,7 +1,6 @@
 package heap_test
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -55,7 +54,8 @@ func TestTinyCache(t *testing.T) {
 				model, p = kept, &everything{}
 				s = open(t, p, 0, 1, keyhash.String)
 				s.Back(openUnder(t, partOf(x)), memory)
-				if err := errors.Join(s.RestoredStore(s.Head()), x.Close()); err != nil {
+				s.BeginsFilled()
+				if err := x.Close(); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -1,9 +1,11 @@
 package heap
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
@@ -73,23 +75,17 @@ func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err err
 	return in.row(src, rowID{group, r.id}, r.row)
 }
 
-// RestoredStore says that the byte store holds rows already, those of snapshots of it whose heads are given. They are refused if their states
-// are not exactly those of the layout; ErrOtherStates is wrapped if a restore through the canonical form could succeed.
-func (s *Store[K]) RestoredStore(heads ...[]byte) error {
-	for _, head := range heads {
-		if _, err := parseHead(head); err != nil {
-			return refusal{err}
-		}
-		if string(head) != string(s.Head()) {
-			return ErrOtherStates
-		}
-	}
-	s.backed.alarms.unknown()
-	return nil
+// SameStates reports whether the heads of snapshots are those of the layout, so that their rows can be read as they are.
+func (s *Store[K]) SameStates(heads ...[]byte) bool {
+	own := s.Head()
+	return !slices.ContainsFunc(heads, func(head []byte) bool { return !bytes.Equal(head, own) })
 }
 
-// ErrOtherStates is returned for a snapshot in a backend's own form whose states differ from the program's.
-var ErrOtherStates = errors.New("the states have changed since the snapshot was taken, which is in the state backend's own form")
+// BeginsFilled says that the byte store holds rows already, those of snapshots for which SameStates holds.
+func (s *Store[K]) BeginsFilled() { s.backed.alarms.unknown() }
+
+// Groups returns the key groups of the store.
+func (s *Store[K]) Groups() keygroup.Range { return s.groups }
 
 // Head returns the description of key and states, as it begins a keyed stream.
 func (s *Store[K]) Head() []byte { return s.layout.appendHead(nil, false) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -22,6 +23,8 @@ type StoreScan struct {
 	stamped bool
 	ask     func(context.Context) ([]backend.Iterator, error)
 	taken   []backend.Iterator
+	over    <-chan struct{} // closed when the store wants to close
+	ended   func()
 }
 
 // ScanStore captures all rows up to now, like SnapshotStore, for one Write.
@@ -29,10 +32,36 @@ func (s *Store[K]) ScanStore() *StoreScan {
 	b := s.backed
 	b.seal()
 	groups := backend.Groups{First: s.groups.First, Last: s.groups.Last}
+	b.scans.Add(1)
 	return &StoreScan{
 		head: s.Head(), groups: s.groups, room: b.alarms.room(), stamped: s.layout.stamped,
-		ask: b.writer.scan(2, groups),
+		ask: b.writer.scan(2, groups), over: b.closing, ended: sync.OnceFunc(b.scans.Done),
 	}
+}
+
+// ScanOf is all that a byte store of another program has in some groups: one that was opened with a snapshot, whose head is given.
+func ScanOf(store backend.Store, head []byte, groups keygroup.Range) (*StoreScan, error) {
+	h, err := parseHead(head)
+	if err != nil {
+		return nil, refusal{err}
+	}
+	domains := map[Domain]bool{}
+	for _, c := range h.columns {
+		if c.kind == KindTimer || c.kind == KindTimers {
+			domains[c.domain] = true
+		}
+	}
+	ask := func(context.Context) (all []backend.Iterator, err error) {
+		for range 2 {
+			it, err := store.Scan(backend.Groups{First: groups.First, Last: groups.Last}.Keys())
+			if err != nil {
+				return all, err
+			}
+			all = append(all, it)
+		}
+		return all, nil
+	}
+	return &StoreScan{head: head, groups: groups, room: 8 * len(domains), stamped: h.stamped, ask: ask, ended: func() {}}, nil
 }
 
 // Write writes in the form of docs/formats/keyed.md. It fills all of the result but Stream.
@@ -47,9 +76,7 @@ func (c *StoreScan) Write(ctx context.Context, w io.Writer) (k snapshot.Keyed, e
 	e.more, e.left = e.rows.Next(), e.counting.Next()
 	for g := c.groups.First; g <= c.groups.Last && err == nil; g++ {
 		k.Offsets = append(k.Offsets, e.at)
-		if err = ctx.Err(); err == nil {
-			err = e.group(uint16(g))
-		}
+		err = e.group(ctx, uint16(g))
 	}
 	k.End = e.at
 	if err := errors.Join(err, e.rows.Err(), e.counting.Err(), e.out.Flush()); err != nil {
@@ -65,6 +92,7 @@ func (c *StoreScan) Close() error {
 		errs = append(errs, it.Close())
 	}
 	c.taken = nil
+	c.ended()
 	return errors.Join(errs...)
 }
 
@@ -76,6 +104,7 @@ type scanWriter struct {
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
 	scratch        []byte
+	seen           int // keys
 }
 
 func (e *scanWriter) write(p []byte) {
@@ -83,9 +112,25 @@ func (e *scanWriter) write(p []byte) {
 	e.at += int64(n)
 }
 
-func (e *scanWriter) group(g uint16) error {
+// stopped returns why nothing more is to be written, if so. It looks now and then.
+func (e *scanWriter) stopped(ctx context.Context) error {
+	if e.seen++; e.seen%1024 != 0 {
+		return nil
+	}
+	select {
+	case <-e.over:
+		return ErrReleased
+	default:
+		return ctx.Err()
+	}
+}
+
+func (e *scanWriter) group(ctx context.Context, g uint16) error {
 	n := 0
 	for ; e.left && binary.BigEndian.Uint16(e.counting.Key()) == g; e.left = e.counting.Next() {
+		if err := e.stopped(ctx); err != nil {
+			return err
+		}
 		if e.counting.Key()[2] == rowSpace {
 			n++
 		}
@@ -98,6 +143,9 @@ func (e *scanWriter) group(g uint16) error {
 	}
 	e.write(appendCount(e.scratch[:0], n))
 	for ; e.more && binary.BigEndian.Uint16(e.rows.Key()) == g; e.more = e.rows.Next() {
+		if err := e.stopped(ctx); err != nil {
+			return err
+		}
 		key, value := e.rows.Key(), e.rows.Value()
 		if key[2] != rowSpace {
 			continue

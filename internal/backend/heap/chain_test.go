@@ -3,9 +3,11 @@ package heap_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
@@ -208,11 +210,58 @@ func (l *life) check(c *checkpoint) {
 		}
 		s.Close()
 	}
+	l.checkScan(c)
 	for k, v := range got {
 		if want := c.model[k]; v != want && !(want == "" && v == new(lived).nothing()) {
 			l.t.Fatalf("epoch %d, chain of %d: key %s is restored as %q, want %q", c.epoch, len(c.chain()), k, v, want)
 		}
 	}
+}
+
+// checkScan scans the chain of a checkpoint and compares that with a scan of all that was restored from it.
+func (l *life) checkScan(c *checkpoint) {
+	s := open(l.t, new(lived), 0, 1, keyhash.String)
+	s.SetTime(c.clock)
+	restore(l.t, s, c.chain(), keygroup.Range{First: 0, Last: maxParallelism - 1})
+	k, b := write(l.t, s.Capture())
+	s.Close()
+	whole, chain := scanned(l.t, []link{{k, b}}), scanned(l.t, c.chain())
+	for key, want := range whole {
+		if chain[key] != want {
+			l.t.Fatalf("a chain of %d is scanned as %q, what was restored from it as %q", len(c.chain()), chain[key], want)
+		}
+	}
+}
+
+// scanned returns what a scan tells of each key, but for what may have expired.
+func scanned(t testing.TB, chain []link) map[string]string {
+	var keyed []snapshot.Keyed
+	var readers []io.ReaderAt
+	for _, l := range chain {
+		keyed, readers = append(keyed, l.keyed), append(readers, bytes.NewReader(l.bytes))
+	}
+	scan, err := heap.NewScanChain(keyed, maxParallelism, keyhash.Name, keygroup.GroupRule, readers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	err = scan.Rows(func(r heap.Row) error {
+		if rows[string(r.Key)] != "" {
+			t.Fatalf("key %q is there twice", r.Key)
+		}
+		var b strings.Builder
+		for i, c := range r.Cells {
+			if s := &scan.States[i]; !s.Expires() {
+				fmt.Fprintf(&b, "%s %d %x %d %d;", s.Name, c.Entries, c.Bytes, c.Deadline, c.Deadlines)
+			}
+		}
+		rows[string(r.Key)] = b.String()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 func restore(t testing.TB, s *heap.Store[string], chain []link, groups keygroup.Range) {

@@ -89,7 +89,7 @@ func (in *restorer[K]) restore() error {
 // checkHandle makes sure that the handle makes sense by itself.
 func checkHandle(k *snapshot.Keyed) error {
 	switch n := k.Range.Intersect(k.Written).Len(); {
-	case len(k.Offsets) != k.Written.Len():
+	case len(k.Offsets) != k.Written.Len() && k.Format == "":
 		return fmt.Errorf("%w: %d offsets for groups %v", ErrCorrupt, len(k.Offsets), k.Written)
 	case n != k.Range.Len():
 		return fmt.Errorf("%w: groups %v are wanted of a stream of groups %v", ErrCorrupt, k.Range, k.Written)

@@ -89,7 +89,7 @@ func redact(key, value string) string {
 func Load(layers ...*Layer) (*Config, []Note, error) {
 	layers = slices.Clone(layers)
 	slices.SortStableFunc(layers, func(a, b *Layer) int { return cmp.Compare(a.rank, b.rank) })
-	l := loader{cfg: &Config{values: map[*declaration]value{}, open: map[string]setting{}}, unread: map[*declaration]bool{}}
+	l := loader{cfg: &Config{values: map[*declaration]value{}, own: map[string]setting{}, open: map[string]setting{}}, unread: map[*declaration]bool{}}
 	for _, layer := range layers {
 		l.errs = append(l.errs, layer.errs...)
 		l.strays = append(l.strays, layer.strays...)

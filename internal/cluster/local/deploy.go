@@ -86,6 +86,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
+	m.progress.deployed(m.Plan) // which has the max parallelism of the state by now
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
@@ -93,7 +94,6 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
-	m.progress.deployed(m.Plan)
 	m.progress.became(view.JobRunning, m.Now())
 	tasks, err := program.Deploy(m.deployment(r, which))
 	if err != nil {
@@ -219,6 +219,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Streams:         m.streams(),
 		OpenStream:      m.openStream,
 		Incremental:     m.checkpoints.Incremental,
+		Backend:         m.Backend,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/metrics"
@@ -123,6 +124,8 @@ type Env struct {
 	LeaveUndeclared bool
 	// Incremental asks for checkpoints that hold only what has changed since an earlier one, of whoever can do that.
 	Incremental bool
+	// Backend is where keyed state lies; nil for the heap.
+	Backend *Backend
 	// RestoredFrom is the checkpoint that the job goes on from, with or without state for this operator; 0 for a new start.
 	RestoredFrom job.CheckpointID
 	// OpenStream opens a stream of Restored.
@@ -143,6 +146,14 @@ type Env struct {
 	Committer sink.Committer
 	// Loop is set for the head and the tail of a loop.
 	Loop *LoopEnv
+}
+
+// Backend is where the keyed state of a job lies that is not on the heap.
+type Backend struct {
+	Name    string // under which it was registered
+	Factory backend.Factory
+	Cache   int64 // the memory for rows in use, of all subtasks of a step together, in bytes
+	Threads int   // how many files of a subtask are written to a checkpoint at once
 }
 
 // StreamReader reads a state stream. It has been verified, or verifies while it is read.
