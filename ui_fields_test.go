@@ -137,7 +137,7 @@ func (f fields) seeSlow(t *testing.T) {
 	w.options = []checkpoint.Option{checkpoint.MinPause(time.Millisecond), checkpoint.TolerateFailures(100), checkpoint.SavepointDir(savepoints)}
 	w.set = map[string]string{
 		"execution.checkpointing.data-inline-threshold": "0", "restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "50 ms",
-		"restart-strategy.fixed-delay.attempts": "10", "web.exception-history-size": "1",
+		"restart-strategy.fixed-delay.attempts": "1000000", "web.exception-history-size": "1",
 	}
 	w.more = func(j *weir.Job, in weir.Stream[reading]) weir.Stream[string] {
 		j.LabelFailures(func(error) map[string]string { return map[string]string{"whose": "the test's"} })

@@ -12,8 +12,9 @@
 //   - A store need not survive a crash. What survives is what [Store.Snapshot] has given to the engine.
 //   - Bytes that are passed in either direction belong to whoever passes them, and are valid until the call returns or as long as is said.
 //     Who keeps them longer copies them.
-//   - [Store.Get], [Store.Scan] and the iterators are used by one goroutine, [Store.Apply] and [Store.Snapshot] by one other at the same time.
-//     Close is called when both are done. A [Snapshot] may be used, and closed, by any goroutine and after its store was closed.
+//   - [Store.Get] and [Store.Scan] are called by one goroutine, [Store.Apply], [Store.Snapshot] and again Scan by one other at the same time.
+//     An iterator is used by one goroutine, whichever it is. Close is called when all are done. A [Snapshot] may be used, and closed, by any
+//     goroutine and after its store was closed.
 //   - An error of any method fails the subtask, which restarts with a new store from the last checkpoint. Say what was done and to which file,
 //     and wrap the error of the operating system, so that "no space left" is found. An error that says that stored bytes are damaged wraps
 //     [ErrCorrupt].
@@ -107,8 +108,9 @@ type Store interface {
 	// value is valid during that call. An error of found ends it and is returned. What Apply has written before it returned is found, what
 	// it is just writing may be.
 	Get(keys [][]byte, found func(i int, value []byte) error) error
-	// Scan returns an iterator over the keys from and up to but without to, in order. It shows all that was applied before, and of what is
-	// applied while it is open all, some or nothing. Several may be open at once.
+	// Scan returns an iterator over the keys from and up to but without to, in order. It shows the store as it is now: all that was applied
+	// before, and nothing of what is applied while it is open, which may be for as long as it takes to write a savepoint. Several may be open
+	// at once, and each may be used by another goroutine.
 	Scan(from, to []byte) (Iterator, error)
 	// Apply makes the changes of a batch, in their order: of two that concern one key the later one counts. The batch belongs to the caller
 	// again afterwards. After an error nobody looks at the store any more, so it need not be undone.

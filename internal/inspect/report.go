@@ -56,11 +56,14 @@ type Step struct {
 
 // Keyed is the keyed state of a step, over all subtasks.
 type Keyed struct {
-	KeyType string  `json:"keyType"`
-	Keys    int     `json:"keys"`
-	Groups  int     `json:"groups"` // key groups that hold keys
-	Bytes   int64   `json:"bytes"`
-	States  []State `json:"states"`
+	KeyType string `json:"keyType"`
+	Keys    int    `json:"keys"`
+	// Format names the state backend in whose own form the state is. Then only that backend can tell what rows there are: Keys, Groups and what
+	// they hold are zero.
+	Format string  `json:"format,omitempty"`
+	Groups int     `json:"groups"` // key groups that hold keys
+	Bytes  int64   `json:"bytes"`
+	States []State `json:"states"`
 }
 
 // State is one keyed state.
@@ -180,6 +183,12 @@ func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot
 		s.Keyed = &Keyed{KeyType: scan.Key.String()}
 	}
 	s.Keyed.Bytes += k.Stream.Length
+	if k.Format != "" {
+		s.Keyed.Format = k.Format
+	}
+	for _, f := range k.Files {
+		s.Keyed.Bytes += f.Stream.Length
+	}
 	var states []int
 	for i := range scan.States {
 		states = append(states, s.Keyed.state(&scan.States[i]))

@@ -52,7 +52,12 @@ func (s *Step) writeText(w io.Writer) {
 	if s.Keyed == nil && len(s.Lists) == 0 {
 		fmt.Fprintf(w, "  state\tnone\n")
 	}
-	if k := s.Keyed; k != nil {
+	if k := s.Keyed; k != nil && k.Format != "" {
+		fmt.Fprintf(w, "  keyed\tby %s in the form of %s, which alone can tell the keys, %d bytes\n", k.KeyType, k.Format, k.Bytes)
+		for _, st := range k.States {
+			fmt.Fprintf(w, "    %s %s\t%s\n", st.Kind, st.Name, st.typeAndTTL())
+		}
+	} else if k != nil {
 		fmt.Fprintf(w, "  keyed\t%s by %s in %s, %d bytes\n", count(k.Keys, "key"), k.KeyType, count(k.Groups, "key group"), k.Bytes)
 		for _, st := range k.States {
 			fmt.Fprintf(w, "    %s %s\t%s\t%s\t%s\t%d bytes\n", st.Kind, st.Name, st.typeAndTTL(), count(st.Keys, "key"), st.entries(), st.Bytes)

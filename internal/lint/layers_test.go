@@ -69,6 +69,8 @@ var layers = []layer{
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
+	{"internal/backend/transfer", names + " backend internal/protocol/snapshot",
+		"files are moved without knowing what is in them or who has written them"},
 	{"internal/backend", "backend internal/nearest",
 		"it finds backends by their names"},
 	{"internal/backend/*", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
@@ -77,7 +79,7 @@ var layers = []layer{
 		"bytes go to files and come back without anybody knowing what they are"},
 	{"internal/runtime/exchange", names + " internal/runtime/spill",
 		"batches move without knowing what is done with them"},
-	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
+	{"internal/runtime/operator", names + " backend sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
 		"a step knows its neighbours and its state, not its task, where snapshots lie or who runs it"},
 	{"internal/runtime/task", names + " sink source internal/protocol/snapshot internal/protocol/barrier internal/runtime/exchange internal/runtime/operator",
 		"a task runs operators; it is told what to do and does not know by whom"},
@@ -125,7 +127,7 @@ var layers = []layer{
 	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
 
-	{"cmd/weir", "internal/cluster/cli storage/s3",
+	{"cmd/weir", "internal/cluster/cli storage/azure storage/gcs storage/hdfs storage/s3",
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
@@ -166,6 +168,9 @@ var foreign = []ban{
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
+	{"storage/gcs", "cloud.google.com/go/storage github.com/googleapis/* google.golang.org/api/*", "Google Cloud Storage: credentials, resumable uploads, generations"},
+	{"storage/azure", "github.com/Azure/azure-sdk-for-go/*", "Azure's blobs: the many ways to credentials, blocks, ETags"},
+	{"storage/hdfs", "github.com/colinmarc/hdfs/v2 github.com/colinmarc/hdfs/v2/*", "HDFS: its protocols"},
 	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
 	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
 }

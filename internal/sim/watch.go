@@ -34,7 +34,7 @@ type watch struct {
 	back       bool                   // the job has gone back,
 	backTo     job.CheckpointID       // to this checkpoint, 0 for the beginning,
 	source     string                 // in this directory
-	opening    func() map[string]bool // the directories that tasks which are being restored have read
+	opening    func() map[string]bool // what tasks which are being restored have read: see unitOf
 }
 
 type publishedCheckpoint struct {
@@ -166,13 +166,29 @@ func (w *watch) put(file string, data []byte) {
 	p := publishedCheckpoint{m.Checkpoint, map[string]bool{}, m.Stop != element.GoOn}
 	m.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {
-			p.files[path.Join(dir, s.Path)] = true
+			p.files[fileOf(dir, s)] = true
 		}
 	})
 	w.published[path.Clean(dir)] = p
 	if m.Stop == element.Drain {
 		w.drained[path.Clean(dir)] = true
 	}
+}
+
+// fileOf returns the file of a stream of the checkpoint in dir. A file that several may share is named in full.
+func fileOf(dir string, s *snapshot.Stream) string {
+	if path.IsAbs(s.Path) {
+		return path.Clean(s.Path)
+	}
+	return path.Join(dir, s.Path)
+}
+
+// unitOf returns what a file is deleted with: the directory of its checkpoint, or nothing but itself if several may share it.
+func unitOf(file string) string {
+	if dir := path.Dir(file); path.Base(dir) != "shared" {
+		return dir
+	}
+	return file
 }
 
 func (w *watch) isPublished(id job.CheckpointID) bool {
@@ -187,7 +203,7 @@ func (w *watch) isPublished(id job.CheckpointID) bool {
 // removing sees that a file is deleted.
 func (w *watch) removing(file string) {
 	file = path.Clean(file)
-	if w.opening()[path.Dir(file)] {
+	if w.opening()[unitOf(file)] {
 		w.break_("%s is deleted, and tasks are being restored from there", file)
 	}
 	if dir, name := path.Split(file); name == "_metadata" {

@@ -330,6 +330,8 @@ func beside(t *testing.T, f backend.Factory) {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		keys = append(keys, []byte(k))
 	}
+	early, err := s.Scan(all.Keys()) // shows nothing of what follows
+	check(t, "scan", err)
 	var wg sync.WaitGroup
 	var failed error
 	wg.Go(func() {
@@ -348,7 +350,7 @@ func beside(t *testing.T, f backend.Factory) {
 			}
 		}
 	})
-	for range 30 {
+	for range 10 {
 		wantGet(t, s, keys, m)
 		wantScan(t, s, key(0, ""), key(8, ""), m)
 		it, err := s.Scan(all.Keys()) // with what changes meanwhile
@@ -364,6 +366,16 @@ func beside(t *testing.T, f backend.Factory) {
 	}
 	wg.Wait()
 	check(t, "write beside", failed)
+	n := 0
+	for ; early.Next(); n++ {
+		if m[string(early.Key())] != string(early.Value()) {
+			t.Fatalf("a scan from before shows %q: %q", early.Key(), early.Value())
+		}
+	}
+	check(t, "scan", errors.Join(early.Err(), early.Close()))
+	if n != len(m) {
+		t.Errorf("a scan from before shows %d keys of %d", n, len(m))
+	}
 	check(t, "close", s.Close())
 }
 

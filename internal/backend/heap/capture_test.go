@@ -113,6 +113,9 @@ func (p *everything) dump() string {
 	return b.String()
 }
 
+// nothing is the dump of a key without state.
+func (*everything) nothing() string { return "0 false[][] []" }
+
 // change does something to a state of the present key. It sets no zero: only what is cleared is looked at again when the batch ends, so a
 // key whose last state was set to zero would still be there.
 func (p *everything) change(rnd *rand.Rand) {

@@ -11,7 +11,7 @@ import (
 type Cursor struct {
 	// Row is the row's address, nil between records.
 	Row unsafe.Pointer
-	// Shared says that the row's page must be owned before the row is changed: see Own. It is true while Row is nil.
+	// Shared says that the row must be made ready before it is changed: see Own. It is true while Row is nil.
 	Shared bool
 	ref    Ref
 	core   *core
@@ -20,7 +20,7 @@ type Cursor struct {
 // Ref is a row that Resolve has found. It is valid until the next EndBatch.
 type Ref struct {
 	row   unsafe.Pointer
-	page  *Page
+	mark  *uint32 // holds the present epoch if the row may be changed at once: see marking
 	id    uint32
 	group uint32 // counted from the store's first
 }
@@ -36,8 +36,16 @@ func (c *Cursor) At() {
 func (c *Cursor) Own() {
 	c.At()
 	if c.Shared {
-		c.core.rowsOf(c.ref.group).own(c.ref.id)
+		c.core.rowsOf(c.ref.group).change(c.ref.id)
+		c.core.noteChange(rowID{c.ref.group, c.ref.id})
 		c.Shared = false
+	}
+}
+
+// Touch notes that what hangs on the row changes, while the row itself does not.
+func (c *Cursor) Touch() {
+	if c.Shared && (c.core.clock.tracks || c.core.backed != nil) {
+		c.Own()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -13,7 +14,8 @@ import (
 
 // The form of a keyed stream: see docs/formats/keyed.md.
 const (
-	magic = "weirkeys"
+	magic          = "weirkeys"
+	magicIncrement = "weirincr"
 	// plainVersion is written as long as no state expires and none is a set of deadlines, so that what a program does not use costs it
 	// nothing, and older programs can read the rest.
 	plainVersion = 1
@@ -45,8 +47,12 @@ func appendBytes[B string | []byte](dst []byte, b B) []byte {
 }
 
 // appendHead appends the description of key and columns.
-func (l *Layout) appendHead(dst []byte) []byte {
-	dst = append(append(dst, magic...), l.version())
+func (l *Layout) appendHead(dst []byte, increment bool) []byte {
+	begin := magic
+	if increment {
+		begin = magicIncrement
+	}
+	dst = append(append(dst, begin...), l.version())
 	dst = appendBytes(dst, l.keyCodec.Schema().AppendTo(nil))
 	dst = appendCount(dst, len(l.columns))
 	for _, c := range l.columns {
@@ -70,9 +76,10 @@ func (l *Layout) appendHead(dst []byte) []byte {
 
 // head is the description of key and columns in a snapshot.
 type head struct {
-	key     *codec.Schema
-	columns []headColumn
-	stamped bool // some column has stamps
+	increment bool
+	key       *codec.Schema
+	columns   []headColumn
+	stamped   bool // some column has stamps
 }
 
 type headColumn struct {
@@ -85,15 +92,16 @@ type headColumn struct {
 
 // parseHead is the reverse of appendHead.
 func parseHead(src []byte) (*head, error) {
-	if len(src) <= len(magic) || string(src[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: it does not begin with %q", ErrCorrupt, magic)
+	h := &head{increment: strings.HasPrefix(string(src), magicIncrement)}
+	if len(src) <= len(magic) || !h.increment && !strings.HasPrefix(string(src), magic) {
+		return nil, fmt.Errorf("%w: it begins neither with %q nor with %q", ErrCorrupt, magic, magicIncrement)
 	}
 	v := src[len(magic)]
 	if v < plainVersion || v > version {
 		return nil, fmt.Errorf("keyed state of format version %d: this program reads versions %d to %d", v, plainVersion, version)
 	}
 	r := reader{src: src[len(magic)+1:]}
-	h := &head{key: r.schema()}
+	h.key = r.schema()
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		c := r.column(v)
 		h.columns, h.stamped = append(h.columns, c), h.stamped || c.isStamped()

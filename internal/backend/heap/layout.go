@@ -57,6 +57,7 @@ type Layout struct {
 	keyCodec *codec.Compiled
 	columns  []*column
 	warnings []string
+	tracked  bool // rows have marks of their own
 	done     bool
 
 	// The following are set by finish.
@@ -143,6 +144,10 @@ func notAKeyStruct(t reflect.Type) string {
 	}
 	return ""
 }
+
+// Track makes the store note when each row was last changed and which rows were removed, at the price of 4 bytes for each row. Without it a
+// store has no increments: see [Store.CaptureSince]. It is called before NewStore.
+func (l *Layout) Track() { l.tracked = true }
 
 // Warnings returns what works but may surprise, a sentence each.
 func (l *Layout) Warnings() []string { return slices.Clone(l.warnings) }

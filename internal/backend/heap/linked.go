@@ -14,8 +14,18 @@ import (
 type linked interface {
 	// rowsOf returns the rows of a group, counted from the store's first.
 	rowsOf(group uint32) *rows
+	// gravesOf returns what was removed from a group.
+	gravesOf(group uint32) *graves
 	// encode writes what hangs on a cell, as a number of elements and the elements, all as it was when frozen.
 	encode(w *writer, cell unsafe.Pointer, f *frozen) error
+	// encodeChanges writes what has changed since the capture's base of what hangs on the cell of a row.
+	encodeChanges(w *writer, cell unsafe.Pointer, owner uint32, c *changes) error
+	// decodeChanges makes the changes that encodeChanges wrote, and returns what follows in src.
+	decodeChanges(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
+	// dropAll removes what hangs on a cell, whose page must be owned, without a trace.
+	dropAll(cell unsafe.Pointer, owner rowID)
+	// ownerAt returns the row that a row belongs to. ok is false if it does not say so.
+	ownerAt(row unsafe.Pointer) (id uint32, ok bool)
 	// decode hangs what encode wrote on an empty cell, whose page must be owned, and returns what follows in src.
 	decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
 	// living returns the number of elements that a cell had when the capture was made, without those that had expired, up to most.
@@ -32,6 +42,9 @@ type frozen struct {
 	r       *rowsImage
 	base    unsafe.Pointer // of the page it is at
 	number  uint32         // of that page, none at noPage
+	marks   []uint32       // of its rows, if they have marks of their own
+	live    []uint64       // which of its rows are in use
+	wanted  bool           // whether the page is part of the capture: see Capture.wants
 	held    *Page          // which is locked, nil if base is a copy
 	claimed uint32         // of held before it was locked
 }
@@ -57,10 +70,20 @@ func (f *frozen) enter(page uint32) {
 	f.number, f.claimed = page, p.lock()
 	if img := p.at(f.w.c.epoch); img != nil { // nobody takes or changes it as long as this capture is read
 		p.unlock(f.claimed)
-		f.base = img.base
+		f.base, f.live, f.marks, f.wanted = img.base, img.live, img.marks, f.w.c.wants(img.wrote)
 		return
 	}
-	f.held, f.base = p, sh.pageOf(s, k)
+	f.held, f.wanted = p, f.w.c.wants(p.wrote)
+	f.base, f.live, f.marks = sh.pageOf(s, k), sh.liveOf(s, k), sh.rowMarks(s, k)
+}
+
+// changed returns the address of a row as at does, or nil if the row has not changed since the base of an increment.
+func (f *frozen) changed(id uint32) unsafe.Pointer {
+	row := f.at(id)
+	if !f.wanted || f.marks[id&(1<<f.r.sh.shift-1)]&epochMask < f.w.c.since {
+		return nil
+	}
+	return row
 }
 
 // leave lets the subtask change the page again that f is at. It must be called before anything is waited for.

@@ -27,7 +27,7 @@ type ListColumn[T any] struct {
 	shape *shape
 	elem  part
 	size  uintptr // of an element in a chunk
-	first uintptr // offset of the first one; before it lies the next chunk's row plus one
+	first uintptr // offset of the first one; before it lie the links
 	fit   uint32  // elements in a chunk
 	inner uintptr // offset of the value in an element
 	ttl   *expiry // its stamp begins the element; elements are in the order of their stamps, but for those that were not dated at first
@@ -69,11 +69,12 @@ func (l *ListColumn[T]) init(s *core, col *column) {
 	l.cur, l.off, l.size = &s.cur, col.off, element.Size()
 	l.fit = elementsPerChunk(l.size)
 	row := rounded([]reflect.StructField{
-		{Name: "Next", Type: reflect.TypeFor[uint32]()},
+		{Name: "Links", Type: reflect.TypeFor[chunkLinks]()},
 		{Name: "Elements", Type: reflect.ArrayOf(int(l.fit), element)},
 	})
 	l.first = row.Field(1).Offset
 	l.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
+	l.shape.always = l.ttl != nil
 	l.group = make([]rows, s.groups.Len())
 	for i := range l.group {
 		l.group[i].sh = l.shape
@@ -92,12 +93,20 @@ func elementsPerChunk(size uintptr) uint32 {
 
 func (l *ListColumn[T]) rowsOf(group uint32) *rows { return &l.group[group] }
 
+// gravesOf returns nothing to remember: that a list was cleared shows in what is left of it.
+func (l *ListColumn[T]) gravesOf(uint32) *graves { return new(graves) }
+
 func (l *ListColumn[T]) here() (*rows, *listCell) {
 	l.cur.At()
 	return &l.group[l.cur.ref.group], (*listCell)(l.cur.cell(l.off))
 }
 
-func nextOf(chunk unsafe.Pointer) *uint32 { return (*uint32)(chunk) }
+// chunkLinks begin a chunk: the next chunk and the one before it, as rows plus one.
+type chunkLinks struct{ next, prev uint32 }
+
+func nextOf(chunk unsafe.Pointer) *uint32 { return &(*chunkLinks)(chunk).next }
+
+func prevOf(chunk unsafe.Pointer) *uint32 { return &(*chunkLinks)(chunk).prev }
 
 func (l *ListColumn[T]) elementAt(chunk unsafe.Pointer, i uint32) unsafe.Pointer {
 	return unsafe.Add(chunk, l.first+uintptr(i)*l.size)
@@ -151,7 +160,7 @@ func (l *ListColumn[T]) grow(r *rows, cell *listCell) unsafe.Pointer {
 	if i == 0 {
 		l.addChunk(r, cell)
 	} else {
-		r.own(cell.tail - 1)
+		r.change(cell.tail - 1)
 	}
 	cell.count++
 	return l.elementAt(r.at(cell.tail-1), i)
@@ -164,6 +173,7 @@ func (l *ListColumn[T]) addChunk(r *rows, cell *listCell) {
 	} else {
 		r.own(cell.tail - 1)
 		*nextOf(r.at(cell.tail - 1)) = id + 1
+		*prevOf(r.at(id)) = cell.tail
 	}
 	cell.tail = id + 1
 }
@@ -191,14 +201,19 @@ func (l *ListColumn[T]) Clear() {
 		return
 	}
 	l.cur.Own()
+	l.removeAll(r, cell)
+	l.wiped++
+	l.cur.Cleared()
+}
+
+// removeAll removes all elements from a cell, which must be owned.
+func (l *ListColumn[T]) removeAll(r *rows, cell *listCell) {
 	for chunk := cell.head; chunk != 0; {
 		next := *nextOf(r.at(chunk - 1))
 		r.remove(chunk - 1)
 		chunk = next
 	}
 	l.wipe(unsafe.Pointer(cell))
-	l.wiped++
-	l.cur.Cleared()
 }
 
 // each returns the addresses of the elements in order. The loop must end before the list is cleared.
@@ -250,6 +265,7 @@ func (l *ListColumn[T]) eachStamped(yield func(T) bool) {
 		case dead && !l.ttl.ReturnExpired:
 			continue
 		case !dead && l.ttl.RefreshOnRead && *stampAt(e) != now:
+			l.cur.Touch()
 			r.own(chunk - 1)
 			*stampAt(e) = now
 		}

@@ -52,6 +52,7 @@ type MapColumn[K comparable, V any] struct {
 type mapGroup struct {
 	index index
 	rows  rows
+	gone  graves // entries that were deleted
 }
 
 // DeclareMap declares a map. ttl is the one given in code, nil if there is none.
@@ -103,9 +104,11 @@ func (m *MapColumn[K, V]) init(s *core, col *column) {
 	m.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
 	m.groups = make([]mapGroup, s.groups.Len())
 	for i := range m.groups {
-		m.groups[i] = mapGroup{newIndex(s.arena), rows{sh: m.shape}}
+		m.groups[i] = mapGroup{index: newIndex(s.arena), rows: rows{sh: m.shape}}
 	}
 }
+
+func (m *MapColumn[K, V]) gravesOf(group uint32) *graves { return &m.groups[group].gone }
 
 func (m *MapColumn[K, V]) rowsOf(group uint32) *rows { return &m.groups[group].rows }
 
@@ -186,7 +189,8 @@ func (m *MapColumn[K, V]) readStamped(g *mapGroup, cell *mapCell, id uint32) (v 
 		return v, ok
 	}
 	if now := m.ttl.stamp(); m.ttl.RefreshOnRead && *m.stampOf(row) != now {
-		g.rows.own(id)
+		m.cur.Touch()
+		g.rows.change(id)
 		*m.stampOf(row) = now
 	}
 	return load[V](&m.val, m.valAt(row)), true
@@ -212,7 +216,8 @@ func (m *MapColumn[K, V]) Put(k K, v V) {
 		ok = false
 	}
 	if ok {
-		g.rows.own(id)
+		m.cur.Touch()
+		g.rows.change(id)
 	} else {
 		m.cur.Own()
 		id = m.insert(g, cell, m.cur.ref.id, k)
@@ -272,9 +277,18 @@ func (m *MapColumn[K, V]) Delete(k K) {
 
 // drop removes an entry of the map of an owner.
 func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint32) {
-	m.cur.core.rowsOf(owner.group).own(owner.id)
+	m.cur.core.rowsOf(owner.group).change(owner.id)
+	m.cur.core.noteChange(owner)
+	m.leaving(owner, id, linksAt(g.rows.at(id)))
+	m.bury(g, id)
+	if m.unlink(g, cell, id); cell.count == 0 {
+		m.cur.core.doubtful = append(m.cur.core.doubtful, owner)
+	}
+}
+
+// unlink removes an entry from its ring. The cell must be owned.
+func (m *MapColumn[K, V]) unlink(g *mapGroup, cell *mapCell, id uint32) {
 	l := *linksAt(g.rows.at(id))
-	m.leaving(owner, id, &l)
 	g.rows.own(l.next)
 	g.rows.own(l.prev)
 	linksAt(g.rows.at(l.next)).prev = l.prev
@@ -284,10 +298,20 @@ func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint3
 	switch {
 	case cell.len() == 0:
 		*cell = mapCell{}
-		m.cur.core.doubtful = append(m.cur.core.doubtful, owner)
 	case cell.head == id+1:
 		cell.head = l.next + 1
 	}
+}
+
+// bury remembers that an entry is deleted.
+func (m *MapColumn[K, V]) bury(g *mapGroup, id uint32) {
+	core := m.cur.core
+	if !core.clock.tracks || g.rows.isFresh(id) {
+		return
+	}
+	row := g.rows.at(id)
+	core.scratch = m.key.append(core.scratch[:0], unsafe.Pointer(m.keyAt(row)))
+	core.remember(&g.gone, linksAt(row).owner, core.scratch)
 }
 
 // remove frees the row of an entry, which must not be needed any more to find others.
@@ -326,14 +350,23 @@ func (m *MapColumn[K, V]) Clear() {
 	for _, l := range m.loops {
 		l.over = l.over || l.owner == m.at()
 	}
+	if known := m.removeAll(g, cell); known && m.shape.clock.tracks {
+		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
+	}
+	m.cur.Cleared()
+}
+
+// removeAll removes all entries from a cell, which must be owned, and reports whether a capture may have one of them.
+func (m *MapColumn[K, V]) removeAll(g *mapGroup, cell *mapCell) (known bool) {
 	id := cell.head - 1
 	for range cell.len() {
 		next := linksAt(g.rows.at(id)).next
+		known = known || !g.rows.isFresh(id)
 		m.remove(g, cell, id)
 		id = next
 	}
 	*cell = mapCell{}
-	m.cur.Cleared()
+	return known
 }
 
 // mapLoop is a loop over a map that is under way.

@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 )
 
 // Restore adds the key groups that the store and k.Range have in common from a stream that Write has written. It is called before the
-// first batch, once for each stream. Every state in the stream must be in the layout under the same name, kind and type; the error names
+// first batch, once for each stream, and for the streams of a chain in its order. Every state in the stream must be in the layout under the same name, kind and type; the error names
 // all that are not. After an error the store must be closed.
 func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error { return s.restoreFrom(k, r, false) }
 
@@ -69,9 +70,13 @@ func (in *restorer[K]) restore() error {
 	if err != nil {
 		return refusal{err}
 	}
+	if h.increment != in.k.Increment {
+		return fmt.Errorf("%w: it is an increment or it is not, and its handle says otherwise", ErrCorrupt)
+	}
 	if err := in.match(h); err != nil {
 		return refusal{err}
 	}
+	in.s.foreign = in.s.foreign || !bytes.Equal(src, in.s.layout.appendHead(nil, h.increment))
 	wanted := in.k.Range.Intersect(in.s.groups)
 	for g := wanted.First; g <= wanted.Last; g++ {
 		if err := in.group(g); err != nil {
@@ -84,7 +89,7 @@ func (in *restorer[K]) restore() error {
 // checkHandle makes sure that the handle makes sense by itself.
 func checkHandle(k *snapshot.Keyed) error {
 	switch n := k.Range.Intersect(k.Written).Len(); {
-	case len(k.Offsets) != k.Written.Len():
+	case len(k.Offsets) != k.Written.Len() && k.Format == "":
 		return fmt.Errorf("%w: %d offsets for groups %v", ErrCorrupt, len(k.Offsets), k.Written)
 	case n != k.Range.Len():
 		return fmt.Errorf("%w: groups %v are wanted of a stream of groups %v", ErrCorrupt, k.Range, k.Written)
@@ -177,6 +182,12 @@ func (in *restorer[K]) group(g int) error {
 		return nil
 	}
 	group := uint32(g) - in.s.first
+	if in.s.backed != nil {
+		return in.intoStore(group, from, to)
+	}
+	if in.k.Increment {
+		return in.increment(group, from, to)
+	}
 	if in.s.tables[group].rows.next > 0 {
 		return errors.New("it was restored before")
 	}
@@ -357,13 +368,15 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
 	for i, c := range in.columns {
 		if c == nil {
-			if src, err = in.stored[i].pass(src); err != nil {
+			if src, err = in.stored[i].pass(src, in.k.Increment); err != nil {
 				return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
 			}
 			continue
 		}
 		cell := unsafe.Add(row, c.off)
 		switch {
+		case c.linked != nil && in.k.Increment:
+			src, err = c.linked.decodeChanges(src, cell, id, in.stamps[i])
 		case c.linked != nil:
 			src, err = c.linked.decode(src, cell, id, in.stamps[i])
 		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
@@ -437,9 +450,13 @@ func cutEnd(src []byte) (rest []byte, err error) {
 }
 
 // pass returns what follows a state that is left behind.
-func (c *ScannedState) pass(src []byte) (rest []byte, err error) {
-	if c.Kind == KindTimer {
+func (c *ScannedState) pass(src []byte, increment bool) (rest []byte, err error) {
+	switch {
+	case c.Kind == KindTimer:
 		return src, nil // timers follow the other states
+	case increment && c.Kind != KindValue:
+		_, rest, err = c.change(src)
+		return rest, err
 	}
 	_, rest, err = c.cell(src)
 	return rest, err
@@ -470,7 +487,9 @@ func (in *restorer[K]) rowTimers(src []byte, id rowID, row unsafe.Pointer) ([]by
 			return nil, fmt.Errorf("%w: timer %q has two deadlines", ErrCorrupt, c.name)
 		}
 		cell.deadline = stored(at)
-		in.s.core.timers[domain].file(cell, loaded(cell.deadline), entry{id, uint32(c.number)})
+		if q := in.s.core.timers[domain]; !q.filedBy(cell, at) {
+			q.file(cell, loaded(cell.deadline), entry{id, uint32(c.number)})
+		}
 	}
 	return src, nil
 }

@@ -27,6 +27,7 @@ type Scan struct {
 	most   int // max parallelism
 	hash   func(key []byte) uint64
 	marked bool // rows come with marks
+	links  []scanLink
 }
 
 // ScannedState describes one state of a stream.
@@ -83,6 +84,9 @@ func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.R
 	if err != nil {
 		return nil, err
 	}
+	if h.increment {
+		return nil, fmt.Errorf("%w: an increment without what it changes", ErrCorrupt)
+	}
 	s := &Scan{Key: h.key, k: k, r: r, most: maxParallelism, marked: h.stamped}
 	seen := map[string]bool{}
 	for _, c := range h.columns {
@@ -100,15 +104,16 @@ func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.R
 
 // Rows calls visit for each row, group by group. It stops at the first error, its own or that of visit.
 func (s *Scan) Rows(visit func(Row) error) error {
-	for i, from := range s.k.Offsets {
-		to := s.k.End
-		if i+1 < len(s.k.Offsets) {
-			to = s.k.Offsets[i+1]
+	for i := range s.k.Offsets {
+		from, to := bounds(&s.k, i)
+		var err error
+		switch {
+		case s.isChanged(i):
+			err = s.merged(i, visit)
+		case from < to:
+			err = s.group(s.k.Written.First+i, from, to, visit)
 		}
-		if from == to {
-			continue
-		}
-		if err := s.group(s.k.Written.First+i, from, to, visit); err != nil {
+		if err != nil {
 			return fmt.Errorf("key group %d: %w", s.k.Written.First+i, err)
 		}
 	}

@@ -153,8 +153,10 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 		if many := q.core.layout.timers[d.timer].many; many != nil {
 			many.fired(d.row, d.owner)
 		} else {
+			q.core.rowsOf(d.row.group).change(d.row.id)
 			cell.deadline = none
 		}
+		q.core.noteChange(d.owner)
 		q.core.doubtful = append(q.core.doubtful, d.owner)
 		if err := f(entry{d.owner, d.timer}, loaded(stored(d.at))); err != nil {
 			return err
@@ -303,18 +305,31 @@ func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int,
 	if q == nil {
 		return nil
 	}
-	return q.fire(upTo, func(e entry, at int64) error {
+	call := func(e entry, at int64) error {
 		rows := &s.tables[e.row.group].rows
 		row := rows.at(e.row.id)
-		return fire(Ref{row, rows.page(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
-	})
+		return fire(Ref{row, rows.mark(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
+	}
+	if s.backed != nil {
+		if err := s.fireStored(d, upTo, call); err != nil {
+			return err
+		}
+	}
+	return q.fire(upTo, call)
 }
 
 // NextProcessing returns the time in milliseconds at which FireProcessing should be called again. It may be too early, never too late. ok is
 // false if there is no processing-time timer.
 func (s *Store[K]) NextProcessing() (at int64, ok bool) {
-	if q := s.core.timers[ProcessingTime]; q != nil {
-		return q.next()
+	q := s.core.timers[ProcessingTime]
+	if q == nil {
+		return 0, false
 	}
-	return 0, false
+	at, ok = q.next()
+	if s.backed != nil {
+		if first, any := s.backed.alarms.first(ProcessingTime); any && (!ok || first < at) {
+			return first, true
+		}
+	}
+	return at, ok
 }

@@ -46,6 +46,14 @@ func (t *TimersColumn) Name() string { return t.name }
 
 func (t *TimersColumn) rowsOf(group uint32) *rows { return t.deadlines.rowsOf(group) }
 
+func (t *TimersColumn) gravesOf(group uint32) *graves { return t.deadlines.gravesOf(group) }
+
+func (t *TimersColumn) ownerAt(row unsafe.Pointer) (id uint32, ok bool) {
+	return t.deadlines.ownerAt(row)
+}
+
+func (t *TimersColumn) dropAll(cell unsafe.Pointer, owner rowID) { t.deadlines.dropAll(cell, owner) }
+
 func (t *TimersColumn) cellAt(r rowID) *timerCell {
 	return (*timerCell)(unsafe.Add(t.rowsOf(r.group).at(r.id), t.deadlines.keyOff))
 }
@@ -103,13 +111,51 @@ func (t *TimersColumn) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
 	id := c.head - 1
 	for range c.len() {
 		row := f.at(id)
-		w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(loaded(*t.deadlines.keyAt(row))))
+		t.appendDeadline(w, row)
 		id = linksAt(row).next
 		if err := w.element(f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (t *TimersColumn) appendDeadline(w *writer, row unsafe.Pointer) {
+	w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(loaded(*t.deadlines.keyAt(row))))
+}
+
+func (t *TimersColumn) encodeChanges(w *writer, cell unsafe.Pointer, owner uint32, c *changes) error {
+	form := mapForm{func(dst, name []byte) []byte {
+		return binary.LittleEndian.AppendUint64(dst, uint64(loaded(int64(binary.LittleEndian.Uint64(name)))))
+	}, t.appendDeadline}
+	return t.deadlines.encodeChangesAs(form, w, (*mapCell)(cell), owner, c)
+}
+
+func (t *TimersColumn) decodeChanges(src []byte, cell unsafe.Pointer, owner rowID, _ stampsIn) ([]byte, error) {
+	m := &t.deadlines
+	g, c := &m.groups[owner.group], (*mapCell)(cell)
+	src, err := m.decodeGone(src, g, c, owner, cutDeadline)
+	if err != nil {
+		return nil, err
+	}
+	n, src, err := changeCount(src, "new deadlines")
+	for ; n > 0 && err == nil; n-- {
+		var deadline int64
+		if deadline, src, err = cutDeadline(src); err != nil {
+			return nil, err
+		}
+		if _, ok := m.find(g, c, owner.id, deadline); !ok {
+			t.insert(g, c, owner, deadline)
+		}
+	}
+	return src, err
+}
+
+func cutDeadline(src []byte) (deadline int64, rest []byte, err error) {
+	if len(src) < 8 {
+		return 0, nil, fmt.Errorf("%w: a deadline is cut short", ErrCorrupt)
+	}
+	return stored(int64(binary.LittleEndian.Uint64(src))), src[8:], nil
 }
 
 func (t *TimersColumn) decode(src []byte, cell unsafe.Pointer, owner rowID, _ stampsIn) ([]byte, error) {

@@ -220,6 +220,7 @@ func (s *core) sweeper() (*rows, func(id uint32, most int)) {
 func (s *core) sweepRow(r *rows, id rowID, most int) {
 	for _, c := range s.layout.columns {
 		if c.sweepRow != nil && c.sweepRow(r, id, most) {
+			s.noteChange(id)
 			s.doubtful = append(s.doubtful, id)
 		}
 	}

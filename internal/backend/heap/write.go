@@ -19,19 +19,25 @@ type writer struct {
 	buf    []byte
 	offset int64 // of buf in the stream
 	spare  map[*shape][]*image
+	ids    []int // for changedIn
 }
 
 const writeBytes = 256 << 10
 
 func (w *writer) write() (k snapshot.Keyed, err error) {
-	k.Range, k.Written = w.c.groups, w.c.groups
+	k.Range, k.Written, k.Increment = w.c.groups, w.c.groups, w.c.IsIncrement()
 	w.spare = map[*shape][]*image{}
 	defer w.giveAll()
-	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10))
+	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10), k.Increment)
 	k.Header = int64(len(w.buf))
 	for g := range w.c.main {
 		k.Offsets = append(k.Offsets, w.offset+int64(len(w.buf)))
-		if err = w.group(g); err != nil {
+		if k.Increment {
+			err = w.increment(g)
+		} else {
+			err = w.group(g)
+		}
+		if err != nil {
 			return k, err
 		}
 	}
@@ -98,10 +104,11 @@ func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
 }
 
 // claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
-// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed.
-func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err error) {
+// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed. If
+// the page is no part of the capture then wanted is false, and there is nothing to keep or to unlock.
+func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted bool, err error) {
 	if err := w.c.stopped(); err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	before := p.lock()
 	claimed = max(before, w.c.epoch)
@@ -110,8 +117,14 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err er
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
+	case img == nil && w.c.wants(p.wrote):
+		return nil, claimed, true, nil
 	case img == nil:
-		return nil, claimed, nil
+		p.unlock(claimed)
+		return nil, 0, false, nil
+	case !w.c.wants(img.wrote):
+		p.unlock(before)
+		return nil, 0, false, nil
 	case oldest && img.upto == w.c.epoch: // nobody else needs it
 		w.spares(sh, p.cut(w.c.epoch+1))
 		saved = w.spareImage(sh)
@@ -119,9 +132,11 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err er
 		saved = w.spareImage(sh)
 		sh.move(saved.base, img.base, sh.perPage())
 		copy(saved.live, img.live)
+		copy(saved.marks, img.marks)
+		saved.wrote = img.wrote
 	}
 	p.unlock(before)
-	return saved, 0, nil
+	return saved, 0, true, nil
 }
 
 // spares takes images that a page had kept, the last of them to be used next.
@@ -143,16 +158,16 @@ func (w *writer) spareImage(sh *shape) *image {
 	return spare[len(spare)-1]
 }
 
-// take returns the page as it was, in memory that is the writer's until it puts it back with give.
+// take returns the page as it was, in memory that is the writer's until it puts it back with give. It is nil if the page is no part of the
+// capture.
 func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
 	p := &s.pages[k]
-	saved, claimed, err := w.claim(sh, p)
-	if err != nil || saved != nil {
+	saved, claimed, wanted, err := w.claim(sh, p)
+	if err != nil || saved != nil || !wanted {
 		return saved, err
 	}
 	img := w.spareImage(sh)
-	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
-	copy(img.live, sh.liveOf(s, k))
+	sh.copyTo(img, s, k)
 	p.unlock(claimed)
 	return img, nil
 }
@@ -181,7 +196,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 		if err := w.flushIfFull(pageBytes); err != nil {
 			return err
 		}
-		saved, claimed, err := w.claim(sh, &s.pages[k])
+		saved, claimed, _, err := w.claim(sh, &s.pages[k])
 		switch {
 		case err != nil:
 			return err
@@ -204,6 +219,10 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		tables[i] = w.freeze(&w.c.linked[i][g])
 		defer func() { err = errors.Join(err, tables[i].done()) }()
 	}
+	hanging := func(i int, c *column, cell unsafe.Pointer) error {
+		defer tables[i].leave()
+		return c.linked.encode(w, cell, &tables[i])
+	}
 	err = r.eachPage(func(s *slab, k int) error {
 		img, err := w.take(r.sh, s, k)
 		if err != nil {
@@ -218,7 +237,7 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 				}
 				w.buf = append(w.buf, rowFollows)
 			}
-			if err := w.row(row, tables); err != nil {
+			if err := w.row(row, hanging); err != nil {
 				return err
 			}
 			n++
@@ -260,17 +279,17 @@ func (w *writer) isLiving(row unsafe.Pointer, tables []frozen) bool {
 	return false
 }
 
-// row writes key and columns of a row, and its timers last.
-func (w *writer) row(row unsafe.Pointer, tables []frozen) (err error) {
+// row writes key and columns of a row, and its timers last. hanging writes what hangs on the cells of the linked columns.
+func (w *writer) row(row unsafe.Pointer, hanging func(i int, c *column, cell unsafe.Pointer) error) (err error) {
+	next := 0
 	l := w.c.layout
 	w.buf = l.keyCodec.Append(w.buf, row)
 	for _, c := range l.columns {
 		cell := unsafe.Add(row, c.off)
 		switch {
 		case c.linked != nil:
-			err = c.linked.encode(w, cell, &tables[0])
-			tables[0].leave()
-			tables = tables[1:]
+			err = hanging(next, c, cell)
+			next++
 		case c.kind == KindValue && c.ttl != nil:
 			w.stampedValue(c, cell)
 		case c.encoded != nil:

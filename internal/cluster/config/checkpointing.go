@@ -180,8 +180,9 @@ var (
 	})
 
 	IncrementalCheckpoints = boolOption(spec[bool]{
-		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false),
-		Doc: "Whether a checkpoint holds only what is new since the one before, if the state backend can do that.",
+		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false), Built: true,
+		Doc: "Whether a checkpoint holds only what has changed since the last one that was complete, and refers to the files of that one for " +
+			"the rest. Costs 4 bytes of memory for each key and each element of maps and lists.",
 	})
 
 	ParallelCleaning = boolOption(spec[bool]{
@@ -368,6 +369,8 @@ type Checkpointing struct {
 	// Unaligned: barriers overtake records, after AlignedTimeout if that is not 0.
 	Unaligned      bool
 	AlignedTimeout time.Duration
+	// Incremental checkpoints refer to files of earlier ones.
+	Incremental bool
 	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
 	AfterTasksFinish bool
 	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
@@ -411,6 +414,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		Unaligned:        Get(c, Unaligned),
 		AlignedTimeout:   Get(c, AlignedCheckpointTimeout),
 		DuringBacklog:    c.duringBacklog(),
+		Incremental:      Get(c, IncrementalCheckpoints),
 		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
 		NumRetained:      Get(c, NumRetained),
@@ -435,9 +439,6 @@ func (c *Config) Checkpointing() Checkpointing {
 		Loops: Get(c, Loops),
 	}
 }
-
-// Backend returns where the state of the running job lives.
-func (c *Config) Backend() Backend { return Get(c, StateBackend) }
 
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }

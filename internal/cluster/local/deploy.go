@@ -218,6 +218,8 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Line:            m.line,
 		Streams:         m.streams(),
 		OpenStream:      m.openStream,
+		Incremental:     m.checkpoints.Incremental,
+		Backend:         m.Backend,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,

@@ -137,7 +137,7 @@ func (e *Execution) Checkpointing() view.Checkpointing {
 		AtLeastOnce:   c.Mode == config.AtLeastOnce,
 		KeepOnFailure: coordinator.Retention(c.Retention).Keeps(coordinator.JobFailed),
 		KeepOnCancel:  coordinator.Retention(c.Retention).Keeps(coordinator.JobCanceled),
-		Storage:       "JobManagerCheckpointStorage", StateBackend: backendNames[e.options.Config.Backend()],
+		Storage:       "JobManagerCheckpointStorage", StateBackend: backendName(e.options.Config.Backend().Type),
 		AfterTasksFinish: c.AfterTasksFinish, Unaligned: c.Unaligned, AlignedTimeout: c.AlignedTimeout,
 	}
 	if c.Storage == config.FilesystemStorage {
@@ -146,10 +146,17 @@ func (e *Execution) Checkpointing() view.Checkpointing {
 	return out
 }
 
-// backendNames are the names in the interface.
-var backendNames = map[config.Backend]string{
-	config.HeapBackend: "HashMapStateBackend", config.PebbleBackend: "PebbleStateBackend", config.RocksDBBackend: "EmbeddedRocksDBStateBackend",
-	config.ForStBackend: "ForStStateBackend",
+// backendName is the name of a state backend in the interface.
+func backendName(name string) string {
+	switch name {
+	case "hashmap":
+		return "HashMapStateBackend"
+	case "rocksdb":
+		return "EmbeddedRocksDBStateBackend"
+	case "pebble":
+		return "PebbleStateBackend"
+	}
+	return name
 }
 
 // ask has the master answer between two of its steps, so that nobody needs a lock; after the job's end nobody changes anything any more.

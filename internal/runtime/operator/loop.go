@@ -194,11 +194,11 @@ func (l *loopLog) append(elements []byte, starts []int) {
 }
 
 // Snapshot opens the log of a checkpoint.
-func (h *LoopHead[T]) Snapshot(_ context.Context, id job.CheckpointID) (Capture, error) {
+func (h *LoopHead[T]) Snapshot(_ context.Context, c Checkpoint) (Capture, error) {
 	if h.env.Loop.Lossy {
 		return nil, nil
 	}
-	l := &loopLog{id: id, data: spill.NewLog(h.env.Loop.Files, int(h.env.Loop.Memory)), schema: h.codec.Schema()}
+	l := &loopLog{id: c.ID, data: spill.NewLog(h.env.Loop.Files, int(h.env.Loop.Memory)), schema: h.codec.Schema()}
 	h.logs = append(h.logs, l)
 	return l, nil
 }

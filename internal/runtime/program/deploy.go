@@ -37,6 +37,9 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
+	// Incremental and Backend are passed on to the operators.
+	Incremental bool
+	Backend     *operator.Backend
 	// Checkpointed and NoFinal are as in task.Config.
 	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
@@ -262,6 +265,8 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Now:             b.Now,
 		Restored:        b.State(id, s.index),
 		RestoredFrom:    b.Restored,
+		Incremental:     b.Incremental,
+		Backend:         b.Backend,
 		LeaveUndeclared: b.LeaveUndeclared,
 		OpenStream:      b.OpenStream,
 		Go:              t.Go,
