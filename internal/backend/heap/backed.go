@@ -91,6 +91,7 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 			in.stamps[i] = useStamps
 		}
 		in.stored = append(in.stored, ScannedState{Name: c.name, Kind: c.kind})
+		in.readings = append(in.readings, asWritten(c.codec))
 	}
 	b.decode = func(src []byte, id rowID) error {
 		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))

@@ -10,6 +10,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/source"
 )
 
@@ -17,6 +18,7 @@ import (
 func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp, Subsumed: a.Subsumed}
 	m.checkpointIs((*storage.Merger).Complete, a.ID)
+	m.copiesAre((*copies.Copies).Confirm, a.ID)
 	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
@@ -66,6 +68,7 @@ func (m *master) remindAll() (any bool) {
 // notifyAborted tells the same that a checkpoint was given up.
 func (m *master) notifyAborted(a coordinator.NotifyAborted) {
 	m.mergedAborted(a.ID)
+	m.copiesAre((*copies.Copies).Abort, a.ID)
 	m.tellAborted(a)
 	m.givenUp = append(m.givenUp, a)
 	m.givenUp = m.givenUp[max(0, len(m.givenUp)-maxGivenUp):]
