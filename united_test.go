@@ -22,11 +22,11 @@ func (n numbered) from() string { return fmt.Sprintf("source %d split %d", n.Sou
 type mishap int
 
 const (
-	inQuarter    mishap = iota // a record, when a quarter of the data is read
-	inSnapshot                 // a checkpoint, when half of it is
-	inThird                    // a record, when three quarters are, and
-	inRecovery                 // the recovery from that
-	inClose                    // the end of a task that has finished
+	inQuarter  mishap = iota // a record, when a quarter of the data is read
+	inSnapshot               // a checkpoint, when half of it is
+	inThird                  // a record, when three quarters are, and
+	inRecovery               // the recovery from that
+	inClose                  // the end of a task that has finished
 	noMoreMishap
 )
 
@@ -146,10 +146,13 @@ func TestFourSourcesUnited(t *testing.T) {
 			e := w.start(context.Background(), parallelism)
 			for quarter, want := range []mishap{inQuarter, inSnapshot, inThird, inClose} { // what comes next once so many quarters are read
 				holdAll(tapes, records*quarter/4+records/8)
-				for deadline := time.Now().Add(20 * time.Second); trouble.left() < want; time.Sleep(time.Millisecond) {
+				for deadline := time.Now().Add(20 * time.Second); e.Progress().Restarts < int(want); time.Sleep(time.Millisecond) {
 					if time.Now().After(deadline) {
 						t.Fatalf("mishap %d does not happen", want-1)
 					}
+				}
+				if err := e.Running(context.Background()); err != nil {
+					t.Fatal(err)
 				}
 				w.checkpoints(e, 1) // from which the next recovery begins
 			}
@@ -160,7 +163,8 @@ func TestFourSourcesUnited(t *testing.T) {
 				t.Errorf("%d mishaps did not happen", noMoreMishap-got)
 			}
 			if p := e.Progress(); p.Restarts != int(noMoreMishap) || p.Checkpoint.Completed < 4 {
-				t.Errorf("%d restarts and %d checkpoints", p.Restarts, p.Checkpoint.Completed)
+				failures, _ := e.Failures()
+				t.Errorf("%d restarts and %d checkpoints after %+v", p.Restarts, p.Checkpoint.Completed, failures)
 			}
 		})
 	}
@@ -168,7 +172,7 @@ func TestFourSourcesUnited(t *testing.T) {
 
 func unitedTapes(sources, splits, records int) (tapes []*tape[numbered]) {
 	for s := range sources {
-		in := &tape[numbered]{batch: 3, together: true}
+		in := &tape[numbered]{batch: 3} // one split for each reader, so that no task comes to its end before the others
 		for p := range splits {
 			var split []numbered
 			for i := range records {

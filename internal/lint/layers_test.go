@@ -38,6 +38,9 @@ var layers = []layer{
 	{"source/pace", "",
 		"it is arithmetic that any source may use"},
 
+	{"codec/*", "codec",
+		"a form by a library is registered with the codec and known to nobody else"},
+
 	{"internal/stateform", "codec",
 		"what state looks like is told by schemas, whoever keeps it"},
 
@@ -65,6 +68,9 @@ var layers = []layer{
 		"it hands paths on by their scheme, whatever they are of"},
 	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
+
+	{"internal/storage/copies", names + " storage internal/storage internal/storage/fs internal/protocol/snapshot internal/protocol/backup",
+		"it keeps copies of what storage keeps, and asks nobody else"},
 
 	// State and work.
 	{"internal/backend/pebble", "backend",
@@ -115,6 +121,8 @@ var layers = []layer{
 		"it is imported by jobs that want Pebble, and by nobody else"},
 	{"state", "backend codec internal/backend internal/backend/heap",
 		"state handles are the backend's, with a name that users can write"},
+	{"savepoint", names + " codec storage internal/stateform internal/storage internal/storage/fs internal/storage/byscheme internal/protocol/snapshot internal/backend/heap internal/inspect",
+		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
 	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
@@ -127,7 +135,7 @@ var layers = []layer{
 	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
 
-	{"cmd/weir", "internal/cluster/cli storage/s3",
+	{"cmd/weir", "internal/cluster/cli storage/azure storage/gcs storage/hdfs storage/s3",
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
@@ -166,8 +174,13 @@ type ban struct{ packages, imports, why string }
 var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
+	{"codec/protobuf", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it"},
+	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
+	{"storage/gcs", "cloud.google.com/go/storage github.com/googleapis/* google.golang.org/api/*", "Google Cloud Storage: credentials, resumable uploads, generations"},
+	{"storage/azure", "github.com/Azure/azure-sdk-for-go/*", "Azure's blobs: the many ways to credentials, blocks, ETags"},
+	{"storage/hdfs", "github.com/colinmarc/hdfs/v2 github.com/colinmarc/hdfs/v2/*", "HDFS: its protocols"},
 	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
 	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
 }

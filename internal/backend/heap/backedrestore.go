@@ -59,7 +59,7 @@ const keysAtOnce = 256
 func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err error) {
 	s := in.s
 	var k K
-	if src, err = s.layout.keyCodec.Decode(src, unsafe.Pointer(&k)); err != nil {
+	if src, err = in.key.Decode(src, unsafe.Pointer(&k)); err != nil {
 		return nil, fmt.Errorf("its key: %w", err)
 	}
 	h := s.hash(&k)
@@ -72,7 +72,10 @@ func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err err
 	r := s.findOrInsert(k, h, group)
 	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups
 	s.backed.changed(rowID{group, r.id})
-	return in.row(src, rowID{group, r.id}, r.row)
+	if rest, err = in.row(src, rowID{group, r.id}, r.row); err != nil {
+		return nil, in.keyed(k, err)
+	}
+	return rest, nil
 }
 
 // SameStates reports whether the heads of snapshots are those of the layout, so that their rows can be read as they are.

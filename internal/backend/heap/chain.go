@@ -171,10 +171,13 @@ func (in *restorer[K]) changed(src []byte, group uint32) (rest []byte, err error
 	}
 	row := t.rows.at(id)
 	in.clear(row)
-	if rest, err = in.row(rest, rowID{group, id}, row); err == nil && in.s.layout.isZero(row) {
+	if rest, err = in.row(rest, rowID{group, id}, row); err != nil {
+		return nil, in.keyed(key, err)
+	}
+	if in.s.layout.isZero(row) {
 		in.s.doubtful = append(in.s.doubtful, rowID{group, id}) // all of it has expired
 	}
-	return rest, err
+	return rest, nil
 }
 
 // clear makes the values and deadlines of a row zero that the stream has. What hangs on the row stays, and so do the places where the row is

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/state"
 )
@@ -113,6 +114,64 @@ func TestStateEvolves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A chain evolves stream by stream: what it begins with and each increment may be of another version.
+func TestChainEvolves(t *testing.T) {
+	var old programV1
+	l, err := heap.NewLayout(reflect.TypeFor[int32]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Bind(&old); err != nil {
+		t.Fatal(err)
+	}
+	l.Track()
+	s, err := heap.NewStore(l, keygroup.RangeOf(0, 1, maxParallelism), maxParallelism, func(k *int32) uint64 { return hash32(*k) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	at(s, hash32, func(k int32) {
+		old.Count.Set(k)
+		old.Seen.Put(1, placeV1{"one", 1, k})
+		old.Seen.Put(2, placeV1{"two", 2, k})
+		old.Words.Append(1, 2)
+		old.Parts.Set([]placeV1{{"a", 1, 1}})
+	}, 1, 2, 3)
+	first := s.Capture()
+	base := first.Epoch()
+	k1, b1 := write(t, first)
+	at(s, hash32, func(k int32) {
+		old.Count.Clear()
+		old.Seen.Delete(1)
+		old.Seen.Put(3, placeV1{"three", 3, k})
+		old.Words.Append(3)
+		old.Parts.Clear()
+	}, 2)
+	k2, b2 := write(t, s.CaptureSince(base))
+
+	var p programV2
+	r := open(t, &p, 0, 1, hashInt)
+	if err := errors.Join(r.Restore(k1, bytes.NewReader(b1)), r.Restore(k2, bytes.NewReader(b2))); err != nil {
+		t.Fatal(err)
+	}
+	at(r, hashInt, func(k int64) {
+		seen, words, total, parts := []int64{1, 2}, 2, []int64{k}, 1
+		if k == 2 {
+			seen, words, total, parts = []int64{2, 3}, 3, nil, 0
+		}
+		expect(t, p.Total.Get(), total)
+		expect(t, p.Words.Len(), words)
+		expect(t, len(p.Parts.Get()), parts)
+		var keys []int64
+		for at, place := range p.Seen.All() {
+			keys = append(keys, at)
+			expect(t, place.X, at)
+			expect(t, place.Rank, 7)
+		}
+		expect(t, keys, seen)
+	}, 1, 2, 3)
 }
 
 func expect(t *testing.T, got, want any) {

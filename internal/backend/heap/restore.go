@@ -76,6 +76,7 @@ func (in *restorer[K]) restore() error {
 	if err := in.match(h); err != nil {
 		return refusal{err}
 	}
+	defer in.s.layout.readsAsWritten()
 	in.s.foreign = in.s.foreign || !bytes.Equal(src, in.s.layout.appendHead(nil, h.increment))
 	wanted := in.k.Range.Intersect(in.s.groups)
 	for g := wanted.First; g <= wanted.Last; g++ {
@@ -345,11 +346,7 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 			return err
 		}
 		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
-			err = fmt.Errorf("row %d, key %v: %w", id, *(*K)(r.at(id)), err)
-			if errors.As(err, &migrationError{}) {
-				return refusal{err} // a restart would meet the same
-			}
-			return err
+			return fmt.Errorf("row %d: %w", id, in.keyed(*(*K)(r.at(id)), err))
 		}
 	}
 	if in.stamped && err == nil && r.count == n {
@@ -362,6 +359,16 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
 	}
 	return nil
+}
+
+// keyed adds the key to an error about its state. If it is the program that could not make anything of the state, a restart would meet the
+// same.
+func (in *restorer[K]) keyed(key K, err error) error {
+	err = fmt.Errorf("key %v: %w", key, err)
+	if errors.As(err, &migrationError{}) {
+		return refusal{err}
+	}
+	return err
 }
 
 // row reads the states of a row.

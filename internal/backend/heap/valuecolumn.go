@@ -165,11 +165,3 @@ func (v *ValueColumn[T]) sweepRow(r *rows, id rowID, _ int) (wiped bool) {
 	v.wipe(r.at(id.id))
 	return true
 }
-
-// value returns where a column's value lies in a row.
-func (c *column) value(row unsafe.Pointer) unsafe.Pointer {
-	if c.ttl != nil && c.kind == KindValue {
-		return unsafe.Add(row, c.off+stampBytes)
-	}
-	return unsafe.Add(row, c.off)
-}

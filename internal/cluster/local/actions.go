@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -173,6 +174,7 @@ func (m *master) snapshotCoordinators(a coordinator.SnapshotCoordinators) {
 }
 
 func (m *master) sendTrigger(a coordinator.SendTrigger) {
+	m.triggered = max(m.triggered, a.ID)
 	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Snapshot: a.Snapshot}
 	for _, at := range a.Tasks {
 		t := m.current(at)
@@ -277,6 +279,7 @@ func (m *master) discardState(a coordinator.DiscardState) {
 
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
+	m.passed(s.ID)
 	m.progress.completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
@@ -325,9 +328,9 @@ func (m *master) refused(a coordinator.Refused) {
 	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
 }
 
-// loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart from; nil if there is none. The
+// loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart a plan from; nil if there is none. The
 // order matters: from here on the sinks sweep what only the doubtful ones knew, so none of them may be found by a later start.
-func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore) (*snapshot.Metadata, error) {
+func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore, p *graph.Plan) (*snapshot.Metadata, error) {
 	for _, id := range doubtful {
 		if err := m.storage.Discard(context.Background(), id); err != nil {
 			return nil, fmt.Errorf("go back behind checkpoint %d, which may or may not have been published: %w", id, err)
@@ -336,7 +339,7 @@ func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore) 
 	if !a.Found {
 		return nil, nil
 	}
-	return m.loadForRestart(a.From)
+	return m.loadForRestart(a.From, p)
 }
 
 // forgetDoubtful deletes checkpoints that may exist and that a newer one has replaced.
@@ -355,12 +358,12 @@ func (m *master) forgetDoubtful() {
 }
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
-func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, error) {
+func (m *master) loadForRestart(from coordinator.Retained, p *graph.Plan) (*snapshot.Metadata, error) {
 	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {
-			err = m.storage.Verify(ctx, meta)
+			err = m.verifyRestored(ctx, meta, p)
 		}
 		return meta, err
 	})

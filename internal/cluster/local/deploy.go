@@ -67,6 +67,9 @@ func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery, try func(func
 func once(f func() error) error { return f() }
 
 func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
+	if r, ok := m.openCopy(ctx, s); ok {
+		return r, nil
+	}
 	return m.storage.OpenStream(ctx, s)
 }
 
@@ -86,6 +89,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
+	m.progress.deployed(m.Plan) // which has the max parallelism of the state by now
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
@@ -93,7 +97,6 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
-	m.progress.deployed(m.Plan)
 	m.progress.became(view.JobRunning, m.Now())
 	tasks, err := program.Deploy(m.deployment(r, which))
 	if err != nil {
@@ -249,6 +252,9 @@ func (m *master) streams() func(job.Subtask, job.CheckpointID) operator.Streams 
 		s := m.places.streams(m.storage, id, m.logger)
 		if m.merger != nil && s.place == nil {
 			s.part = m.merger.Part(id, sub, parallelism[sub.Vertex])
+		}
+		if m.copies != nil && m.Config.LocalCopies().Write && s.place == nil {
+			s.copies = m.copies.Part(id, sub)
 		}
 		return s
 	}

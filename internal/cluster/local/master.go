@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/view"
@@ -24,6 +25,7 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -43,8 +45,10 @@ type master struct {
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
-	merger  *storage.Merger // nil if files are not merged
-	claimed string          // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	merger  *storage.Merger              // nil if files are not merged
+	copies  *copies.Copies               // of state on this machine; nil if there are none
+	found   atomic.Pointer[copies.Found] // those that tasks are restored from now
+	claimed string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -81,6 +85,9 @@ type master struct {
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
+	triggered        job.CheckpointID            // the last checkpoint that tasks were told to begin
+	givenUp          []coordinator.NotifyAborted // the last ones, of which tasks are told again if they must: see remindAborted
+	remindingAborted bool
 	// announced is the newest complete checkpoint that tasks were told of.
 	announced   operator.Checkpoint
 	announcedTo []job.Attempt
@@ -155,6 +162,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		shared:      s.shared,
 		storage:     b.storage,
 		merger:      b.merger,
+		copies:      s.copies,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -169,6 +177,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
+	m.found.Store(&s.found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
 	s.news = news{m.changed, m.backlog}
@@ -449,6 +458,7 @@ func (m *master) end(s Status) {
 func (m *master) finish(s Status) {
 	m.state = over
 	m.result.Status = s
+	m.disposeCopies(s)
 	status := map[Status]coordinator.EndStatus{
 		Finished: coordinator.JobFinished, Canceled: coordinator.JobCanceled, Failed: coordinator.JobFailed,
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -116,8 +117,12 @@ type Task struct {
 	deferred   []barrier.Barrier // triggers that wait for the end of the data
 	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
-	done       bool // Step has said so
+	givenUp    []job.CheckpointID // the last that the operators were told of, at most maxGivenUp
+	done       bool               // Step has said so
 }
+
+// maxGivenUp is more than the checkpoints of which the master tells a task again.
+const maxGivenUp = 64
 
 // beforePark is an operator that has something to do before its task parks.
 type beforePark interface{ BeforePark(now time.Time) error }
@@ -240,7 +245,7 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()
-	t.giveUpLogs()
+	t.forgetReturnsBefore(math.MaxInt64) // all: the task ends
 	if err == nil {
 		t.reportUncommitted()
 	}
