@@ -4,7 +4,7 @@ FUZZTIME ?= 30s
 RUNS     ?= 5
 SEEDS    ?= 5000
 
-.PHONY: test short race lint golden soak simulate bench
+.PHONY: test short race lint golden soak simulate bench integration
 
 test: ## the README's test command
 	go test ./...
@@ -42,3 +42,6 @@ bench: ## every workload against its limit, RUNS each: minutes to hours
 	go run -C bench . checkpoint-cost -runs $(RUNS)
 	go run -C bench . latency -runs $(RUNS)
 	go run -C bench . restore -runs $(RUNS)
+
+integration: ## real stores, built or installed once into the user's cache: an S3 service, emulators of Google's and Azure's, HDFS
+	go test -tags integration -timeout 30m ./storage/...
