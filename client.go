@@ -11,7 +11,8 @@ import (
 
 // Errors of the calls below that one can act on.
 var (
-	// ErrNotRunning means that the job cannot take a snapshot now: it starts, restarts, stops or has ended.
+	// ErrNotRunning means that the job cannot take a snapshot now: it starts, restarts or stops. Of a job that has ended the error is an
+	// *EndedError, which is an ErrNotRunning too.
 	ErrNotRunning = local.ErrNotRunning
 	// ErrNoSavepointDir means that no directory was given for a savepoint, and none is configured.
 	ErrNoSavepointDir = local.ErrNoSavepointDir
@@ -23,6 +24,9 @@ type (
 	// StopError says that a job has not come to its end although the savepoint to stop with is complete. The job goes on from that
 	// savepoint or not at all: by the same command, or by starting another from it.
 	StopError = local.StopError
+	// EndedError says that the job can do nothing any more of what it was asked for, because it has ended, and how. A stop with savepoint of a
+	// job that comes to the end of its data first gets it: then the job has finished, and all is committed.
+	EndedError = local.EndedError
 	// SnapshotInfo is a checkpoint that was taken by hand.
 	SnapshotInfo = local.SnapshotInfo
 )
@@ -66,6 +70,10 @@ func (drain) set(r *local.Request) { r.Drain = true }
 // event-time timers fire, and Finish is called. The job has finished then and is not meant to be resumed.
 func Drain() StopOption { return drain{} }
 
+// Running returns when all tasks of the job run or have finished: then it can take snapshots and be rescaled. It returns at once if that is so
+// already, and after a restart if one is under way. If the job ends first the error is an *EndedError.
+func (e *Execution) Running(ctx context.Context) error { return e.e.Running(ctx) }
+
 // Checkpoint takes a checkpoint now. Sinks commit what belongs to it.
 func (e *Execution) Checkpoint(ctx context.Context, kind CheckpointKind) (SnapshotInfo, error) {
 	return e.e.Take(ctx, local.NewRequest(kind, ""))
@@ -89,6 +97,9 @@ func (e *Execution) CancelWithSavepoint(ctx context.Context, dir string, options
 //
 // If the savepoint fails the job goes on, if need be restarted. If the job fails afterwards, the error is a *StopError that names the
 // savepoint.
+//
+// Tasks that come to their end just then count as finished in the savepoint. If all do so before they have stopped for it there is no
+// savepoint: the job has finished by itself, and the error is an *EndedError that says so.
 func (e *Execution) StopWithSavepoint(ctx context.Context, dir string, options ...StopOption) (path string, err error) {
 	return e.savepoint(ctx, savepointRequest(local.StopWithSavepoint, dir, options))
 }

@@ -32,7 +32,11 @@ func startOn(ctx context.Context, j *Job, r door.Runtime) (*local.Execution, err
 	if err != nil {
 		return nil, err
 	}
-	return local.Start(ctx, local.Options{
+	o := local.Options{
 		Name: j.name, Plan: p.plan, Config: p.config, Flags: r.Flags, Logger: j.logger, FS: r.FS, Now: r.Now, Scheduler: r.Scheduler, Labels: j.labels,
-	})
+	}
+	if err := p.openBackend(&o); err != nil {
+		return nil, err
+	}
+	return local.Start(ctx, o)
 }

@@ -44,18 +44,10 @@ func started(j *weir.Job) *weir.Execution {
 	if err != nil {
 		panic(err)
 	}
-	for {
-		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
-		if !errors.Is(err, weir.ErrNotRunning) {
-			return e
-		}
-		select {
-		case <-e.Done():
-			result, err := e.Wait()
-			panic(fmt.Sprint(result.Status, err))
-		default:
-		}
+	if err := e.Running(context.Background()); err != nil {
+		panic(err)
 	}
+	return e
 }
 
 func ExampleStart() {
@@ -83,7 +75,7 @@ func ExampleExecution_Checkpoint() {
 	result, _ := e.Wait()
 	fmt.Println(result.Status)
 	// Output:
-	// checkpoint 2 <nil>
+	// checkpoint 1 <nil>
 	// CANCELED
 }
 
@@ -218,4 +210,24 @@ func ExampleExecution_Handler() {
 	err = json.NewDecoder(answer.Body).Decode(&overview)
 	fmt.Println(answer.Status, overview.Jobs, err)
 	// Output: 200 OK [{example FINISHED}] <nil>
+}
+
+func ExampleQuery() {
+	dir, remove := exampleDir()
+	defer remove()
+	e := started(sumsOf(dir, 100, discard.Sink[int64]()))
+	defer e.Abort()
+
+	for {
+		sum, found, err := weir.Query[int64, int64](context.Background(), e, "sums", "value", 1)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if found && sum >= 1+3+5 {
+			fmt.Println("the first odd numbers are in it")
+			return
+		}
+	}
+	// Output: the first odd numbers are in it
 }

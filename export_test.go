@@ -8,6 +8,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
+	_ "github.com/weirstream/weir/state/pebble" // for the tests that run on it
 	"github.com/weirstream/weir/storage"
 )
 

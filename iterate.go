@@ -187,14 +187,21 @@ func newLoopCodec[T any]() (loopCodec[T], error) {
 // Schema returns the canonical form of the schema of a record with its time.
 func (c loopCodec[T]) Schema() []byte { return c.schema.AppendTo(nil) }
 
-// Check says what is wrong with the schema of a checkpoint.
-func (c loopCodec[T]) Check(schema []byte) error {
+// Reader returns what reads a record where a checkpoint has another schema.
+func (c loopCodec[T]) Reader(schema []byte) (func(src []byte, v *T) (rest []byte, err error), error) {
 	old, err := codec.ParseSchema(schema)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := codec.Compare(old, c.schema); err != nil {
-		return fmt.Errorf("the type of the records has changed: %w", err)
+	if v := codec.Compare(old, c.schema); v.Err() != nil {
+		return nil, fmt.Errorf("the type of the records has changed: %w", v.Err())
 	}
-	return nil
+	if len(old.Fields) != 2 || old.Fields[1].Name != "Record" {
+		return nil, fmt.Errorf("%w: %v is no record with its time", codec.ErrSchema, old)
+	}
+	r, err := codec.From[T](old.Fields[1].Schema)
+	if err != nil {
+		return nil, err
+	}
+	return r.Decode, nil
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
@@ -107,7 +106,7 @@ func (o *plainOp[In, Out]) Event(e element.Event) error {
 }
 
 // Snapshot captures the lists.
-func (o *plainOp[In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
+func (o *plainOp[In, Out]) Snapshot(context.Context, operator.Checkpoint) (operator.Capture, error) {
 	return o.captureLists()
 }
 

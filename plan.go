@@ -61,6 +61,10 @@ type StatePlan struct {
 	Type string    `json:"type,omitempty"` // in Go's notation; empty for what the engine or a connector keeps in a form of its own
 	Fate StateFate `json:"fate"`
 	Why  string    `json:"why,omitempty"` // it is incompatible
+	// From is the name that it was stored under, if that was another.
+	From string `json:"from,omitempty"`
+	// Changes says what becomes of it as it evolves, a phrase each: field Hits: int32 becomes int64.
+	Changes []string `json:"changes,omitempty"`
 }
 
 // StateFate is what becomes of a state.
@@ -70,6 +74,7 @@ type StateFate string
 const (
 	StateKept         StateFate = "keep"         // each subtask goes on with what it had, or with a copy
 	StateRecut        StateFate = "re-cut"       // it is dealt out anew among another number of subtasks
+	StateEvolves      StateFate = "evolve"       // what was stored becomes values of its present type
 	StateNew          StateFate = "new"          // the snapshot has nothing of it: it begins empty
 	StateDropped      StateFate = "dropped"      // nobody takes it: it is lost, or would be if the start were not refused
 	StateIncompatible StateFate = "incompatible" // its step cannot read it: the start is refused
@@ -114,7 +119,8 @@ func newStartPlan(name string, p local.Preview) *StartPlan {
 			Name: s.Name, ID: s.ID.String(), From: s.From, Was: s.Was, Now: s.Now, Finished: s.Finished, Uncommitted: s.Uncommitted, States: []StatePlan{},
 		}
 		for _, state := range s.States {
-			step.States = append(step.States, StatePlan{Name: state.Name, Kind: state.Kind, Type: state.Type, Fate: StateFate(state.Fate), Why: state.Why})
+			step.States = append(step.States, StatePlan{Name: state.Name, Kind: state.Kind, Type: state.Type, Fate: StateFate(state.Fate), Why: state.Why,
+				From: state.From, Changes: state.Changes})
 		}
 		out.Steps = append(out.Steps, step)
 	}

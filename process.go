@@ -1,16 +1,18 @@
 package weir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"time"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/transfer"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/graph"
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/metrics"
@@ -21,8 +23,11 @@ import (
 	"github.com/weirstream/weir/state"
 )
 
-// Timer is a deadline per key, a field of a processor: see state.Timer.
-type Timer = state.Timer
+// Timer is a deadline per key, a field of a processor: see state.Timer. Timers is any number of them.
+type (
+	Timer  = state.Timer
+	Timers = state.Timers
+)
 
 // Counter and Gauge are the metrics of a step.
 type (
@@ -126,6 +131,8 @@ type keyedOp[K comparable, In, Out any] struct {
 	keyOf   func(In) K
 	layout  *heap.Layout
 	store   *heap.Store[K]
+	chain   operator.Chain  // of increments, if there are any
+	files   *transfer.Files // of a byte store under the table, nil without one
 	each    func(b *element.Batch[In]) error
 	part    element.Batch[In] // the part of a batch that is being handled
 	keys    []K               // of its records, as refs
@@ -134,6 +141,7 @@ type keyedOp[K comparable, In, Out any] struct {
 	rehash  func(keys []K, hashes []uint64)
 	onTimer func(c *Ctx[K, Out], t *Timer) error
 	timers  []*Timer
+	expires bool // some state has a TTL
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
@@ -145,6 +153,9 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	}
 	if err := o.layout.BindWith(&o.lists, processor); err != nil {
 		return nil, err
+	}
+	if env.Incremental && env.Backend == nil {
+		o.layout.Track()
 	}
 	if t, ok := processor.(timed[K, Out]); ok {
 		o.onTimer = t.OnTimer
@@ -164,13 +175,21 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		return err
 	}
 	for i := range o.layout.Timers() {
-		o.timers = append(o.timers, o.layout.Timer(i).(*Timer))
+		o.timers = append(o.timers, timerOf(o.layout.Timer(i)))
+	}
+	o.expires = o.layout.Expires()
+	o.tellTime(&o.at)
+	if o.env.Backend != nil {
+		err = o.openStore(ctx, groups)
+	} else {
+		err = o.restoreAll(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("step %q: %w", o.env.Name, err)
 	}
 	if o.env.Restored != nil {
-		for _, k := range o.env.Restored.Keyed {
-			if err := o.restore(ctx, k); err != nil {
-				return fmt.Errorf("step %q: %w", o.env.Name, err)
-			}
+		if epoch, ok := o.store.Restored(); ok && o.files == nil {
+			o.chain.Restored(o.env.RestoredFrom, uint32(epoch), o.env.Restored.Keyed, groups)
 		}
 		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
 			return fmt.Errorf("step %q: %w", o.env.Name, err)
@@ -182,12 +201,56 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 	return o.open()
 }
 
+// timerOf returns what OnTimer is called with for a field of a processor.
+func timerOf(field any) *Timer {
+	if many, ok := field.(*Timers); ok {
+		return many.Timer()
+	}
+	return field.(*Timer)
+}
+
+// tellTime tells the table what time it is, if that matters to any state. record is where the event time of the present record is found.
+func (o *keyedOp[K, In, Out]) tellTime(record *int64) {
+	if o.expires {
+		o.store.SetTime(o.env.Now().UnixMilli())
+		o.store.SetEventTime(o.seen, record)
+	}
+}
+
+// sweep looks for state that has expired, a few rows for each record.
+func (o *keyedOp[K, In, Out]) sweep(records int) {
+	const perRecord = 2
+	if o.expires {
+		o.store.Sweep(perRecord * records)
+	}
+}
+
+// restoreAll reads what the step goes on with into the table.
+func (o *keyedOp[K, In, Out]) restoreAll(ctx context.Context) error {
+	if o.env.Restored == nil {
+		return nil
+	}
+	for _, k := range o.env.Restored.Keyed {
+		if k.Format != "" {
+			return otherBackend(k.Format, "hashmap")
+		}
+		if err := o.restore(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (o *keyedOp[K, In, Out]) restore(ctx context.Context, k snapshot.Keyed) error {
 	r, err := o.env.OpenStream(ctx, k.Stream)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	return o.restoreFrom(k, r)
+}
+
+func (o *keyedOp[K, In, Out]) restoreFrom(k snapshot.Keyed, r io.ReaderAt) error {
 	if o.env.LeaveUndeclared {
 		return o.store.RestoreDeclared(k, r)
 	}
@@ -225,10 +288,15 @@ func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
 		b.Hash = o.hashes[:n]
 		o.rehash(keys, b.Hash)
 	}
+	o.tellTime(&o.at)
 	o.store.Resolve(keys, b.Hash, refs)
-	err := o.each(b)
+	err := o.store.Err()
+	if err == nil {
+		err = o.each(b)
+	}
 	o.store.EndBatch()
-	if err != nil {
+	o.sweep(n)
+	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
 	return o.flush(b.Split)
@@ -273,9 +341,11 @@ func (o *keyedOp[K, In, Out]) rescue(err *error) {
 func (o *keyedOp[K, In, Out]) Event(e element.Event) error {
 	if e.Kind == element.Watermark && e.Time > o.seen {
 		o.seen = e.Time
+		o.tellTime(&o.at)
 		if err := o.fire(o.store.FireEvent, e.Time); err != nil {
 			return err
 		}
+		o.sweep(keyedBatch)
 	}
 	return o.event(e)
 }
@@ -301,7 +371,7 @@ func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64)
 		return nil
 	})
 	o.store.EndBatch()
-	if err != nil {
+	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
 	return o.flush(0)
@@ -315,17 +385,50 @@ func (o *keyedOp[K, In, Out]) NextTick() (time.Time, bool) {
 
 // Tick fires the processing-time timers that are due.
 func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
+	noTime := element.NoTime // the time of these timers is no event time
+	o.tellTime(&noTime)
 	return o.fire(o.store.FireProcessing, now.UnixMilli())
 }
 
 // Snapshot captures the table and the lists.
-func (o *keyedOp[K, In, Out]) Snapshot(context.Context, job.CheckpointID) (operator.Capture, error) {
+func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint) (operator.Capture, error) {
 	beside, err := o.captureLists()
 	if err != nil {
 		return nil, err
 	}
 	beside.Lists = append(beside.Lists, operator.WatermarkCapture(o.seen).Lists...)
-	return keyedCapture{o.store.Capture(), beside}, nil
+	if o.files != nil {
+		return o.captureStore(c, beside), nil
+	}
+	if !o.env.Incremental || c.Kind.IsSavepoint() {
+		return keyedCapture{o.store.Capture(), nil, beside}, nil
+	}
+	captured, base := (*heap.Capture)(nil), o.chain.Base(c.Kind)
+	if base == nil {
+		captured = o.store.Capture()
+	} else if captured = o.store.CaptureSince(heap.Epoch(base.Epoch())); !captured.IsIncrement() {
+		base = nil
+	}
+	return keyedCapture{captured, o.chain.Take(c.ID, uint32(captured.Epoch()), base), beside}, nil
+}
+
+// CheckpointComplete notes what increments can stand on, and tells the processor.
+func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
+	if o.files != nil {
+		o.files.Completed(c.ID)
+	} else if base, ok := o.chain.Complete(c.ID); ok {
+		o.store.Confirmed(heap.Epoch(base.Epoch()))
+	}
+	return o.hooked.CheckpointComplete(c)
+}
+
+// CheckpointAborted notes that nothing will stand on the checkpoint, and tells the processor.
+func (o *keyedOp[K, In, Out]) CheckpointAborted(c operator.Checkpoint) error {
+	if o.files != nil {
+		o.files.Aborted(c.ID)
+	}
+	o.chain.Aborted(c.ID)
+	return o.hooked.CheckpointAborted(c)
 }
 
 // Finish lets the processor emit what it holds back.
@@ -354,12 +457,17 @@ func (o *keyedOp[K, In, Out]) Close() error {
 // fired.
 type keyedCapture struct {
 	c      *heap.Capture
+	link   *operator.Link // nil if no increment will stand on it
 	beside *operator.ListCapture
 }
 
 // Write writes all.
 func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
-	out, err := streams.NewStream(ctx, snapshot.Exclusive)
+	scope := snapshot.Exclusive
+	if k.link != nil {
+		scope = snapshot.Shared
+	}
+	out, err := streams.NewStream(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -370,15 +478,11 @@ func (k keyedCapture) Write(ctx context.Context, streams operator.Streams) (*sna
 	if keyed.Stream, err = out.Finish(); err != nil {
 		return nil, err
 	}
-	state, err := k.beside.Write(ctx, streams)
-	if err != nil {
-		return nil, err
+	chain := []snapshot.Keyed{keyed}
+	if k.link != nil {
+		chain = k.link.Written(keyed)
 	}
-	if state == nil {
-		state = &snapshot.OperatorSubtask{}
-	}
-	state.Keyed = []snapshot.Keyed{keyed}
-	return state, nil
+	return besides(ctx, streams, k.beside, chain...)
 }
 
 // Release gives the captured pages up.

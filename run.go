@@ -3,13 +3,17 @@ package weir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
+	"github.com/weirstream/weir/backend"
+	internal "github.com/weirstream/weir/internal/backend"
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
@@ -112,6 +116,10 @@ func prepare(j *Job, layers ...*config.Layer) (*prepared, error) {
 		p := cfg.Parallelism()
 		defaults = graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max}
 	}
+	if err == nil {
+		name, _ := internal.Canonical(cfg.Backend().Type)
+		_, err = internal.Find(name)
+	}
 	plan, planErr := j.plan(defaults)
 	if err := errors.Join(err, planErr); err != nil {
 		return nil, err
@@ -127,11 +135,34 @@ func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, er
 	for _, w := range p.job.warnings {
 		p.job.logger.Warn(w)
 	}
-	e, err := local.Start(ctx, p.options(flags))
+	options := p.options(flags)
+	if err := p.openBackend(&options); err != nil {
+		return nil, usageError{err}
+	}
+	e, err := local.Start(ctx, options)
 	if err != nil {
 		return nil, err
 	}
 	return &Execution{e}, nil
+}
+
+// openBackend makes the state backend that the configuration names, nothing for the heap.
+func (p *prepared) openBackend(o *local.Options) error {
+	c := p.config.Backend()
+	name, note := internal.Canonical(c.Type)
+	if note != "" {
+		p.job.logger.Info(note)
+	}
+	open, err := internal.Find(name)
+	if err != nil || open == nil {
+		return err
+	}
+	factory, err := open(backend.Job{Name: p.job.name, Settings: p.config.BackendSettings(name), Logger: p.job.logger, Now: o.Now})
+	if err != nil {
+		return fmt.Errorf("state.backend.type = %s: %w", c.Type, err)
+	}
+	o.Backend = &operator.Backend{Name: name, Factory: factory, Cache: c.Cache, Threads: c.Threads}
+	return nil
 }
 
 func (p *prepared) options(flags local.Flags) local.Options {

@@ -199,6 +199,9 @@ func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r
 	if chance.Pick(2) == 0 {
 		w.set["execution.checkpointing.data-inline-threshold"] = "0" // so that state is in files
 	}
+	if d.Seed%3 == 0 {
+		w.set["execution.checkpointing.incremental"] = "true"
+	}
 	r = chance.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
 		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: p.Set})
 	})

@@ -53,8 +53,9 @@ type jobAnswer struct {
 	}
 	Plan struct {
 		Nodes []struct {
-			ID     string
-			Inputs []struct {
+			ID          string
+			Parallelism int
+			Inputs      []struct {
 				ID       string
 				Strategy string `json:"ship_strategy"`
 			}

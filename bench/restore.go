@@ -37,7 +37,7 @@ func restoreFrom(name string, prepare func(path string) error) workload {
 	return workload{
 		name: name, events: 10_000_000, cold: true, compared: eventsPerSecond,
 		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return restoreTables(t, prepare) }},
-		engines: restoreEngines(prepare, bar{Figure: wallSeconds, AtMost: 1}),
+		engines: restoreEngines(prepare, bar{Figure: wallSeconds, AtMost: 1}, bar{Figure: "ratio_wall", AtLeast: 0.2, Goal: 0.5}),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"unsafe"
 )
 
 // Binary is implemented by types (with the pointer as receiver where that is needed) that bring a binary form of their own. They are
@@ -22,8 +23,19 @@ type Binary interface {
 	CodecID() (name string, version int)
 }
 
+// Versioned is implemented by a [Binary] type that also reads what earlier versions of its form have written.
+type Versioned interface {
+	Binary
+	// OldestVersion is called on a zero value and returns the first version that UnmarshalVersion understands; it understands all from there
+	// to the one before the present.
+	OldestVersion() int
+	// UnmarshalVersion is UnmarshalBinary for bytes of an earlier version.
+	UnmarshalVersion(version int, data []byte) error
+}
+
 var (
 	binaryType      = reflect.TypeFor[Binary]()
+	versionedType   = reflect.TypeFor[Versioned]()
 	marshalerType   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	unmarshalerType = reflect.TypeFor[encoding.BinaryUnmarshaler]()
 )
@@ -68,7 +80,40 @@ func codecID(t reflect.Type) (s *Schema, err error) {
 	if version < 0 {
 		return nil, fmt.Errorf("its codec version %d is negative", version)
 	}
-	return &Schema{Kind: Opaque, Codec: name, Version: version}, nil
+	s = &Schema{Kind: Opaque, Codec: name, Version: version}
+	if reflect.PointerTo(t).Implements(versionedType) {
+		oldest := reflect.New(t).Interface().(Versioned).OldestVersion()
+		s.accepts = func(old *Schema) ([]string, error) {
+			if old.Version < oldest || old.Version > version {
+				return nil, fmt.Errorf("its codec reads versions %d to %d", oldest, version)
+			}
+			return []string{fmt.Sprintf("version %d of the codec %s is read by version %d", old.Version, name, version)}, nil
+		}
+	}
+	return s, nil
+}
+
+// foreignReader returns what reads the bytes of an old Opaque or Foreign part into a value of type t, or nil if that is what reads the
+// present ones too.
+func foreignReader(old *Schema, t reflect.Type) (read func(src []byte, v unsafe.Pointer) error, err error) {
+	if f := formOf(t); f != nil {
+		return f.reader(old)
+	}
+	now, err := codecID(t)
+	switch {
+	case err != nil:
+		return nil, err
+	case now.Equal(old):
+		return nil, nil
+	case now.accepts == nil || now.Codec != old.Codec:
+		return nil, errNotCompared
+	}
+	if _, err := now.accepts(old); err != nil {
+		return nil, err
+	}
+	return func(src []byte, v unsafe.Pointer) error {
+		return unmarshal(t, v, func(u any) error { return u.(Versioned).UnmarshalVersion(old.Version, src) })
+	}, nil
 }
 
 // embeddedMarshaler returns the embedded field of the struct t that may be where its MarshalBinary comes from, or nil. Reflection does not

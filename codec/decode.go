@@ -117,6 +117,9 @@ func (o *op) decode(src []byte, v unsafe.Pointer, depth int) ([]byte, error) {
 	case opArray:
 		return o.part.decodeN(src, v, o.n, depth)
 	}
+	if o.code > opOpaque {
+		return o.decodeEvolved(src, v, depth)
+	}
 	if depth++; depth > MaxDepth {
 		return nil, corrupt("it has more than %d values within each other", MaxDepth)
 	}
@@ -207,21 +210,41 @@ func (o *op) decodePointer(src []byte, v unsafe.Pointer, depth int) ([]byte, err
 }
 
 func (o *op) decodeOpaque(src []byte, v unsafe.Pointer) (rest []byte, err error) {
+	return readCounted(src, func(b []byte) error {
+		if o.form != nil {
+			return o.form.decode(b, v)
+		}
+		return unmarshal(o.typ, v, func(u any) error { return u.(encoding.BinaryUnmarshaler).UnmarshalBinary(b) })
+	})
+}
+
+// readForeign reads what another version of a codec has written.
+func (o *op) readForeign(src []byte, v unsafe.Pointer) (rest []byte, err error) {
+	return readCounted(src, func(b []byte) error { return o.evolved.read(b, v) })
+}
+
+// readCounted gives read the bytes that follow their number, and makes its errors and panics those of a decoder.
+func readCounted(src []byte, read func(b []byte) error) (rest []byte, err error) {
 	n, rest, ok := readUvarint(src)
 	if !ok || n > uint64(len(rest)) {
 		return nil, corrupt("its length is damaged, or more than the %d bytes left", len(src))
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			rest, err = nil, corrupt("UnmarshalBinary panics on these bytes: %v", r)
+			rest, err = nil, corrupt("its codec panics on these bytes: %v", r)
 		}
 	}()
-	into := reflect.NewAt(o.typ, v)
-	into.Elem().SetZero() // UnmarshalBinary may expect a new value
-	if err := into.Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(rest[:n:n]); err != nil {
-		return nil, &decodeError{why: "UnmarshalBinary: " + err.Error(), err: err}
+	if err := read(rest[:n:n]); err != nil {
+		return nil, &decodeError{why: "its codec: " + err.Error(), err: err}
 	}
 	return rest[n:], nil
+}
+
+// unmarshal calls f for the value of type t at v, which it makes zero before: methods may expect a new one.
+func unmarshal(t reflect.Type, v unsafe.Pointer, f func(u any) error) error {
+	into := reflect.NewAt(t, v)
+	into.Elem().SetZero()
+	return f(into.Interface())
 }
 
 func (o *op) decodeInt(src []byte, v unsafe.Pointer) ([]byte, error) {

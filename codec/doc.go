@@ -16,8 +16,11 @@
 // out of the encoding (Decode does not touch it). Unexported fields are refused unless left out, so that nothing is lost by oversight;
 // blank fields (_) are ignored. The fields of an embedded struct count as fields of the outer one, unless a tag names it.
 //
+// Values that were written under another schema are read by [From], straight into the present type, if [Compare] finds that they fit:
+// docs/evolution.md has the rules. For that a tag may go on: `codec:"name,formerly=old,default=5"`.
+//
 // A time.Time is stored as an instant: its zone and monotonic reading are dropped, and it is decoded as UTC. A type with a binary form
-// of its own is encoded with it if it implements [Binary].
+// of its own is encoded with it if it implements [Binary]; a foreign type may be given one with [Register].
 //
 // The forms are specified in docs/formats/values.md and docs/formats/schema.md.
 package codec

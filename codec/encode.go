@@ -112,11 +112,35 @@ func (o *op) append(dst []byte, v unsafe.Pointer, depth int) []byte {
 }
 
 func (o *op) appendOpaque(dst []byte, v unsafe.Pointer) []byte {
+	if o.form != nil {
+		return o.appendForm(dst, v)
+	}
 	b, err := reflect.NewAt(o.typ, v).Interface().(encoding.BinaryMarshaler).MarshalBinary()
 	if err != nil {
 		panic(&EncodeError{o.path, "MarshalBinary", err})
 	}
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+// appendForm appends what a registered form writes, and then moves it to make room for its length: most are longer than the one byte that is
+// kept free.
+func (o *op) appendForm(dst []byte, v unsafe.Pointer) []byte {
+	at := len(dst)
+	dst, err := o.form.append(append(dst, 0), v)
+	if err != nil {
+		panic(&EncodeError{o.path, o.form.name, err})
+	}
+	n := uint64(len(dst) - at - 1)
+	if n < 0x80 {
+		dst[at] = byte(n)
+		return dst
+	}
+	var length [binary.MaxVarintLen64]byte
+	size := binary.PutUvarint(length[:], n)
+	dst = append(dst, length[1:size]...)
+	copy(dst[at+size:], dst[at+1:at+1+int(n)])
+	copy(dst[at:], length[:size])
+	return dst
 }
 
 func appendBool(dst []byte, v bool) []byte {

@@ -72,25 +72,60 @@ func ExampleCompiled_AppendSlice() {
 func ExampleCompare() {
 	type Old struct {
 		Name string
-		Hits int64
+		Hits int32
+		Page string
 	}
 	type New struct {
-		Name string
-		Hits string
-		Last int64
+		User string `codec:",formerly=Name"`
+		Hits int64
+		Last int64 `codec:",default=-1"`
 	}
 	old, _ := codec.For[Old]()
 	now, _ := codec.For[New]()
-	err := codec.Compare(old.Schema(), now.Schema())
-	fmt.Println(err)
+	v := codec.Compare(old.Schema(), now.Schema())
+	for _, change := range v.Changes {
+		fmt.Println(change)
+	}
+	fmt.Println(v.Loses, v.Err())
 
+	back := codec.Compare(now.Schema(), old.Schema())
+	fmt.Println(back.Err())
 	var mismatch *codec.MismatchError
-	if errors.As(err, &mismatch) {
+	if errors.As(back.Err(), &mismatch) {
 		fmt.Println(mismatch.Differences[0].Path)
 	}
 	// Output:
-	// field Hits: was int64, is now string; field Last: is new (int64)
+	// field User: was named Name
+	// field Hits: int32 becomes int64
+	// field Last: is new (int64), -1 at first
+	// field Page: is dropped (string)
+	// true <nil>
+	// field Hits: was int64, is now int32
 	// Hits
+}
+
+func ExampleFrom() {
+	type Old struct {
+		Name string
+		Hits int32
+	}
+	type New struct {
+		User string `codec:",formerly=Name"`
+		Hits int64
+		Tags []string
+	}
+	old, _ := codec.For[Old]()
+	stored := old.Append(nil, &Old{"ann", 3})
+
+	r, err := codec.From[New](old.Schema())
+	if err != nil {
+		panic(err)
+	}
+	var v New
+	_, err = r.Decode(stored, &v)
+	fmt.Printf("%+v %v\n", v, err)
+	// Output:
+	// {User:ann Hits:3 Tags:[]} <nil>
 }
 
 func ExampleParseSchema() {

@@ -18,14 +18,16 @@ type plan struct {
 
 // op encodes and decodes one part of a value.
 type op struct {
-	code   opcode
-	offset uintptr
-	size   uintptr      // opCopy: bytes to copy
-	n      int          // opArray: elements
-	part   *plan        // of the element or, for opMap, the value
-	typ    reflect.Type // opSlice: slice; opPointer: element; opOpaque: the type itself
-	m      *mapPlan
-	path   string // of the part within the value, for errors
+	code    opcode
+	offset  uintptr
+	size    uintptr      // opCopy: bytes to copy
+	n       int          // opArray: elements
+	part    *plan        // of the element or, for opMap, the value
+	typ     reflect.Type // opSlice: slice; opPointer: element; opOpaque: the type itself
+	m       *mapPlan
+	form    *libraryForm // opOpaque, if the type has no methods of its own for it
+	evolved *evolvedOp   // of the ops that only read what was written under another schema
+	path    string       // of the part within the value, for errors
 }
 
 type opcode uint8
@@ -47,6 +49,16 @@ const (
 	opPointer
 	opMap
 	opOpaque
+
+	// The following only decode: see evolvedOp.
+	opWiden
+	opWrapPointer
+	opWrapSlice
+	opFill      // bytes, with nothing read
+	opSet       // a Go value, with nothing read
+	opFillArray // elements of which nothing is read
+	opSkip
+	opRead // by a codec of the type's own, from another version
 )
 
 // littleEndian reports whether scalars lie in memory as they are encoded.
@@ -67,17 +79,13 @@ func (pr planner) plan(t reflect.Type) *plan {
 	p := &plan{size: t.Size()}
 	pr[t] = p
 	pr.add(p, t, 0, "")
-	p.memory = littleEndian && p.fixed == int(p.size) && p.onlyCopies()
+	p.memory = littleEndian && p.fixed == int(p.size) && p.isOneCopy()
 	return p
 }
 
-func (p *plan) onlyCopies() bool {
-	for i := range p.ops {
-		if p.ops[i].code > opCopy {
-			return false
-		}
-	}
-	return true
+// isOneCopy reports whether values are copied from front to end. Neighbours are merged, so that more than one copy goes elsewhere.
+func (p *plan) isOneCopy() bool {
+	return len(p.ops) == 0 || len(p.ops) == 1 && p.ops[0].code <= opCopy && p.ops[0].offset == 0
 }
 
 // add appends what encodes a t at the given offset.
@@ -86,8 +94,8 @@ func (pr planner) add(p *plan, t reflect.Type, offset uintptr, path string) {
 	case t == timeType:
 		p.push(op{code: opTime, offset: offset, path: path}, timeBytes, timeBytes)
 		return
-	case marshalsItself(t):
-		p.push(op{code: opOpaque, offset: offset, path: path, typ: t}, -1, 1)
+	case marshalsItself(t) || formOf(t) != nil:
+		p.push(op{code: opOpaque, offset: offset, path: path, typ: t, form: formOf(t)}, -1, 1)
 		return
 	}
 	switch t.Kind() {
@@ -104,7 +112,7 @@ func (pr planner) add(p *plan, t reflect.Type, offset uintptr, path string) {
 		pr.addArray(p, t, offset, path)
 	case reflect.Slice:
 		code := opSlice
-		if t.Elem().Kind() == reflect.String && !marshalsItself(t.Elem()) {
+		if kindOf(t.Elem()) == String {
 			code = opStrings
 		}
 		p.push(op{code: code, offset: offset, path: path, typ: t, part: pr.plan(t.Elem())}, -1, 1)

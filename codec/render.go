@@ -85,6 +85,14 @@ func (a *around) target() *around {
 	return a
 }
 
+// resolved follows references to what they stand for.
+func (a *around) resolved() *around {
+	for a.schema.Kind == Ref {
+		a = a.target()
+	}
+	return a
+}
+
 func (r *renderer) put(text string) {
 	if r.write {
 		r.dst = append(r.dst, text...)
@@ -114,7 +122,7 @@ func (r *renderer) value(a *around, depth int) error {
 		r.put(r.openSlice)
 		defer func() { r.put(r.closeSlice) }()
 		return r.elements(a, s.Len, depth)
-	case Slice, Map, Pointer, Opaque:
+	case Slice, Map, Pointer, Opaque, Foreign:
 		if depth++; depth > MaxDepth {
 			return corrupt("it has more than %d values within each other", MaxDepth)
 		}
@@ -126,7 +134,7 @@ func (r *renderer) value(a *around, depth int) error {
 		return r.mapped(a, depth)
 	case Pointer:
 		return r.pointer(a, depth)
-	case Opaque:
+	case Opaque, Foreign:
 		return r.opaque(s)
 	case String:
 		return r.text()

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -36,6 +37,7 @@ const (
 	Struct     Kind = 21 // Fields in order
 	Ref        Kind = 22 // the schema Up levels further out, which makes it recursive
 	Opaque     Kind = 23 // bytes that the codec named Codec in its Version understands
+	Foreign    Kind = 24 // bytes in the form of a library, named like an Opaque one, which Description tells more of
 )
 
 // kindNames are Go-like where a kind has no parts.
@@ -45,7 +47,7 @@ var kindNames = [...]string{
 	Uint8: "uint8", Uint16: "uint16", Uint32: "uint32", Uint64: "uint64",
 	Float32: "float32", Float64: "float64", Complex64: "complex64", Complex128: "complex128",
 	String: "string", Time: "time.Time", Duration: "time.Duration",
-	Array: "array", Slice: "slice", Map: "map", Pointer: "pointer", Struct: "struct", Ref: "ref", Opaque: "opaque",
+	Array: "array", Slice: "slice", Map: "map", Pointer: "pointer", Struct: "struct", Ref: "ref", Opaque: "opaque", Foreign: "foreign",
 }
 
 // String returns the Go-like name of the kind.
@@ -56,7 +58,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-func (k Kind) known() bool  { return k >= Bool && k <= Opaque }
+func (k Kind) known() bool  { return k >= Bool && k <= Foreign }
 func (k Kind) scalar() bool { return k >= Bool && k <= Duration }
 
 // Schema describes an encoding in full: a tree that holds no Go type names. Snapshots keep it beside the values, so that a later
@@ -68,14 +70,23 @@ type Schema struct {
 	Elem    *Schema // Array, Slice, Map, Pointer
 	Len     int     // Array
 	Up      int     // Ref: 1 is the schema directly around it
-	Codec   string  // Opaque
-	Version int     // Opaque
+	Codec   string  // Opaque, Foreign
+	Version int     // Opaque, Foreign
+	// Description is a Foreign codec's own account of the values: what its library needs to read them with a later type. It may be empty.
+	Description []byte
+
+	// accepts is set in the schema of a type, by the codec of an Opaque or Foreign part: how that reads another version or description.
+	accepts func(old *Schema) (changes []string, err error)
 }
 
 // Field is a field of a struct.
 type Field struct {
 	Name   string
 	Schema *Schema
+	// Former and Default are what the present program says of the field, in its tag: names that it had, and what it is where nothing was
+	// stored of it. They count in Compare, and are part of neither Equal nor the binary form.
+	Former  []string
+	Default string
 }
 
 // Bounds of a schema, checked when one is compiled and when one is parsed.
@@ -103,12 +114,14 @@ func (s *Schema) Equal(o *Schema) bool {
 		return s == o
 	}
 	return s.Kind == o.Kind && s.Len == o.Len && s.Up == o.Up && s.Codec == o.Codec && s.Version == o.Version &&
+		bytes.Equal(s.Description, o.Description) &&
 		s.Key.Equal(o.Key) && s.Elem.Equal(o.Elem) &&
 		slices.EqualFunc(s.Fields, o.Fields, func(a, b Field) bool { return a.Name == b.Name && a.Schema.Equal(b.Schema) })
 }
 
 // String returns the schema on one line in the manner of Go: struct{Name string; Hits int64}. A recursive reference is written ^n, n
-// being how many levels further out the meant schema is, and an opaque one as opaque(codec/version).
+// being how many levels further out the meant schema is, an opaque one as opaque(codec/version), and a foreign one as codec/version with the first
+// bytes of the SHA-256 of its description.
 func (s *Schema) String() string {
 	var b strings.Builder
 	s.text(&b)
@@ -136,6 +149,12 @@ func (s *Schema) text(b *strings.Builder) {
 		fmt.Fprintf(b, "^%d", s.Up)
 	case Opaque:
 		fmt.Fprintf(b, "opaque(%s/%d)", s.Codec, s.Version)
+	case Foreign:
+		fmt.Fprintf(b, "%s/%d", s.Codec, s.Version)
+		if len(s.Description) > 0 {
+			sum := sha256.Sum256(s.Description)
+			fmt.Fprintf(b, "(%x)", sum[:4])
+		}
 	default:
 		b.WriteString(s.Kind.String())
 	}

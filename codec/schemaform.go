@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ func (s *Schema) appendNode(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(s.Up))
 	case Opaque:
 		dst = binary.AppendUvarint(appendString(dst, s.Codec), uint64(s.Version))
+	case Foreign:
+		dst = binary.AppendUvarint(appendString(dst, s.Codec), uint64(s.Version))
+		dst = append(binary.AppendUvarint(dst, uint64(len(s.Description))), s.Description...)
 	}
 	return dst
 }
@@ -105,8 +109,26 @@ func (r *schemaReader) node(depth int) *Schema {
 	case Opaque:
 		s.Codec = r.name()
 		s.Version = r.number()
+	case Foreign:
+		s.Codec = r.name()
+		s.Version = r.number()
+		s.Description = r.bytes()
 	}
 	return s
+}
+
+func (r *schemaReader) bytes() []byte {
+	n := r.number()
+	if n > len(r.src) {
+		r.fail("a description of %d bytes, with %d bytes left", n, len(r.src))
+		return nil
+	}
+	b := bytes.Clone(r.src[:n])
+	r.src = r.src[n:]
+	if n == 0 {
+		return nil
+	}
+	return b
 }
 
 func (r *schemaReader) fields(depth int) []Field {
@@ -121,7 +143,7 @@ func (r *schemaReader) fields(depth int) []Field {
 			return nil
 		}
 		name := r.name()
-		fields = append(fields, Field{name, r.node(depth)})
+		fields = append(fields, Field{Name: name, Schema: r.node(depth)})
 	}
 	return fields
 }
@@ -182,7 +204,7 @@ func (v *validator) problem(s *Schema) string {
 		return fmt.Sprintf("%v is not known to this program", s.Kind)
 	case s.Len < 0:
 		return fmt.Sprintf("the array length %d is negative", s.Len)
-	case s.Kind == Opaque && (!validName(s.Codec) || s.Version < 0):
+	case (s.Kind == Opaque || s.Kind == Foreign) && (!validName(s.Codec) || s.Version < 0):
 		return fmt.Sprintf("%q version %d names no codec", s.Codec, s.Version)
 	case s.Kind == Map && (s.Key == nil || s.Elem == nil || !s.Key.canBeKey()):
 		return "a map key must be made of bools, integers, durations and strings"

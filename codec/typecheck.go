@@ -1,8 +1,10 @@
 package codec
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -104,6 +106,8 @@ func (c *checker) schema(t reflect.Type, path string) *Schema {
 		return &Schema{Kind: Time}
 	case t == durationType:
 		return &Schema{Kind: Duration}
+	case formOf(t) != nil:
+		return formOf(t).schema()
 	case marshalsItself(t):
 		return c.binary(t, path)
 	}
@@ -195,7 +199,7 @@ func (c *checker) structSchema(t reflect.Type, path string) *Schema {
 			c.refuse(f.typ, fieldPath, fmt.Sprintf("it is encoded as %s, and so is field %s; give one of them another name with `codec:\"name\"`", f.name, other))
 		}
 		goPaths[f.name] = f.goPath
-		s.Fields = append(s.Fields, Field{f.name, c.schema(f.typ, fieldPath)})
+		s.Fields = append(s.Fields, Field{Name: f.name, Schema: c.schema(f.typ, fieldPath), Former: f.former, Default: f.text})
 	}
 	return s
 }
@@ -214,6 +218,9 @@ type field struct {
 	goPath  string
 	offset  uintptr
 	typ     reflect.Type
+	former  []string      // names it had
+	value   reflect.Value // what it is where nothing was stored of it; none: zero
+	text    string        // of value, as in the tag
 	refusal string
 }
 
@@ -232,16 +239,91 @@ func fieldsOf(t reflect.Type) []field {
 			continue
 		case !sf.IsExported():
 			f.refusal = "the field is unexported; export it, or " + leaveOut
-		case tagged && !validName(tag):
-			f.refusal = fmt.Sprintf("the tag `codec:%q` is no name; use up to %d bytes of letters, digits and any of _ - . /, or \"-\" to leave the field out", tag, maxNameBytes)
-		case !tagged && !validName(sf.Name):
-			f.refusal = fmt.Sprintf("the name is longer than %d bytes; give it another with `codec:\"name\"`", maxNameBytes)
 		case tagged:
-			f.name = tag
+			f.readTag(tag)
+		case !validName(sf.Name):
+			f.refusal = fmt.Sprintf("the name is longer than %d bytes; give it another with `codec:\"name\"`", maxNameBytes)
 		}
 		out = append(out, f)
 	}
 	return out
+}
+
+// readTag reads a tag: a name, which may be left away before options, and options. A default is the last of them and may hold commas.
+func (f *field) readTag(tag string) {
+	name, rest, more := strings.Cut(tag, ",")
+	switch {
+	case !validName(name) && (name != "" || !more):
+		f.refusal = fmt.Sprintf("the tag `codec:%q` is no name; use up to %d bytes of letters, digits and any of _ - . /, or \"-\" to leave the field out", tag, maxNameBytes)
+		return
+	case name != "":
+		f.name = name
+	}
+	for more && f.refusal == "" {
+		if text, ok := strings.CutPrefix(rest, "default="); ok {
+			f.setDefault(text)
+			return
+		}
+		var option string
+		option, rest, more = strings.Cut(rest, ",")
+		former, ok := strings.CutPrefix(option, "formerly=")
+		switch {
+		case !ok:
+			f.refusal = fmt.Sprintf("the tag has the unknown option %q; there are formerly=name, as often as there were names, and at the end default=value", option)
+		case !validName(former):
+			f.refusal = fmt.Sprintf("the tag says that it was named %q, which is no name", former)
+		default:
+			f.former = append(f.former, former)
+		}
+	}
+}
+
+func (f *field) setDefault(text string) {
+	var err error
+	if f.value, err = parseDefault(f.typ, text); err != nil {
+		f.refusal = fmt.Sprintf("the default %q: %v", text, err)
+	}
+	f.text = text
+}
+
+// parseDefault reads a value of type t.
+func parseDefault(t reflect.Type, text string) (reflect.Value, error) {
+	v := reflect.New(t).Elem()
+	var err error
+	switch k := kindOf(t); {
+	case k == Time:
+		var at time.Time
+		at, err = time.Parse(time.RFC3339Nano, text)
+		v.Set(reflect.ValueOf(at.UTC()))
+	case k == Duration:
+		var d time.Duration
+		d, err = time.ParseDuration(text)
+		v.SetInt(int64(d))
+	case k == Bool:
+		var b bool
+		b, err = strconv.ParseBool(text)
+		v.SetBool(b)
+	case k == String:
+		v.SetString(text)
+	case k >= Int8 && k <= Int64:
+		var n int64
+		n, err = strconv.ParseInt(text, 0, t.Bits())
+		v.SetInt(n)
+	case k >= Uint8 && k <= Uint64:
+		var n uint64
+		n, err = strconv.ParseUint(text, 0, t.Bits())
+		v.SetUint(n)
+	case k == Float32 || k == Float64:
+		var x float64
+		x, err = strconv.ParseFloat(text, t.Bits())
+		v.SetFloat(x)
+	default:
+		return reflect.Value{}, errors.New("only numbers, bools, strings, times and durations have defaults; use a migration")
+	}
+	if err != nil {
+		return reflect.Value{}, fmt.Errorf("it is no %v", t)
+	}
+	return v, nil
 }
 
 // leavesOut reports whether values of t, which are made of arrays, structs and scalars, can differ without their encodings doing so.
@@ -271,7 +353,7 @@ func promoted(embedded field) []field {
 
 // isPlainStruct reports whether t is encoded field by field.
 func isPlainStruct(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && t != timeType && !marshalsItself(t)
+	return t.Kind() == reflect.Struct && kindOf(t) == Struct
 }
 
 // validName reports whether a field or codec may have this name. The letters are restricted so that the text of a schema is unambiguous.

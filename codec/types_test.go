@@ -86,6 +86,22 @@ type (
 	}
 )
 
+// upper has a form by a library: a string in capitals.
+type upper struct{ text string }
+
+func init() {
+	Register(Form[upper]{
+		Name: "test/upper", Version: 1, Description: []byte("capitals"),
+		Append: func(dst []byte, v *upper) ([]byte, error) { return append(dst, v.text...), nil },
+		Decode: func(src []byte, v *upper) error {
+			if v.text = string(src); strings.ToUpper(v.text) != v.text {
+				return errors.New("not in capitals")
+			}
+			return nil
+		},
+	})
+}
+
 func (address) CodecID() (string, int) { return "ip-address", 1 }
 
 func (even) CodecID() (string, int) { return "even", 3 }
@@ -210,5 +226,6 @@ func samples() []sample {
 		sampleOf("chain", chain{&chain{&chain{}}}),
 		sampleOf("forest", forest{nil, {}, {{}}}),
 		sampleOf("opaque", withOpaque{address{netip.MustParseAddr("10.0.0.1")}, address{netip.MustParseAddr("::1")}, &even{42}}),
+		sampleOf("library form", []*upper{{"ABC"}, nil, {}}),
 	}
 }

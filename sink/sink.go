@@ -120,7 +120,8 @@ type Committer interface {
 	// CommittedAfter names what this line has committed with checkpoints later than the given one; those would appear twice if the
 	// job went on from it. It fails with ErrUnknown if the sink cannot tell. It changes nothing.
 	CommittedAfter(ctx context.Context, checkpoint int64) ([]string, error)
-	// Recover is called before the writers of a run are opened, also before a new start.
+	// Recover is called before the writers of a run are opened, also before a new start. If it fails it is called again, in this process or
+	// the next, unless the error is marked by source.Permanent.
 	Recover(ctx context.Context, r Recovery) (Recovered, error)
 	// Close releases what it holds.
 	Close() error

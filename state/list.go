@@ -10,8 +10,11 @@ import (
 //
 // Appending costs the same whatever the length. A subtask's list is dealt out anew, element by element, when a job is restored at another
 // parallelism; after the processor's Finish it is not kept any more. T is anything that package codec can encode; in a keyed list an element that holds slices, maps or pointers is kept encoded.
+//
+// With a [TTL], which only a keyed list can have, each element expires by itself.
 type List[T any] struct {
 	column *heap.ListColumn[T] // nil on a plain stream
+	ttl    TTL
 	plain  sequence[T]
 }
 
@@ -57,10 +60,13 @@ func (l *List[T]) Set(elements []T) {
 	l.Append(elements...)
 }
 
+// Expire is as [Value.Expire].
+func (l *List[T]) Expire(ttl TTL) { l.ttl = ttl }
+
 // DeclareState is for the runtime.
 func (l *List[T]) DeclareState(d *heap.Declaration) {
 	if d.Keyed() {
-		l.column = heap.DeclareList[T](d)
+		l.column = heap.DeclareList[T](d, &l.ttl)
 		return
 	}
 	heap.DeclareOperatorList(d, l.plain.all, l.plain.append)

@@ -11,13 +11,25 @@ import (
 //
 // K can be made of numbers, strings and bools; V is anything that package codec can encode, and is kept encoded if it holds slices, maps or
 // pointers.
-type Map[K comparable, V any] struct{ column *heap.MapColumn[K, V] }
+//
+// With a [TTL] each entry expires by itself, and Len looks at all of them.
+type Map[K comparable, V any] struct {
+	column *heap.MapColumn[K, V]
+	ttl    TTL
+}
 
 // Get returns the value under k; ok is false, and the value zero, if there is none.
 func (m *Map[K, V]) Get(k K) (v V, ok bool) { return m.column.Get(k) }
 
 // Put sets the value under k.
 func (m *Map[K, V]) Put(k K, v V) { m.column.Put(k, v) }
+
+// PutAll sets the value under each key of entries, in their order: those of a Go map by maps.All.
+func (m *Map[K, V]) PutAll(entries iter.Seq2[K, V]) {
+	for k, v := range entries {
+		m.column.Put(k, v)
+	}
+}
 
 // Delete removes k, if it is there.
 func (m *Map[K, V]) Delete(k K) { m.column.Delete(k) }
@@ -26,8 +38,18 @@ func (m *Map[K, V]) Delete(k K) { m.column.Delete(k) }
 func (m *Map[K, V]) Has(k K) bool { return m.column.Has(k) }
 
 // All returns all entries in the order in which their keys were put first, which a restore keeps. The map may be changed during the loop: an
-// entry that is deleted before its turn is left out, and one that is added may be.
+// entry that is deleted before its turn is left out, and one that is added is not among them.
 func (m *Map[K, V]) All() iter.Seq2[K, V] { return m.column.Each }
+
+// Keys returns the keys of All.
+func (m *Map[K, V]) Keys() iter.Seq[K] {
+	return func(yield func(K) bool) { m.column.Each(func(k K, _ V) bool { return yield(k) }) }
+}
+
+// Values returns the values of All.
+func (m *Map[K, V]) Values() iter.Seq[V] {
+	return func(yield func(V) bool) { m.column.Each(func(_ K, v V) bool { return yield(v) }) }
+}
 
 // Len returns the number of entries.
 func (m *Map[K, V]) Len() int { return m.column.Len() }
@@ -35,5 +57,8 @@ func (m *Map[K, V]) Len() int { return m.column.Len() }
 // Clear removes all entries.
 func (m *Map[K, V]) Clear() { m.column.Clear() }
 
+// Expire is as [Value.Expire].
+func (m *Map[K, V]) Expire(ttl TTL) { m.ttl = ttl }
+
 // DeclareState is for the runtime.
-func (m *Map[K, V]) DeclareState(d *heap.Declaration) { m.column = heap.DeclareMap[K, V](d) }
+func (m *Map[K, V]) DeclareState(d *heap.Declaration) { m.column = heap.DeclareMap[K, V](d, &m.ttl) }

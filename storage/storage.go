@@ -64,6 +64,16 @@ type Writer interface {
 	Abort() error
 }
 
+// Syncer is a Writer whose file can be made durable while it is still being written, so that it can be read up to there. Where no Writer is
+// one, as in stores of objects, a file that is to be read has to be committed first.
+type Syncer interface {
+	Writer
+	// Sync makes durable what was written so far. From the first Sync that succeeds on, Abort and a Commit that fails leave the file as it
+	// was at the last one, or with more. After a Sync that failed the writer is of no use but to be ended by Abort. Sync may be called
+	// by one goroutine while another one reads the file, but not while one writes.
+	Sync() error
+}
+
 // Reader reads one file. ReadAt may be called concurrently.
 type Reader interface {
 	io.ReaderAt

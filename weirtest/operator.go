@@ -291,8 +291,9 @@ func (h *Harness[In, Out]) snapshot() []byte {
 	memory, err := storage.NewMemory(storage.MemoryOptions{Job: meta.Job})
 	h.must(err, "snapshot")
 	for _, s := range h.subtasks {
-		h.must(s.op.PrepareBarrier(ctx, operator.Checkpoint{ID: h.snapshots, Triggered: h.now}), "snapshot")
-		capture, err := s.op.Snapshot(ctx, h.snapshots)
+		of := operator.Checkpoint{ID: h.snapshots, Kind: element.CanonicalSavepoint, Triggered: h.now}
+		h.must(s.op.PrepareBarrier(ctx, of), "snapshot")
+		capture, err := s.op.Snapshot(ctx, of)
 		h.must(err, "snapshot")
 		var state *snapshot.OperatorSubtask
 		if capture != nil {

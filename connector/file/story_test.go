@@ -408,3 +408,72 @@ func (b *run) recoverSubtask(r sink.Recovery) {
 	}
 	b.writer = w.(sink.TwoPhaseWriter[row])
 }
+
+// TestFailedCommitRemovesNothing shows that the file that a pending one was copied from stays as long as the commit fails, whether that is the
+// commit of a checkpoint or of a recovery, so that the job can go back to the checkpoint that knows the file; and that it goes when the
+// commit succeeds.
+func TestFailedCommitRemovesNothing(t *testing.T) {
+	commits := map[string]func(b *run, r sink.Recovery) error{
+		"commit": func(b *run, r sink.Recovery) error {
+			return b.committer.Commit(context.Background(), r.Checkpoint, r.Pending[0].Items)
+		},
+		"recovery of a subtask": func(b *run, r sink.Recovery) error {
+			_, err := b.committer.(sink.SubtaskRecoverer).RecoverSubtask(context.Background(), 0, r)
+			return err
+		},
+	}
+	for _, goBack := range []bool{true, false} {
+		for name, commit := range commits {
+			t.Run(fmt.Sprintf("%s, go back %v", name, goBack), func(t *testing.T) {
+				disk := newMemDisk()
+				roll := Roll(Rolling{Age: time.Minute})
+				b, _ := mustBegin(t, disk, testLine, sink.Recovery{}, roll)
+				from := b.commit(1, 0, 5)
+				if err := b.write(5, 8); err != nil { // so that the file must be copied
+					t.Fatal(err)
+				}
+				if _, err := b.checkpoint(2); err != nil { // which does not complete
+					t.Fatal(err)
+				}
+				b, _ = mustBegin(t, disk, b.next(), from, roll)
+				if err := b.write(5, 10); err != nil {
+					t.Fatal(err)
+				}
+				b.clock = b.clock.Add(time.Minute)
+				next, err := b.checkpoint(3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := b.parts()
+				disk.fail = failing("rename", ".part-", syscall.EROFS)
+				wantError(t, commit(b, next), "rename .part-")
+				disk.fail = nil
+				if after := b.parts(); len(before) != 2 || !slices.Equal(after, before) {
+					t.Errorf("left are %v of %v", after, before)
+				}
+				if goBack { // 3 is lost, say
+					b, _ = mustBegin(t, disk, b.next(), from, roll)
+					b.clock = b.clock.Add(2 * time.Minute)
+					b.commit(4, 5, 10)
+				} else if err := commit(b, next); err != nil {
+					t.Fatal(err)
+				}
+				wantNumbers(t, disk, 10)
+				if after := b.parts(); len(after) > 0 {
+					t.Errorf("%v are left", after)
+				}
+			})
+		}
+	}
+}
+
+// parts returns the names of the hidden files, in order.
+func (b *run) parts() (names []string) {
+	for _, name := range b.disk().all("/out") {
+		if strings.HasPrefix(name, ".part-") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -77,6 +77,8 @@ type feature struct {
 	name string
 	args []string // of all runs
 	busy []string // of those that are killed
+	// second are arguments of every second run.
+	second []string
 	// when is the file whose appearance is waited for before the kill: a complete checkpoint if it is empty.
 	when string
 	// says is what the log says when that has come to be. Every second run is killed only then.
@@ -91,6 +93,11 @@ func option(key, value string) []string {
 	return []string{"-D", "execution.checkpointing." + key + "=" + value}
 }
 
+// merged lets files be merged, with an option of that.
+func merged(key, value string) []string {
+	return slices.Concat(option("file-merging.enabled", "true"), option("file-merging."+key, value), option("data-inline-threshold", "0"))
+}
+
 var features = []feature{
 	{name: "a branch that has finished", when: "few/part-*", finished: "few"},
 	{name: "several checkpoints at once", args: append(option("max-concurrent-checkpoints", "3"), "--interval", "10ms")},
@@ -99,11 +106,24 @@ var features = []feature{
 	{name: "checkpoints by hand alone", args: []string{"--interval", "0"}, busy: []string{"--checkpoint-every", "40ms"}, says: "checkpoint done"},
 	{name: "state in the metadata", args: option("storage", "jobmanager")},
 	{name: "no state in the metadata", args: option("data-inline-threshold", "0")},
+	{name: "merged files", args: merged("enabled", "true")},
+	{name: "merged files across checkpoints", args: append(merged("across-checkpoint-boundary", "true"), option("max-concurrent-checkpoints", "2")...)},
+	{name: "merged files that are waited for", args: merged("pool-blocking", "true"), busy: []string{"--rescale-every", "15ms"}},
+	{name: "merged files now and then", args: option("data-inline-threshold", "0"), second: merged("max-file-size", "20kb"), busy: []string{"--fail-every", "1000"}},
+	{name: "local copies", args: append(option("data-inline-threshold", "0"), "-D", "execution.state-recovery.from-local=true"), busy: []string{"--fail-every", "1000"}},
 	{name: "savepoints", busy: []string{"--savepoint-every", "30ms"}, when: "_savepoints/*", says: "savepoint done"},
 	{name: "rescaled while it runs", busy: []string{"--rescale-every", "10ms"}, says: "rescale done"},
 	{name: "slices that fail", busy: []string{"--fail-every", "400"}, says: "a slice fails"},
 	{name: "all at once", args: append(option("max-concurrent-checkpoints", "2"), option("data-inline-threshold", "0")...), says: "rescale done",
 		busy: []string{"--savepoint-every", "50ms", "--checkpoint-every", "70ms", "--rescale-every", "30ms", "--fail-every", "3000"}},
+}
+
+// inRun returns the arguments of a run that is killed.
+func (f feature) inRun(run int) []string {
+	if run%2 == 1 {
+		return slices.Concat(f.busy, f.second)
+	}
+	return slices.Clone(f.busy)
 }
 
 // TestKillsUnderEachFeature kills the job with every kind of state while it does what only some jobs do, at another parallelism each time. After
@@ -122,7 +142,7 @@ func TestKillsUnderEachFeature(t *testing.T) {
 				kills = 1
 			}
 			for run := range kills {
-				p := disturbed(dir, f.args...).Start(t, append(f.busy, "--rate", "3000", "-p", rescaled(run))...)
+				p := disturbed(dir, f.args...).Start(t, append(f.inRun(run), "--rate", "3000", "-p", rescaled(run))...)
 				begun := appears(dir, f.when, 1)
 				if f.says != "" && run%2 == 0 {
 					begun = p.Says(f.says)

@@ -36,11 +36,17 @@ func (p *Plan) Rescaled(step string, parallelism int) (*Plan, error) {
 }
 
 func (p *Plan) vertexOf(step string) (*Vertex, error) {
+	_, v, err := p.Step(step)
+	return v, err
+}
+
+// Step returns the node of a step by its id, and the vertex that it runs in.
+func (p *Plan) Step(step string) (*Node, *Vertex, error) {
 	var names []string
 	for _, v := range p.Vertices {
 		for _, n := range v.Nodes {
 			if n.Named && n.Name == step {
-				return v, nil
+				return n, v, nil
 			}
 			if n.Named {
 				names = append(names, n.Name)
@@ -48,9 +54,9 @@ func (p *Plan) vertexOf(step string) (*Vertex, error) {
 		}
 	}
 	if name, ok := nearest.Name(step, names, nearest.Half(step)); ok {
-		return nil, fmt.Errorf("the job has no step %q: is it %q?", step, name)
+		return nil, nil, fmt.Errorf("the job has no step %q: is it %q?", step, name)
 	}
-	return nil, fmt.Errorf("the job has no step %q: its steps are %q", step, names)
+	return nil, nil, fmt.Errorf("the job has no step %q: its steps are %q", step, names)
 }
 
 // together returns the nodes that have one parallelism with those of a vertex.

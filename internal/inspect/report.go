@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/weirstream/weir/codec"
@@ -56,21 +57,25 @@ type Step struct {
 
 // Keyed is the keyed state of a step, over all subtasks.
 type Keyed struct {
-	KeyType string  `json:"keyType"`
-	Keys    int     `json:"keys"`
-	Groups  int     `json:"groups"` // key groups that hold keys
-	Bytes   int64   `json:"bytes"`
-	States  []State `json:"states"`
+	KeyType string `json:"keyType"`
+	Keys    int    `json:"keys"`
+	// Format names the state backend in whose own form the state is. Then only that backend can tell what rows there are: Keys, Groups and what
+	// they hold are zero.
+	Format string  `json:"format,omitempty"`
+	Groups int     `json:"groups"` // key groups that hold keys
+	Bytes  int64   `json:"bytes"`
+	States []State `json:"states"`
 }
 
 // State is one keyed state.
 type State struct {
 	Name    string `json:"name"`
-	Kind    string `json:"kind"`    // value, map, list, timer
-	Type    string `json:"type"`    // Go-like; the time domain of a timer
-	Keys    int    `json:"keys"`    // that have something in it; a value all of them
-	Entries int    `json:"entries"` // of a map or list; deadlines of a timer
-	Bytes   int64  `json:"bytes"`   // encoded, without lengths and keys of rows
+	Kind    string `json:"kind"`          // value, map, list, timer, timers
+	Type    string `json:"type"`          // Go-like; the time domain of a timer
+	TTL     string `json:"ttl,omitempty"` // how long it lives and by which clock; absent if it does not expire
+	Keys    int    `json:"keys"`          // that have something in it; a value all of them
+	Entries int    `json:"entries"`       // of a map or list; deadlines of a timer
+	Bytes   int64  `json:"bytes"`         // encoded, without lengths and keys of rows
 }
 
 // List is one operator list state, over all subtasks.
@@ -141,8 +146,8 @@ func readStep(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata,
 			s.Finished++
 		}
 		sub.EachStream(func(st *snapshot.Stream) { s.Bytes += st.Length })
-		for _, k := range sub.Keyed {
-			if err := s.addKeyed(ctx, fs, meta, o, k); err != nil {
+		for _, chain := range sub.Chains() {
+			if err := s.addKeyed(ctx, fs, meta, o, chain); err != nil {
 				return s, fmt.Errorf("subtask %d: keyed state: %w", subtask, err)
 			}
 		}
@@ -155,30 +160,48 @@ func readStep(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata,
 	return s, nil
 }
 
-// openScan opens the keyed stream behind a handle. The reader is closed by the caller.
-func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, k snapshot.Keyed) (*heap.Scan, *storage.StreamReader, error) {
-	r, err := storage.OpenStream(ctx, fs, k.Stream)
-	if err != nil {
+// openScan opens a keyed stream and the increments on it. They are closed by the caller.
+func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) (scan *heap.Scan, closeAll func(), err error) {
+	var readers []io.ReaderAt
+	var closers []io.Closer
+	closeAll = func() {
+		for _, c := range closers {
+			c.Close() // nothing was written
+		}
+	}
+	for _, k := range chain {
+		r, err := storage.OpenStream(ctx, fs, k.Stream)
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		readers, closers = append(readers, r), append(closers, r)
+	}
+	if scan, err = heap.NewScanChain(chain, o.MaxParallelism, meta.KeyHash, meta.GroupRule, readers); err != nil {
+		closeAll()
 		return nil, nil, err
 	}
-	scan, err := heap.NewScan(k, o.MaxParallelism, meta.KeyHash, meta.GroupRule, r)
-	if err != nil {
-		r.Close() // nothing was written
-		return nil, nil, err
-	}
-	return scan, r, nil
+	return scan, closeAll, nil
 }
 
-func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, k snapshot.Keyed) error {
-	scan, r, err := openScan(ctx, fs, meta, o, k)
+func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) error {
+	scan, closeAll, err := openScan(ctx, fs, meta, o, chain)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // nothing was written
+	defer closeAll()
 	if s.Keyed == nil {
 		s.Keyed = &Keyed{KeyType: scan.Key.String()}
 	}
-	s.Keyed.Bytes += k.Stream.Length
+	for _, k := range chain {
+		s.Keyed.Bytes += k.Stream.Length
+		if k.Format != "" {
+			s.Keyed.Format = k.Format
+		}
+		for _, f := range k.Files {
+			s.Keyed.Bytes += f.Stream.Length
+		}
+	}
 	var states []int
 	for i := range scan.States {
 		states = append(states, s.Keyed.state(&scan.States[i]))
@@ -204,13 +227,20 @@ func (k *Keyed) state(of *heap.ScannedState) int {
 			return i
 		}
 	}
-	k.States = append(k.States, State{Name: of.Name, Kind: of.Kind.String(), Type: typeOf(of)})
+	k.States = append(k.States, State{Name: of.Name, Kind: of.Kind.String(), Type: typeOf(of), TTL: ttlOf(of)})
 	return len(k.States) - 1
+}
+
+func ttlOf(s *heap.ScannedState) string {
+	if !s.Expires() {
+		return ""
+	}
+	return fmt.Sprintf("%v of %v time", s.TTL, s.Domain)
 }
 
 func typeOf(s *heap.ScannedState) string {
 	switch s.Kind {
-	case heap.KindTimer:
+	case heap.KindTimer, heap.KindTimers:
 		return s.Domain.String() + " time"
 	case heap.KindMap:
 		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)

@@ -105,8 +105,8 @@ func (l *lister) list(ctx context.Context) error {
 		if sub == nil {
 			continue
 		}
-		for _, k := range sub.Keyed {
-			if err := l.keyed(ctx, k); err != nil {
+		for _, chain := range sub.Chains() {
+			if err := l.keyed(ctx, chain); err != nil {
 				return err
 			}
 		}
@@ -127,12 +127,12 @@ func (l *lister) selected(name string) bool {
 	return is
 }
 
-func (l *lister) keyed(ctx context.Context, k snapshot.Keyed) error {
-	scan, r, err := openScan(ctx, l.fs, l.meta, l.step, k)
+func (l *lister) keyed(ctx context.Context, chain []snapshot.Keyed) error {
+	scan, closeAll, err := openScan(ctx, l.fs, l.meta, l.step, chain)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // nothing was written
+	defer closeAll()
 	show, some := make([]bool, len(scan.States)), false
 	for i := range scan.States {
 		show[i] = l.selected(scan.States[i].Name)
@@ -201,7 +201,18 @@ func (l *lister) appendRowJSON(scan *heap.Scan, row heap.Row, show []bool) (b []
 		sep = ","
 		b, err = appendCell(b, s, c, (*codec.Schema).AppendJSON, jsonForm)
 	}
-	return append(b, "}}"...), err
+	b = append(b, '}')
+	sep = `,"expires":{`
+	for i := range scan.States {
+		if s, c := &scan.States[i], row.Cells[i]; show[i] && c.Ends != nil {
+			b = appendEnds(append(appendQuoted(append(b, sep...), s.Name), ':'), s, c)
+			sep = ","
+		}
+	}
+	if sep == "," {
+		b = append(b, '}')
+	}
+	return append(b, '}'), err
 }
 
 // jsonHead begins an object.
@@ -223,22 +234,30 @@ var (
 	jsonForm = cellForm{",", "[", "]", "[", "]", "[", ",", "]", true}
 )
 
-// appendCell appends one state of one key. A map in JSON is an array of pairs, whatever its keys are.
+// appendCell appends one state of one key. A map in JSON is an array of pairs, whatever its keys are. In text each entry that expires says when; in
+// JSON a member of its own does, see appendEnds.
 func appendCell(b []byte, s *heap.ScannedState, c heap.Cell, render render, f cellForm) (_ []byte, err error) {
 	src := c.Bytes
 	switch s.Kind {
 	case heap.KindTimer:
 		return f.appendDeadline(b, c.Deadline), nil
+	case heap.KindTimers:
+		b = append(b, f.open...)
+		for i, at := range c.Deadlines {
+			b = f.appendDeadline(append(b, separator(i, f)...), at)
+		}
+		return append(b, f.close...), nil
 	case heap.KindValue:
 		b, _, err = render(s.Elem, b, src)
-		return b, err
+		return f.appendEnd(b, c, 0), err
 	case heap.KindList:
 		b = append(b, f.open...)
 		for i := 0; i < c.Entries && err == nil; i++ {
-			if len(src) == 0 { // elements that take no bytes
+			if len(src) == 0 && c.Ends == nil { // elements that take no bytes
 				break
 			}
 			b, src, err = render(s.Elem, append(b, separator(i, f)...), src)
+			b = f.appendEnd(b, c, i)
 		}
 		return append(b, f.close...), err
 	}
@@ -249,9 +268,42 @@ func appendCell(b []byte, s *heap.ScannedState, c heap.Cell, render render, f ce
 			break
 		}
 		b, src, err = render(s.Elem, append(b, f.pair...), src)
-		b = append(b, f.closePair...)
+		b = append(f.appendEnd(b, c, i), f.closePair...)
 	}
 	return append(b, f.closeMap...), err
+}
+
+// appendEnd appends in text when an entry expires, if it does.
+func (f *cellForm) appendEnd(b []byte, c heap.Cell, i int) []byte {
+	switch {
+	case f.millis || c.Ends == nil:
+		return b
+	case c.Ends[i] == math.MaxInt64:
+		return append(b, " (until nobody knows)"...)
+	}
+	return append(f.appendDeadline(append(b, " (until "...), c.Ends[i]), ')')
+}
+
+// appendEnds appends for programs when the entries of a state expire, in milliseconds since 1970 UTC and in the order of the entries; null
+// where nobody knows.
+func appendEnds(b []byte, s *heap.ScannedState, c heap.Cell) []byte {
+	if s.Kind != heap.KindValue {
+		b = append(b, '[')
+	}
+	for i, at := range c.Ends {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if at == math.MaxInt64 {
+			b = append(b, "null"...)
+		} else {
+			b = strconv.AppendInt(b, at, 10)
+		}
+	}
+	if s.Kind != heap.KindValue {
+		b = append(b, ']')
+	}
+	return b
 }
 
 // appendDeadline appends when a timer is due: for programs in milliseconds since 1970 UTC.

@@ -52,10 +52,15 @@ func (s *Step) writeText(w io.Writer) {
 	if s.Keyed == nil && len(s.Lists) == 0 {
 		fmt.Fprintf(w, "  state\tnone\n")
 	}
-	if k := s.Keyed; k != nil {
+	if k := s.Keyed; k != nil && k.Format != "" {
+		fmt.Fprintf(w, "  keyed\tby %s in the form of %s, which alone can tell the keys, %d bytes\n", k.KeyType, k.Format, k.Bytes)
+		for _, st := range k.States {
+			fmt.Fprintf(w, "    %s %s\t%s\n", st.Kind, st.Name, st.typeAndTTL())
+		}
+	} else if k != nil {
 		fmt.Fprintf(w, "  keyed\t%s by %s in %s, %d bytes\n", count(k.Keys, "key"), k.KeyType, count(k.Groups, "key group"), k.Bytes)
 		for _, st := range k.States {
-			fmt.Fprintf(w, "    %s %s\t%s\t%s\t%s\t%d bytes\n", st.Kind, st.Name, st.Type, count(st.Keys, "key"), st.entries(), st.Bytes)
+			fmt.Fprintf(w, "    %s %s\t%s\t%s\t%s\t%d bytes\n", st.Kind, st.Name, st.typeAndTTL(), count(st.Keys, "key"), st.entries(), st.Bytes)
 		}
 	}
 	for _, l := range s.Lists {
@@ -106,4 +111,11 @@ func counts(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+func (s *State) typeAndTTL() string {
+	if s.TTL == "" {
+		return s.Type
+	}
+	return s.Type + ", ttl " + s.TTL
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/codec"
@@ -171,15 +172,8 @@ func (v *verifier) line(path string) {
 		return
 	}
 	if _, err := line.Decode(data); err != nil {
-		v.Problems = append(v.Problems, Problem{path, err.Error(), !ofAnotherFormat(data)})
+		v.Problems = append(v.Problems, Problem{path, err.Error(), !line.OtherFormat(data)})
 	}
-}
-
-// ofAnotherFormat reports whether data may be the record of a line as another version writes it.
-func ofAnotherFormat(data []byte) bool {
-	const head = "weir job line, format "
-	version, known := strings.CutPrefix(string(data), head)
-	return known && !strings.HasPrefix(version, "1\n") && !strings.HasPrefix(version, "2\n")
 }
 
 // checkpoint reads one through. What its job deletes meanwhile is not damaged: a checkpoint is deleted with its metadata first.
@@ -272,9 +266,9 @@ func (v *verifier) subtask(pointer string, meta *snapshot.Metadata, o *snapshot.
 			v.add(nameOf(pointer, s.Path), fmt.Errorf("step %q, subtask %d, %s: %w", o.Name, n, what, err))
 		}
 	}
-	for _, k := range sub.Keyed {
-		if !damaged[k.Stream.Path] {
-			blame(k.Stream, "keyed state", v.keyed(meta, o, k))
+	for _, chain := range sub.Chains() {
+		if !slices.ContainsFunc(chain, func(k snapshot.Keyed) bool { return damaged[k.Stream.Path] }) {
+			blame(chain[0].Stream, "keyed state", v.keyed(meta, o, chain))
 		}
 	}
 	for _, l := range sub.Lists {
@@ -285,12 +279,12 @@ func (v *verifier) subtask(pointer string, meta *snapshot.Metadata, o *snapshot.
 	}
 }
 
-func (v *verifier) keyed(meta *snapshot.Metadata, o *snapshot.OperatorState, k snapshot.Keyed) error {
-	scan, r, err := openScan(v.ctx, v.fs, meta, o, k)
+func (v *verifier) keyed(meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) error {
+	scan, closeAll, err := openScan(v.ctx, v.fs, meta, o, chain)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // nothing was written
+	defer closeAll()
 	return scan.Rows(func(heap.Row) error { return v.ctx.Err() })
 }
 

@@ -12,10 +12,10 @@ import (
 const names = "internal/job internal/keygroup internal/keyhash internal/element internal/metrics internal/exitcode internal/nearest internal/protocol/reason"
 
 // The contracts: what users and connectors implement. They know nothing of each other or of the engine.
-const contracts = "codec sink source storage window"
+const contracts = "backend codec sink source storage window"
 
 // The suites that implementations of a contract must pass, and what only tests need.
-const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest storage/storagetest storage/internal/servers"
+const suites = "internal/script internal/crashtest sink/sinktest source/sourcetest state/statetest storage/storagetest storage/internal/servers"
 
 // forTests are all packages that no program may depend on.
 const forTests = suites + " weirtest internal/sim"
@@ -38,6 +38,9 @@ var layers = []layer{
 	{"source/pace", "",
 		"it is arithmetic that any source may use"},
 
+	{"codec/*", "codec",
+		"a form by a library is registered with the codec and known to nobody else"},
+
 	{"internal/stateform", "codec",
 		"what state looks like is told by schemas, whoever keeps it"},
 
@@ -48,13 +51,15 @@ var layers = []layer{
 		"the form of a snapshot is what the other protocols talk about, not the reverse"},
 	{"internal/protocol/plan", names + " codec internal/stateform internal/protocol/snapshot internal/protocol/assign",
 		"a plan tells who gets which state and whether it fits; both are decided below it"},
+	{"internal/protocol/coordinator", names + " internal/protocol/snapshot internal/protocol/sharing",
+		"it decides about checkpoints; which files are still needed is decided below it"},
 	{"internal/protocol/*", names + " internal/protocol/snapshot",
 		"a protocol decides from values alone; who acts on its decisions is above it"},
 
 	// Bytes.
 	{"internal/storage/fs", "storage",
 		"a file system knows bytes, not checkpoints"},
-	{"internal/storage", names + " storage internal/storage/fs internal/protocol/snapshot",
+	{"internal/storage", names + " storage internal/storage/fs internal/protocol/snapshot internal/protocol/merging",
 		"storage keeps snapshots; it does not know who takes them"},
 	{"internal/storage/linefile", names + " storage internal/storage internal/protocol/line",
 		"it keeps the record that protocol/line decides about, and nothing else"},
@@ -64,14 +69,23 @@ var layers = []layer{
 	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
+	{"internal/storage/copies", names + " storage internal/storage internal/storage/fs internal/protocol/snapshot internal/protocol/backup",
+		"it keeps copies of what storage keeps, and asks nobody else"},
+
 	// State and work.
-	{"internal/backend/*", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
+	{"internal/backend/pebble", "backend",
+		"it is a backend like one that users write"},
+	{"internal/backend/transfer", names + " backend internal/protocol/snapshot",
+		"files are moved without knowing what is in them or who has written them"},
+	{"internal/backend", "backend internal/nearest",
+		"it finds backends by their names"},
+	{"internal/backend/*", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
 		"state is below the work that uses it"},
 	{"internal/runtime/spill", "",
 		"bytes go to files and come back without anybody knowing what they are"},
 	{"internal/runtime/exchange", names + " internal/runtime/spill",
 		"batches move without knowing what is done with them"},
-	{"internal/runtime/operator", names + " sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
+	{"internal/runtime/operator", names + " backend sink source internal/stateform internal/graph internal/protocol/snapshot internal/runtime/exchange internal/runtime/spill",
 		"a step knows its neighbours and its state, not its task, where snapshots lie or who runs it"},
 	{"internal/runtime/task", names + " sink source internal/protocol/snapshot internal/protocol/barrier internal/runtime/exchange internal/runtime/operator",
 		"a task runs operators; it is told what to do and does not know by whom"},
@@ -91,9 +105,11 @@ var layers = []layer{
 		"it prints what is declared there"},
 	{"internal/cluster/view", names + " internal/protocol/coordinator",
 		"what is shown is values; who runs the job fills them in, and who shows it knows no more"},
-	{"internal/cluster/exposition", names + " internal/protocol/coordinator internal/cluster/view",
-		"it writes what a job tells of itself, whoever runs it"},
-	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/exposition",
+	{"internal/cluster/figures", names + " internal/protocol/coordinator internal/cluster/view",
+		"it gives names to what a job tells of itself, whoever runs it"},
+	{"internal/cluster/exposition", names + " internal/cluster/view internal/cluster/figures",
+		"it writes what a job counts, whoever runs it"},
+	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/figures internal/cluster/exposition",
 		"it answers from what jobs tell of themselves, whoever runs them"},
 	{"internal/cluster/console", names + " internal/cluster/local",
 		"it shows what a job tells of itself and has no part in what happens"},
@@ -101,8 +117,12 @@ var layers = []layer{
 		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
 
 	// What users see.
-	{"state", "codec internal/backend/*",
+	{"state/pebble", "state internal/backend internal/backend/pebble",
+		"it is imported by jobs that want Pebble, and by nobody else"},
+	{"state", "backend codec internal/backend internal/backend/heap",
 		"state handles are the backend's, with a name that users can write"},
+	{"savepoint", names + " codec storage internal/stateform internal/storage internal/storage/fs internal/storage/byscheme internal/protocol/snapshot internal/backend/heap internal/inspect",
+		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
 	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
@@ -154,12 +174,15 @@ type ban struct{ packages, imports, why string }
 var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
+	{"codec/protobuf", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it"},
+	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
 	{"storage/gcs", "cloud.google.com/go/storage github.com/googleapis/* google.golang.org/api/*", "Google Cloud Storage: credentials, resumable uploads, generations"},
 	{"storage/azure", "github.com/Azure/azure-sdk-for-go/*", "Azure's blobs: the many ways to credentials, blocks, ETags"},
 	{"storage/hdfs", "github.com/colinmarc/hdfs/v2 github.com/colinmarc/hdfs/v2/*", "HDFS: its protocols"},
 	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
+	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
 }
 
 // calls are functions that packages must not call. Tests may.

@@ -77,7 +77,7 @@ func (d *disk) Open(ctx context.Context, path string) (r storage.Reader, err err
 		d.user.follows = dir
 	}
 	if t := d.stepped; t != nil && t.state == opening {
-		t.reads = append(t.reads, dirOf(path))
+		t.reads = append(t.reads, unitOf(path))
 	}
 	err = d.around(effect{op: "open", on: path}, func() error {
 		inner, err := d.files.Open(ctx, path)

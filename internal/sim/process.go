@@ -43,7 +43,7 @@ type simTask struct {
 	parked  bool
 	until   time.Duration // when a parked task goes on although nobody woke it; 0 for never
 	strands int           // that run beside it
-	reads   []string      // directories that it has read while it was opened
+	reads   []string      // what it has read while it was opened: see unitOf
 }
 
 type taskState int
@@ -249,7 +249,7 @@ func (p *process) Decided(a coordinator.Action) {
 	p.watch.decide(a)
 }
 
-// beingRead returns the directories that tasks read which are being restored, and the one from which those are that have not begun to.
+// beingRead returns what tasks read which are being restored, and the directory from which those are that have not begun to.
 func (p *process) beingRead() map[string]bool {
 	dirs := map[string]bool{}
 	for _, t := range p.tasks {

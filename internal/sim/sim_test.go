@@ -114,6 +114,8 @@ type variation struct {
 	asks   int // most requests of the user
 	drain  bool
 	doubts int
+	// short is of a job that is soon at its end, some of its tasks before others, and to which nothing happens but what the user asks for.
+	short bool
 	// another lets a second job go on from a snapshot of the first, which has finished or is left where it is.
 	another bool
 	set     func(w *sim.World) map[string]string
@@ -132,8 +134,16 @@ func play(d sim.Decisions, v variation) sim.Report {
 	if v.doubts > 0 {
 		c.Doubts = int(d.Seed/5) % (v.doubts + 1)
 	}
+	if v.short {
+		c.Troubles = 0
+	}
 	w := sim.New(c)
 	in := &sim.Input[click]{World: w, Splits: clicks(1+w.Pick(3), 20+w.Pick(60))}
+	if v.short {
+		for i := range in.Splits {
+			in.Splits[i] = in.Splits[i][:1+w.Pick(20)]
+		}
+	}
 	out := sim.NewOutput[string](w)
 	set, name := settings(w), "clicks"
 	if v.set != nil {

@@ -13,6 +13,18 @@ import (
 // each result once, whatever happens to it besides.
 func TestStops(t *testing.T) { suite(t, "stops", 60, variation{asks: 5}) }
 
+// TestStopsAtTheEnd shows the same of a job that has nothing more to read when it is to stop, in all of its tasks or in some: the stop never
+// makes it fail.
+func TestStopsAtTheEnd(t *testing.T) {
+	suite(t, "at-the-end", 150, variation{asks: 4, drain: true, short: true, set: func(w *sim.World) map[string]string {
+		set := map[string]string{"execution.checkpointing.timeout": "1 h", "restart-strategy.type": "none"}
+		if w.Pick(2) == 0 {
+			set["execution.checkpointing.interval"] = "" // which leaves it out
+		}
+		return set
+	}})
+}
+
 // TestDrains shows that a job that is drained at some moment commits what follows from all that it has read, once, and has finished.
 func TestDrains(t *testing.T) { suite(t, "drains", 60, variation{asks: 3, drain: true}) }
 

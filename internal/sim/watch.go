@@ -28,11 +28,13 @@ type watch struct {
 	// Of the present process.
 	decided map[job.CheckpointID]string
 	needed  map[job.CheckpointID]map[job.Attempt]bool // who has to acknowledge; false once it has
-	alive   map[job.Attempt]bool                      // tasks that the master does not know to have ended
-	back    bool                                      // the job has gone back,
-	backTo  job.CheckpointID                          // to this checkpoint, 0 for the beginning,
-	source  string                                    // in this directory
-	opening func() map[string]bool                    // the directories that tasks which are being restored have read
+	// savepoints are those among needed.
+	savepoints map[job.CheckpointID]bool
+	alive      map[job.Attempt]bool   // tasks that the master does not know to have ended
+	back       bool                   // the job has gone back,
+	backTo     job.CheckpointID       // to this checkpoint, 0 for the beginning,
+	source     string                 // in this directory
+	opening    func() map[string]bool // what tasks which are being restored have read: see unitOf
 }
 
 type publishedCheckpoint struct {
@@ -55,6 +57,7 @@ func (w *watch) break_(format string, args ...any) {
 func (w *watch) process() {
 	w.back, w.source, w.opening = false, "", func() map[string]bool { return nil }
 	w.decided, w.needed, w.alive = map[job.CheckpointID]string{}, map[job.CheckpointID]map[job.Attempt]bool{}, map[job.Attempt]bool{}
+	w.savepoints = map[job.CheckpointID]bool{}
 }
 
 // decide sees what the coordinator wants done.
@@ -66,6 +69,12 @@ func (w *watch) decide(a coordinator.Action) {
 		}
 		w.lastID = a.ID
 	case coordinator.SendTrigger:
+		if w.needed[a.ID] != nil {
+			return // some tasks are told later: those before them have finished
+		}
+		if a.Snapshot.Kind.IsSavepoint() {
+			w.savepoints[a.ID] = true
+		}
 		w.needed[a.ID] = map[job.Attempt]bool{}
 		for at := range w.alive {
 			w.needed[a.ID][at] = true
@@ -137,6 +146,9 @@ func (w *watch) arrived(m local.Message) {
 		}
 	case local.EndedMessage:
 		delete(w.alive, m.Task)
+		for id := range w.savepoints {
+			delete(w.needed[id], m.Task) // a savepoint goes on without a task that finishes; if it fails, there will be none
+		}
 	}
 }
 
@@ -154,13 +166,29 @@ func (w *watch) put(file string, data []byte) {
 	p := publishedCheckpoint{m.Checkpoint, map[string]bool{}, m.Stop != element.GoOn}
 	m.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {
-			p.files[path.Join(dir, s.Path)] = true
+			p.files[fileOf(dir, s)] = true
 		}
 	})
 	w.published[path.Clean(dir)] = p
 	if m.Stop == element.Drain {
 		w.drained[path.Clean(dir)] = true
 	}
+}
+
+// fileOf returns the file of a stream of the checkpoint in dir. A file that several may share is named in full.
+func fileOf(dir string, s *snapshot.Stream) string {
+	if path.IsAbs(s.Path) {
+		return path.Clean(s.Path)
+	}
+	return path.Join(dir, s.Path)
+}
+
+// unitOf returns what a file is deleted with: the directory of its checkpoint, or nothing but itself if several may share it.
+func unitOf(file string) string {
+	if dir := path.Dir(file); path.Base(dir) != "shared" {
+		return dir
+	}
+	return file
 }
 
 func (w *watch) isPublished(id job.CheckpointID) bool {
@@ -175,7 +203,7 @@ func (w *watch) isPublished(id job.CheckpointID) bool {
 // removing sees that a file is deleted.
 func (w *watch) removing(file string) {
 	file = path.Clean(file)
-	if w.opening()[path.Dir(file)] {
+	if w.opening()[unitOf(file)] {
 		w.break_("%s is deleted, and tasks are being restored from there", file)
 	}
 	if dir, name := path.Split(file); name == "_metadata" {

@@ -41,6 +41,10 @@ type State struct {
 	Key   *codec.Schema // of a map
 	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for a timer and for a form of its own
 	Empty bool          // of a stored list: it has no elements, so that nothing is lost without it
+
+	// The following are what a step says beside: of a stored state they are empty.
+	Former     []string    // names that the state had
+	Migrations []Migration // of Elem, in the order of the program's versions: each begins with the type that the one before ends with
 }
 
 // String returns the state as in a list of states: map "pages" from string to int64.
@@ -88,19 +92,23 @@ type Form struct {
 
 // Fit says how one state of a step stands to what was stored.
 type Fit struct {
-	State        // as it is now, or as it was stored if the step does not have it any more
-	New    bool  // nothing was stored under the name
-	Gone   bool  // the step does not have it any more; then Err says why it cannot be left, nil if it can
-	Err    error // why what was stored cannot be read, nil if it can
-	Stored bool  // something was stored under the name
+	State            // as it is now, or as it was stored if the step does not have it any more
+	New     bool     // nothing was stored under the name
+	Gone    bool     // the step does not have it any more; then Err says why it cannot be left, nil if it can
+	Err     error    // why what was stored cannot be read, nil if it can
+	Stored  bool     // something was stored under the name, or one that it had
+	From    string   // the name under which it was stored, if that was another
+	Changes []string // in words, what becomes of what was stored, if that is not what it was
 }
 
 // Comparison is the result of Compare.
 type Comparison struct {
-	Key    error // why the keys cannot be read, nil if they can; then no keyed state can be read either
-	States []Fit // what the step has, in its order, and then what only the snapshot has: first keyed states, then lists
-	err    error
-	left   error
+	Key error // why the keys cannot be read, nil if they can; then no keyed state can be read either
+	// KeyChanges says in words how the keys are read, if they are of another type.
+	KeyChanges []string
+	States     []Fit // what the step has, in its order, and then what only the snapshot has: first keyed states, then lists
+	err        error
+	left       error
 }
 
 // Compare compares what was stored of a step with what the step declares. Lists of which nothing was stored are new.
@@ -127,8 +135,9 @@ func CompareKeyed(stored, now Form) (c Comparison) {
 	case now.Key == nil:
 		c.Key = fmt.Errorf("the snapshot holds state by keys of type %v, the program's step has no keys", stored.Key)
 	default:
-		if err := codec.Compare(stored.Key, now.Key); err != nil {
-			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", stored.Key, now.Key, err)
+		v := codec.CompareStreamKeys(stored.Key, now.Key)
+		if c.KeyChanges = v.Changes; v.Err() != nil {
+			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", stored.Key, now.Key, v.Err())
 		}
 	}
 	if c.Key != nil {
@@ -159,19 +168,52 @@ func missing(fits []Fit, stored, now []State, what string) error {
 }
 
 func compareStates(stored, now []State) (fits []Fit) {
+	taken := make(map[string]bool, len(stored))
+	for _, n := range now {
+		taken[n.Name] = true // before former names: what has a name now is not what had it
+	}
 	for _, n := range now {
 		f := Fit{State: n, New: true}
-		if s := find(stored, n.Name); s != nil {
-			f.New, f.Stored, f.Err = false, true, n.accepts(*s)
+		if s := n.among(stored, now); s != nil {
+			f.New, f.Stored = false, true
+			taken[s.Name] = true
+			if s.Name != n.Name {
+				f.From = s.Name
+			}
+			f.Changes, f.Err = n.accepts(*s)
 		}
 		fits = append(fits, f)
 	}
 	for _, s := range stored {
-		if find(now, s.Name) == nil && !s.Empty {
+		if !taken[s.Name] && !s.Empty {
 			fits = append(fits, Fit{State: s, Gone: true, Stored: true, Err: s.mustStay()})
 		}
 	}
 	return fits
+}
+
+// Source returns the name of the state of now, if any, that takes what was stored under a name, given all that was stored.
+func Source(stored, now []State) map[string]string {
+	takers := map[string]string{}
+	for _, n := range now {
+		if s := n.among(stored, now); s != nil {
+			takers[s.Name] = n.Name
+		}
+	}
+	return takers
+}
+
+// among returns what was stored of the state: under its name, or else the first of its former names that no state has now.
+func (s State) among(stored, now []State) *State {
+	if was := find(stored, s.Name); was != nil {
+		return was
+	}
+	for _, name := range s.Former {
+		if was := find(stored, name); was != nil && find(now, name) == nil {
+			return was
+		}
+	}
+	return nil
 }
 
 // mustStay returns why stored state cannot be left by a step that goes on with the rest, nil if it can.
@@ -191,22 +233,28 @@ func find(states []State, name string) *State {
 	return nil
 }
 
-// accepts returns why what was stored cannot be read into this state.
-func (s State) accepts(stored State) error {
+// accepts returns how what was stored is read into this state, or why it cannot be.
+func (s State) accepts(stored State) (changes []string, err error) {
 	if s.Kind != stored.Kind || s.Clock != stored.Clock || (s.Elem == nil) != (stored.Elem == nil) {
-		return fmt.Errorf("%s: was %v, is now %v", s.label(), stored, s)
+		return nil, fmt.Errorf("%s: was %v, is now %v", s.label(), stored, s)
 	}
 	if s.Key != nil {
-		if err := codec.Compare(stored.Key, s.Key); err != nil {
-			return fmt.Errorf("%s, keys of the map: %w", s.label(), err)
+		v := codec.CompareMapKeys(stored.Key, s.Key)
+		if v.Err() != nil {
+			return nil, fmt.Errorf("%s, keys of the map: %w", s.label(), v.Err())
+		}
+		for _, c := range v.Changes {
+			changes = append(changes, "keys of the map: "+c)
 		}
 	}
 	if s.Elem != nil {
-		if err := codec.Compare(stored.Elem, s.Elem); err != nil {
-			return fmt.Errorf("%s: %w", s.label(), err)
+		r, err := s.Route(stored.Elem)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.label(), err)
 		}
+		changes = append(changes, r.words(s)...)
 	}
-	return nil
+	return changes, nil
 }
 
 func listed(states []State) string {

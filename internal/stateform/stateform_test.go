@@ -70,6 +70,78 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+type (
+	v1 struct{ Cents int32 }
+	v2 struct {
+		Cents int64
+		Of    string `codec:",default=EUR"`
+	}
+	v3 struct{ Amount, Currency string }
+)
+
+// Which way stored values take to a state with migrations, and what the step is told of it.
+func TestRoute(t *testing.T) {
+	int16s, ints, floats := schema[int16](t), schema[int64](t), schema[float64](t)
+	one, two, three := schema[v1](t), schema[v2](t), schema[v3](t)
+	chain := State{Name: "total", Kind: Value, Elem: three, Migrations: []Migration{{one, two}, {two, three}}}
+	scaled := State{Name: "total", Kind: Value, Elem: ints, Migrations: []Migration{{schema[int32](t), ints}}}
+	for _, c := range []struct {
+		name   string
+		state  State
+		stored *codec.Schema
+		want   string
+	}{
+		{"present", chain, three, ""},
+		{"first version", chain, one, "migrated by the program from " + one.String()},
+		{"second version", chain, two, "migrated by the program from " + two.String()},
+		{"a version from before the migrations", chain, schema[struct{ Cents int8 }](t), "! it could be read in more than one way"},
+		{"nothing fits", chain, floats, "! value: was float64, is now struct{Amount string; Currency string}; it is not struct{Cents int32} either, with which its migrations begin"},
+		{"what a migration begins with, not what is wider", scaled, schema[int32](t), "migrated by the program from int32"},
+		{"narrower than both", scaled, int16s, "! was int16, and it could be read in more than one way (as int32, to be migrated; as int64 without a migration): add a migration from exactly that type"},
+		{"without loss in one way only", chain, schema[struct {
+			Amount, Currency string
+			Note             string
+		}](t), "! it could be read in more than one way"},
+		{"no migration", State{Name: "n", Kind: Value, Elem: ints}, floats, `! value: was float64, is now int64; to keep it, give the processor a migration: state.Migrate("n", func(old float64) (int64, error) { ... })`},
+		{"evolves", State{Name: "n", Kind: Value, Elem: two}, one, "field Cents: int32 becomes int64; field Of: is new (string), EUR at first"},
+		{"key of a broadcast entry", State{Name: "n", Kind: Broadcast, Elem: schema[struct {
+			Key   struct{ A int }
+			Value int
+		}](t)}, schema[struct {
+			Key   struct{ A, B int }
+			Value int
+		}](t), "! value: was struct{A int64; B int64}, is now struct{A int64}: without a field, keys that differ only there would become one; to keep it, give the processor a migration: state.Migrate(\"n\", func(old Old) (New, error) { ... })"},
+	} {
+		r, err := c.state.Route(c.stored)
+		got := strings.Join(r.words(c.state), "; ")
+		if err != nil {
+			got = "! " + err.Error()
+		}
+		if got != c.want && (!strings.HasPrefix(c.want, "! it could") || !errors.Is(err, ErrAmbiguous)) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// A state that was renamed takes what was stored under its former name, unless another state has that name now.
+func TestFormerNames(t *testing.T) {
+	integer, wide := schema[int32](t), schema[int64](t)
+	was := Form{Key: integer, Keyed: []State{{Name: "hits", Kind: Value, Elem: integer}, {Name: "idle", Kind: Timer, Clock: "event"}}}
+	now := Form{Key: wide, Keyed: []State{{Name: "clicks", Kind: Value, Elem: wide, Former: []string{"visits", "hits"}}, {Name: "quiet", Kind: Timer, Clock: "event", Former: []string{"idle"}}}}
+	c := Compare(was, now)
+	if c.Err() != nil || c.Left() != nil || len(c.States) != 2 || c.States[0].From != "hits" || c.States[1].From != "idle" {
+		t.Errorf("%+v %v %v", c.States, c.Err(), c.Left())
+	}
+	if got := strings.Join(append(c.KeyChanges, c.States[0].Changes...), "; "); got != "value: int32 becomes int64; value: int32 becomes int64" {
+		t.Error(got)
+	}
+	now.Keyed = append(now.Keyed, State{Name: "hits", Kind: Value, Elem: integer})
+	c = Compare(was, now)
+	if c.Err() != nil || !c.States[0].New || c.States[2].New {
+		t.Errorf("%+v %v", c.States, c.Err())
+	}
+}
+
 // What a step does not declare any more is told apart from what it cannot read, so that the one may be given up and the other not.
 func TestLeft(t *testing.T) {
 	integer, text := schema[int64](t), schema[string](t)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,6 +66,30 @@ func List(ctx context.Context, fs storage.FS, dir string) ([]Found, error) {
 	}
 	slices.SortFunc(found, func(a, b Found) int { return int(a.ID - b.ID) })
 	return found, nil
+}
+
+// ListBeside returns the checkpoints in the directory of a job and in those of all jobs beside it.
+func ListBeside(ctx context.Context, fs storage.FS, jobDir string) ([]Found, error) {
+	all, err := List(ctx, fs, jobDir)
+	above, name := split(jobDir)
+	if _, notJob := job.ParseID(name); err != nil || notJob != nil {
+		return all, err // it is the only one in its directory
+	}
+	beside, err := fs.List(ctx, above)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs in %s: %w", above, err)
+	}
+	for _, e := range beside {
+		if _, notJob := job.ParseID(e.Name); !e.Dir || notJob != nil || e.Name == name {
+			continue
+		}
+		found, err := List(ctx, fs, join(above, e.Name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // parseCheckpointDir accepts only the form that CheckpointDir writes: chk-07 is somebody else's.
@@ -192,6 +217,50 @@ func (l *layout) DiscardStreams(ctx context.Context, at Location, streams ...sna
 		return fmt.Errorf("%s: discard streams: %w", at, err)
 	}
 	return nil
+}
+
+func (l *layout) DiscardShared(ctx context.Context, files, dirs []string) error {
+	failures := []error{l.outside.Remove(ctx, files...)}
+	for _, dir := range dirs {
+		failures = append(failures, l.outside.RemoveAll(ctx, dir))
+	}
+	if err := firstOf(failures); err != nil {
+		return fmt.Errorf("discard shared files: %w", err)
+	}
+	return nil
+}
+
+// SharedDirOf returns the directory of a job's shared files, or of those of its tasks, that a stream of a loaded snapshot lies in: directly, or
+// in a directory of merged files below it.
+func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
+	if s.Path == "" || s.Scope == snapshot.Exclusive {
+		return "", false
+	}
+	dir, _ = split(s.Path)
+	for range 2 {
+		above, name := split(dir)
+		if name == sharedDir || name == taskOwnedDir {
+			return dir, true
+		}
+		dir = above
+	}
+	return "", false
+}
+
+// SharedDirs returns the names of the directories, beside those of a job's checkpoints, that hold files for several of them.
+func SharedDirs() []string { return []string{sharedDir, taskOwnedDir} }
+
+// mergedDirName is the form of the names of directories of merged files: of a subtask below shared, or of a process below taskowned. The last
+// part tells processes apart.
+var mergedDirName = regexp.MustCompile(`^(task_[0-9a-f]{32}_[0-9]+_[0-9]+|process)_[0-9a-f]{16}$`)
+
+// IsMergedDirName reports whether a directory below one of SharedDirs has a name that is given to directories of merged files.
+func IsMergedDirName(name string) bool { return mergedDirName.MatchString(name) }
+
+// Parent returns the directory that a path lies in, "" if the path does not say.
+func Parent(path string) string {
+	dir, _ := split(path)
+	return dir
 }
 
 func (l *layout) RemoveUnfinished(ctx context.Context, at Location) error {

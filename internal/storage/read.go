@@ -33,7 +33,7 @@ func OpenStream(ctx context.Context, fs storage.FS, s snapshot.Stream) (*StreamR
 		return r, nil
 	}
 	var err error
-	if r.file, err = openFile(ctx, fs, s.Path); err != nil {
+	if r.file, err = openFile(ctx, fs, s); err != nil {
 		return nil, err
 	}
 	if size := r.file.Size(); s.Offset+s.Length > size {
@@ -44,15 +44,24 @@ func OpenStream(ctx context.Context, fs storage.FS, s snapshot.Stream) (*StreamR
 }
 
 // openFile opens a file that a snapshot refers to, so that its absence is damage.
-func openFile(ctx context.Context, fs storage.FS, name string) (storage.Reader, error) {
+func openFile(ctx context.Context, fs storage.FS, s snapshot.Stream) (storage.Reader, error) {
+	name := s.Path
 	f, err := fs.Open(ctx, name)
 	if errors.Is(err, storage.ErrNotExist) {
-		return nil, &CorruptError{File: name, Why: "the file is missing"}
+		return nil, &CorruptError{File: name, Why: missing(s)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
 	return f, nil
+}
+
+// missing says what it means that a stream's file is definitely absent.
+func missing(s snapshot.Stream) string {
+	if s.Scope == snapshot.Exclusive {
+		return "the file is missing"
+	}
+	return "the file is missing; a checkpoint refers to the files that it shares with others by their full paths, so it cannot be moved or copied as a savepoint can"
 }
 
 // Size returns the length of the stream in bytes.

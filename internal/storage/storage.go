@@ -71,6 +71,9 @@ type Storage interface {
 	Discard(ctx context.Context, id job.CheckpointID) error
 	// DiscardStreams deletes the files behind streams that were acknowledged for a snapshot which was aborted. Shared files stay.
 	DiscardStreams(ctx context.Context, at Location, streams ...snapshot.Stream) error
+	// DiscardShared deletes shared files, and directories of merged files with all that is in them, wherever they lie. It goes on after a
+	// failure and returns the first. What is not there is no error.
+	DiscardShared(ctx context.Context, files, dirs []string) error
 	// RemoveUnfinished deletes what there is of a snapshot that was not published. It refuses with storage.ErrExist to delete one
 	// that was.
 	RemoveUnfinished(ctx context.Context, at Location) error

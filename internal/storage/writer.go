@@ -35,6 +35,7 @@ type StreamWriter struct {
 	buf   []byte // what has not been written to the file
 	file  storage.Writer
 	name  string // of file, as the stream will refer to it
+	start int64  // where in the file the stream begins
 	done  int64  // bytes written to the file
 	crc   uint32 // of all bytes, those in buf included
 	err   error  // the first failure; the stream is lost
@@ -49,8 +50,9 @@ type place struct {
 
 	// For files.
 	fs     storage.FS
-	dir    string // where the file is made
-	prefix string // what goes before the file's name in a reference to it
+	dir    string      // where the file is made
+	prefix string      // what goes before the file's name in a reference to it
+	merged *MergedPart // where the file is taken from that the stream is appended to; nil for a file of its own
 	// newName returns a name that is not taken, as good as surely.
 	newName func() string
 
@@ -129,6 +131,9 @@ func (w *StreamWriter) create() (err error) {
 	if w.file != nil {
 		return nil
 	}
+	if w.place.merged != nil {
+		return w.append()
+	}
 	for range nameAttempts {
 		name := w.place.newName()
 		w.file, err = w.place.fs.Create(w.ctx, join(w.place.dir, name))
@@ -144,7 +149,17 @@ func (w *StreamWriter) create() (err error) {
 	return fmt.Errorf("create a file for state: %w", err)
 }
 
-// Finish ends the stream, makes it durable and says where it is. A stream without bytes is an empty value with nothing behind it.
+// append finds a file whose end the stream is to be.
+func (w *StreamWriter) append() error {
+	p, err := w.place.merged.begin(w.ctx, w.place.scope)
+	if err != nil {
+		return fmt.Errorf("find a file to merge state into: %w", err)
+	}
+	w.file, w.name, w.start = p, p.file.path, p.offset
+	return nil
+}
+
+// Finish ends the stream, makes it durable and says where it is; one of a MergedPart is durable when that is sealed. A stream without bytes is an empty value with nothing behind it.
 func (w *StreamWriter) Finish() (snapshot.Stream, error) {
 	if w.ended {
 		panic("storage: Finish on a stream that has ended")
@@ -160,7 +175,7 @@ func (w *StreamWriter) Finish() (snapshot.Stream, error) {
 	if err := w.finishFile(); err != nil {
 		return snapshot.Stream{}, err
 	}
-	return snapshot.Stream{Path: w.name, Scope: w.place.scope, Length: size, CRC: w.crc}, nil
+	return snapshot.Stream{Path: w.name, Scope: w.place.scope, Offset: w.start, Length: size, CRC: w.crc}, nil
 }
 
 // inline hands over the bytes in a slice of their own length: it may live as long as the checkpoint, in the coordinator.

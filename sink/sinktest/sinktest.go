@@ -4,6 +4,9 @@
 // between any two calls and, if the sink's world can be broken, in the middle of them, goes on from its last checkpoint or an older one
 // at another parallelism, and at the end reads what is visible. Each number must be there once. Everything is drawn from a seed, which
 // a failure names.
+//
+// What a sink may be besides is played as far as it is: RecoveryChecker, SubtaskRecoverer, Syncer, CheckpointListener (told of checkpoints that
+// complete, that are aborted, and that it has never heard of, or not told) and Checker.
 package sinktest
 
 import (
@@ -47,6 +50,7 @@ func Run[T comparable](t *testing.T, s Suite[T]) {
 	if s.Runs == 0 {
 		s.Runs = 200
 	}
+	t.Run("nothing is wrong with its description", s.checks)
 	t.Run("random jobs", s.randomJobs)
 	t.Run("committing twice changes nothing", s.commitTwice)
 	t.Run("an aborted checkpoint is committed with the next", s.commitAfterAbort)
@@ -144,6 +148,8 @@ func (j *job[T]) play() {
 		switch n := j.rng.IntN(20); {
 		case n < 10:
 			j.write(min(1+j.rng.IntN(4), records-j.position))
+		case n == 10 && j.rng.IntN(4) == 0:
+			j.unknownAborted()
 		case n < 16:
 			j.takeCheckpoint(j.rng.IntN(5) > 0, j.rng.IntN(4) > 0, false)
 		case n < 18:
@@ -375,12 +381,50 @@ func (j *job[T]) takeCheckpoint(complete, commit, end bool) bool {
 		c.writers = append(c.writers, state)
 	}
 	if !complete {
-		return false
+		return j.tellAborted(c.id)
 	}
 	j.since = make([][]int, len(j.writers))
 	c.pending = append(c.pending, j.pending...)
 	j.retained = append(j.retained, c)
-	return commit && j.commit()
+	return commit && j.tellComplete(c.id) && j.commit()
+}
+
+// tellComplete tells the writers that want to know that a checkpoint is complete, before anything of it is committed. It returns false if one
+// of them has failed.
+func (j *job[T]) tellComplete(id int64) bool {
+	return j.tell(func(l sink.CheckpointListener) error { return l.CheckpointComplete(id) })
+}
+
+// tellAborted tells them that there will be no such checkpoint, but for those who miss it; sometimes of one that they have never heard of, too.
+// It returns false, as there is nothing to commit.
+func (j *job[T]) tellAborted(id int64) bool {
+	told := j.tell(func(l sink.CheckpointListener) error {
+		if j.rng.IntN(4) == 0 {
+			return nil
+		}
+		return l.CheckpointAborted(id)
+	})
+	if told && j.rng.IntN(4) == 0 {
+		j.unknownAborted()
+	}
+	return false
+}
+
+// unknownAborted tells the writers that a checkpoint was given up before it came to them.
+func (j *job[T]) unknownAborted() {
+	j.checkpoint++
+	j.note("checkpoint %d is given up before anybody flushes", j.checkpoint)
+	j.tell(func(l sink.CheckpointListener) error { return l.CheckpointAborted(j.checkpoint) })
+}
+
+func (j *job[T]) tell(f func(sink.CheckpointListener) error) bool {
+	for _, w := range j.writers {
+		if l, ok := w.(sink.CheckpointListener); ok && j.failed(f(l)) {
+			j.kill()
+			return false
+		}
+	}
+	return true
 }
 
 // snapshot takes one writer's part in a checkpoint. One that is given up may end before it is durable.

@@ -7,6 +7,14 @@ import (
 	"github.com/weirstream/weir/sink"
 )
 
+func (s Suite[T]) checks(t *testing.T) {
+	if c, ok := s.World(t).Sink().(sink.Checker); ok {
+		if err := c.CheckSink(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func (s Suite[T]) commitTwice(t *testing.T) {
 	j := s.newJob(t, 1)
 	j.start()

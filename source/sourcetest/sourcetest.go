@@ -3,6 +3,10 @@
 // Run plays a job behind the source: its readers poll, a checkpoint is taken at random moments, the job goes on from it at another
 // parallelism, or single readers go back to it while the others go on, and at the end each record must have come once in what lies before the last checkpoint and after it. On the way it checks
 // the rules of the contract. Everything is drawn from a seed, which a failure names.
+//
+// Readers and the enumerator are told how checkpoints end as in a job: ids ascend, some checkpoints are given up, also such as nobody has taken
+// a part of, and some news does not arrive. What a source may be besides is played as far as it is: CheckpointListener, ResetListener,
+// AbortListener and Checker.
 package sourcetest
 
 import (
@@ -31,6 +35,7 @@ func Run[T comparable](t *testing.T, s Suite[T]) {
 	if s.Runs == 0 {
 		s.Runs = 100
 	}
+	t.Run("nothing is wrong with its description", s.checks)
 	for _, p := range []int{1, 2, 5} {
 		t.Run(fmt.Sprintf("in one go with %d readers", p), func(t *testing.T) {
 			j := s.newJob(t, 0)
@@ -45,6 +50,14 @@ func Run[T comparable](t *testing.T, s Suite[T]) {
 	t.Run("splits that come back", s.addBack)
 }
 
+func (s Suite[T]) checks(t *testing.T) {
+	if c, ok := s.Source().(source.Checker); ok {
+		if err := c.CheckSource(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func (s Suite[T]) withRestores(t *testing.T) {
 	for seed := range uint64(s.Runs) {
 		j := s.newJob(t, seed)
@@ -54,8 +67,10 @@ func (s Suite[T]) withRestores(t *testing.T) {
 			switch n := j.rng.IntN(20); {
 			case n < 14:
 				j.poll()
-			case n < 17:
+			case n < 16:
 				last = j.snapshot()
+			case n < 17:
+				j.giveUp()
 			case restores < 20 && n < 19:
 				restores++
 				j.restartOne(j.rng.IntN(len(j.readers)), last)
@@ -103,8 +118,9 @@ type job[T comparable] struct {
 	source     source.Source[T]
 	enumerator source.Enumerator
 	readers    []*reader[T]
-	opened     int // how often all readers were opened
-	records    []T // until the last snapshot
+	opened     int   // how often all readers were opened
+	checkpoint int64 // the last id that was given to one
+	records    []T   // until the last snapshot
 }
 
 // reader is a reader with what the job knows of it.
@@ -120,6 +136,7 @@ type reader[T any] struct {
 
 // checkpoint is what a restore goes on from.
 type checkpoint struct {
+	id         int64
 	enumerator []byte
 	splits     []source.Split
 	owners     []int // the reader of each split
@@ -160,7 +177,7 @@ func (j *job[T]) start(parallelism int, c checkpoint) {
 	j.records = j.records[:c.records]
 	var err error
 	j.enumerator, err = j.source.Enumerator(context.Background(), source.EnumeratorEnv{
-		Parallelism: parallelism, Logger: slog.New(slog.DiscardHandler), Changed: func() {}, Backlog: func(bool) {},
+		Parallelism: parallelism, RestoredFrom: c.id, Logger: slog.New(slog.DiscardHandler), Changed: func() {}, Backlog: func(bool) {},
 	}, c.enumerator)
 	j.must(err)
 	j.opened++
@@ -178,7 +195,7 @@ func (j *job[T]) open(subtask int, c checkpoint) *reader[T] {
 	r := &reader[T]{holds: map[string]bool{}}
 	var err error
 	r.Reader, err = j.source.Reader(context.Background(), source.ReaderEnv{
-		Subtask: subtask, Parallelism: len(j.readers), Logger: slog.New(slog.DiscardHandler),
+		Subtask: subtask, Parallelism: len(j.readers), RestoredFrom: c.id, Logger: slog.New(slog.DiscardHandler),
 		Now:          func() time.Time { return j.now },
 		RequestSplit: func() { r.requested = true },
 		Wake:         func() {},
@@ -205,7 +222,7 @@ func (j *job[T]) restartOne(subtask int, c checkpoint) {
 		j.enumerator.AddBack(subtask, old.given)
 	}
 	if l, ok := j.enumerator.(source.ResetListener); ok {
-		l.SubtaskReset(subtask, 1)
+		l.SubtaskReset(subtask, c.id)
 	}
 	j.readers[subtask] = j.open(subtask, c)
 	j.begin(j.readers[subtask])
@@ -293,13 +310,49 @@ func (j *job[T]) done() bool {
 	return true
 }
 
-// snapshot takes a checkpoint of all readers and the enumerator.
+// snapshot takes a checkpoint of all readers and the enumerator, which completes.
 func (j *job[T]) snapshot() checkpoint {
+	c := j.take()
 	for _, r := range j.readers {
 		j.records = append(j.records, r.records...)
 		r.records, r.given = nil, nil
 	}
-	c := checkpoint{records: len(j.records), opened: j.opened}
+	c.records = len(j.records)
+	for _, r := range j.readers {
+		if j.hears() {
+			j.must(r.CheckpointComplete(c.id))
+		}
+	}
+	if l, ok := j.enumerator.(source.CheckpointListener); ok && j.hears() {
+		j.must(l.CheckpointComplete(c.id))
+	}
+	return c
+}
+
+// giveUp takes a checkpoint of which nothing comes. Half of the time it is given up before anybody has a part in it.
+func (j *job[T]) giveUp() {
+	if j.rng.IntN(2) == 0 {
+		j.take()
+	} else {
+		j.checkpoint++
+	}
+	for _, r := range j.readers {
+		if l, ok := r.Reader.(source.AbortListener); ok && j.hears() {
+			j.must(l.CheckpointAborted(j.checkpoint))
+		}
+	}
+	if l, ok := j.enumerator.(source.CheckpointListener); ok && j.hears() {
+		j.must(l.CheckpointAborted(j.checkpoint))
+	}
+}
+
+// hears reports whether somebody is told how a checkpoint has ended.
+func (j *job[T]) hears() bool { return j.rng.IntN(4) > 0 }
+
+// take lets all readers and the enumerator take their parts in a checkpoint.
+func (j *job[T]) take() checkpoint {
+	j.checkpoint++
+	c := checkpoint{id: j.checkpoint, opened: j.opened}
 	var err error
 	c.enumerator, err = j.enumerator.Snapshot()
 	j.must(err)
@@ -307,7 +360,7 @@ func (j *job[T]) snapshot() checkpoint {
 		j.fatal("the enumerator's snapshot is empty, which would be a new start")
 	}
 	for i, r := range j.readers {
-		splits, err := r.Snapshot(1)
+		splits, err := r.Snapshot(c.id)
 		j.must(err)
 		for _, s := range splits {
 			if !r.holds[s.ID] {
@@ -321,7 +374,6 @@ func (j *job[T]) snapshot() checkpoint {
 		for range splits {
 			c.owners = append(c.owners, i)
 		}
-		j.must(r.CheckpointComplete(1))
 	}
 	return c
 }

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.FS) {
 		{"a file is written in parts", inParts},
 		{"create never overwrites", createExisting},
 		{"an aborted file is gone", aborted},
+		{"a synced file is read back and stays", synced},
 		{"an absent file does not exist", absent},
 		{"read at any offset", readAt},
 		{"readers are independent", concurrentReads},
@@ -97,6 +98,31 @@ func aborted(t *testing.T, fs storage.FS) {
 	wantAbsent(t, fs, "d/f")
 	write(t, fs, "d/f", "second") // the name is free again
 	wantFile(t, fs, "d/f", "second")
+}
+
+// synced is for writers that can be synced. The sizes go around those from which a file system may write differently.
+func synced(t *testing.T, fs storage.FS) {
+	var want bytes.Buffer
+	s, ok := create(t, fs, "d/f").(storage.Syncer)
+	if !ok {
+		t.Skip("its writers are no storage.Syncer")
+	}
+	for i, size := range []int{1, 5000, 1 << 17, 3<<20 + 17, 1 << 16, 100} {
+		part := bytes.Repeat([]byte{'a' + byte(i)}, size)
+		want.Write(part)
+		_, err := s.Write(part)
+		check(t, "Write", err)
+		check(t, "Sync", s.Sync())
+		wantFile(t, fs, "d/f", want.String())
+	}
+	_, err := s.Write([]byte("not synced"))
+	check(t, "Write", err)
+	check(t, "Abort", s.Abort())
+	r := open(t, fs, "d/f")
+	defer r.Close()
+	if r.Size() < int64(want.Len()) {
+		t.Errorf("after Abort the file has %d bytes, fewer than the %d that were synced", r.Size(), want.Len())
+	}
 }
 
 func absent(t *testing.T, fs storage.FS) {

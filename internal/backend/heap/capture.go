@@ -21,13 +21,17 @@ var ErrReleased = errors.New("the capture was released")
 // A store may have several, each of its moment: checkpoints may overlap, and savepoints do not wait for them. A page is then copied once
 // more for each capture that it was changed after.
 type Capture struct {
-	layout *Layout
-	arena  *arena
-	epoch  uint32
-	older  []*Capture // those that were being read when this one was made
-	groups keygroup.Range
-	main   []rowsImage   // by group
-	linked [][]rowsImage // by column, those that have a linked table, then by group
+	layout  *Layout
+	arena   *arena
+	epoch   uint32
+	now     [ProcessingTime + 1]int64 // by domain
+	since   uint32                    // the epoch of the capture that it is an increment to, 0 if it is whole
+	older   []*Capture                // those that were being read when this one was made
+	groups  keygroup.Range
+	main    []rowsImage   // by group
+	linked  [][]rowsImage // by column, those that have a linked table, then by group
+	gone    []graves      // of an increment: keys that were removed, by group
+	dropped [][]graves    // of an increment: what was removed from linked tables, as linked
 
 	cancelled atomic.Bool // it was released, and Write should stop
 	over      atomic.Bool // nobody reads pages for this capture any more
@@ -52,12 +56,40 @@ func (r *rows) capture() rowsImage {
 
 // Capture takes the state as it is now, to be written by another goroutine. It takes time in proportion to the number of key groups, not to
 // the size of the state. It is called between batches.
-func (s *Store[K]) Capture() *Capture {
+func (s *Store[K]) Capture() *Capture { return s.capture(0) }
+
+// CaptureSince is Capture for an increment: of the state it takes only what has changed since the capture that has begun the epoch base. If
+// that is not known, because the store does not track changes or has forgotten some (see Knows), it takes all.
+func (s *Store[K]) CaptureSince(base Epoch) *Capture {
+	if !s.Knows(base) {
+		return s.capture(0)
+	}
+	c := s.capture(uint32(base))
+	for g := range s.tables {
+		c.gone = append(c.gone, s.tables[g].gone.frozen(c.since))
+	}
+	for _, col := range s.layout.columns {
+		if col.linked != nil {
+			c.dropped = append(c.dropped, frozenGraves(col.linked, len(s.tables), c.since))
+		}
+	}
+	return c
+}
+
+func frozenGraves(l linked, groups int, since uint32) []graves {
+	all := make([]graves, groups)
+	for g := range all {
+		all[g] = l.gravesOf(uint32(g)).frozen(since)
+	}
+	return all
+}
+
+func (s *Store[K]) capture(since uint32) *Capture {
 	s.clock.copying() // forgets those that have come to an end
 	s.clock.now++
-	s.cur.Shared = true // the cursor's page, too, must be owned anew
+	s.cur.Shared = true // the cursor's row, too, must be made ready anew
 	c := &Capture{
-		layout: s.layout, arena: s.arena, epoch: s.clock.now, older: slices.Clone(s.clock.reading), groups: s.groups,
+		layout: s.layout, arena: s.arena, epoch: s.clock.now, since: since, now: s.times.now, older: slices.Clone(s.clock.reading), groups: s.groups,
 		main: make([]rowsImage, len(s.tables)),
 	}
 	for g := range s.tables {
@@ -97,7 +129,7 @@ func (c *Capture) Release() {
 func (c *Capture) endLocked() {
 	if c.mu.released && !c.mu.writing && !c.over.Load() {
 		c.over.Store(true)
-		c.main, c.linked, c.older = nil, nil, nil
+		c.main, c.linked, c.older, c.gone, c.dropped = nil, nil, nil, nil, nil
 		c.arena.drop()
 	}
 }
@@ -123,7 +155,7 @@ func (c *Capture) end() {
 }
 
 // Write writes the capture in the form of docs/formats/keyed.md while the subtask goes on. It fills all of the result but Stream. It can be
-// called once.
+// called once. An increment is of use only behind its base.
 func (c *Capture) Write(w io.Writer) (snapshot.Keyed, error) {
 	if err := c.begin(); err != nil {
 		return snapshot.Keyed{}, err
@@ -135,6 +167,18 @@ func (c *Capture) Write(w io.Writer) (snapshot.Keyed, error) {
 		return snapshot.Keyed{}, fmt.Errorf("write keyed state of groups %v: %w", c.groups, err)
 	}
 	return k, nil
+}
+
+// Epoch returns the epoch that the capture has begun: what has changed since the capture has changed in that epoch or after it.
+func (c *Capture) Epoch() Epoch { return Epoch(c.epoch) }
+
+// IsIncrement reports whether the capture holds only what has changed since its base.
+func (c *Capture) IsIncrement() bool { return c.since > 0 }
+
+// wants reports whether a page is part of the capture, given the epoch in which it was last changed as far as is known. A page that no
+// capture needs is not saved when it is changed, and is then seen as it became later; its epoch tells.
+func (c *Capture) wants(wrote uint32) bool {
+	return c.since == 0 || wrote >= c.since && wrote < c.epoch
 }
 
 // stopped returns why the capture must not be read any further, if so.

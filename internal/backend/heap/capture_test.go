@@ -24,11 +24,22 @@ const maxParallelism = 16
 // open makes a store for a subtask with its handles in *processor.
 func open[K comparable](t testing.TB, processor any, subtask, parallelism int, hash func(K) uint64) *heap.Store[K] {
 	t.Helper()
+	return openAt(t, processor, nil, subtask, parallelism, hash)
+}
+
+// openLists is open for one subtask, which may also have state of its own.
+func openLists[K comparable](t testing.TB, processor any, lists *heap.OperatorLists, hash func(K) uint64) *heap.Store[K] {
+	t.Helper()
+	return openAt(t, processor, lists, 0, 1, hash)
+}
+
+func openAt[K comparable](t testing.TB, processor any, lists *heap.OperatorLists, subtask, parallelism int, hash func(K) uint64) *heap.Store[K] {
+	t.Helper()
 	l, err := heap.NewLayout(reflect.TypeFor[K]())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Bind(processor); err != nil {
+	if err := l.BindWith(lists, processor); err != nil {
 		t.Fatal(err)
 	}
 	s, err := heap.NewStore(l, keygroup.RangeOf(subtask, parallelism, maxParallelism), maxParallelism, func(k *K) uint64 { return hash(*k) })
@@ -101,6 +112,9 @@ func (p *everything) dump() string {
 	}
 	return b.String()
 }
+
+// nothing is the dump of a key without state.
+func (*everything) nothing() string { return "0 false[][] []" }
 
 // change does something to a state of the present key. It sets no zero: only what is cleared is looked at again when the batch ends, so a
 // key whose last state was set to zero would still be there.

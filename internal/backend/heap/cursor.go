@@ -11,7 +11,7 @@ import (
 type Cursor struct {
 	// Row is the row's address, nil between records.
 	Row unsafe.Pointer
-	// Shared says that the row's page must be owned before the row is changed: see Own. It is true while Row is nil.
+	// Shared says that the row must be made ready before it is changed: see Own. It is true while Row is nil.
 	Shared bool
 	ref    Ref
 	core   *core
@@ -20,7 +20,7 @@ type Cursor struct {
 // Ref is a row that Resolve has found. It is valid until the next EndBatch.
 type Ref struct {
 	row   unsafe.Pointer
-	page  *Page
+	mark  *uint32 // holds the present epoch if the row may be changed at once: see marking
 	id    uint32
 	group uint32 // counted from the store's first
 }
@@ -36,8 +36,16 @@ func (c *Cursor) At() {
 func (c *Cursor) Own() {
 	c.At()
 	if c.Shared {
-		c.core.rowsOf(c.ref.group).own(c.ref.id)
+		c.core.rowsOf(c.ref.group).change(c.ref.id)
+		c.core.noteChange(rowID{c.ref.group, c.ref.id})
 		c.Shared = false
+	}
+}
+
+// Touch notes that what hangs on the row changes, while the row itself does not.
+func (c *Cursor) Touch() {
+	if c.Shared && (c.core.clock.tracks || c.core.backed != nil) {
+		c.Own()
 	}
 }
 
@@ -50,45 +58,31 @@ func (c *Cursor) cell(off uintptr) unsafe.Pointer { return unsafe.Add(c.Row, off
 type rowID struct{ group, id uint32 }
 
 // Encoded is a column of values that could be changed behind the store's back, since they hold slices, maps or pointers. The row holds
-// such a value's encoding, which cannot; an empty one stands for the zero value.
+// such a value's encoding, which cannot; an empty one stands for the value that a key begins with.
 type Encoded struct {
 	codec *codec.Compiled
-	zero  string // the encoding of the zero value
-	real  *Cursor
-	off   uintptr
-	cur   Cursor // at no row, so that the handle always comes here
+	zero  string // the encoding of the value that a key begins with
+	begin bool   // it is not the zero value
 }
 
-// Load decodes the present row's value into the zero value at p.
-func (e *Encoded) Load(p unsafe.Pointer) {
-	e.real.At()
-	src := *e.bytes()
-	if src == "" {
+// load decodes what is kept into the zero value at p.
+func (e *Encoded) load(kept string, p unsafe.Pointer) {
+	if kept == "" && e.begin {
+		kept = e.zero
+	}
+	if kept == "" {
 		return
 	}
-	if _, err := e.codec.Decode(unsafe.Slice(unsafe.StringData(src), len(src)), p); err != nil {
+	if _, err := e.codec.Decode(unsafe.Slice(unsafe.StringData(kept), len(kept)), p); err != nil {
 		panic(err) // it was encoded by the same codec, or checked when it was restored
 	}
 }
 
-// Store keeps the encoding of the value at p.
-func (e *Encoded) Store(p unsafe.Pointer) {
-	e.real.At()
-	core := e.real.core
+// keep returns what is to be kept of the value at p.
+func (e *Encoded) keep(core *core, p unsafe.Pointer) string {
 	core.scratch = e.codec.Append(core.scratch[:0], p)
-	kept := ""
-	if string(core.scratch) != e.zero {
-		kept = string(core.scratch)
+	if string(core.scratch) == e.zero {
+		return ""
 	}
-	e.real.Own()
-	*e.bytes() = kept
+	return string(core.scratch)
 }
-
-// Clear makes the value zero.
-func (e *Encoded) Clear() {
-	e.real.Own()
-	*e.bytes() = ""
-	e.real.Cleared()
-}
-
-func (e *Encoded) bytes() *string { return (*string)(e.real.cell(e.off)) }

@@ -28,7 +28,8 @@ func (l *Layout) BindWith(lists *OperatorLists, processor any) error {
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("processor %T: want a pointer to a struct", processor)
 	}
-	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.layout, d.lists = l, lists })...)
+	errs := declare(v.Elem(), func(d *Declaration) { d.layout, d.lists = l, lists })
+	return errors.Join(append(errs, migrations(processor, l, lists))...)
 }
 
 var handleType = reflect.TypeFor[Handle]()
@@ -61,6 +62,7 @@ type Declaration struct {
 	lists  *OperatorLists // nil where there is no state of subtasks
 	field  string
 	tag    reflect.StructTag
+	former []string // names that the state had
 	handle any
 	errs   []error
 }
@@ -79,27 +81,12 @@ func (d *Declaration) name(key, other string) (name string, options []string) {
 	}
 	name, rest, more := strings.Cut(d.tag.Get(key), ",")
 	if more {
-		options = strings.Split(rest, ",")
+		options = d.takeFormer(strings.Split(rest, ","))
 	}
 	if name == "" {
 		name = strings.ToLower(d.field)
 	}
 	return name, options
-}
-
-// stateName reads a state tag, none of whose options exist yet.
-func (d *Declaration) stateName() string {
-	name, options := d.name("state", "timer")
-	for _, o := range options {
-		key, _, _ := strings.Cut(strings.TrimSpace(o), "=")
-		switch key {
-		case "ttl":
-			d.fail("state %q: the option ttl is not available yet", name)
-		default:
-			d.fail("state %q: unknown option %q", name, o)
-		}
-	}
-	return name
 }
 
 // add enters a column and reports whether it is fit for use.
@@ -112,7 +99,7 @@ func (d *Declaration) add(c *column) bool {
 		d.fail("the layout has a store already")
 		return false
 	}
-	c.field, c.handle = d.field, d.handle
+	c.field, c.former, c.handle = d.field, d.former, d.handle
 	if field, taken := d.fieldOf(c.name); taken {
 		d.fail("the name %q is taken by field %s", c.name, field)
 	}
@@ -148,33 +135,4 @@ func (d *Declaration) codecOf(state string, t reflect.Type) *codec.Compiled {
 		return nil
 	}
 	return c
-}
-
-// Value declares a column that holds one value of type t. attach is called when the store is made, with what the handle needs: the cursor
-// and the offset of its value in a row, or, for a value that is kept encoded, a cursor that is never at a row, and the Encoded.
-func (d *Declaration) Value(t reflect.Type, attach func(cur *Cursor, off uintptr, enc *Encoded)) {
-	name := d.stateName()
-	c := d.codecOf(name, t)
-	if c == nil {
-		return
-	}
-	col := &column{name: name, kind: KindValue, codec: c, cell: t}
-	if !c.Immutable() {
-		col.cell = reflect.TypeFor[string]()
-		col.encoded = &Encoded{codec: c, zero: string(c.Append(nil, reflect.New(t).UnsafePointer()))}
-	}
-	col.attach = func(s *core) {
-		if col.encoded == nil {
-			attach(&s.cur, col.off, nil)
-			return
-		}
-		col.encoded.real, col.encoded.off = &s.cur, col.off
-		col.encoded.cur = Cursor{Shared: true, core: s}
-		attach(&col.encoded.cur, 0, col.encoded)
-	}
-	if d.add(col) && col.encoded != nil {
-		d.layout.warnings = append(d.layout.warnings, fmt.Sprintf(
-			"field %s: state %q of type %v holds slices, maps or pointers, so it is encoded at every Set and decoded at every Get; state.List or state.Map may serve better",
-			d.field, name, t))
-	}
 }

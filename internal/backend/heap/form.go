@@ -12,11 +12,15 @@ import (
 func (l *Layout) Form() stateform.Form {
 	f := stateform.Form{Key: l.keyCodec.Schema()}
 	for _, c := range l.columns {
-		s := stateOf(c.name, c.kind, c.domain, schemaOf(c.user), schemaOf(c.codec))
-		s.Field = c.field
-		f.Keyed = append(f.Keyed, s)
+		f.Keyed = append(f.Keyed, c.state())
 	}
 	return f
+}
+
+func (c *column) state() stateform.State {
+	s := stateOf(c.name, c.kind, c.domain, schemaOf(c.user), schemaOf(c.codec))
+	s.Field, s.Former, s.Migrations = c.field, c.former, migrationForms(c.migrations, c.codec)
+	return s
 }
 
 func schemaOf(c *codec.Compiled) *codec.Schema {
@@ -52,7 +56,7 @@ func (h *head) form() stateform.Form {
 
 func stateOf(name string, k Kind, d Domain, key, elem *codec.Schema) stateform.State {
 	s := stateform.State{Name: name, Kind: stateform.Kind(k.String()), Key: key, Elem: elem}
-	if k == KindTimer {
+	if k == KindTimer || k == KindTimers {
 		s.Clock = d.String()
 	}
 	return s
@@ -65,8 +69,14 @@ var listKinds = map[snapshot.Mode]stateform.Kind{
 // Form returns what the lists look like.
 func (o *OperatorLists) Form() stateform.Form {
 	var f stateform.Form
-	for _, l := range o.lists {
-		f.Lists = append(f.Lists, stateform.State{Name: l.name, Field: l.field, Kind: listKinds[l.mode], Elem: l.codec.Schema()})
+	for i := range o.lists {
+		f.Lists = append(f.Lists, o.lists[i].state())
 	}
 	return f
+}
+
+func (l *operatorList) state() stateform.State {
+	return stateform.State{
+		Name: l.name, Field: l.field, Kind: listKinds[l.mode], Elem: l.codec.Schema(), Former: l.former, Migrations: migrationForms(l.migrations, l.codec),
+	}
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -11,9 +14,28 @@ import (
 
 // The form of a keyed stream: see docs/formats/keyed.md.
 const (
-	magic   = "weirkeys"
-	version = 1
+	magic          = "weirkeys"
+	magicIncrement = "weirincr"
+	// plainVersion is written as long as no state expires and none is a set of deadlines, so that what a program does not use costs it
+	// nothing, and older programs can read the rest.
+	plainVersion = 1
+	version      = 2
 )
+
+// What precedes a row in a stream with stamps, and what follows the last.
+const (
+	noRowFollows = 0
+	rowFollows   = 1
+)
+
+func (l *Layout) version() byte {
+	for _, c := range l.columns {
+		if c.ttl != nil || c.kind == KindTimers {
+			return version
+		}
+	}
+	return plainVersion
+}
 
 // ErrCorrupt is wrapped by errors of Restore about bytes that Write does not write.
 var ErrCorrupt = errors.New("corrupt keyed state")
@@ -25,17 +47,28 @@ func appendBytes[B string | []byte](dst []byte, b B) []byte {
 }
 
 // appendHead appends the description of key and columns.
-func (l *Layout) appendHead(dst []byte) []byte {
-	dst = append(append(dst, magic...), version)
+func (l *Layout) appendHead(dst []byte, increment bool) []byte {
+	begin := magic
+	if increment {
+		begin = magicIncrement
+	}
+	dst = append(append(dst, begin...), l.version())
 	dst = appendBytes(dst, l.keyCodec.Schema().AppendTo(nil))
 	dst = appendCount(dst, len(l.columns))
 	for _, c := range l.columns {
-		dst = append(appendBytes(dst, c.name), byte(c.kind), byte(c.domain))
+		domain := c.domain
+		if c.ttl != nil {
+			domain = c.ttl.clock
+		}
+		dst = append(appendBytes(dst, c.name), byte(c.kind), byte(domain))
 		if c.kind == KindMap {
 			dst = appendBytes(dst, c.user.Schema().AppendTo(nil))
 		}
-		if c.kind != KindTimer {
+		if c.codec != nil {
 			dst = appendBytes(dst, c.codec.Schema().AppendTo(nil))
+		}
+		if c.ttl != nil {
+			dst = appendCount(dst, int(c.ttl.millis))
 		}
 	}
 	return dst
@@ -43,29 +76,35 @@ func (l *Layout) appendHead(dst []byte) []byte {
 
 // head is the description of key and columns in a snapshot.
 type head struct {
-	key     *codec.Schema
-	columns []headColumn
+	increment bool
+	key       *codec.Schema
+	columns   []headColumn
+	stamped   bool // some column has stamps
 }
 
 type headColumn struct {
 	name       string
 	kind       Kind
-	domain     Domain
+	domain     Domain // of timers; else the clock of the stamps, 0 if there are none
 	user, elem *codec.Schema
+	ttl        time.Duration // of a column with stamps
 }
 
 // parseHead is the reverse of appendHead.
 func parseHead(src []byte) (*head, error) {
-	if len(src) <= len(magic) || string(src[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: it does not begin with %q", ErrCorrupt, magic)
+	h := &head{increment: strings.HasPrefix(string(src), magicIncrement)}
+	if len(src) <= len(magic) || !h.increment && !strings.HasPrefix(string(src), magic) {
+		return nil, fmt.Errorf("%w: it begins neither with %q nor with %q", ErrCorrupt, magic, magicIncrement)
 	}
-	if v := src[len(magic)]; v != version {
-		return nil, fmt.Errorf("keyed state of format version %d: this program reads version %d", v, version)
+	v := src[len(magic)]
+	if v < plainVersion || v > version {
+		return nil, fmt.Errorf("keyed state of format version %d: this program reads versions %d to %d", v, plainVersion, version)
 	}
 	r := reader{src: src[len(magic)+1:]}
-	h := &head{key: r.schema()}
+	h.key = r.schema()
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
-		h.columns = append(h.columns, r.column())
+		c := r.column(v)
+		h.columns, h.stamped = append(h.columns, c), h.stamped || c.isStamped()
 	}
 	if r.err == nil && len(r.src) > 0 {
 		r.fail("%d bytes follow the head", len(r.src))
@@ -106,6 +145,16 @@ func (r *reader) bytes(n uint64) []byte {
 	return b
 }
 
+// millis reads a duration.
+func (r *reader) millis() time.Duration {
+	x := r.uvarint()
+	if x > uint64(math.MaxInt64/time.Millisecond) {
+		r.fail("a TTL of %d ms", x)
+		return 0
+	}
+	return time.Duration(x) * time.Millisecond
+}
+
 func (r *reader) schema() *codec.Schema {
 	b := r.bytes(r.uvarint())
 	if r.err != nil {
@@ -118,18 +167,23 @@ func (r *reader) schema() *codec.Schema {
 	return s
 }
 
-func (r *reader) column() headColumn {
+// isStamped reports whether the column's state expires.
+func (c *headColumn) isStamped() bool {
+	return c.domain != 0 && c.kind != KindTimer && c.kind != KindTimers
+}
+
+func (r *reader) column(v byte) headColumn {
 	c := headColumn{name: string(r.bytes(r.uvarint()))}
 	if b := r.bytes(2); r.err == nil {
 		c.kind, c.domain = Kind(b[0]), Domain(b[1])
 	}
-	isTimer := c.kind == KindTimer
+	isTimer := c.kind == KindTimer || c.kind == KindTimers
 	switch {
 	case r.err != nil:
 		return c
-	case c.kind < KindValue || c.kind > KindTimer:
+	case c.kind < KindValue || c.kind > KindTimers || c.kind == KindTimers && v == plainVersion:
 		r.fail("state %q is a %v", c.name, c.kind)
-	case isTimer != (c.domain == EventTime || c.domain == ProcessingTime) || !isTimer && c.domain != 0:
+	case c.domain > ProcessingTime || isTimer && c.domain == 0 || !isTimer && c.domain != 0 && v == plainVersion:
 		r.fail("%v %q has time domain %d", c.kind, c.name, uint8(c.domain))
 	}
 	if c.kind == KindMap {
@@ -138,29 +192,10 @@ func (r *reader) column() headColumn {
 	if !isTimer {
 		c.elem = r.schema()
 	}
+	if c.isStamped() {
+		c.ttl = r.millis()
+	}
 	return c
-}
-
-// appendRow appends key and columns of a row, and its timers last.
-func (l *Layout) appendRow(dst []byte, row unsafe.Pointer, tables []frozen) []byte {
-	dst = l.keyCodec.Append(dst, row)
-	next := 0
-	for _, c := range l.columns {
-		cell := unsafe.Add(row, c.off)
-		switch {
-		case c.linked != nil:
-			dst = c.linked.encode(dst, cell, &tables[next])
-			next++
-		case c.encoded != nil:
-			dst = c.encoded.append(dst, *(*string)(cell))
-		case c.kind == KindValue:
-			dst = c.codec.Append(dst, cell)
-		}
-	}
-	if len(l.timers) > 0 {
-		dst = l.appendTimers(dst, row)
-	}
-	return dst
 }
 
 func (e *Encoded) append(dst []byte, b string) []byte {

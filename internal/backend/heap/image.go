@@ -7,11 +7,22 @@ import (
 
 // image is a copy of a page.
 type image struct {
-	base unsafe.Pointer
-	live []uint64
+	base  unsafe.Pointer
+	live  []uint64
+	marks []uint32 // of the rows; empty if they have none
+	wrote uint32   // the page's
 	// Of one that a page keeps: it is the page as it was until its first change in this epoch, and since its last change before.
 	upto uint32
 	next *image // the one kept before it
+}
+
+// list returns the image and those kept before it, no longer chained.
+func (img *image) list() (all []*image) {
+	for img != nil {
+		all = append(all, img)
+		img, img.next = img.next, nil
+	}
+	return all
 }
 
 // pool keeps the images that are not in use, so that a capture finds memory that is mapped already. It never holds more than the largest
@@ -62,8 +73,15 @@ func (p *pool) refill() {
 func newImages(sh *shape, n int) []*image {
 	base, live := sh.block(n), make([]uint64, n*sh.words)
 	images, all := make([]image, n), make([]*image, n)
+	var marks []uint32
+	if sh.clock.tracks {
+		marks = make([]uint32, n<<sh.shift)
+	}
 	for i := range images {
 		images[i] = image{base: unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live: live[i*sh.words : (i+1)*sh.words]}
+		if len(marks) > 0 {
+			images[i].marks = marks[i<<sh.shift : (i+1)<<sh.shift]
+		}
 		all[i] = &images[i]
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"unsafe"
 
 	"github.com/weirstream/weir/codec"
 )
@@ -18,13 +19,15 @@ const (
 	KindMap   Kind = 2
 	KindList  Kind = 3
 	KindTimer Kind = 4
+	// KindTimers is a set of deadlines for each key.
+	KindTimers Kind = 5
 )
 
-var kindNames = [...]string{KindValue: "value", KindMap: "map", KindList: "list", KindTimer: "timer"}
+var kindNames = [...]string{KindValue: "value", KindMap: "map", KindList: "list", KindTimer: "timer", KindTimers: "timers"}
 
 // String returns the word for the kind.
 func (k Kind) String() string {
-	if k >= KindValue && k <= KindTimer {
+	if k >= KindValue && k <= KindTimers {
 		return kindNames[k]
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
@@ -54,15 +57,19 @@ type Layout struct {
 	keyCodec *codec.Compiled
 	columns  []*column
 	warnings []string
+	tracked  bool // rows have marks of their own
 	done     bool
 
 	// The following are set by finish.
 	row         reflect.Type
 	pointerFree bool
+	stamped     bool      // some column expires
 	keyStrings  []uintptr // where in a key its strings lie
 	zeroes      []span    // what is zero in a row without state
 	packed      []span    // what to copy of a row to encode it; nil if it takes a codec
-	timers      []*column
+	begins      []*column // those that do not begin with zero
+	timers      []*column // of both kinds, by number
+	single      int       // those of one deadline
 }
 
 // span is a part of a row.
@@ -71,14 +78,24 @@ type span struct{ off, size uintptr }
 // column is one state of the operator.
 type column struct {
 	name   string
-	field  string // as the user wrote it, for messages
+	field  string   // as the user wrote it, for messages
+	former []string // names it had
 	kind   Kind
-	domain Domain          // of a timer
+	domain Domain          // of a timer, or of timers
 	user   *codec.Compiled // the key of a map
 	codec  *codec.Compiled // a value's, map's values' or list's elements'; nil for a timer
 	cell   reflect.Type    // what lies in the row
 	off    uintptr         // where
 	number int             // of a timer among the timers
+
+	migrations []Migration                                   // of the values, in order
+	ttl        *expiry                                       // nil: it does not expire
+	sweepRow   func(r *rows, id rowID, most int) (gone bool) // removes from a row what has expired, nil if that is done by sweepEntry
+	begin      func(cell unsafe.Pointer)                     // makes a cell what a key begins with, nil if that is zero
+	isBegin    func(cell unsafe.Pointer) bool                // reports whether it is
+	blank      unsafe.Pointer                                // a zero value, of one that expires
+	many       *TimersColumn
+	query      func(row unsafe.Pointer, id rowID, into any) (a answer, ok bool) // reads what a row holds, nil for none; not ok if into is of another type
 
 	encoded *Encoded                    // a value that is kept encoded
 	attach  func(*core)                 // tells the handle where it is
@@ -128,15 +145,24 @@ func notAKeyStruct(t reflect.Type) string {
 	return ""
 }
 
+// Track makes the store note when each row was last changed and which rows were removed, at the price of 4 bytes for each row. Without it a
+// store has no increments: see [Store.CaptureSince]. It is called before NewStore.
+func (l *Layout) Track() { l.tracked = true }
+
 // Warnings returns what works but may surprise, a sentence each.
 func (l *Layout) Warnings() []string { return slices.Clone(l.warnings) }
+
+// Expires reports whether any state has a TTL. A store of such a layout is told the time, see [Store.SetTime].
+func (l *Layout) Expires() bool {
+	return slices.ContainsFunc(l.columns, func(c *column) bool { return c.ttl != nil })
+}
 
 // Timers returns the number of timers that the bound processors have. [Layout.Timer] takes the numbers below it once a store was made of
 // the layout.
 func (l *Layout) Timers() int {
 	n := 0
 	for _, c := range l.columns {
-		if c.kind == KindTimer {
+		if c.kind == KindTimer || c.kind == KindTimers {
 			n++
 		}
 	}
@@ -161,10 +187,20 @@ func (l *Layout) finish() {
 	for i, c := range order {
 		c.off = l.row.Field(i + 1).Offset
 		size := c.cell.Size()
-		if c.kind == KindTimer {
+		if c.kind == KindTimer || c.kind == KindTimers {
 			c.number = len(l.timers)
 			l.timers = append(l.timers, c)
+		}
+		l.stamped = l.stamped || c.ttl != nil
+		switch {
+		case c.kind == KindTimer:
+			l.single++
 			size = deadlineBytes
+		case c.kind == KindValue && c.ttl != nil:
+			size = stampBytes
+		case c.begin != nil:
+			l.begins = append(l.begins, c)
+			continue
 		}
 		l.zeroes = append(l.zeroes, span{c.off, size})
 	}
@@ -197,7 +233,7 @@ func (l *Layout) pack() []span {
 	}
 	parts := []span{{0, l.key.Size()}}
 	for _, c := range l.columns {
-		if c.kind != KindValue || !c.codec.Memory() {
+		if c.kind != KindValue || c.ttl != nil || !c.codec.Memory() {
 			return nil
 		}
 		if last := &parts[len(parts)-1]; last.off+last.size == c.off {

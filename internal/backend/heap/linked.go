@@ -14,20 +14,102 @@ import (
 type linked interface {
 	// rowsOf returns the rows of a group, counted from the store's first.
 	rowsOf(group uint32) *rows
-	// encode appends what hangs on a cell, as a number of elements and the elements, all as it was when frozen.
-	encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte
+	// gravesOf returns what was removed from a group.
+	gravesOf(group uint32) *graves
+	// encode writes what hangs on a cell, as a number of elements and the elements, all as it was when frozen.
+	encode(w *writer, cell unsafe.Pointer, f *frozen) error
+	// encodeChanges writes what has changed since the capture's base of what hangs on the cell of a row.
+	encodeChanges(w *writer, cell unsafe.Pointer, owner uint32, c *changes) error
+	// decodeChanges makes the changes that encodeChanges wrote, and returns what follows in src.
+	decodeChanges(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
+	// dropAll removes what hangs on a cell, whose page must be owned, without a trace.
+	dropAll(cell unsafe.Pointer, owner rowID)
+	// ownerAt returns the row that a row belongs to. ok is false if it does not say so.
+	ownerAt(row unsafe.Pointer) (id uint32, ok bool)
 	// decode hangs what encode wrote on an empty cell, whose page must be owned, and returns what follows in src.
-	decode(src []byte, cell unsafe.Pointer, owner rowID) (rest []byte, err error)
+	decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) (rest []byte, err error)
+	// living returns the number of elements that a cell had when the capture was made, without those that had expired, up to most.
+	living(w *writer, cell unsafe.Pointer, f *frozen, most int) int
+	// reads says how decode reads keys and elements from now on.
+	reads(key, elem *reading)
 }
 
-// frozen is the rows of a linked table as they were, all pages of a group at once, since chains lead from any page to any other.
+// frozen reads the rows of one group of a linked table as they were when a capture was made. Chains lead from any page to any other, so it
+// goes to the pages as often as it must and copies none: it reads a page that has not changed in place, which the subtask can change when
+// frozen has left it, and else the copy that the subtask has made.
 type frozen struct {
-	sh     *shape
-	images []*image
+	w       *writer
+	r       *rowsImage
+	base    unsafe.Pointer // of the page it is at
+	number  uint32         // of that page, none at noPage
+	marks   []uint32       // of its rows, if they have marks of their own
+	live    []uint64       // which of its rows are in use
+	wanted  bool           // whether the page is part of the capture: see Capture.wants
+	held    *Page          // which is locked, nil if base is a copy
+	claimed uint32         // of held before it was locked
 }
 
+const noPage = ^uint32(0)
+
+func (w *writer) freeze(r *rowsImage) frozen { return frozen{w: w, r: r, number: noPage} }
+
+// at returns the address of a row, which holds until the next call of at, leave or done.
 func (f *frozen) at(id uint32) unsafe.Pointer {
-	return unsafe.Add(f.images[id>>f.sh.shift].base, uintptr(id&(1<<f.sh.shift-1))*f.sh.size)
+	sh := f.r.sh
+	if page := id >> sh.shift; page != f.number {
+		f.leave()
+		f.enter(page)
+	}
+	return unsafe.Add(f.base, uintptr(id&(1<<sh.shift-1))*sh.size)
+}
+
+func (f *frozen) enter(page uint32) {
+	sh := f.r.sh
+	s, k := placeIn(f.r.slabs, sh, page<<sh.shift)
+	p := &s.pages[k]
+	f.number, f.claimed = page, p.lock()
+	if img := p.at(f.w.c.epoch); img != nil { // nobody takes or changes it as long as this capture is read
+		p.unlock(f.claimed)
+		f.base, f.live, f.marks, f.wanted = img.base, img.live, img.marks, f.w.c.wants(img.wrote)
+		return
+	}
+	f.held, f.wanted = p, f.w.c.wants(p.wrote)
+	f.base, f.live, f.marks = sh.pageOf(s, k), sh.liveOf(s, k), sh.rowMarks(s, k)
+}
+
+// changed returns the address of a row as at does, or nil if the row has not changed since the base of an increment.
+func (f *frozen) changed(id uint32) unsafe.Pointer {
+	row := f.at(id)
+	if !f.wanted || f.marks[id&(1<<f.r.sh.shift-1)]&epochMask < f.w.c.since {
+		return nil
+	}
+	return row
+}
+
+// leave lets the subtask change the page again that f is at. It must be called before anything is waited for.
+func (f *frozen) leave() {
+	if f.held != nil {
+		f.held.unlock(f.claimed)
+	}
+	f.held, f.number = nil, noPage
+}
+
+// done says that nothing of the group is needed any more: the subtask need not copy its pages, and the copies that it has made are taken.
+func (f *frozen) done() error {
+	f.leave()
+	oldest := f.w.c.isOldest()
+	return f.r.eachPage(func(s *slab, k int) error {
+		if err := f.w.c.stopped(); err != nil {
+			return err
+		}
+		p := &s.pages[k]
+		before := p.lock()
+		if oldest {
+			f.w.give(f.r.sh, p.cut(f.w.c.epoch+1).list()...)
+		}
+		p.unlock(max(before, f.w.c.epoch))
+		return nil
+	})
 }
 
 // part is a value of a user's type within a row: as it is, or as a string of its encoding if it could be changed behind the store's back.
@@ -35,13 +117,14 @@ type part struct {
 	codec   *codec.Compiled
 	cell    reflect.Type
 	encoded bool
+	from    *reading // how stored values are read; nil: as they would be written
 }
 
 func newPart(c *codec.Compiled, t reflect.Type) part {
 	if c.Immutable() {
-		return part{c, t, false}
+		return part{codec: c, cell: t}
 	}
-	return part{c, reflect.TypeFor[string](), true}
+	return part{codec: c, cell: reflect.TypeFor[string](), encoded: true}
 }
 
 // load returns the value in a cell.
@@ -85,6 +168,9 @@ func (p *part) append(dst []byte, cell unsafe.Pointer) []byte {
 
 // decode reads a value into a zero cell.
 func (p *part) decode(src []byte, cell unsafe.Pointer) (rest []byte, err error) {
+	if p.from != nil {
+		return p.from.into(p, src, cell)
+	}
 	if !p.encoded {
 		return p.codec.Decode(src, cell)
 	}

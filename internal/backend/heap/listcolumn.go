@@ -1,16 +1,24 @@
 package heap
 
 import (
-	"encoding/binary"
 	"fmt"
+	"iter"
+	"math"
 	"reflect"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
 )
 
-// listCell is what a key's row holds for a list: its first and last chunk, as rows plus one, and the number of elements.
+// listCell is what a key's row holds for a list: its first and last chunk, as rows plus one, and the number of elements, with those that
+// were removed from the first chunk.
 type listCell struct{ head, tail, count uint32 }
+
+// expiringCell is what it holds for a list whose elements expire.
+type expiringCell struct {
+	listCell
+	removed uint32 // from the first chunk
+}
 
 // ListColumn is a list of the row under the cursor. Its elements lie in chunks, each of which but the last is full.
 type ListColumn[T any] struct {
@@ -19,22 +27,31 @@ type ListColumn[T any] struct {
 	shape *shape
 	elem  part
 	size  uintptr // of an element in a chunk
-	first uintptr // offset of the first one; before it lies the next chunk's row plus one
+	first uintptr // offset of the first one; before it lie the links
 	fit   uint32  // elements in a chunk
+	inner uintptr // offset of the value in an element
+	ttl   *expiry // its stamp begins the element; elements are in the order of their stamps, but for those that were not dated at first
 	group []rows
 	wiped int // how often a list was cleared, so that loops notice
 }
 
-// DeclareList declares a keyed list.
-func DeclareList[T any](d *Declaration) *ListColumn[T] {
-	name := d.stateName()
+// DeclareList declares a keyed list. ttl is the one given in code, nil if there is none.
+func DeclareList[T any](d *Declaration, ttl *TTL) *ListColumn[T] {
+	name, o := d.state(ttl)
 	l := &ListColumn[T]{}
+	if o.hasInitial {
+		d.fail("state %q: a list begins empty and has no default", name)
+	}
 	c := d.codecOf(name, reflect.TypeFor[T]())
 	if c == nil {
 		return l
 	}
 	l.elem = newPart(c, reflect.TypeFor[T]())
-	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell]()}
+	l.ttl = newExpiry(o.ttl)
+	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
+	if l.ttl != nil {
+		col.cell, col.sweepRow = reflect.TypeFor[expiringCell](), l.sweepRow
+	}
 	col.entries = func(s *core, col *column) linked {
 		l.init(s, col)
 		return l
@@ -45,14 +62,19 @@ func DeclareList[T any](d *Declaration) *ListColumn[T] {
 }
 
 func (l *ListColumn[T]) init(s *core, col *column) {
-	l.cur, l.off, l.size = &s.cur, col.off, l.elem.cell.Size()
+	element := l.elem.cell
+	if l.ttl != nil {
+		element, l.inner = stampedCell(element), stampBytes
+	}
+	l.cur, l.off, l.size = &s.cur, col.off, element.Size()
 	l.fit = elementsPerChunk(l.size)
 	row := rounded([]reflect.StructField{
-		{Name: "Next", Type: reflect.TypeFor[uint32]()},
-		{Name: "Elements", Type: reflect.ArrayOf(int(l.fit), l.elem.cell)},
+		{Name: "Links", Type: reflect.TypeFor[chunkLinks]()},
+		{Name: "Elements", Type: reflect.ArrayOf(int(l.fit), element)},
 	})
 	l.first = row.Field(1).Offset
 	l.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
+	l.shape.always = l.ttl != nil
 	l.group = make([]rows, s.groups.Len())
 	for i := range l.group {
 		l.group[i].sh = l.shape
@@ -71,15 +93,40 @@ func elementsPerChunk(size uintptr) uint32 {
 
 func (l *ListColumn[T]) rowsOf(group uint32) *rows { return &l.group[group] }
 
+// gravesOf returns nothing to remember: that a list was cleared shows in what is left of it.
+func (l *ListColumn[T]) gravesOf(uint32) *graves { return new(graves) }
+
 func (l *ListColumn[T]) here() (*rows, *listCell) {
 	l.cur.At()
 	return &l.group[l.cur.ref.group], (*listCell)(l.cur.cell(l.off))
 }
 
-func nextOf(chunk unsafe.Pointer) *uint32 { return (*uint32)(chunk) }
+// chunkLinks begin a chunk: the next chunk and the one before it, as rows plus one.
+type chunkLinks struct{ next, prev uint32 }
+
+func nextOf(chunk unsafe.Pointer) *uint32 { return &(*chunkLinks)(chunk).next }
+
+func prevOf(chunk unsafe.Pointer) *uint32 { return &(*chunkLinks)(chunk).prev }
 
 func (l *ListColumn[T]) elementAt(chunk unsafe.Pointer, i uint32) unsafe.Pointer {
 	return unsafe.Add(chunk, l.first+uintptr(i)*l.size)
+}
+
+// removed returns the number of elements that were removed from the first chunk.
+func (l *ListColumn[T]) removed(cell unsafe.Pointer) uint32 {
+	if l.ttl == nil {
+		return 0
+	}
+	return (*expiringCell)(cell).removed
+}
+
+// wipe makes a cell that of an empty list.
+func (l *ListColumn[T]) wipe(cell unsafe.Pointer) {
+	if l.ttl != nil {
+		*(*expiringCell)(cell) = expiringCell{}
+		return
+	}
+	*(*listCell)(cell) = listCell{}
 }
 
 // Append adds an element at the end.
@@ -87,7 +134,24 @@ func (l *ListColumn[T]) Append(x T) {
 	r, cell := l.here()
 	encoded := prepare(&l.elem, x)
 	l.cur.Own()
-	store(&l.elem, l.grow(r, cell), x, encoded)
+	var stamp int64
+	if l.ttl != nil {
+		stamp = l.nextStamp(r, cell)
+	}
+	e := l.grow(r, cell)
+	if l.ttl != nil {
+		*stampAt(e) = stamp
+	}
+	store(&l.elem, unsafe.Add(e, l.inner), x, encoded)
+}
+
+// nextStamp returns the stamp of an element that is to be appended.
+func (l *ListColumn[T]) nextStamp(r *rows, cell *listCell) int64 {
+	stamp := l.ttl.stamp()
+	if cell.count > 0 {
+		stamp = max(stamp, *stampAt(l.elementAt(r.at(cell.tail-1), (cell.count-1)%l.fit)))
+	}
+	return stamp
 }
 
 // grow adds a zero element and returns its place. The cell must be owned.
@@ -96,7 +160,7 @@ func (l *ListColumn[T]) grow(r *rows, cell *listCell) unsafe.Pointer {
 	if i == 0 {
 		l.addChunk(r, cell)
 	} else {
-		r.own(cell.tail - 1)
+		r.change(cell.tail - 1)
 	}
 	cell.count++
 	return l.elementAt(r.at(cell.tail-1), i)
@@ -109,14 +173,25 @@ func (l *ListColumn[T]) addChunk(r *rows, cell *listCell) {
 	} else {
 		r.own(cell.tail - 1)
 		*nextOf(r.at(cell.tail - 1)) = id + 1
+		*prevOf(r.at(id)) = cell.tail
 	}
 	cell.tail = id + 1
 }
 
 // Len returns the number of elements.
 func (l *ListColumn[T]) Len() int {
-	_, cell := l.here()
-	return int(cell.count)
+	r, cell := l.here()
+	n := int(cell.count - l.removed(unsafe.Pointer(cell)))
+	if l.ttl == nil || l.ttl.ReturnExpired {
+		return n
+	}
+	for e := range l.each(r, unsafe.Pointer(cell)) {
+		if !l.ttl.expired(*stampAt(e)) {
+			break
+		}
+		n--
+	}
+	return n
 }
 
 // Clear removes all elements.
@@ -126,19 +201,44 @@ func (l *ListColumn[T]) Clear() {
 		return
 	}
 	l.cur.Own()
+	l.removeAll(r, cell)
+	l.wiped++
+	l.cur.Cleared()
+}
+
+// removeAll removes all elements from a cell, which must be owned.
+func (l *ListColumn[T]) removeAll(r *rows, cell *listCell) {
 	for chunk := cell.head; chunk != 0; {
 		next := *nextOf(r.at(chunk - 1))
 		r.remove(chunk - 1)
 		chunk = next
 	}
-	*cell = listCell{}
-	l.wiped++
-	l.cur.Cleared()
+	l.wipe(unsafe.Pointer(cell))
+}
+
+// each returns the addresses of the elements in order. The loop must end before the list is cleared.
+func (l *ListColumn[T]) each(r *rows, cell unsafe.Pointer) iter.Seq[unsafe.Pointer] {
+	return func(yield func(unsafe.Pointer) bool) {
+		c := (*listCell)(cell)
+		chunk := c.head
+		for i, n := l.removed(cell), c.count; i < n; i++ {
+			if i > 0 && i%l.fit == 0 {
+				chunk = *nextOf(r.at(chunk - 1))
+			}
+			if !yield(l.elementAt(r.at(chunk-1), i%l.fit)) {
+				return
+			}
+		}
+	}
 }
 
 // Each calls yield for each element in order until it returns false. Elements that are appended meanwhile are not among them; when a list
 // is cleared the loop ends.
 func (l *ListColumn[T]) Each(yield func(T) bool) {
+	if l.ttl != nil {
+		l.eachStamped(yield)
+		return
+	}
 	r, cell := l.here()
 	wiped, chunk := l.wiped, cell.head
 	for i := range cell.count {
@@ -151,31 +251,131 @@ func (l *ListColumn[T]) Each(yield func(T) bool) {
 	}
 }
 
-func (l *ListColumn[T]) encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte {
-	c := (*listCell)(cell)
-	dst = binary.AppendUvarint(dst, uint64(c.count))
-	for left, id := c.count, c.head; left > 0; {
-		chunk := f.at(id - 1)
-		n := min(left, l.fit)
-		for i := range n {
-			dst = l.elem.append(dst, l.elementAt(chunk, i))
+// eachStamped is Each for elements that expire.
+func (l *ListColumn[T]) eachStamped(yield func(T) bool) {
+	r, cell := l.here()
+	wiped, now := l.wiped, l.ttl.stamp()
+	chunk := cell.head
+	for i, n := l.removed(unsafe.Pointer(cell)), cell.count; i < n; i++ {
+		if i > 0 && i%l.fit == 0 {
+			chunk = *nextOf(r.at(chunk - 1))
 		}
-		left, id = left-n, *nextOf(chunk)
+		e := l.elementAt(r.at(chunk-1), i%l.fit)
+		switch dead := l.ttl.expired(*stampAt(e)); {
+		case dead && !l.ttl.ReturnExpired:
+			continue
+		case !dead && l.ttl.RefreshOnRead && *stampAt(e) != now:
+			l.cur.Touch()
+			r.own(chunk - 1)
+			*stampAt(e) = now
+		}
+		if !yield(load[T](&l.elem, unsafe.Add(e, l.inner))) || l.wiped != wiped {
+			return
+		}
 	}
-	return dst
 }
 
-func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID) ([]byte, error) {
+// sweepRow removes the elements that have expired from the beginning of a list, and reports whether it is empty now.
+func (l *ListColumn[T]) sweepRow(main *rows, id rowID, most int) (emptied bool) {
+	cell := (*expiringCell)(unsafe.Add(main.at(id.id), l.off))
+	r := &l.group[id.group]
+	for ; cell.count > 0 && most > 0; most-- {
+		e := l.elementAt(r.at(cell.head-1), cell.removed)
+		if !l.ttl.due(r, cell.head-1, stampAt(e)) {
+			return false
+		}
+		main.own(id.id)
+		emptied = cell.count == cell.removed+1
+		if cell.removed++; cell.removed == min(l.fit, cell.count) {
+			l.dropChunk(r, cell)
+			continue
+		}
+		r.own(cell.head - 1)
+		*stampAt(e) = none
+		store(&l.elem, unsafe.Add(e, l.inner), *new(T), "")
+	}
+	return emptied
+}
+
+// dropChunk removes the first chunk. The cell must be owned.
+func (l *ListColumn[T]) dropChunk(r *rows, cell *expiringCell) {
+	first := cell.head - 1
+	next, left := *nextOf(r.at(first)), cell.count-min(l.fit, cell.count)
+	r.remove(first)
+	if left == 0 {
+		*cell = expiringCell{}
+		return
+	}
+	cell.head, cell.count, cell.removed = next, left, 0
+}
+
+// living returns the number of elements that have not expired when the capture was made, up to most.
+func (l *ListColumn[T]) living(w *writer, cell unsafe.Pointer, f *frozen, most int) (n int) {
+	if l.ttl == nil {
+		return min(int((*listCell)(cell).count), most)
+	}
+	for e := range l.frozen(cell, f) {
+		if !w.expired(l.ttl, *stampAt(e)) {
+			if n++; n == most {
+				break
+			}
+		}
+	}
+	return n
+}
+
+// frozen is each for a list as it was.
+func (l *ListColumn[T]) frozen(cell unsafe.Pointer, f *frozen) iter.Seq[unsafe.Pointer] {
+	return func(yield func(unsafe.Pointer) bool) {
+		c := (*listCell)(cell)
+		id := c.head
+		for i := l.removed(cell); i < c.count; i++ {
+			if i > 0 && i%l.fit == 0 {
+				id = *nextOf(f.at(id - 1))
+			}
+			if !yield(l.elementAt(f.at(id-1), i%l.fit)) {
+				return
+			}
+		}
+	}
+}
+
+func (l *ListColumn[T]) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
+	w.buf = appendCount(w.buf, l.living(w, cell, f, math.MaxInt))
+	for e := range l.frozen(cell, f) {
+		if l.ttl != nil {
+			if w.expired(l.ttl, *stampAt(e)) {
+				continue
+			}
+			w.buf = appendStamp(w.buf, *stampAt(e))
+		}
+		w.buf = l.elem.append(w.buf, unsafe.Add(e, l.inner))
+		if err := w.element(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) ([]byte, error) {
 	n, src, err := count(src, "list")
 	if err != nil {
 		return nil, err
 	}
 	const mostEmpty = 1 << 24 // elements that take no bytes
-	if n > uint64(len(src)) && (l.elem.codec.FixedSize() != 0 || n > mostEmpty) {
+	if n > uint64(len(src)) && (l.elem.fixedSize() != 0 || n > mostEmpty) {
 		return nil, fmt.Errorf("%w: a list of %d elements in %d bytes", codec.ErrCorrupt, n, len(src))
 	}
 	for range n {
-		if src, err = l.elem.decode(src, l.grow(&l.group[owner.group], (*listCell)(cell))); err != nil {
+		var stamp int64
+		if stamp, src, err = stamps.cut(src, l.ttl); err != nil {
+			return nil, err
+		}
+		e := l.grow(&l.group[owner.group], (*listCell)(cell))
+		if l.ttl != nil {
+			*stampAt(e) = stamp
+		}
+		if src, err = l.elem.decode(src, unsafe.Add(e, l.inner)); err != nil {
 			return nil, err
 		}
 	}

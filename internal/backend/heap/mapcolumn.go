@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"reflect"
+	"slices"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -28,7 +30,7 @@ const (
 func (c *mapCell) len() uint32     { return c.count &^ indexed }
 func (c *mapCell) isIndexed() bool { return c.count&indexed != 0 }
 
-// links begin the row of an entry. The entries of a map form a ring in the order in which they were put.
+// links begin the row of an entry. The entries of a map form a ring in the order in which they were put. If they expire a stamp follows.
 type links struct{ owner, next, prev uint32 }
 
 // MapColumn is a map of the row under the cursor. Its entries are rows of a table of their own, with an index by the owner's row and the
@@ -39,21 +41,27 @@ type MapColumn[K comparable, V any] struct {
 	shape          *shape
 	key, val       part
 	keyOff, valOff uintptr
+	ttl            *expiry
+	stampOff       uintptr
 	keyStrings     []uintptr
 	hash           func(*K) uint64
 	groups         []mapGroup
-	spare          []uint32 // for loops
+	loops          []*mapLoop
 }
 
 type mapGroup struct {
 	index index
 	rows  rows
+	gone  graves // entries that were deleted
 }
 
-// DeclareMap declares a map.
-func DeclareMap[K comparable, V any](d *Declaration) *MapColumn[K, V] {
-	name := d.stateName()
+// DeclareMap declares a map. ttl is the one given in code, nil if there is none.
+func DeclareMap[K comparable, V any](d *Declaration, ttl *TTL) *MapColumn[K, V] {
+	name, o := d.state(ttl)
 	m := &MapColumn[K, V]{}
+	if o.hasInitial {
+		d.fail("state %q: a map begins empty and has no default", name)
+	}
 	kt, vt := reflect.TypeFor[K](), reflect.TypeFor[V]()
 	if why := notAKey(kt); why != "" {
 		d.fail("state %q: key type %v: %s", name, kt, why)
@@ -64,7 +72,8 @@ func DeclareMap[K comparable, V any](d *Declaration) *MapColumn[K, V] {
 		return m
 	}
 	m.key, m.val = newPart(kc, kt), newPart(vc, vt)
-	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell]()}
+	m.ttl = newExpiry(o.ttl)
+	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
 	col.entries = func(s *core, col *column) linked {
 		m.init(s, col)
 		return m
@@ -75,22 +84,31 @@ func DeclareMap[K comparable, V any](d *Declaration) *MapColumn[K, V] {
 }
 
 func (m *MapColumn[K, V]) init(s *core, col *column) {
-	row := rounded([]reflect.StructField{
+	fields := []reflect.StructField{
 		{Name: "Links", Type: reflect.TypeFor[links]()},
 		{Name: "Key", Type: m.key.cell},
 		{Name: "Value", Type: m.val.cell},
-	})
+	}
+	if m.ttl != nil {
+		fields = append(fields, reflect.StructField{Name: "Stamp", Type: reflect.TypeFor[int64]()})
+	}
+	row := rounded(fields)
 	m.cur, m.off = &s.cur, col.off
 	m.keyOff, m.valOff = row.Field(1).Offset, row.Field(2).Offset
+	if m.ttl != nil {
+		m.stampOff = row.Field(3).Offset
+	}
 	m.keyStrings = stringsIn(m.key.cell, 0, nil)
 	seed := maphash.MakeSeed()
 	m.hash = hasherOf(func(k K) uint64 { return maphash.Comparable(seed, k) })
 	m.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
 	m.groups = make([]mapGroup, s.groups.Len())
 	for i := range m.groups {
-		m.groups[i] = mapGroup{newIndex(s.arena), rows{sh: m.shape}}
+		m.groups[i] = mapGroup{index: newIndex(s.arena), rows: rows{sh: m.shape}}
 	}
 }
+
+func (m *MapColumn[K, V]) gravesOf(group uint32) *graves { return &m.groups[group].gone }
 
 func (m *MapColumn[K, V]) rowsOf(group uint32) *rows { return &m.groups[group].rows }
 
@@ -104,6 +122,13 @@ func linksAt(row unsafe.Pointer) *links { return (*links)(row) }
 func (m *MapColumn[K, V]) keyAt(row unsafe.Pointer) *K { return (*K)(unsafe.Add(row, m.keyOff)) }
 
 func (m *MapColumn[K, V]) valAt(row unsafe.Pointer) unsafe.Pointer { return unsafe.Add(row, m.valOff) }
+
+func (m *MapColumn[K, V]) stampOf(row unsafe.Pointer) *int64 {
+	return stampAt(unsafe.Add(row, m.stampOff))
+}
+
+// at returns the row of the present key.
+func (m *MapColumn[K, V]) at() rowID { return rowID{m.cur.ref.group, m.cur.ref.id} }
 
 func (m *MapColumn[K, V]) tag(owner uint32, k *K) uint32 {
 	return uint32(keyhash.Pair(uint64(owner), m.hash(k)))
@@ -144,16 +169,40 @@ func (m *MapColumn[K, V]) lookUp(g *mapGroup, owner uint32, k K) (id uint32, ok 
 func (m *MapColumn[K, V]) Get(k K) (v V, ok bool) {
 	g, cell := m.here()
 	id, ok := m.find(g, cell, m.cur.ref.id, k)
-	if ok {
-		v = load[V](&m.val, m.valAt(g.rows.at(id)))
+	if !ok {
+		return v, false
 	}
-	return v, ok
+	if m.ttl != nil {
+		return m.readStamped(g, cell, id)
+	}
+	return load[V](&m.val, m.valAt(g.rows.at(id))), true
+}
+
+// readStamped returns the value of an entry, which it removes if it has expired.
+func (m *MapColumn[K, V]) readStamped(g *mapGroup, cell *mapCell, id uint32) (v V, ok bool) {
+	row := g.rows.at(id)
+	if m.ttl.expired(*m.stampOf(row)) {
+		if ok = m.ttl.ReturnExpired; ok {
+			v = load[V](&m.val, m.valAt(row))
+		}
+		m.drop(g, cell, m.at(), id)
+		return v, ok
+	}
+	if now := m.ttl.stamp(); m.ttl.RefreshOnRead && *m.stampOf(row) != now {
+		m.cur.Touch()
+		g.rows.change(id)
+		*m.stampOf(row) = now
+	}
+	return load[V](&m.val, m.valAt(row)), true
 }
 
 // Has reports whether there is a value under k.
 func (m *MapColumn[K, V]) Has(k K) bool {
 	g, cell := m.here()
-	_, ok := m.find(g, cell, m.cur.ref.id, k)
+	id, ok := m.find(g, cell, m.cur.ref.id, k)
+	if ok && m.ttl != nil {
+		_, ok = m.readStamped(g, cell, id)
+	}
 	return ok
 }
 
@@ -162,13 +211,22 @@ func (m *MapColumn[K, V]) Put(k K, v V) {
 	g, cell := m.here()
 	encoded := prepare(&m.val, v)
 	id, ok := m.find(g, cell, m.cur.ref.id, k)
+	if ok && m.ttl != nil && m.ttl.expired(*m.stampOf(g.rows.at(id))) {
+		m.drop(g, cell, m.at(), id)
+		ok = false
+	}
 	if ok {
-		g.rows.own(id)
+		m.cur.Touch()
+		g.rows.change(id)
 	} else {
 		m.cur.Own()
 		id = m.insert(g, cell, m.cur.ref.id, k)
 	}
-	store(&m.val, m.valAt(g.rows.at(id)), v, encoded)
+	row := g.rows.at(id)
+	if m.ttl != nil {
+		*m.stampOf(row) = m.ttl.stamp()
+	}
+	store(&m.val, m.valAt(row), v, encoded)
 }
 
 // insert adds an entry at the end of the ring and leaves its value zero. The cell must be owned.
@@ -212,11 +270,24 @@ func (m *MapColumn[K, V]) indexAll(g *mapGroup, cell *mapCell, owner uint32) {
 // Delete removes k, which need not be there.
 func (m *MapColumn[K, V]) Delete(k K) {
 	g, cell := m.here()
-	id, ok := m.find(g, cell, m.cur.ref.id, k)
-	if !ok {
-		return
+	if id, ok := m.find(g, cell, m.cur.ref.id, k); ok {
+		m.drop(g, cell, m.at(), id)
 	}
-	m.cur.Own()
+}
+
+// drop removes an entry of the map of an owner.
+func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint32) {
+	m.cur.core.rowsOf(owner.group).change(owner.id)
+	m.cur.core.noteChange(owner)
+	m.leaving(owner, id, linksAt(g.rows.at(id)))
+	m.bury(g, id)
+	if m.unlink(g, cell, id); cell.count == 0 {
+		m.cur.core.doubtful = append(m.cur.core.doubtful, owner)
+	}
+}
+
+// unlink removes an entry from its ring. The cell must be owned.
+func (m *MapColumn[K, V]) unlink(g *mapGroup, cell *mapCell, id uint32) {
 	l := *linksAt(g.rows.at(id))
 	g.rows.own(l.next)
 	g.rows.own(l.prev)
@@ -227,10 +298,20 @@ func (m *MapColumn[K, V]) Delete(k K) {
 	switch {
 	case cell.len() == 0:
 		*cell = mapCell{}
-		m.cur.Cleared()
 	case cell.head == id+1:
 		cell.head = l.next + 1
 	}
+}
+
+// bury remembers that an entry is deleted.
+func (m *MapColumn[K, V]) bury(g *mapGroup, id uint32) {
+	core := m.cur.core
+	if !core.clock.tracks || g.rows.isFresh(id) {
+		return
+	}
+	row := g.rows.at(id)
+	core.scratch = m.key.append(core.scratch[:0], unsafe.Pointer(m.keyAt(row)))
+	core.remember(&g.gone, linksAt(row).owner, core.scratch)
 }
 
 // remove frees the row of an entry, which must not be needed any more to find others.
@@ -244,8 +325,19 @@ func (m *MapColumn[K, V]) remove(g *mapGroup, cell *mapCell, id uint32) {
 
 // Len returns the number of entries.
 func (m *MapColumn[K, V]) Len() int {
-	_, cell := m.here()
-	return int(cell.len())
+	g, cell := m.here()
+	if m.ttl == nil || m.ttl.ReturnExpired {
+		return int(cell.len())
+	}
+	n, id := 0, cell.head-1
+	for range cell.len() {
+		row := g.rows.at(id)
+		if !m.ttl.expired(*m.stampOf(row)) {
+			n++
+		}
+		id = linksAt(row).next
+	}
+	return n
 }
 
 // Clear removes all entries.
@@ -255,52 +347,133 @@ func (m *MapColumn[K, V]) Clear() {
 		return
 	}
 	m.cur.Own()
+	for _, l := range m.loops {
+		l.over = l.over || l.owner == m.at()
+	}
+	if known := m.removeAll(g, cell); known && m.shape.clock.tracks {
+		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
+	}
+	m.cur.Cleared()
+}
+
+// removeAll removes all entries from a cell, which must be owned, and reports whether a capture may have one of them.
+func (m *MapColumn[K, V]) removeAll(g *mapGroup, cell *mapCell) (known bool) {
 	id := cell.head - 1
 	for range cell.len() {
 		next := linksAt(g.rows.at(id)).next
+		known = known || !g.rows.isFresh(id)
 		m.remove(g, cell, id)
 		id = next
 	}
 	*cell = mapCell{}
-	m.cur.Cleared()
+	return known
+}
+
+// mapLoop is a loop over a map that is under way.
+type mapLoop struct {
+	owner      rowID
+	next, last uint32 // entries: the one whose turn it is, and that with which the loop ends
+	over       bool
 }
 
 // Each calls yield for each entry in the order in which the keys were put first, until it returns false. An entry that is deleted in the
-// course of it before its turn is left out, one that is put may be.
+// course of it before its turn is left out, and so is one that is put.
 func (m *MapColumn[K, V]) Each(yield func(K, V) bool) {
 	g, cell := m.here()
-	owner := m.cur.ref.id
-	ids := m.spare[:0]
-	m.spare = nil
-	defer func() { m.spare = ids }()
-	id := cell.head - 1
-	for range cell.len() {
-		ids = append(ids, id)
-		id = linksAt(g.rows.at(id)).next
+	if cell.count == 0 {
+		return
 	}
-	for _, id := range ids {
-		if row := g.rows.at(id); g.rows.isLive(id) && linksAt(row).owner == owner {
-			if !yield(*m.keyAt(row), load[V](&m.val, m.valAt(row))) {
-				return
-			}
+	first := cell.head - 1
+	l := &mapLoop{m.at(), first, linksAt(g.rows.at(first)).prev, false}
+	m.loops = append(m.loops, l)
+	defer func() { m.loops = slices.DeleteFunc(m.loops, func(o *mapLoop) bool { return o == l }) }()
+	for !l.over {
+		id := l.next
+		row := g.rows.at(id)
+		l.over = id == l.last
+		l.next = linksAt(row).next
+		k, v, ok := *m.keyAt(row), *new(V), true
+		if m.ttl != nil {
+			v, ok = m.readStamped(g, cell, id)
+		} else {
+			v = load[V](&m.val, m.valAt(row))
+		}
+		if ok && !yield(k, v) {
+			return
 		}
 	}
 }
 
-func (m *MapColumn[K, V]) encode(dst []byte, cell unsafe.Pointer, f *frozen) []byte {
+// leaving moves the loops on that are at an entry which is going to be deleted.
+func (m *MapColumn[K, V]) leaving(owner rowID, id uint32, links *links) {
+	for _, l := range m.loops {
+		if l.over || l.owner != owner {
+			continue
+		}
+		switch {
+		case l.next == id && l.last == id:
+			l.over = true
+		case l.next == id:
+			l.next = links.next
+		case l.last == id:
+			l.last = links.prev
+		}
+	}
+}
+
+// sweepEntry removes an entry that has expired.
+func (m *MapColumn[K, V]) sweepEntry(group, id uint32) {
+	g := &m.groups[group]
+	row := g.rows.at(id)
+	if !m.ttl.due(&g.rows, id, m.stampOf(row)) {
+		return
+	}
+	owner := rowID{group, linksAt(row).owner}
+	m.drop(g, (*mapCell)(unsafe.Add(m.cur.core.rowsOf(group).at(owner.id), m.off)), owner, id)
+}
+
+// living returns the number of entries that have not expired when the capture was made, up to most.
+func (m *MapColumn[K, V]) living(w *writer, cell unsafe.Pointer, f *frozen, most int) (n int) {
 	c := (*mapCell)(cell)
-	dst = appendCount(dst, int(c.len()))
+	if m.ttl == nil {
+		return min(int(c.len()), most)
+	}
 	id := c.head - 1
 	for range c.len() {
 		row := f.at(id)
-		dst = m.key.append(dst, unsafe.Pointer(m.keyAt(row)))
-		dst = m.val.append(dst, m.valAt(row))
+		if !w.expired(m.ttl, *m.stampOf(row)) {
+			if n++; n == most {
+				break
+			}
+		}
 		id = linksAt(row).next
 	}
-	return dst
+	return n
 }
 
-func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID) ([]byte, error) {
+func (m *MapColumn[K, V]) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
+	c := (*mapCell)(cell)
+	w.buf = appendCount(w.buf, m.living(w, cell, f, math.MaxInt))
+	id := c.head - 1
+	for range c.len() {
+		row := f.at(id)
+		id = linksAt(row).next
+		if m.ttl != nil && w.expired(m.ttl, *m.stampOf(row)) {
+			continue
+		}
+		w.buf = m.key.append(w.buf, unsafe.Pointer(m.keyAt(row)))
+		if m.ttl != nil {
+			w.buf = appendStamp(w.buf, *m.stampOf(row))
+		}
+		w.buf = m.val.append(w.buf, m.valAt(row))
+		if err := w.element(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) ([]byte, error) {
 	n, src, err := count(src, "map")
 	if err != nil {
 		return nil, err
@@ -314,8 +487,15 @@ func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID) (
 		if _, twice := m.find(g, c, owner.id, k); twice {
 			return nil, fmt.Errorf("%w: a map holds a key twice", codec.ErrCorrupt)
 		}
-		id := m.insert(g, c, owner.id, k)
-		if src, err = m.val.decode(src, m.valAt(g.rows.at(id))); err != nil {
+		row := g.rows.at(m.insert(g, c, owner.id, k))
+		var stamp int64
+		if stamp, src, err = stamps.cut(src, m.ttl); err != nil {
+			return nil, err
+		}
+		if m.ttl != nil {
+			*m.stampOf(row) = stamp
+		}
+		if src, err = m.val.decode(src, m.valAt(row)); err != nil {
 			return nil, err
 		}
 	}

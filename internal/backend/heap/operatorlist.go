@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/stateform"
 )
 
 // OperatorLists holds the states of one operator that belong to a subtask and not to keys. The elements themselves are in the handles; here
@@ -18,9 +20,11 @@ type OperatorLists struct{ lists []operatorList }
 type operatorList struct {
 	name, field string
 	mode        snapshot.Mode
+	former      []string // names it had
+	migrations  []Migration
 	codec       *codec.Compiled
 	slice       func() (first unsafe.Pointer, n int) // the elements as they are
-	decode      func(src []byte) (rest []byte, err error)
+	decode      func(src []byte, from *reading) (rest []byte, err error)
 }
 
 // ListData is the content of one operator list in bytes. Each element can be taken out alone.
@@ -42,7 +46,8 @@ func (o *OperatorLists) Bind(processor any) error {
 	if v.Elem().Kind() != reflect.Struct {
 		return nil
 	}
-	return errors.Join(declare(v.Elem(), func(d *Declaration) { d.lists = o })...)
+	errs := declare(v.Elem(), func(d *Declaration) { d.lists = o })
+	return errors.Join(append(errs, migrations(processor, nil, o))...)
 }
 
 // DeclareOperatorList declares a list of a subtask, whose elements are dealt out one by one on restore. all returns them, to be encoded at
@@ -57,7 +62,7 @@ func DeclareUnionList[T any](d *Declaration, all func() []T, put func(restored .
 }
 
 func declareElements[T any](d *Declaration, mode snapshot.Mode, all func() []T, put func(restored ...T)) {
-	name := d.stateName()
+	name := d.subtaskState()
 	c := d.codecOf(name, reflect.TypeFor[T]())
 	if field, taken := d.fieldOf(name); taken {
 		d.fail("the name %q is taken by field %s", name, field)
@@ -69,14 +74,14 @@ func declareElements[T any](d *Declaration, mode snapshot.Mode, all func() []T, 
 		return
 	}
 	d.lists.lists = append(d.lists.lists, operatorList{
-		name: name, field: d.field, mode: mode, codec: c,
+		name: name, field: d.field, former: d.former, mode: mode, codec: c,
 		slice: func() (unsafe.Pointer, int) {
 			elements := all()
 			return unsafe.Pointer(unsafe.SliceData(elements)), len(elements)
 		},
-		decode: func(src []byte) ([]byte, error) {
+		decode: func(src []byte, from *reading) ([]byte, error) {
 			var x T
-			rest, err := c.Decode(src, unsafe.Pointer(&x))
+			rest, err := from.decode(src, unsafe.Pointer(&x))
 			if err == nil {
 				put(x)
 			}
@@ -111,8 +116,10 @@ func (o *OperatorLists) Names(mode snapshot.Mode) (names []string) {
 	return names
 }
 
-// Has reports whether there is a state of that name.
-func (o *OperatorLists) Has(name string) bool { return o.find(name) != nil }
+// Has reports whether there is a state that has the name, or had it.
+func (o *OperatorLists) Has(name string) bool {
+	return slices.ContainsFunc(o.lists, func(l operatorList) bool { return l.name == name || slices.Contains(l.former, name) })
+}
 
 // Reserve refuses a name that is the runtime's own.
 func (o *OperatorLists) Reserve(name string) error {
@@ -144,8 +151,13 @@ func (o *OperatorLists) Capture() []ListData {
 // Restore appends elements to the lists they belong to. The error joins everything that does not fit.
 func (o *OperatorLists) Restore(all []ListData) error {
 	var errs []error
+	stored := make([]stateform.State, len(all))
 	for i := range all {
-		if err := o.restore(&all[i]); err != nil {
+		stored[i].Name = all[i].Name
+	}
+	takers := stateform.Source(stored, o.Form().Lists)
+	for i := range all {
+		if err := o.restore(&all[i], o.find(takers[all[i].Name])); err != nil {
 			errs = append(errs, fmt.Errorf("list state %q: %w", all[i].Name, err))
 		}
 	}
@@ -155,8 +167,8 @@ func (o *OperatorLists) Restore(all []ListData) error {
 	return nil
 }
 
-func (o *OperatorLists) restore(d *ListData) error {
-	l := o.find(d.Name)
+// restore appends elements to the list that takes them, if any.
+func (o *OperatorLists) restore(d *ListData, l *operatorList) error {
 	switch {
 	case l == nil && len(d.Offsets) == 0: // nothing is lost
 		return nil
@@ -169,9 +181,16 @@ func (o *OperatorLists) restore(d *ListData) error {
 	if err != nil {
 		return err
 	}
-	if err := codec.Compare(old, l.codec.Schema()); err != nil {
+	now := l.state()
+	from, err := newReading(&now, old, l.codec, l.migrations)
+	if err != nil {
 		return fmt.Errorf("the type of its elements has changed: %w", err)
 	}
+	return l.addAll(d, from)
+}
+
+// addAll decodes the elements one by one.
+func (l *operatorList) addAll(d *ListData, read *reading) error {
 	for i, from := range d.Offsets {
 		to := int64(len(d.Bytes))
 		if i+1 < len(d.Offsets) {
@@ -180,15 +199,15 @@ func (o *OperatorLists) restore(d *ListData) error {
 		if from < 0 || to < from || to > int64(len(d.Bytes)) {
 			return fmt.Errorf("%w: element %d lies at %d to %d of %d bytes", codec.ErrCorrupt, i, from, to, len(d.Bytes))
 		}
-		if err := l.add(d.Bytes[from:to]); err != nil {
+		if err := l.add(d.Bytes[from:to], read); err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func (l *operatorList) add(src []byte) error {
-	rest, err := l.decode(src)
+func (l *operatorList) add(src []byte, from *reading) error {
+	rest, err := l.decode(src, from)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%w: %d bytes follow its end", codec.ErrCorrupt, len(rest))
 	}

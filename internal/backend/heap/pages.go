@@ -18,6 +18,7 @@ const (
 // clock counts the captures of a store. Only the subtask's goroutine touches it.
 type clock struct {
 	now     uint32     // the epoch: 1 + the number of captures so far
+	tracks  bool       // rows have marks of their own; set once
 	reading []*Capture // those that may still read pages, the oldest first
 }
 
@@ -32,6 +33,16 @@ func (c *clock) copying() bool {
 	return len(c.reading) > 0
 }
 
+// isNeeded reports whether a capture that reads pages may want one that was last changed in the given epoch.
+func (c *clock) isNeeded(wrote uint32) bool {
+	for _, reader := range c.reading {
+		if wrote >= reader.since {
+			return true
+		}
+	}
+	return false
+}
+
 // readOnlyByNewest reports whether no capture but the newest reads pages.
 func (c *clock) readOnlyByNewest() bool { return len(c.reading) == 1 && c.reading[0].epoch == c.now }
 
@@ -43,7 +54,7 @@ func (c *clock) readOnlyByNewest() bool { return len(c.reading) == 1 && c.readin
 // writer) or was written out (the subtask). With several, each copy serves all captures between the change before it and its own epoch.
 // While a page is busy the other side waits, for the time it takes to copy it.
 type Page struct {
-	wrote   uint32        // the epoch in which the page was last owned; only the subtask's goroutine
+	wrote   uint32        // the epoch in which the page was last owned; the subtask's goroutine, or whoever holds it busy before it is saved
 	claimed atomic.Uint32 // the epoch in which it was last claimed, or busy
 	saved   *image        // copies of the page, the newest first; only while holding it busy
 }
@@ -83,13 +94,15 @@ func (p *Page) cut(epoch uint32) (old *image) {
 
 // shape is what all rows of one kind have in common, in all key groups.
 type shape struct {
-	size  uintptr      // of a row, in bytes
-	shift uint8        // log2 of the rows in a page
-	words int          // of the bitmap of live rows in a page
-	typ   reflect.Type // of a row if it holds pointers, else nil
-	arena *arena
-	clock *clock
-	pool  pool
+	size   uintptr      // of a row, in bytes
+	shift  uint8        // log2 of the rows in a page
+	marks  marking      // where a row's mark is
+	always bool         // increments read pages that have not changed, too
+	words  int          // of the bitmap of live rows in a page
+	typ    reflect.Type // of a row if it holds pointers, else nil
+	arena  *arena
+	clock  *clock
+	pool   pool
 }
 
 func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
@@ -98,6 +111,10 @@ func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
 	sh.words = (1<<sh.shift + 63) / 64
 	if !pointerFree {
 		sh.typ = row
+	}
+	sh.marks = marking{shift: sh.shift, size: unsafe.Sizeof(Page{})}
+	if c.tracks {
+		sh.marks = marking{size: markBytes}
 	}
 	sh.pool.sh = sh
 	return sh
@@ -129,8 +146,10 @@ func (sh *shape) move(dst, src unsafe.Pointer, n int) {
 type slab struct {
 	base  unsafe.Pointer
 	pages []Page
-	live  []uint64 // shape.words for each page, one bit for each row in use
-	first uint32   // its first row
+	live  *uint64        // shape.words for each page, one bit for each row in use
+	marks unsafe.Pointer // of its rows: see marking
+	first uint32         // its first row
+	_     uint64         // to make it one cache line
 }
 
 // rows holds rows of one shape, of one key group. A row never moves. A row that is not in use is zero.
@@ -153,14 +172,11 @@ func (r *rows) at(id uint32) unsafe.Pointer {
 }
 
 // place returns the slab of a row and the number of its page there.
-func (r *rows) place(id uint32) (s *slab, page int) {
-	s = &r.slabs[bits.Len32(id>>r.sh.shift)]
-	return s, int(id-s.first) >> r.sh.shift
-}
+func (r *rows) place(id uint32) (s *slab, page int) { return placeIn(r.slabs, r.sh, id) }
 
-func (r *rows) page(id uint32) *Page {
-	s, k := r.place(id)
-	return &s.pages[k]
+func placeIn(slabs []slab, sh *shape, id uint32) (s *slab, page int) {
+	s = &slabs[bits.Len32(id>>sh.shift)]
+	return s, int(id-s.first) >> sh.shift
 }
 
 // own allows the page of a row to be changed until the next capture begins.
@@ -172,29 +188,41 @@ func (r *rows) own(id uint32) {
 	}
 	if r.sh.clock.copying() && id>>r.sh.shift<<r.sh.shift < r.bound {
 		r.save(s, k)
+		return
 	}
 	p.wrote = r.sh.clock.now
 }
 
-// save keeps the page for the captures that are being read, unless that is the newest alone and its writer was there before.
+// save keeps the page for the captures that are being read, unless that is the newest alone and its writer was there before, or all of them
+// are increments that the page is no part of; and owns it.
 func (r *rows) save(s *slab, k int) {
 	p, c := &s.pages[k], r.sh.clock
-	if before := p.lock(); before != c.now || !c.readOnlyByNewest() {
+	if before := p.lock(); (r.sh.always || c.isNeeded(p.wrote)) && (before != c.now || !c.readOnlyByNewest()) {
 		r.sh.pool.reuse(p.cut(c.reading[0].epoch))
 		img := r.sh.pool.get()
-		r.sh.move(img.base, r.sh.pageOf(s, k), r.sh.perPage())
-		copy(img.live, r.sh.liveOf(s, k))
+		r.sh.copyTo(img, s, k)
 		img.upto, img.next = c.now, p.saved
 		p.saved = img
 	}
+	p.wrote = c.now
 	p.unlock(c.now)
+}
+
+// copyTo copies a page, which must be busy or the subtask's own.
+func (sh *shape) copyTo(img *image, s *slab, k int) {
+	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
+	copy(img.live, sh.liveOf(s, k))
+	copy(img.marks, sh.rowMarks(s, k))
+	img.wrote = s.pages[k].wrote
 }
 
 func (sh *shape) pageOf(s *slab, k int) unsafe.Pointer {
 	return unsafe.Add(s.base, uintptr(k)<<sh.shift*sh.size)
 }
 
-func (sh *shape) liveOf(s *slab, k int) []uint64 { return s.live[k*sh.words : (k+1)*sh.words] }
+func (sh *shape) liveOf(s *slab, k int) []uint64 {
+	return unsafe.Slice(s.live, len(s.pages)*sh.words)[k*sh.words : (k+1)*sh.words]
+}
 
 // insert returns a zeroed row whose page is owned.
 func (r *rows) insert() uint32 {
@@ -208,11 +236,12 @@ func (r *rows) insert() uint32 {
 	}
 	r.own(id)
 	r.setLive(id, true)
+	r.born(id)
 	r.count++
 	return id
 }
 
-// remove zeroes a row and takes it out of use.
+// remove zeroes a row and takes it out of use. Nothing remembers that it was there: see graves.
 func (r *rows) remove(id uint32) {
 	r.own(id)
 	r.setLive(id, false)
@@ -232,7 +261,7 @@ func (r *rows) zero(id uint32) {
 func (r *rows) setLive(id uint32, on bool) {
 	s, k := r.place(id)
 	i := (id - s.first) & (1<<r.sh.shift - 1)
-	word := &s.live[k*r.sh.words+int(i>>6)]
+	word := &r.sh.liveOf(s, k)[i>>6]
 	if on {
 		*word |= 1 << (i & 63)
 	} else {
@@ -243,7 +272,7 @@ func (r *rows) setLive(id uint32, on bool) {
 func (r *rows) isLive(id uint32) bool {
 	s, k := r.place(id)
 	i := (id - s.first) & (1<<r.sh.shift - 1)
-	return s.live[k*r.sh.words+int(i>>6)]&(1<<(i&63)) != 0
+	return r.sh.liveOf(s, k)[i>>6]&(1<<(i&63)) != 0
 }
 
 // reserve makes room for rows 0 to n-1.
@@ -257,7 +286,8 @@ func (r *rows) reserve(n int) {
 			pages = 1 << (k - 1)
 			first = uint32(pages) << r.sh.shift
 		}
-		s := slab{base: r.sh.block(pages), pages: make([]Page, pages), live: make([]uint64, pages*r.sh.words), first: first}
+		s := slab{base: r.sh.block(pages), pages: make([]Page, pages), live: unsafe.SliceData(make([]uint64, pages*r.sh.words)), first: first}
+		s.marks = r.sh.marksOf(&s)
 		for i := range s.pages {
 			s.pages[i].wrote = r.sh.clock.now
 			s.pages[i].claimed.Store(r.sh.clock.now)

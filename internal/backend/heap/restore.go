@@ -1,19 +1,21 @@
 package heap
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"unsafe"
 
+	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
 )
 
 // Restore adds the key groups that the store and k.Range have in common from a stream that Write has written. It is called before the
-// first batch, once for each stream. Every state in the stream must be in the layout under the same name, kind and type; the error names
+// first batch, once for each stream, and for the streams of a chain in its order. Every state in the stream must be in the layout under the same name, kind and type; the error names
 // all that are not. After an error the store must be closed.
 func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error { return s.restoreFrom(k, r, false) }
 
@@ -40,15 +42,20 @@ func (refusal) Permanent() bool { return true }
 func (r refusal) Unwrap() error { return r.error }
 
 type restorer[K comparable] struct {
-	s       *Store[K]
-	k       snapshot.Keyed
-	r       io.ReaderAt
-	leave   bool           // what the layout does not have
-	columns []*column      // of the layout, in the order of the stream; nil for one that is left behind
-	stored  []ScannedState // the stream's, in its order
-	timers  bool           // whether the stream has timers
-	packed  bool           // whether the stream has the layout's packed form
-	buf     []byte
+	s        *Store[K]
+	k        snapshot.Keyed
+	r        io.ReaderAt
+	leave    bool           // what the layout does not have
+	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
+	readings []*reading     // of the columns that have values; nil for others
+	key      *codec.Decoder // of the keys
+	stored   []ScannedState // the stream's, in its order
+	stamps   []stampsIn     // of each
+	begins   []*column      // of the layout, that are not in the stream and do not begin with zero
+	stamped  bool           // whether rows come with marks
+	timers   bool           // whether the stream has timers
+	packed   bool           // whether the stream has the layout's packed form
+	buf      []byte
 }
 
 func (in *restorer[K]) restore() error {
@@ -63,9 +70,14 @@ func (in *restorer[K]) restore() error {
 	if err != nil {
 		return refusal{err}
 	}
+	if h.increment != in.k.Increment {
+		return fmt.Errorf("%w: it is an increment or it is not, and its handle says otherwise", ErrCorrupt)
+	}
 	if err := in.match(h); err != nil {
 		return refusal{err}
 	}
+	defer in.s.layout.readsAsWritten()
+	in.s.foreign = in.s.foreign || !bytes.Equal(src, in.s.layout.appendHead(nil, h.increment))
 	wanted := in.k.Range.Intersect(in.s.groups)
 	for g := wanted.First; g <= wanted.Last; g++ {
 		if err := in.group(g); err != nil {
@@ -78,7 +90,7 @@ func (in *restorer[K]) restore() error {
 // checkHandle makes sure that the handle makes sense by itself.
 func checkHandle(k *snapshot.Keyed) error {
 	switch n := k.Range.Intersect(k.Written).Len(); {
-	case len(k.Offsets) != k.Written.Len():
+	case len(k.Offsets) != k.Written.Len() && k.Format == "":
 		return fmt.Errorf("%w: %d offsets for groups %v", ErrCorrupt, len(k.Offsets), k.Written)
 	case n != k.Range.Len():
 		return fmt.Errorf("%w: groups %v are wanted of a stream of groups %v", ErrCorrupt, k.Range, k.Written)
@@ -104,19 +116,43 @@ func (in *restorer[K]) match(h *head) error {
 			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
 		}
 		seen[old.name] = true
-		in.columns = append(in.columns, l.column(old.name))
-		in.stored = append(in.stored, ScannedState{old.name, old.kind, old.domain, old.user, old.elem})
+		in.stored = append(in.stored, old.state())
 		in.timers = in.timers || old.kind == KindTimer
 	}
-	in.packed = l.packed != nil && len(in.columns) == len(l.columns)
-	for i := range in.columns {
-		in.packed = in.packed && in.columns[i] == l.columns[i]
-	}
+	in.stamped = h.stamped
 	c := stateform.CompareKeyed(h.form(), l.Form())
-	if in.leave {
-		return c.Err()
+	err := c.Err()
+	if !in.leave {
+		err = errors.Join(err, c.Left())
 	}
-	return errors.Join(c.Err(), c.Left())
+	if err != nil {
+		return err
+	}
+	takers := stateform.Source(h.form().Keyed, l.Form().Keyed)
+	found := map[*column]bool{}
+	for _, old := range h.columns {
+		c := l.column(takers[old.name])
+		found[c] = true
+		in.columns = append(in.columns, c)
+		in.stamps = append(in.stamps, stampsFor(&old, c))
+	}
+	for _, c := range l.begins {
+		if !found[c] {
+			in.begins = append(in.begins, c)
+		}
+	}
+	return in.prepare(h)
+}
+
+// stampsFor says what to do with a stored state's stamps in a column, which may be nil.
+func stampsFor(old *headColumn, c *column) stampsIn {
+	switch {
+	case !old.isStamped():
+		return noStamps
+	case c == nil || c.ttl == nil || c.ttl.clock != old.domain:
+		return passStamps
+	}
+	return useStamps
 }
 
 func (l *Layout) column(name string) *column {
@@ -147,6 +183,12 @@ func (in *restorer[K]) group(g int) error {
 		return nil
 	}
 	group := uint32(g) - in.s.first
+	if in.s.backed != nil {
+		return in.intoStore(group, from, to)
+	}
+	if in.k.Increment {
+		return in.increment(group, from, to)
+	}
 	if in.s.tables[group].rows.next > 0 {
 		return errors.New("it was restored before")
 	}
@@ -173,6 +215,9 @@ func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
 	}
 	x, size := binary.Uvarint(src)
 	rows = from + int64(size)
+	if in.stamped { // then it says how many rows there may be, each of which takes a byte at least
+		x = min(x, max(uint64(to-rows), 1))
+	}
 	if size <= 0 || x > max(uint64(to-rows), 1) || x > mostRows { // only an empty key with empty states takes no bytes
 		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
 	}
@@ -286,17 +331,29 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	}
 	r := &in.s.tables[group].rows
 	for range n {
+		if in.stamped {
+			var more bool
+			if more, src, err = cutMark(src); err != nil || !more {
+				break
+			}
+		}
 		id := r.next
 		r.reserve(int(id) + 1)
-		if src, err = in.s.layout.keyCodec.Decode(src, r.at(id)); err != nil {
+		if src, err = in.key.Decode(src, r.at(id)); err != nil {
 			return fmt.Errorf("key of row %d: %w", id, err)
 		}
 		if err = in.adopt(group, id, 1); err != nil {
 			return err
 		}
 		if src, err = in.row(src, rowID{group, id}, r.at(id)); err != nil {
-			return fmt.Errorf("row %d: %w", id, err)
+			return fmt.Errorf("row %d: %w", id, in.keyed(*(*K)(r.at(id)), err))
 		}
+	}
+	if in.stamped && err == nil && r.count == n {
+		src, err = cutEnd(src)
+	}
+	if err != nil {
+		return err
 	}
 	if len(src) > 0 {
 		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
@@ -304,27 +361,42 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	return nil
 }
 
+// keyed adds the key to an error about its state. If it is the program that could not make anything of the state, a restart would meet the
+// same.
+func (in *restorer[K]) keyed(key K, err error) error {
+	err = fmt.Errorf("key %v: %w", key, err)
+	if errors.As(err, &migrationError{}) {
+		return refusal{err}
+	}
+	return err
+}
+
 // row reads the states of a row.
 func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
 	for i, c := range in.columns {
 		if c == nil {
-			if src, err = in.stored[i].pass(src); err != nil {
+			if src, err = in.stored[i].pass(src, in.k.Increment); err != nil {
 				return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
 			}
 			continue
 		}
 		cell := unsafe.Add(row, c.off)
 		switch {
+		case c.linked != nil && in.k.Increment:
+			src, err = c.linked.decodeChanges(src, cell, id, in.stamps[i])
 		case c.linked != nil:
-			src, err = c.linked.decode(src, cell, id)
-		case c.encoded != nil:
-			src, err = c.encoded.decode(src, (*string)(cell))
+			src, err = c.linked.decode(src, cell, id, in.stamps[i])
+		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+			src, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
 		case c.kind == KindValue:
-			src, err = c.codec.Decode(src, cell)
+			src, err = c.decode(src, cell, in.readings[i])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("state %q: %w", c.name, err)
 		}
+	}
+	for _, c := range in.begins {
+		c.begin(unsafe.Add(row, c.off))
 	}
 	if in.timers {
 		return in.rowTimers(src, id, row)
@@ -332,21 +404,68 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 	return src, nil
 }
 
-// pass returns what follows a state that is left behind.
-func (c *ScannedState) pass(src []byte) (rest []byte, err error) {
-	if c.Kind == KindTimer {
-		return src, nil // timers follow the other states
+// decodeStamped reads a value of a stream or a program in which it expires into a zero cell.
+func (c *column) decodeStamped(src []byte, cell unsafe.Pointer, stamps stampsIn, from *reading) (rest []byte, err error) {
+	stamp, src, err := stamps.cut(src, c.ttl)
+	if err != nil {
+		return nil, err
 	}
-	_, rest, err = c.cell(src)
+	if stamps != noStamps && stamp == none { // nothing is there
+		rest, err = from.stored.Skip(src)
+		if c.begin != nil {
+			c.begin(cell)
+		}
+		return rest, err
+	}
+	value := cell
+	if c.ttl != nil {
+		*stampAt(cell) = stamp
+		value = unsafe.Add(cell, stampBytes)
+	}
+	return c.decode(src, value, from)
+}
+
+// decode reads a value into a zero cell.
+func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []byte, err error) {
+	p := part{encoded: c.encoded != nil}
+	if c.begin != nil || p.encoded && c.encoded.begin {
+		rest, err = from.into(&p, src, cell) // a zero value has been set
+	} else {
+		rest, err = from.value(&p, src, cell)
+	}
+	if kept := (*string)(cell); p.encoded && *kept == c.encoded.zero {
+		*kept = ""
+	}
 	return rest, err
 }
 
-func (e *Encoded) decode(src []byte, cell *string) (rest []byte, err error) {
-	p := part{codec: e.codec, encoded: true}
-	rest, err = p.decode(src, unsafe.Pointer(cell))
-	if *cell == e.zero {
-		*cell = ""
+// cutMark reads what precedes a row in a stream with stamps.
+func cutMark(src []byte) (more bool, rest []byte, err error) {
+	if len(src) == 0 || src[0] > rowFollows {
+		return false, nil, fmt.Errorf("%w: the mark before a row", ErrCorrupt)
 	}
+	return src[0] == rowFollows, src[1:], nil
+}
+
+// cutEnd reads what follows as many rows as there may be.
+func cutEnd(src []byte) (rest []byte, err error) {
+	more, rest, err := cutMark(src)
+	if err == nil && more {
+		err = fmt.Errorf("%w: a row too many", ErrCorrupt)
+	}
+	return rest, err
+}
+
+// pass returns what follows a state that is left behind.
+func (c *ScannedState) pass(src []byte, increment bool) (rest []byte, err error) {
+	switch {
+	case c.Kind == KindTimer:
+		return src, nil // timers follow the other states
+	case increment && c.Kind != KindValue:
+		_, rest, err = c.change(src)
+		return rest, err
+	}
+	_, rest, err = c.cell(src)
 	return rest, err
 }
 
@@ -375,7 +494,9 @@ func (in *restorer[K]) rowTimers(src []byte, id rowID, row unsafe.Pointer) ([]by
 			return nil, fmt.Errorf("%w: timer %q has two deadlines", ErrCorrupt, c.name)
 		}
 		cell.deadline = stored(at)
-		in.s.core.timers[domain].file(cell, loaded(cell.deadline), entry{id, uint32(c.number)})
+		if q := in.s.core.timers[domain]; !q.filedBy(cell, at) {
+			q.file(cell, loaded(cell.deadline), entry{id, uint32(c.number)})
+		}
 	}
 	return src, nil
 }

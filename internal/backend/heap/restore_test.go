@@ -310,11 +310,11 @@ func TestBindErrors(t *testing.T) {
 			E state.Map[any, int]
 		}{}, []string{`the name "count" is taken by field Count`, "field B", "field c: a state field must be exported", "field D: a state field must be a", "field E"}},
 		"options": {&struct {
-			A state.Value[int] `state:"a,ttl=24h"`
+			A state.Value[int] `state:"a,ttl=1us"`
 			B state.Value[int] `state:"b,fast"`
 			C state.Timer      `timer:"c,wall"`
 			D state.Timer      `state:"d"`
-		}{}, []string{"the option ttl is not available yet", `unknown option "fast"`, `unknown option "wall"`, "it takes a tag timer, not state"}},
+		}{}, []string{"a TTL of 1µs: want ttl=<duration>", `unknown option "fast"`, `unknown option "wall"`, "it takes a tag timer, not state"}},
 	} {
 		l, err := heap.NewLayout(reflect.TypeFor[int64]())
 		if err != nil {

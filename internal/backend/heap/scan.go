@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -24,15 +26,27 @@ type Scan struct {
 	r      io.ReaderAt
 	most   int // max parallelism
 	hash   func(key []byte) uint64
+	marked bool // rows come with marks
+	links  []scanLink
 }
 
 // ScannedState describes one state of a stream.
 type ScannedState struct {
 	Name   string
 	Kind   Kind
-	Domain Domain        // of a timer, else 0
+	Domain Domain        // of timers; else the clock by which the state expires, 0 if it does not
 	Key    *codec.Schema // of a map, else nil
 	Elem   *codec.Schema // of a value, a map's values or a list's elements, nil for a timer
+	TTL    time.Duration // how long the state lives if it expires
+}
+
+func (c *headColumn) state() ScannedState {
+	return ScannedState{c.name, c.kind, c.domain, c.user, c.elem, c.ttl}
+}
+
+// Expires reports whether the state expires.
+func (s *ScannedState) Expires() bool {
+	return s.Domain != 0 && s.Kind != KindTimer && s.Kind != KindTimers
 }
 
 // Row is what a stream holds of one key. Its bytes are valid until the visit ends.
@@ -50,6 +64,10 @@ type Cell struct {
 	Bytes []byte
 	// Deadline is when a timer is due, in milliseconds since 1970 UTC.
 	Deadline int64
+	// Deadlines are those of timers, in ascending order.
+	Deadlines []int64
+	// Ends says for each entry of a state that expires when it does, in milliseconds since 1970 UTC; the largest int64 where nobody knows.
+	Ends []int64
 }
 
 // NewScan reads the head of the stream behind a whole handle, one that was not cut for another parallelism. maxParallelism is the
@@ -66,14 +84,17 @@ func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.R
 	if err != nil {
 		return nil, err
 	}
-	s := &Scan{Key: h.key, k: k, r: r, most: maxParallelism}
+	if h.increment {
+		return nil, fmt.Errorf("%w: an increment without what it changes", ErrCorrupt)
+	}
+	s := &Scan{Key: h.key, k: k, r: r, most: maxParallelism, marked: h.stamped}
 	seen := map[string]bool{}
 	for _, c := range h.columns {
 		if seen[c.name] {
 			return nil, fmt.Errorf("%w: two states are named %q", ErrCorrupt, c.name)
 		}
 		seen[c.name] = true
-		s.States = append(s.States, ScannedState{c.name, c.kind, c.domain, c.user, c.elem})
+		s.States = append(s.States, c.state())
 	}
 	if hashName == keyhash.Name && rule == keygroup.GroupRule {
 		s.hash = hashOf(h.key)
@@ -83,15 +104,16 @@ func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.R
 
 // Rows calls visit for each row, group by group. It stops at the first error, its own or that of visit.
 func (s *Scan) Rows(visit func(Row) error) error {
-	for i, from := range s.k.Offsets {
-		to := s.k.End
-		if i+1 < len(s.k.Offsets) {
-			to = s.k.Offsets[i+1]
+	for i := range s.k.Offsets {
+		from, to := bounds(&s.k, i)
+		var err error
+		switch {
+		case s.isChanged(i):
+			err = s.merged(i, visit)
+		case from < to:
+			err = s.group(s.k.Written.First+i, from, to, visit)
 		}
-		if from == to {
-			continue
-		}
-		if err := s.group(s.k.Written.First+i, from, to, visit); err != nil {
+		if err != nil {
 			return fmt.Errorf("key group %d: %w", s.k.Written.First+i, err)
 		}
 	}
@@ -104,6 +126,9 @@ func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
 		return err
 	}
 	n, size := binary.Uvarint(src)
+	if s.marked { // then it says how many rows there may be, each of which takes a byte at least
+		n = min(n, uint64(max(len(src)-size, 1)))
+	}
 	if size <= 0 || n == 0 || n > uint64(max(len(src)-size, 1)) {
 		return fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, n, len(src))
 	}
@@ -111,6 +136,13 @@ func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
 	keys := make(map[string]bool)
 	row := Row{Group: g, Cells: make([]Cell, len(s.States))}
 	for i := range n {
+		if s.marked {
+			var more bool
+			if more, src, err = cutMark(src); err != nil || !more {
+				n = 0 // there is no mark after as many rows as there may be but this one
+				break
+			}
+		}
 		if src, err = s.row(src, &row, keys); err != nil {
 			return fmt.Errorf("row %d: %w", i, err)
 		}
@@ -118,10 +150,13 @@ func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
 			return err
 		}
 	}
-	if len(src) > 0 {
-		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+	if s.marked && err == nil && n > 0 {
+		src, err = cutEnd(src)
 	}
-	return nil
+	if err == nil && len(src) > 0 {
+		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+	}
+	return err
 }
 
 func (s *Scan) row(src []byte, row *Row, keys map[string]bool) (rest []byte, err error) {
@@ -180,19 +215,71 @@ func cut(schema *codec.Schema, src []byte, n int) (values, rest []byte, err erro
 
 func (c *ScannedState) cell(src []byte) (cell Cell, rest []byte, err error) {
 	if c.Kind == KindValue {
-		cell.Entries = 1
-		cell.Bytes, rest, err = cut(c.Elem, src, 1)
-		return cell, rest, err
+		return c.value(src)
 	}
 	n, size := binary.Uvarint(src)
 	if size <= 0 || n > math.MaxInt32 {
 		return cell, nil, fmt.Errorf("%w: the number of its entries", ErrCorrupt)
 	}
 	cell.Entries, src = int(n), src[size:]
-	if c.Kind == KindList {
+	switch c.Kind {
+	case KindTimers:
+		return c.deadlines(cell, src)
+	case KindList:
+		return c.list(cell, src)
+	}
+	return c.entries(cell, src)
+}
+func (c *ScannedState) value(src []byte) (cell Cell, rest []byte, err error) {
+	if !c.Expires() {
+		cell.Entries = 1
+		cell.Bytes, rest, err = cut(c.Elem, src, 1)
+		return cell, rest, err
+	}
+	stamp, src, err := useStamps.cut(src, nil)
+	if err != nil {
+		return cell, nil, err
+	}
+	value, rest, err := cut(c.Elem, src, 1)
+	if stamp != none {
+		cell = Cell{Entries: 1, Bytes: value, Ends: []int64{c.endOf(stamp)}}
+	}
+	return cell, rest, err
+}
+
+// endOf returns when what has a stamp is over, the largest int64 if that is not known.
+func (c *ScannedState) endOf(stamp int64) int64 {
+	if at, ok := newExpiry(&TTL{After: c.TTL}).endOf(stamp); ok {
+		return at
+	}
+	return math.MaxInt64
+}
+
+func (c *ScannedState) list(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
+	if !c.Expires() {
 		cell.Bytes, rest, err = cut(c.Elem, src, cell.Entries)
 		return cell, rest, err
 	}
+	for range cell.Entries {
+		if src, err = c.stamped(&cell, src); err != nil {
+			return cell, nil, err
+		}
+	}
+	return cell, src, nil
+}
+
+// stamped reads a stamp and what follows it, which it appends to the cell.
+func (c *ScannedState) stamped(cell *Cell, src []byte) (rest []byte, err error) {
+	stamp, src, err := useStamps.cut(src, nil)
+	if err != nil {
+		return nil, err
+	}
+	value, rest, err := cut(c.Elem, src, 1)
+	cell.Bytes, cell.Ends = append(cell.Bytes, value...), append(cell.Ends, c.endOf(stamp))
+	return rest, err
+}
+
+func (c *ScannedState) entries(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
 	rest, seen := src, map[string]bool{}
 	for range cell.Entries {
 		var key []byte
@@ -203,12 +290,35 @@ func (c *ScannedState) cell(src []byte) (cell Cell, rest []byte, err error) {
 			return cell, nil, fmt.Errorf("%w: a key of the map is there twice", ErrCorrupt)
 		}
 		seen[string(key)] = true
-		if rest, err = c.Elem.Skip(rest); err != nil {
+		if c.Expires() {
+			cell.Bytes = append(cell.Bytes, key...)
+			rest, err = c.stamped(&cell, rest)
+		} else {
+			rest, err = c.Elem.Skip(rest)
+		}
+		if err != nil {
 			return cell, nil, err
 		}
 	}
-	cell.Bytes = src[:len(src)-len(rest)]
+	if !c.Expires() {
+		cell.Bytes = src[:len(src)-len(rest)]
+	}
 	return cell, rest, nil
+}
+
+func (c *ScannedState) deadlines(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
+	if len(src)/8 < cell.Entries {
+		return cell, nil, fmt.Errorf("%w: %d deadlines in %d bytes", ErrCorrupt, cell.Entries, len(src))
+	}
+	for range cell.Entries {
+		cell.Deadlines = append(cell.Deadlines, int64(binary.LittleEndian.Uint64(src)))
+		src = src[8:]
+	}
+	slices.Sort(cell.Deadlines)
+	if len(slices.Compact(slices.Clone(cell.Deadlines))) < cell.Entries {
+		return cell, nil, fmt.Errorf("%w: a deadline is there twice", ErrCorrupt)
+	}
+	return cell, src, nil
 }
 
 // timers reads the deadlines at the end of a row.

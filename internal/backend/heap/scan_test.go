@@ -25,14 +25,22 @@ func scan(k snapshot.Keyed, b []byte) (text string, rows int, err error) {
 	var out strings.Builder
 	fmt.Fprintf(&out, "key %v\n", s.Key)
 	for _, st := range s.States {
-		fmt.Fprintf(&out, "%v %q %v %v\n", st.Kind, st.Name, st.Key, st.Elem)
+		fmt.Fprintf(&out, "%v %q %v %v", st.Kind, st.Name, st.Key, st.Elem)
+		if st.Expires() {
+			fmt.Fprintf(&out, " for %v of %v time", st.TTL, st.Domain)
+		}
+		fmt.Fprintln(&out)
 	}
 	err = s.Rows(func(r heap.Row) error {
 		rows++
 		key, _, err := s.Key.AppendText(nil, r.Key)
 		fmt.Fprintf(&out, "group %d key %s\n", r.Group, key)
 		for i, c := range r.Cells {
-			fmt.Fprintf(&out, "  %s: %d, %x, %d\n", s.States[i].Name, c.Entries, c.Bytes, c.Deadline)
+			fmt.Fprintf(&out, "  %s: %d, %x, %d", s.States[i].Name, c.Entries, c.Bytes, c.Deadline)
+			if c.Deadlines != nil || c.Ends != nil {
+				fmt.Fprint(&out, ", ", c.Deadlines, c.Ends)
+			}
+			fmt.Fprintln(&out)
 		}
 		return err
 	})

@@ -29,8 +29,14 @@ type core struct {
 	rowsOf         func(group uint32) *rows
 	hashOf         func(rowID) uint64
 	doubtful       []rowID // rows that may have no state left
+	buried         int     // bytes of all graves
+	lost           uint32  // the newest epoch of which graves were forgotten
+	foreign        bool    // a stream was restored whose states are not the layout's
 	scratch        []byte
 	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
+	times          times
+	sweep          sweep
+	backed         *backing // nil if the tables are all there is
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
@@ -43,6 +49,7 @@ type Store[K comparable] struct {
 type table struct {
 	index index
 	rows  rows
+	gone  graves // keys that had a row
 }
 
 // NewStore makes a store for the key groups of a subtask and attaches the handles of the layout, which it takes over. hash must be the
@@ -65,7 +72,8 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 			tables:         make([]table, groups.Len()),
 			maxParallelism: uint64(maxParallelism),
 			arena:          newArena(),
-			clock:          clock{now: 1},
+			clock:          clock{now: 1, tracks: l.tracked},
+			times:          newTimes(),
 		},
 		hash: hash,
 	}
@@ -84,8 +92,14 @@ func (s *core) attach() {
 	for _, c := range s.layout.columns {
 		if c.entries != nil {
 			c.linked = c.entries(s, c)
+			if e, ok := c.linked.(expiringEntries); ok && c.ttl != nil {
+				s.sweep.tables = append(s.sweep.tables, e)
+			}
 		}
-		if c.kind == KindTimer && s.timers[c.domain] == nil {
+		if c.ttl != nil {
+			c.ttl.times = &s.times
+		}
+		if (c.kind == KindTimer || c.kind == KindTimers) && s.timers[c.domain] == nil {
 			s.timers[c.domain] = newTimerQueue(s)
 		}
 		c.attach(s)
@@ -97,8 +111,10 @@ func (s *core) attach() {
 const resolveAtOnce = 64
 
 // Resolve finds the rows of a batch's keys, and makes those that are not there. hashes holds the keys' hashes, refs receives the rows; all
-// are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap.
+// are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap. Over a byte
+// store Err tells whether it has succeeded.
 func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
+	all := refs
 	for len(keys) > 0 {
 		n := min(len(keys), resolveAtOnce)
 		s.candidates(hashes[:n], refs[:n])
@@ -109,6 +125,10 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 		}
 		keys, hashes, refs = keys[n:], hashes[n:], refs[n:]
 	}
+	if s.backed != nil {
+		s.backed.touch(all)
+		s.backed.fetch()
+	}
 }
 
 // candidates finds for each hash the first row in the index that may be meant; the row is nil if there is none.
@@ -118,6 +138,7 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 // waited for by itself.
 func (s *core) candidates(hashes []uint64, refs []Ref) {
 	tables, size, shift, sum := s.tables, s.shape.size, s.shape.shift&31, uint64(0)
+	markShift, markSize := s.shape.marks.shift&31, s.shape.marks.size
 	groups, first := s.maxParallelism, s.first
 	refs = refs[:len(hashes)]
 	for j, h := range hashes {
@@ -137,8 +158,9 @@ func (s *core) candidates(hashes []uint64, refs []Ref) {
 		id--
 		sl := &t.rows.slabs[bits.Len32(id>>shift)] // as in rows.place
 		inSlab := id - sl.first
-		r.id, r.row, r.page = id, unsafe.Add(sl.base, uintptr(inSlab)*size), &sl.pages[inSlab>>shift]
-		sum += uint64(*(*byte)(r.row))
+		r.id, r.row = id, unsafe.Add(sl.base, uintptr(inSlab)*size)
+		r.mark = (*uint32)(unsafe.Add(sl.marks, uintptr(inSlab>>markShift)*markSize))
+		sum += uint64(*(*byte)(r.row)) + uint64(*r.mark)
 	}
 	s.touched = sum
 }
@@ -163,14 +185,17 @@ func (s *core) insert(group, tag uint32) Ref {
 	t := &s.tables[group]
 	id := t.rows.insert()
 	t.index.add(tag, id)
+	s.layout.beginRow(t.rows.at(id))
 	s.doubtful = append(s.doubtful, rowID{group, id})
+	if s.backed != nil {
+		s.backed.inserted(rowID{group, id})
+	}
 	return s.refOf(group, id)
 }
 
 func (s *core) refOf(group, id uint32) Ref {
 	rows := &s.tables[group].rows
-	sl, k := rows.place(id)
-	return Ref{rows.at(id), &sl.pages[k], id, group}
+	return Ref{rows.at(id), rows.mark(id), id, group}
 }
 
 func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
@@ -186,7 +211,7 @@ func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 // Seek points all handles at a row.
 func (s *Store[K]) Seek(r Ref) {
 	s.cur.Row, s.cur.ref = r.row, r
-	s.cur.Shared = r.page.wrote != s.clock.now
+	s.cur.Shared = *r.mark&epochMask != s.clock.now || s.backed != nil
 }
 
 // Leave points the handles nowhere: using one panics until the next Seek.
@@ -202,10 +227,16 @@ func (s *Store[K]) EndBatch() {
 		if !t.rows.isLive(r.id) || !s.layout.isZero(t.rows.at(r.id)) {
 			continue
 		}
-		t.index.remove(uint32(s.hashOf(r)), r.id)
-		t.rows.remove(r.id)
+		if s.backed != nil && !s.backed.mayGo(r) {
+			s.backed.changed(r) // it goes once the byte store has removed it
+			continue
+		}
+		s.free(r)
 	}
 	s.doubtful = s.doubtful[:0]
+	if s.backed != nil {
+		s.backed.batchEnded()
+	}
 }
 
 // isZero reports whether a row holds no state.
@@ -215,7 +246,19 @@ func (l *Layout) isZero(row unsafe.Pointer) bool {
 			return false
 		}
 	}
+	for _, c := range l.begins {
+		if !c.isBegin(unsafe.Add(row, c.off)) {
+			return false
+		}
+	}
 	return true
+}
+
+// beginRow makes a zero row one that holds no state.
+func (l *Layout) beginRow(row unsafe.Pointer) {
+	for _, c := range l.begins {
+		c.begin(unsafe.Add(row, c.off))
+	}
 }
 
 func zeroBytes(p unsafe.Pointer, n uintptr) bool {
@@ -252,4 +295,7 @@ func (s *Store[K]) Close() {
 	s.Leave()
 	s.tables = nil
 	s.arena.drop()
+	if s.backed != nil {
+		s.backed.close()
+	}
 }

@@ -41,8 +41,9 @@ type timerQueue struct {
 const leastSweep = 1 << 16
 
 type dueTimer struct {
-	at   int64
-	hash uint64 // of the key
+	at    int64
+	hash  uint64 // of the key
+	owner rowID  // of the key
 	entry
 }
 
@@ -51,7 +52,28 @@ func newTimerQueue(c *core) *timerQueue {
 }
 
 func (q *timerQueue) cellOf(e entry) *timerCell {
-	return (*timerCell)(unsafe.Add(q.core.rowsOf(e.row.group).at(e.row.id), q.core.layout.timers[e.timer].off))
+	c := q.core.layout.timers[e.timer]
+	if c.many != nil {
+		return c.many.cellAt(e.row)
+	}
+	return (*timerCell)(unsafe.Add(q.core.rowsOf(e.row.group).at(e.row.id), c.off))
+}
+
+// own allows the cell of an entry to be changed.
+func (q *timerQueue) own(e entry) {
+	if many := q.core.layout.timers[e.timer].many; many != nil {
+		many.rowsOf(e.row.group).own(e.row.id)
+		return
+	}
+	q.core.rowsOf(e.row.group).own(e.row.id)
+}
+
+// ownerOf returns the row of the key that an entry belongs to.
+func (q *timerQueue) ownerOf(e entry) rowID {
+	if many := q.core.layout.timers[e.timer].many; many != nil {
+		return many.ownerOf(e.row)
+	}
+	return e.row
 }
 
 // file files an entry for a time and notes it in the cell, whose page must be owned.
@@ -65,7 +87,8 @@ func (q *timerQueue) file(cell *timerCell, at int64, e entry) {
 		return
 	}
 	cell.filed = stored(at)
-	q.push(dueTimer{at, q.core.hashOf(e.row), e})
+	owner := q.ownerOf(e)
+	q.push(dueTimer{at, q.core.hashOf(owner), owner, e})
 }
 
 // drop drops the entries that are not in force: those of rows that were freed, and those of deadlines that have moved earlier. Without it
@@ -102,7 +125,7 @@ func (q *timerQueue) open(entries []entry) {
 		if cell.filed != filed {
 			continue // it was there twice
 		}
-		q.core.rowsOf(e.row.group).own(e.row.id)
+		q.own(e)
 		cell.filed = none
 		if cell.deadline != none {
 			q.file(cell, loaded(cell.deadline), e)
@@ -119,7 +142,7 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 		if cell.filed != stored(d.at) {
 			continue
 		}
-		q.core.rowsOf(d.row.group).own(d.row.id)
+		q.own(d.entry)
 		cell.filed = none
 		if cell.deadline != stored(d.at) {
 			if cell.deadline != none {
@@ -127,9 +150,15 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 			}
 			continue
 		}
-		cell.deadline = none
-		q.core.doubtful = append(q.core.doubtful, d.row)
-		if err := f(d.entry, loaded(stored(d.at))); err != nil {
+		if many := q.core.layout.timers[d.timer].many; many != nil {
+			many.fired(d.row, d.owner)
+		} else {
+			q.core.rowsOf(d.row.group).change(d.row.id)
+			cell.deadline = none
+		}
+		q.core.noteChange(d.owner)
+		q.core.doubtful = append(q.core.doubtful, d.owner)
+		if err := f(entry{d.owner, d.timer}, loaded(stored(d.at))); err != nil {
 			return err
 		}
 	}
@@ -151,8 +180,8 @@ func (q *timerQueue) less(a, b *dueTimer) bool {
 		return a.at < b.at
 	case a.hash != b.hash:
 		return a.hash < b.hash
-	case a.row != b.row:
-		return bytes.Compare(q.key(a.row), q.key(b.row)) < 0
+	case a.owner != b.owner:
+		return bytes.Compare(q.key(a.owner), q.key(b.owner)) < 0
 	}
 	return a.timer < b.timer
 }
@@ -202,10 +231,10 @@ type TimerColumn struct {
 	queue  *timerQueue
 }
 
-// Timer declares a timer. The first option of its tag is its domain, event if there is none.
-func (d *Declaration) Timer() *TimerColumn {
+// timer reads a timer tag. Its first option is the domain, event if there is none.
+func (d *Declaration) timer() (name string, domain Domain) {
 	name, options := d.name("timer", "state")
-	domain := EventTime
+	domain = EventTime
 	switch {
 	case len(options) > 1 || len(options) == 1 && options[0] != "event" && options[0] != "processing":
 		d.fail("timer %q: unknown option %q; use `timer:\"name,event\"` or `timer:\"name,processing\"`", name, options[len(options)-1])
@@ -215,8 +244,14 @@ func (d *Declaration) Timer() *TimerColumn {
 	if d.layout != nil && len(d.layout.columns) > mostColumns {
 		d.fail("timer %q: more than %d states", name, mostColumns)
 	}
+	return name, domain
+}
+
+// Timer declares a timer.
+func (d *Declaration) Timer() *TimerColumn {
+	name, domain := d.timer()
 	t := &TimerColumn{name: name}
-	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell]()}
+	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell](), query: t.query}
 	col.attach = func(s *core) {
 		t.cur, t.off, t.number, t.queue = &s.cur, col.off, uint32(col.number), s.timers[domain]
 	}
@@ -270,18 +305,31 @@ func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int,
 	if q == nil {
 		return nil
 	}
-	return q.fire(upTo, func(e entry, at int64) error {
+	call := func(e entry, at int64) error {
 		rows := &s.tables[e.row.group].rows
 		row := rows.at(e.row.id)
-		return fire(Ref{row, rows.page(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
-	})
+		return fire(Ref{row, rows.mark(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
+	}
+	if s.backed != nil {
+		if err := s.fireStored(d, upTo, call); err != nil {
+			return err
+		}
+	}
+	return q.fire(upTo, call)
 }
 
 // NextProcessing returns the time in milliseconds at which FireProcessing should be called again. It may be too early, never too late. ok is
 // false if there is no processing-time timer.
 func (s *Store[K]) NextProcessing() (at int64, ok bool) {
-	if q := s.core.timers[ProcessingTime]; q != nil {
-		return q.next()
+	q := s.core.timers[ProcessingTime]
+	if q == nil {
+		return 0, false
 	}
-	return 0, false
+	at, ok = q.next()
+	if s.backed != nil {
+		if first, any := s.backed.alarms.first(ProcessingTime); any && (!ok || first < at) {
+			return first, true
+		}
+	}
+	return at, ok
 }

@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -18,19 +19,25 @@ type writer struct {
 	buf    []byte
 	offset int64 // of buf in the stream
 	spare  map[*shape][]*image
+	ids    []int // for changedIn
 }
 
 const writeBytes = 256 << 10
 
 func (w *writer) write() (k snapshot.Keyed, err error) {
-	k.Range, k.Written = w.c.groups, w.c.groups
+	k.Range, k.Written, k.Increment = w.c.groups, w.c.groups, w.c.IsIncrement()
 	w.spare = map[*shape][]*image{}
 	defer w.giveAll()
-	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10))
+	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10), k.Increment)
 	k.Header = int64(len(w.buf))
 	for g := range w.c.main {
 		k.Offsets = append(k.Offsets, w.offset+int64(len(w.buf)))
-		if err = w.group(g); err != nil {
+		if k.Increment {
+			err = w.increment(g)
+		} else {
+			err = w.group(g)
+		}
+		if err != nil {
 			return k, err
 		}
 	}
@@ -73,7 +80,7 @@ func (w *writer) group(g int) (err error) {
 	} else {
 		n, err = w.codedRows(main, g)
 	}
-	if err == nil && n != main.count {
+	if err == nil && n != main.count && !w.c.layout.stamped {
 		err = fmt.Errorf("group %d has %d rows in its pages and %d by count: this is a bug", w.c.groups.First+g, n, main.count)
 	}
 	return err
@@ -97,10 +104,11 @@ func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
 }
 
 // claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
-// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed.
-func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err error) {
+// keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed. If
+// the page is no part of the capture then wanted is false, and there is nothing to keep or to unlock.
+func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted bool, err error) {
 	if err := w.c.stopped(); err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	before := p.lock()
 	claimed = max(before, w.c.epoch)
@@ -109,8 +117,14 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err er
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
+	case img == nil && w.c.wants(p.wrote):
+		return nil, claimed, true, nil
 	case img == nil:
-		return nil, claimed, nil
+		p.unlock(claimed)
+		return nil, 0, false, nil
+	case !w.c.wants(img.wrote):
+		p.unlock(before)
+		return nil, 0, false, nil
 	case oldest && img.upto == w.c.epoch: // nobody else needs it
 		w.spares(sh, p.cut(w.c.epoch+1))
 		saved = w.spareImage(sh)
@@ -118,9 +132,11 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, err er
 		saved = w.spareImage(sh)
 		sh.move(saved.base, img.base, sh.perPage())
 		copy(saved.live, img.live)
+		copy(saved.marks, img.marks)
+		saved.wrote = img.wrote
 	}
 	p.unlock(before)
-	return saved, 0, nil
+	return saved, 0, true, nil
 }
 
 // spares takes images that a page had kept, the last of them to be used next.
@@ -142,16 +158,16 @@ func (w *writer) spareImage(sh *shape) *image {
 	return spare[len(spare)-1]
 }
 
-// take returns the page as it was, in memory that is the writer's until it puts it back with give.
+// take returns the page as it was, in memory that is the writer's until it puts it back with give. It is nil if the page is no part of the
+// capture.
 func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
 	p := &s.pages[k]
-	saved, claimed, err := w.claim(sh, p)
-	if err != nil || saved != nil {
+	saved, claimed, wanted, err := w.claim(sh, p)
+	if err != nil || saved != nil || !wanted {
 		return saved, err
 	}
 	img := w.spareImage(sh)
-	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
-	copy(img.live, sh.liveOf(s, k))
+	sh.copyTo(img, s, k)
 	p.unlock(claimed)
 	return img, nil
 }
@@ -180,7 +196,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 		if err := w.flushIfFull(pageBytes); err != nil {
 			return err
 		}
-		saved, claimed, err := w.claim(sh, &s.pages[k])
+		saved, claimed, _, err := w.claim(sh, &s.pages[k])
 		switch {
 		case err != nil:
 			return err
@@ -198,14 +214,14 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 
 // codedRows encodes row by row.
 func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
-	tables, err := w.freeze(g)
-	defer func() {
-		for i := range tables {
-			w.give(tables[i].sh, tables[i].images...)
-		}
-	}()
-	if err != nil {
-		return 0, err
+	tables := make([]frozen, len(w.c.linked))
+	for i := range tables {
+		tables[i] = w.freeze(&w.c.linked[i][g])
+		defer func() { err = errors.Join(err, tables[i].done()) }()
+	}
+	hanging := func(i int, c *column, cell unsafe.Pointer) error {
+		defer tables[i].leave()
+		return c.linked.encode(w, cell, &tables[i])
 	}
 	err = r.eachPage(func(s *slab, k int) error {
 		img, err := w.take(r.sh, s, k)
@@ -214,35 +230,113 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		}
 		defer w.give(r.sh, img)
 		for i := range liveRows(img.live) {
-			w.buf = w.c.layout.appendRow(w.buf, unsafe.Add(img.base, uintptr(i)*r.sh.size), tables)
-			n++
-			if err := w.flushIfFull(0); err != nil {
+			row := unsafe.Add(img.base, uintptr(i)*r.sh.size)
+			if w.c.layout.stamped {
+				if !w.isLiving(row, tables) {
+					continue
+				}
+				w.buf = append(w.buf, rowFollows)
+			}
+			if err := w.row(row, hanging); err != nil {
 				return err
 			}
+			n++
 		}
 		return nil
 	})
+	if w.c.layout.stamped {
+		w.buf = append(w.buf, noRowFollows)
+	}
 	return n, err
 }
 
-// freeze copies a group of every linked table. The images are the caller's to give back, after an error too.
-func (w *writer) freeze(g int) ([]frozen, error) {
-	all := make([]frozen, len(w.c.linked))
-	for i := range all {
-		r := &w.c.linked[i][g]
-		all[i].sh = r.sh
-		err := r.eachPage(func(s *slab, k int) error {
-			img, err := w.take(r.sh, s, k)
-			if err == nil {
-				all[i].images = append(all[i].images, img)
-			}
-			return err
-		})
-		if err != nil {
-			return all[:i+1], err
+// expired reports whether what has a stamp was over when the capture was made.
+func (w *writer) expired(e *expiry, stamp int64) bool { return e.expiredAt(stamp, w.c.now[e.clock]) }
+
+// isLiving reports whether any state of a row had not expired when the capture was made.
+func (w *writer) isLiving(row unsafe.Pointer, tables []frozen) bool {
+	next, living := 0, false
+	for _, c := range w.c.layout.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			living = c.linked.living(w, cell, &tables[next], 1) > 0
+			tables[next].leave()
+			next++
+		case c.kind == KindTimer:
+			living = (*timerCell)(cell).deadline != none
+		case c.ttl != nil:
+			living = *stampAt(cell) != none && !w.expired(c.ttl, *stampAt(cell))
+		case c.begin != nil:
+			living = !c.isBegin(cell)
+		default:
+			living = !zeroBytes(cell, c.cell.Size())
+		}
+		if living {
+			return true
 		}
 	}
-	return all, nil
+	return false
+}
+
+// row writes key and columns of a row, and its timers last. hanging writes what hangs on the cells of the linked columns.
+func (w *writer) row(row unsafe.Pointer, hanging func(i int, c *column, cell unsafe.Pointer) error) (err error) {
+	next := 0
+	l := w.c.layout
+	w.buf = l.keyCodec.Append(w.buf, row)
+	for _, c := range l.columns {
+		cell := unsafe.Add(row, c.off)
+		switch {
+		case c.linked != nil:
+			err = hanging(next, c, cell)
+			next++
+		case c.kind == KindValue && c.ttl != nil:
+			w.stampedValue(c, cell)
+		case c.encoded != nil:
+			w.buf = c.encoded.append(w.buf, *(*string)(cell))
+		case c.kind == KindValue:
+			w.buf = c.codec.Append(w.buf, cell)
+		}
+		if err == nil {
+			err = w.flushIfFull(0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if l.single > 0 {
+		w.buf = l.appendTimers(w.buf, row)
+	}
+	return nil
+}
+
+// stampedValue writes a value that expires. One that is not there is a zero value behind no stamp.
+func (w *writer) stampedValue(c *column, cell unsafe.Pointer) {
+	stamp := *stampAt(cell)
+	if w.expired(c.ttl, stamp) {
+		stamp = none
+	}
+	w.buf = appendStamp(w.buf, stamp)
+	switch value := unsafe.Add(cell, stampBytes); {
+	case stamp == none:
+		w.buf = c.codec.Append(w.buf, c.blank)
+	case c.encoded != nil:
+		w.buf = c.encoded.append(w.buf, *(*string)(value))
+	default:
+		w.buf = c.codec.Append(w.buf, value)
+	}
+}
+
+// element is called after each element of a linked table was appended, so that a large map is not put together in memory.
+func (w *writer) element(f *frozen) error {
+	if len(w.buf) <= writeBytes {
+		return nil
+	}
+	f.leave()
+	if err := w.c.stopped(); err != nil {
+		return err
+	}
+	return w.flush()
 }
 
 // liveRows returns the numbers of the rows in use.

@@ -11,6 +11,9 @@ import (
 
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/internal/cluster/cli"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/storage"
+	localfs "github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
@@ -19,7 +22,46 @@ const (
 	stream2  = "99999999-2222-4333-8444-555555555555"
 	otherJob = "00000000000000000000000000000001" // sorts before the job that runs
 	lostJob  = "fedcba9876543210fedcba9876543210"
+	usedJob  = "00000000000000000000000000000002" // a job elsewhere has claimed something of it
+
+	deadProcess = "process_0123456789abcdef"
+	deadTask    = "task_00000000000000000000000000000001_0_2_0123456789abcdef"
+	liveTask    = "task_00000000000000000000000000000001_1_2_0123456789abcdef"
 )
+
+// shareFile moves a file of a checkpoint into a directory of merged files.
+func shareFile(t *testing.T, chk, dir string) {
+	t.Helper()
+	meta, err := storage.Load(t.Context(), localfs.Local{}, chk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := ""
+	meta.EachStream(func(s *snapshot.Stream) {
+		if s.Path == "" {
+			return
+		}
+		name := filepath.Base(s.Path)
+		if moved == "" {
+			put(t, filepath.Join(dir, name))
+			if err := os.Rename(s.Path, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			moved = name
+		}
+		if s.Path = name; name == moved {
+			s.Path, s.Scope = filepath.Join(dir, name), snapshot.Shared
+		}
+	})
+	meta.Directories = []string{dir}
+	data, err := snapshot.Encode(meta)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(chk, storage.MetadataName), data, 0o666)
+	}
+	if err != nil || moved == "" {
+		t.Fatal(moved, err)
+	}
+}
 
 // littered is a stopped job beside whose checkpoint lies what crashes leave, and what looks like it but must be kept.
 func littered(t *testing.T) world {
@@ -31,6 +73,11 @@ func littered(t *testing.T) world {
 		filepath.Join(w.chk, ".weir-tmp-00ff"),
 		filepath.Join(jobDir, ".weir-tmp-01"),
 		filepath.Join(w.dir, otherJob, "chk-5", stream1),
+		filepath.Join(w.dir, otherJob, "shared", stream1),
+		filepath.Join(jobDir, "shared", stream2),
+		filepath.Join(jobDir, "taskowned", deadProcess, stream2),
+		filepath.Join(jobDir, "shared", deadTask, stream2),
+		filepath.Join(jobDir, "shared", liveTask, stream2),
 	} {
 		put(t, garbage)
 	}
@@ -39,10 +86,12 @@ func littered(t *testing.T) world {
 			t.Fatal(err)
 		}
 	}
+	shareFile(t, w.chk, filepath.Join(jobDir, "shared", liveTask))
 	for _, kept := range []string{
+		filepath.Join(jobDir, "shared", "notes.txt"),
+		filepath.Join(w.dir, usedJob, "shared", stream1), filepath.Join(w.dir, usedJob, "shared", "_claimed"),
 		filepath.Join(jobDir, "chk-3", stream1), filepath.Join(jobDir, "chk-3", "notes.txt"),
 		filepath.Join(jobDir, "chk-07", stream1),
-		filepath.Join(jobDir, "shared", stream2),
 		filepath.Join(w.chk, "notes.txt"),
 		filepath.Join(w.dir, "other", stream1),
 	} {

@@ -94,6 +94,10 @@ type profile struct {
 	Pages  state.Map[string, float64] `state:"pages"`
 	Path   state.List[visit]          `state:"path"`
 	Idle   weir.Timer                 `timer:"idle,event"`
+	Last   state.Value[string]        `state:"last,ttl=24h,clock=event"`
+	Today  state.Map[string, int]     `state:"today,ttl=24h,clock=event"`
+	Recent state.List[int]            `state:"minutes,ttl=24h,clock=event"`
+	Calls  weir.Timers                `timer:"calls,event"`
 }
 
 func (p *profile) On(c *weir.Ctx[string, visit], v visit) error {
@@ -103,6 +107,10 @@ func (p *profile) On(c *weir.Ctx[string, visit], v visit) error {
 	p.Path.Append(v)
 	t, _ := c.Time()
 	p.Idle.At(t.Add(time.Hour))
+	p.Last.Set(v.Page)
+	p.Today.Put(v.Page, v.Minute)
+	p.Recent.Append(v.Minute)
+	p.Calls.At(t.Add(48 * time.Hour))
 	c.Emit(v)
 	return nil
 }

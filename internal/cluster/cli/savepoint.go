@@ -37,6 +37,11 @@ func disposeOf(ctx context.Context, pointer string, io IO) error {
 		return refusal{fmt.Errorf("not all was deleted; the same command goes on, or delete the directory: %w", err)}
 	}
 	fmt.Fprintf(io.Stdout, "%s: %s %d of job %q is deleted, %d bytes of state\n", dir, meta.What(), meta.Checkpoint, meta.JobName, meta.Size())
+	shared := false
+	meta.EachStream(func(s *snapshot.Stream) { shared = shared || s.Scope != snapshot.Exclusive })
+	if shared {
+		fmt.Fprintf(io.Stderr, "weir: files that it shared with other checkpoints are left where they are: weir gc deletes those that nobody refers to any more\n")
+	}
 	if meta.Stop == element.Suspend {
 		fmt.Fprintf(io.Stderr, "weir: the job had stopped with it: unless it has gone on since, it can go on no more\n")
 	}

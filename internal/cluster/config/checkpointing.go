@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -180,8 +181,9 @@ var (
 	})
 
 	IncrementalCheckpoints = boolOption(spec[bool]{
-		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false),
-		Doc: "Whether a checkpoint holds only what is new since the one before, if the state backend can do that.",
+		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false), Built: true,
+		Doc: "Whether a checkpoint holds only what has changed since the last one that was complete, and refers to the files of that one for " +
+			"the rest. Costs 4 bytes of memory for each key and each element of maps and lists.",
 	})
 
 	ParallelCleaning = boolOption(spec[bool]{
@@ -192,12 +194,13 @@ var (
 
 	LocalBackup = boolOption(spec[bool]{
 		Key: "execution.checkpointing.local-backup.enabled", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
-		Doc: "Whether a second copy of a subtask's state is kept on the machine that runs it.",
+		Built: true,
+		Doc:   "Whether a second copy of a subtask's keyed state is written to the disk of the machine that runs it. Not set: as `execution.state-recovery.from-local`.",
 	})
 
 	LocalBackupDirs = pathsOption(spec[[]string]{
-		Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"},
-		Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept.",
+		Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"}, Built: true,
+		Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept, in turn. Not set: in `localState` below `process.taskmanager.working-dir`.",
 	})
 
 	CheckpointsAfterTasksFinish = boolOption(spec[bool]{
@@ -250,32 +253,32 @@ var (
 	})
 
 	FileMerging = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.enabled", Default: new(false),
+		Key: "execution.checkpointing.file-merging.enabled", Default: new(false), Built: true,
 		Doc: "Whether subtasks write their state into common files.",
 	})
 
 	FileMergingAcrossCheckpoints = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false),
+		Key: "execution.checkpointing.file-merging.across-checkpoint-boundary", Default: new(false), Built: true,
 		Doc: "Whether several checkpoints share a merged file.",
 	})
 
 	FileMergingMaxFileSize = sizeOption(spec[int64]{
-		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)),
+		Key: "execution.checkpointing.file-merging.max-file-size", Default: new(int64(32 << 20)), Built: true,
 		Doc: "The size at which a new merged file begins.",
 	})
 
 	FileMergingBlockingPool = boolOption(spec[bool]{
-		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false),
+		Key: "execution.checkpointing.file-merging.pool-blocking", Default: new(false), Built: true,
 		Doc: "Whether a writer waits for a free merged file instead of opening another.",
 	})
 
 	FileMergingMaxSubtasks = intOption(spec[int]{
-		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1),
+		Key: "execution.checkpointing.file-merging.max-subtasks-per-file", Default: new(4), Check: atLeast(1), Built: true,
 		Doc: "How many subtasks share a pool of merged files.",
 	})
 
 	FileMergingMaxSpaceAmplification = floatOption(spec[float64]{
-		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0),
+		Key: "execution.checkpointing.file-merging.max-space-amplification", Default: new(2.0), Built: true,
 		Doc: "How much space merged files may take in relation to what is in use of them; less than 1: any.",
 	})
 
@@ -368,6 +371,8 @@ type Checkpointing struct {
 	// Unaligned: barriers overtake records, after AlignedTimeout if that is not 0.
 	Unaligned      bool
 	AlignedTimeout time.Duration
+	// Incremental checkpoints refer to files of earlier ones.
+	Incremental bool
 	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
 	AfterTasksFinish bool
 	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
@@ -385,7 +390,18 @@ type Checkpointing struct {
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
 
-	Loops LoopMode
+	Merging Merging
+	Loops   LoopMode
+}
+
+// Merging says how streams of state are merged into files.
+type Merging struct {
+	Enabled               bool
+	AcrossCheckpoints     bool    // one file holds streams of several checkpoints
+	MaxFileSize           int64   // bytes; from then on nothing is added to a file
+	BlockingPool          bool    // streams wait for a file
+	MaxSubtasks           int     // that share one file; at least 1
+	MaxSpaceAmplification float64 // of all files together; below 1: no limit
 }
 
 // Checkpointing returns the settings of the checkpoints.
@@ -400,6 +416,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		Unaligned:        Get(c, Unaligned),
 		AlignedTimeout:   Get(c, AlignedCheckpointTimeout),
 		DuringBacklog:    c.duringBacklog(),
+		Incremental:      Get(c, IncrementalCheckpoints),
 		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
 		NumRetained:      Get(c, NumRetained),
@@ -413,15 +430,38 @@ func (c *Config) Checkpointing() Checkpointing {
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
-		Loops:            Get(c, Loops),
+		Merging: Merging{
+			Enabled:               Get(c, FileMerging),
+			AcrossCheckpoints:     Get(c, FileMergingAcrossCheckpoints),
+			MaxFileSize:           Get(c, FileMergingMaxFileSize),
+			BlockingPool:          Get(c, FileMergingBlockingPool),
+			MaxSubtasks:           Get(c, FileMergingMaxSubtasks),
+			MaxSpaceAmplification: Get(c, FileMergingMaxSpaceAmplification),
+		},
+		Loops: Get(c, Loops),
 	}
 }
 
-// Backend returns where the state of the running job lives.
-func (c *Config) Backend() Backend { return Get(c, StateBackend) }
-
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }
+
+// LocalCopies says whether copies of keyed state are kept on the machine.
+type LocalCopies struct {
+	Write, Read bool
+	Dirs        []string // local paths, used in turn; at least one
+}
+
+// LocalCopies returns what is to be done with copies of state on the machine.
+func (c *Config) LocalCopies() LocalCopies {
+	l := LocalCopies{Write: Get(c, LocalBackup), Read: Get(c, RecoverFromLocal), Dirs: Get(c, LocalBackupDirs)}
+	if !IsSet(c, LocalBackup) {
+		l.Write = l.Read
+	}
+	if len(l.Dirs) == 0 {
+		l.Dirs = []string{filepath.Join(c.WorkingDir(), "localState")}
+	}
+	return l
+}
 
 func (c *Config) duringBacklog() *time.Duration {
 	if !IsSet(c, CheckpointIntervalDuringBacklog) {

@@ -12,6 +12,7 @@ import (
 // Config is a value, or the absence of one, for every option. It has passed all checks.
 type Config struct {
 	values map[*declaration]value
+	own    map[string]setting // keys of a state backend that the program registers
 	open   map[string]setting // keys that are not declared one by one: see isOpen
 }
 
@@ -88,13 +89,14 @@ func redact(key, value string) string {
 func Load(layers ...*Layer) (*Config, []Note, error) {
 	layers = slices.Clone(layers)
 	slices.SortStableFunc(layers, func(a, b *Layer) int { return cmp.Compare(a.rank, b.rank) })
-	l := loader{cfg: &Config{values: map[*declaration]value{}, open: map[string]setting{}}, unread: map[*declaration]bool{}}
+	l := loader{cfg: &Config{values: map[*declaration]value{}, own: map[string]setting{}, open: map[string]setting{}}, unread: map[*declaration]bool{}}
 	for _, layer := range layers {
 		l.errs = append(l.errs, layer.errs...)
 		l.strays = append(l.strays, layer.strays...)
 		l.merge(layer)
 	}
 	l.parse()
+	l.settleOwn()
 	l.errs = append(l.errs, l.cfg.contradictions(l.unread)...)
 	l.note()
 	if len(l.errs) > 0 {
@@ -147,6 +149,10 @@ func (l *loader) claims(s setting, by rank) []claim {
 		return nil
 	}
 	found := names().byName[s.key]
+	if found == nil && maybeOwn(s.key) {
+		l.cfg.own[s.key] = s
+		return nil
+	}
 	if found == nil {
 		l.unknown(s)
 		return nil

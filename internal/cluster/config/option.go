@@ -179,6 +179,15 @@ func atLeastDuration(min time.Duration) func(time.Duration) error {
 	}
 }
 
+func atLeastSize(min int64) func(int64) error {
+	return func(v int64) error {
+		if v < min {
+			return fmt.Errorf("too small; the least is %s", FormatSize(min))
+		}
+		return nil
+	}
+}
+
 func atLeast(min int) func(int) error { return between(min, math.MaxInt32) }
 
 func between(min, max int) func(int) error {

@@ -2,33 +2,50 @@ package config
 
 import (
 	"errors"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// Backend says where the state of a running job lives.
-type Backend uint8
+// knownBackend is a state backend that comes with Weir or with Flink. Others have the names under which programs register them.
+type knownBackend uint8
 
 const (
-	HeapBackend    Backend = iota // in memory
-	PebbleBackend                 // on the local disk; not built
-	RocksDBBackend                // not built
-	ForStBackend                  // not built
+	heapBackend    knownBackend = iota // in memory
+	pebbleBackend                      // on the local disk
+	rocksDBBackend                     // Pebble stands in for it
+	forStBackend                       // not built
 )
 
 const backendIsNoStorage = "this says where checkpoints go, not where state lives; " +
 	"write hashmap here and set execution.checkpointing.storage to this"
 
-var backends = &enum[Backend]{
-	names: [][]string{{"hashmap", "heap"}, {"pebble"}, {"rocksdb"}, {"forst"}},
-	hints: map[string]string{"jobmanager": backendIsNoStorage, "filesystem": backendIsNoStorage},
+var backends = &enum[knownBackend]{
+	names:    [][]string{{"hashmap", "heap"}, {"pebble"}, {"rocksdb"}, {"forst"}},
+	hints:    map[string]string{"jobmanager": backendIsNoStorage, "filesystem": backendIsNoStorage},
+	register: "state.RegisterBackend",
 	classes: map[string]string{
 		"memorystate": "hashmap, and jobmanager for execution.checkpointing.storage",
 		"fsstate":     "hashmap, and filesystem for execution.checkpointing.storage",
 	},
 }
 
-func (b Backend) String() string { return backends.name(b) }
+// parseBackend reads the name of a state backend. Whether the program has one that does not come with Weir is not known here.
+func parseBackend(raw string) (string, error) {
+	name := strings.TrimSpace(raw)
+	known, err := backends.parse(name)
+	switch {
+	case err == nil && known == forStBackend:
+		return "", errors.New("state on remote storage is not available yet; write pebble, which keeps it on the local disk")
+	case err == nil:
+		return backends.name(known), nil
+	case backends.hints[strings.ToLower(name)] == "" && name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == "":
+		return name, nil
+	}
+	return "", err
+}
 
 // ChangelogStorage says where the changelog of the state goes.
 type ChangelogStorage uint8
@@ -45,10 +62,60 @@ func (s ChangelogStorage) String() string { return changelogStorages.name(s) }
 
 // The options of the state of a running job.
 var (
-	StateBackend = enumOption(backends, spec[Backend]{
-		Key: "state.backend.type", Aliases: []string{"state.backend"}, Default: new(HeapBackend), Only: []Backend{HeapBackend},
-		Doc: "Where the state of a running job lives. `hashmap`, also called `heap`: in memory. The old key `state.backend` also " +
+	StateBackend = declare("name of a state backend", parseBackend, func(s string) string { return s }, spec[string]{
+		Key: "state.backend.type", Aliases: []string{"state.backend"}, Default: new("hashmap"), Built: true,
+		Doc: "Where the keyed state of a running job lives. `hashmap`, also called `heap`: in memory. `pebble`, also called `rocksdb`: on the " +
+			"local disk, for programs that import `state/pebble`. Any other name is that of a backend which the program registers " +
+			"with `state.RegisterBackend`; it gets the options that begin with `state.backend.<name>.`. The old key `state.backend` also " +
 			"takes `filesystem` and `jobmanager`, which mean `hashmap` with that `execution.checkpointing.storage`.",
+	})
+
+	BackendCache = sizeOption(spec[int64]{
+		Key: "state.backend.cache-size", Default: new(int64(256 << 20)), Built: true, Check: atLeastSize(64 << 10),
+		Doc: "The memory for rows in use, of all subtasks of a process together, where the state backend keeps state elsewhere than in memory. " +
+			"A record whose key is there costs no access to the backend. The backend's own memory comes on top.",
+	})
+
+	PebbleDir = stringOption(spec[string]{
+		Key: "state.backend.pebble.localdir", Aliases: []string{"state.backend.rocksdb.localdir"}, Built: true,
+		Doc: "The directory for the state of running jobs, best on a fast local disk. Each process has a directory of its own in it, which the " +
+			"next one sweeps if a crash has left it behind. Without it, `weir-state` in the directory for temporary files.",
+	})
+
+	PebbleMemory = sizeOption(spec[int64]{
+		Key: "state.backend.pebble.memory.fixed-per-tm", Aliases: []string{"state.backend.rocksdb.memory.fixed-per-tm"},
+		Default: new(int64(256 << 20)), Built: true, Check: atLeastSize(1 << 20),
+		Doc: "The memory for blocks that were read and for writes that are not on disk yet, of all subtasks of a process together.",
+	})
+
+	PebbleWriteRatio = floatOption(spec[float64]{
+		Key: "state.backend.pebble.memory.write-buffer-ratio", Aliases: []string{"state.backend.rocksdb.memory.write-buffer-ratio"},
+		Default: new(0.5), Built: true,
+		Check: func(v float64) error {
+			if v <= 0 || v >= 1 {
+				return errors.New("write a number between 0 and 1")
+			}
+			return nil
+		},
+		Doc: "The part of `state.backend.pebble.memory.fixed-per-tm` that writes may take.",
+	})
+
+	PebbleThreads = intOption(spec[int]{
+		Key:     "state.backend.pebble.checkpoint.transfer.thread.num",
+		Aliases: []string{"state.backend.rocksdb.checkpoint.transfer.thread.num"}, Default: new(4), Built: true, Check: between(1, 256),
+		Doc: "How many files of the state of one subtask are written to a checkpoint at once, and read from it when it is restored.",
+	})
+
+	PebbleBlockSize = sizeOption(spec[int64]{
+		Key: "state.backend.pebble.block.blocksize", Aliases: []string{"state.backend.rocksdb.block.blocksize"},
+		Default: new(int64(4 << 10)), Built: true, Check: atLeastSize(512),
+		Doc: "How much is read from disk for one row that is in no cache, before compression.",
+	})
+
+	PebbleBloomBits = intOption(spec[int]{
+		Key:     "state.backend.pebble.bloom-filter.bits-per-key",
+		Aliases: []string{"state.backend.rocksdb.bloom-filter.bits-per-key"}, Default: new(10), Built: true, Check: between(0, 64),
+		Doc: "The bits for each key by which most files that do not have a row are not read for it; 0 for none.",
 	})
 
 	AsyncSnapshots = boolOption(spec[bool]{
@@ -139,11 +206,65 @@ func oldBackendPair(s setting) []claim {
 		return nil
 	}
 	backend, storage := s, s
-	backend.value, storage.value = HeapBackend.String(), old
+	backend.value, storage.value = backends.name(heapBackend), old
 	note := notef("%s: %s (%s) is the old form of %s: %s and %s: %s; write these",
 		s.key, s.value, s.origin, StateBackend.key, backend.value, CheckpointStorage.key, storage.value)
 	return []claim{
 		{StateBackend.declaration, value{setting: backend, alias: 1}},
 		{CheckpointStorage.declaration, value{setting: storage, alias: len(CheckpointStorage.aliases) + 1, note: note}},
+	}
+}
+
+// Backend is what is said of the state backend.
+type Backend struct {
+	Type  string // hashmap, pebble, rocksdb, or a name that the program knows
+	Cache int64  // the memory for rows in use, in bytes
+	// Threads is how many files of a subtask's state are transferred at once.
+	Threads int
+}
+
+// Backend returns where the state of the running job lives.
+func (c *Config) Backend() Backend {
+	return Backend{Type: Get(c, StateBackend), Cache: Get(c, BackendCache), Threads: Get(c, PebbleThreads)}
+}
+
+const backendPrefix = "state.backend."
+
+// BackendSettings returns the options that begin with state.backend.<name>., without that prefix. Sizes are in bytes.
+func (c *Config) BackendSettings(name string) map[string]string {
+	out := map[string]string{}
+	for d, v := range c.values {
+		rest, ok := strings.CutPrefix(d.key, backendPrefix+name+".")
+		if !ok {
+			continue
+		}
+		out[rest] = v.value
+		if size, isSize := v.parsed.(int64); isSize {
+			out[rest] = strconv.FormatInt(size, 10)
+		}
+	}
+	for key, s := range c.own {
+		if rest, ok := strings.CutPrefix(key, backendPrefix+name+"."); ok {
+			out[rest] = s.value
+		}
+	}
+	return out
+}
+
+// maybeOwn reports whether a key may be for a state backend that the program registers: whether it is, is known once all is read.
+func maybeOwn(key string) bool {
+	rest, ok := strings.CutPrefix(key, backendPrefix)
+	name, more, dotted := strings.Cut(rest, ".")
+	return ok && dotted && more != "" && !backends.known(name) && name != "latency-track" && name != "changelog" && name != "fs"
+}
+
+// settleOwn refuses the keys that are for another backend than the job's.
+func (l *loader) settleOwn() {
+	prefix := backendPrefix + Get(l.cfg, StateBackend) + "."
+	for _, key := range slices.Sorted(maps.Keys(l.cfg.own)) {
+		if s := l.cfg.own[key]; !strings.HasPrefix(key, prefix) {
+			delete(l.cfg.own, key)
+			l.unknown(s)
+		}
 	}
 }

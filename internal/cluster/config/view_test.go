@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"math"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ func TestDefaultViews(t *testing.T) {
 	want := Checkpointing{
 		Timeout: 10 * time.Minute, Mode: ExactlyOnce, MaxConcurrent: 1, AfterTasksFinish: true, NumRetained: 1, Retention: NoExternalized,
 		ParallelCleaning: true, History: 10, Storage: JobManagerStorage, InlineThreshold: 20 << 10, WriteBuffer: 20 << 10, MaxStateSize: 5 << 20,
+		Merging: Merging{MaxFileSize: 32 << 20, MaxSubtasks: 4, MaxSpaceAmplification: 2},
 	}
 	if got := cfg.Checkpointing(); got != want {
 		t.Errorf("Checkpointing = %+v", got)
@@ -64,5 +66,24 @@ func TestDerivedViews(t *testing.T) {
 	}
 	if got := load(t, "pipeline.max-parallelism=128", "parallelism.default=4").Parallelism(); got != (Parallelism{4, 128}) {
 		t.Errorf("Parallelism = %+v", got)
+	}
+}
+
+// What a state backend is told: its own settings in plain numbers, those of one that the program registers as they were written.
+func TestBackendSettings(t *testing.T) {
+	c := load(t, "state.backend.type=pebble", "state.backend.pebble.localdir=/data", "state.backend.pebble.memory.fixed-per-tm=64 mb", "state.backend.cache-size=1 mb")
+	want := map[string]string{"localdir": "/data", "memory.fixed-per-tm": "67108864"}
+	if got := c.BackendSettings("pebble"); !maps.Equal(got, want) || c.Backend() != (Backend{"pebble", 1 << 20, 4}) {
+		t.Errorf("%v, %+v", got, c.Backend())
+	}
+	c = load(t, "state.backend.type=mine", "state.backend.mine.where=there", "state.backend.mine.a.b=1 kb")
+	want = map[string]string{"where": "there", "a.b": "1 kb"}
+	if got := c.BackendSettings("mine"); !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	l := Operator()
+	l.Define("state.backend.other.where=there")
+	if _, _, err := Load(l); err == nil {
+		t.Error("a setting of a backend that the job does not use was accepted")
 	}
 }

@@ -27,9 +27,7 @@ func Serve(w http.ResponseWriter, r *http.Request, jobs []view.Shown) {
 	var p page
 	running := 0
 	for _, shown := range jobs {
-		j := shown.Job()
-		addJob(r.Context(), &p, shown, &j)
-		if !j.State.Ended() {
+		if j := addJob(r.Context(), &p, shown); !j.State.Ended() {
 			running++
 		}
 	}

@@ -21,13 +21,20 @@ import (
 	"github.com/weirstream/weir/source"
 )
 
-// deploy lets the sinks recover and starts all tasks for the first time, from a checkpoint, nil for none.
+// deploy lets the sinks recover and starts all tasks for the first time, from a checkpoint, nil for none. What keeps a sink from recovering may
+// pass, and no restart strategy is there yet to try again, so that is done here, until the job is stopped.
 func (m *master) deploy(meta *snapshot.Metadata) {
 	m.state = deploying
 	r := m.recovery
+	var waiting context.Context
+	waiting, m.hurry = context.WithCancel(context.Background())
+	patiently := func(f func() error) error {
+		return m.retry(waiting, func(context.Context) error { return f() })
+	}
 	m.clerk.do(func() func() {
-		moved, err := m.recoverSinks(meta, r)
+		moved, err := m.recoverSinks(meta, r, patiently)
 		return func() {
+			m.hurry()
 			m.outputMoved(moved)
 			if m.state != deploying {
 				return
@@ -50,12 +57,19 @@ func (m *master) outputMoved(files []string) {
 	}
 }
 
-func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery) (moved []string, err error) {
+// recoverSinks lets all sinks recover, each by try.
+func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery, try func(func() error) error) (moved []string, err error) {
 	defer rescue(&err)
-	return m.sinks.recover(context.Background(), meta, r, m.openStream)
+	return m.sinks.recover(context.Background(), meta, r, m.openStream, try)
 }
 
+// once is for those whose failure somebody else answers by another attempt.
+func once(f func() error) error { return f() }
+
 func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
+	if r, ok := m.openCopy(ctx, s); ok {
+		return r, nil
+	}
 	return m.storage.OpenStream(ctx, s)
 }
 
@@ -75,6 +89,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
+	m.progress.deployed(m.Plan) // which has the max parallelism of the state by now
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
@@ -82,7 +97,6 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
-	m.progress.deployed(m.Plan)
 	m.progress.became(view.JobRunning, m.Now())
 	tasks, err := program.Deploy(m.deployment(r, which))
 	if err != nil {
@@ -134,9 +148,14 @@ func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
 // rescue turns a panic of a connector into an error, so that it fails the job and not the process.
 func rescue(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		*err = &panicError{fmt.Sprintf("panic: %v\n%s", r, debug.Stack())}
 	}
 }
+
+// panicError is a panic of a connector.
+type panicError struct{ text string }
+
+func (e *panicError) Error() string { return e.text }
 
 // restored finds what a checkpoint holds for an operator.
 type restored struct {
@@ -200,8 +219,10 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Now:             m.Now,
 		Beside:          m.besides(),
 		Line:            m.line,
-		Streams:         func(id job.CheckpointID) operator.Streams { return m.places.streams(m.storage, id) },
+		Streams:         m.streams(),
 		OpenStream:      m.openStream,
+		Incremental:     m.checkpoints.Incremental,
+		Backend:         m.Backend,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,
@@ -218,6 +239,24 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Loops: program.Loops{
 			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
 		},
+	}
+}
+
+// streams returns where tasks of the present plan write. It is called by them.
+func (m *master) streams() func(job.Subtask, job.CheckpointID) operator.Streams {
+	parallelism := map[job.VertexID]int{}
+	for _, v := range m.Plan.Vertices {
+		parallelism[v.ID()] = v.Parallelism
+	}
+	return func(sub job.Subtask, id job.CheckpointID) operator.Streams {
+		s := m.places.streams(m.storage, id, m.logger)
+		if m.merger != nil && s.place == nil {
+			s.part = m.merger.Part(id, sub, parallelism[sub.Vertex])
+		}
+		if m.copies != nil && m.Config.LocalCopies().Write && s.place == nil {
+			s.copies = m.copies.Part(id, sub)
+		}
+		return s
 	}
 }
 

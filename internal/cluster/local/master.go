@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/view"
@@ -24,6 +25,7 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -43,7 +45,10 @@ type master struct {
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
-	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	merger  *storage.Merger              // nil if files are not merged
+	copies  *copies.Copies               // of state on this machine; nil if there are none
+	found   atomic.Pointer[copies.Found] // those that tasks are restored from now
+	claimed string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -66,11 +71,17 @@ type master struct {
 	alive    int                      // tasks that have not ended
 	starting int                      // tasks that do not run yet
 	sources  sources
+	// awaitRunning is called when all tasks run.
+	awaitRunning []func()
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
 	afterStop func()
 
-	asked  map[coordinator.RequestID]*asked // clients that wait for a snapshot
-	places places
+	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
+	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
+	places    places
+	queries   []*query // clients that wait for the state of a key
+	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
+	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
@@ -85,10 +96,11 @@ type master struct {
 	uncommitted map[job.Subtask][]job.OperatorID
 
 	state    state
-	deployed bool  // there were tasks once
-	ran      bool  // all tasks ran at one moment
-	cause    error // why the job failed or is restarting
-	refusal  error // why the run ended before its first task, if it did
+	hurry    context.CancelFunc // ends the waiting for what may keep sinks from recovering at the start
+	deployed bool               // there were tasks once
+	ran      bool               // all tasks ran at one moment
+	cause    error              // why the job failed or is restarting
+	refusal  error              // why the run ended before its first task, if it did
 	stopping stopping
 	result   Result
 	ended    bool
@@ -146,6 +158,8 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		file:        s.file,
 		shared:      s.shared,
 		storage:     b.storage,
+		merger:      b.merger,
+		copies:      s.copies,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -153,12 +167,14 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		strategy:    failover.New(strategyOf(s.Config.Restart())),
 		history:     newHistory(s),
 		timers:      map[coordinator.Timer]func(){},
+		hurry:       func() {},
 		warned:      map[job.OperatorID]bool{},
 		asked:       map[coordinator.RequestID]*asked{},
 		attempts:    map[job.Subtask]int{},
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
+	m.found.Store(&s.found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
 	s.news = news{m.changed, m.backlog}
@@ -169,7 +185,6 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 	m.post(func() {
 		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
-		m.deleteObsolete(b.obsolete)
 		m.deploy(b.restore)
 	})
 	return m
@@ -257,15 +272,24 @@ func (m *master) close() (Result, error) {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
+	if m.refusal != nil {
+		m.result.Status = Failed // the line remembers nothing, as of an aborted run, but it was not the user who has ended it
+	}
 	m.progress.became(endState(m.result.Status), m.Now())
-	m.answerAll()
+	err := m.failure()
+	m.answerAll(err)
+	return m.result, err
+}
+
+// failure returns why the job has failed or was refused, nil if neither.
+func (m *master) failure() error {
 	switch {
 	case m.refusal != nil:
-		return m.result, m.refusal
+		return m.refusal
 	case m.result.Status == Failed:
-		return m.result, m.cause
+		return m.cause
 	}
-	return m.result, nil
+	return nil
 }
 
 // post adds something that has happened. Any goroutine may call it.
@@ -313,6 +337,10 @@ func restoration(b *beginning) coordinator.Restoration {
 		_, damaged := b.record.DamageOf(s.Checkpoint)
 		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
 	}
+	for _, s := range b.obsolete {
+		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
+	}
+	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
 	if b.restore != nil {
 		r.From = b.restore.Checkpoint
 		if b.noClaim {
@@ -328,6 +356,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 // stopAll cancels the tasks and does what follows once all have ended.
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
+	m.hurry()
 	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
@@ -426,12 +455,21 @@ func (m *master) end(s Status) {
 func (m *master) finish(s Status) {
 	m.state = over
 	m.result.Status = s
+	m.disposeCopies(s)
 	status := map[Status]coordinator.EndStatus{
 		Finished: coordinator.JobFinished, Canceled: coordinator.JobCanceled, Failed: coordinator.JobFailed,
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
 	}[s]
 	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
-	m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) })
+	end := func() { m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) }) }
+	if m.merger == nil {
+		end()
+		return
+	}
+	m.clerk.do(func() func() {
+		m.closeMerger()
+		return end
+	}, m.post)
 }
 
 // endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all
@@ -461,6 +499,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 		return
 	}
 	end := endOf(s, m.Now(), kept, m.cause, m.latest())
+	end.Savepoint = m.cancelledWith
 	_, end.Stopped = m.coordinator.StoppedWith()
 	known := m.record
 	m.clerk.do(func() func() {

@@ -187,7 +187,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	if err := m.settle(w.unsettled, w.record); err != nil {
 		return done, err
 	}
-	if done.meta, err = m.loadBefore(w.doubtful, w.from); err != nil {
+	if done.meta, err = m.loadBefore(w.doubtful, w.from, w.plan); err != nil {
 		if istorage.Classify(err) != istorage.Unknown {
 			err = source.Permanent(err)
 		}
@@ -195,7 +195,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	}
 	done.read = true
 	if w.restore.Global {
-		done.moved, err = m.recoverSinks(done.meta, w.sinks)
+		done.moved, err = m.recoverSinks(done.meta, w.sinks, once)
 		return done, err
 	}
 	if done.restored, err = dealOutAgain(withoutPending(done.meta, &m.sinks), w.plan); err != nil {
@@ -208,6 +208,10 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 	m.outputMoved(done.moved)
 	if done.read {
+		for _, id := range w.doubtful {
+			m.checkpointIs((*istorage.Merger).Release, id)
+			m.coordinator.Gone(id)
+		}
 		m.doubtful, m.unsettled = nil, nil
 	}
 	if !m.supervisor.Current(w.restore.Restart) {

@@ -87,6 +87,7 @@ func (m *master) taskRunning(a job.Attempt) {
 	m.progress.task(a, view.TaskRunning, m.Now())
 	t.runs = true
 	m.starting--
+	defer m.sendQueries()
 	if m.starting > 0 || m.supervisor.Restarting() || m.state != deploying && m.state != restarting {
 		return
 	}
@@ -94,6 +95,10 @@ func (m *master) taskRunning(a job.Attempt) {
 	m.progress.entered(Running)
 	m.coordinator.JobRunning(m.Now(), m.random())
 	m.rescaled(nil)
+	for _, f := range m.awaitRunning {
+		f()
+	}
+	m.awaitRunning = nil
 }
 
 // taskCompleted notes that nothing is under way any more that follows from a checkpoint in one task. When the checkpoint is the one to
@@ -135,6 +140,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 	t.ended = true
 	t.cancel()
 	m.alive--
+	defer m.queriesLeft(a)
 	m.progress.task(a, endOfTask(err), m.Now())
 	if !t.runs {
 		m.starting--

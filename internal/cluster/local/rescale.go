@@ -208,6 +208,9 @@ func (m *master) changePlan() {
 	m.Plan = r.plan
 	m.tasks = map[job.Subtask]*running{}
 	m.coordinator.Rescaled(m.coordinatorJob())
+	if m.merger != nil {
+		m.merger.Rescaled(subtasksOf(m.Plan), m.newProcess())
+	}
 	m.supervisor.Rescaled(m.regions())
 	m.progress.replan(m.Plan)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/failover"
 	"github.com/weirstream/weir/internal/protocol/line"
+	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	FS storage.FS
 	// Now is the wall clock.
 	Now func() time.Time
+	// Backend is where keyed state lies, nil for the heap. It is closed when the job has ended, or has not begun.
+	Backend *operator.Backend
 	// Labels say what is to be remembered with a failure.
 	Labels []func(error) map[string]string
 	// Scheduler makes everything happen in an order of its choice; nil outside of tests.
@@ -113,11 +116,13 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	b, err := s.begin(ctx)
 	if err != nil {
 		s.giveUp()
+		o.closeBackend()
 		return nil, s.unlessStopped(ctx, err)
 	}
 	e := &Execution{progress: progress, id: b.job, options: o, done: make(chan struct{})}
 	if b.finished {
 		s.release()
+		o.closeBackend()
 		progress.finishedBefore(o.Now())
 		e.result = Result{Status: AlreadyFinished, Job: b.job, Text: b.text}
 		close(e.done)
@@ -130,6 +135,7 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 			if ended {
 				e.result, e.err = e.master.close()
 				s.release()
+				o.closeBackend()
 				close(e.done)
 			}
 			return worked, ended
@@ -139,9 +145,20 @@ func Start(ctx context.Context, o Options) (*Execution, error) {
 	go func() {
 		defer close(e.done)
 		defer s.release()
+		defer o.closeBackend()
 		e.result, e.err = e.master.run(ctx)
 	}()
 	return e, nil
+}
+
+// closeBackend gives up what the state of all subtasks has in common, once they have ended.
+func (o *Options) closeBackend() {
+	if o.Backend == nil {
+		return
+	}
+	if err := o.Backend.Factory.Close(); err != nil {
+		o.Logger.Warn("the state backend could not be closed", "backend", o.Backend.Name, "error", err)
+	}
 }
 
 // unlessStopped returns why a start failed. If that was told to stop, nothing stands against the next one, whatever the interrupted

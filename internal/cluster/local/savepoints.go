@@ -51,8 +51,37 @@ type SnapshotInfo struct {
 	Duration time.Duration
 }
 
-// ErrNotRunning means that a job cannot take a snapshot now: it starts, restarts, stops or has ended.
-var ErrNotRunning = errors.New("the job is not running")
+// ErrNotRunning means that a job cannot take a snapshot now: it starts, restarts or stops. Of one that has ended the error is an
+// EndedError, which is an ErrNotRunning too.
+var ErrNotRunning = errors.New("the job is not running: it starts, restarts or stops")
+
+// EndedError says that a job can do nothing any more of what it was asked for, because it has ended.
+type EndedError struct {
+	Result Result
+	Err    error // why it failed, nil if it has not
+}
+
+// Error says how the job has ended.
+func (e *EndedError) Error() string {
+	switch r := e.Result; {
+	case r.Status == Finished && r.Savepoint != "":
+		return "the job has ended: it was stopped with savepoint " + r.Savepoint
+	case r.Status == Finished:
+		return "the job has ended: all data was read, and what it wrote is committed"
+	case r.Status == AlreadyFinished:
+		return "the job has ended: an earlier run has finished it"
+	case e.Err != nil:
+		return fmt.Sprintf("the job has ended as %s: %v", r.Status, e.Err)
+	default:
+		return fmt.Sprintf("the job has ended as %s", r.Status)
+	}
+}
+
+// Is reports whether the error means ErrNotRunning.
+func (e *EndedError) Is(target error) bool { return target == ErrNotRunning }
+
+// Unwrap returns why the job failed.
+func (e *EndedError) Unwrap() error { return e.Err }
 
 // ErrNoSavepointDir means that a savepoint was asked for without a directory, and the job has none for such.
 var ErrNoSavepointDir = errors.New("no savepoint location given and no default location configured; name a directory, or set execution.checkpointing.savepoint-dir")
@@ -100,6 +129,33 @@ func (e *StopError) Error() string {
 // Unwrap returns why the job ended so.
 func (e *StopError) Unwrap() error { return e.Err }
 
+// Running returns when all tasks of the job run or have finished, at once if that is so already, and after a restart if one is under way. If the
+// job ends first the error is an EndedError; if ctx is done, its cause.
+func (e *Execution) Running(ctx context.Context) error {
+	runs := make(chan struct{})
+	e.post(func(m *master) { m.whenRunning(func() { close(runs) }) })
+	select {
+	case <-runs:
+		return nil
+	case <-e.done:
+		return e.ended()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// ended returns what a client is told who asks for something after the end.
+func (e *Execution) ended() error { return &EndedError{Result: e.result, Err: e.err} }
+
+// whenRunning calls f once all tasks run, unless the job ends first.
+func (m *master) whenRunning(f func()) {
+	if m.state == inFlight {
+		f()
+		return
+	}
+	m.awaitRunning = append(m.awaitRunning, f)
+}
+
 // Ask asks for a snapshot and returns at once. answer is called by the master, once, unless the job has ended already.
 func (e *Execution) Ask(r Request, answer func(SnapshotInfo, error)) {
 	e.post(func(m *master) { m.ask(r, answer) })
@@ -117,7 +173,7 @@ func (e *Execution) Take(ctx context.Context, r Request) (SnapshotInfo, error) {
 	ends := r.Cancel || r.Kind == coordinator.StopWithSavepoint
 	select {
 	case o := <-got:
-		if stop := (*StopError)(nil); ends && (o.err == nil || errors.As(o.err, &stop)) {
+		if ends && o.err == nil || saysEnd(o.err) {
 			<-e.done // what is left is to give the line free
 		}
 		return o.info, o.err
@@ -129,8 +185,17 @@ func (e *Execution) Take(ctx context.Context, r Request) (SnapshotInfo, error) {
 	case o := <-got:
 		return o.info, o.err
 	default:
-		return SnapshotInfo{}, ErrNotRunning
+		return SnapshotInfo{}, e.ended()
 	}
+}
+
+// saysEnd reports whether an error says how the job has ended.
+func saysEnd(err error) bool {
+	var (
+		stop  *StopError
+		ended *EndedError
+	)
+	return errors.As(err, &stop) || errors.As(err, &ended)
 }
 
 // asked is a client that waits for a snapshot.
@@ -142,7 +207,11 @@ type asked struct {
 
 func (m *master) ask(r Request, answer func(SnapshotInfo, error)) {
 	ends := r.Cancel || r.Kind == StopWithSavepoint
-	if m.state == over || m.result.Status != "" || m.stopping.on || ends && m.rescaling != nil {
+	if m.state == over {
+		m.askedLate = append(m.askedLate, answer)
+		return
+	}
+	if m.result.Status != "" || m.stopping.on || ends && m.rescaling != nil {
 		answer(SnapshotInfo{}, ErrNotRunning)
 		return
 	}
@@ -192,6 +261,7 @@ func (m *master) taken(a coordinator.Completed) {
 		q.taken = &info
 		if m.state != over && m.result.Status == "" { // else it has come to another end meanwhile
 			m.result.Savepoint = info.Path
+			m.cancelledWith = &line.Snapshot{Path: info.Path, Job: m.id, Checkpoint: info.ID, Line: m.line.ID, Epoch: m.line.Epoch}
 		}
 		m.cancel()
 	case q.Kind == coordinator.StopWithSavepoint:
@@ -204,11 +274,11 @@ func (m *master) taken(a coordinator.Completed) {
 	}
 }
 
-// notTaken tells a client that its snapshot did not come about. If the process was told to stop in the meantime, the job now has to stop
+// notTaken tells a client that its snapshot did not come about; if that is because the job has come to its end, he is told that. If the process was told to stop in the meantime, the job now has to stop
 // without the savepoint.
 func (m *master) notTaken(id coordinator.RequestID, what coordinator.RequestKind, chk job.CheckpointID, why reason.Reason, cause string) {
 	q := m.asked[id]
-	if q == nil {
+	if q == nil || m.state == over && m.result.Status == Finished { // its end is the answer: answerAll
 		return
 	}
 	delete(m.asked, id)
@@ -222,13 +292,17 @@ func (m *master) notTaken(id coordinator.RequestID, what coordinator.RequestKind
 	}
 }
 
-// answerAll answers the clients that still wait when the job has ended.
-func (m *master) answerAll() {
+// answerAll answers the clients that still wait when the job has ended. err is why it failed.
+func (m *master) answerAll(failure error) {
+	ended := &EndedError{Result: m.result, Err: failure}
+	for _, answer := range m.askedLate {
+		answer(SnapshotInfo{}, ended)
+	}
 	for _, id := range slices.Sorted(maps.Keys(m.asked)) {
 		q := m.asked[id]
 		switch {
 		case q.taken == nil:
-			q.answer(SnapshotInfo{}, ErrNotRunning)
+			q.answer(SnapshotInfo{}, ended)
 		case q.Kind == coordinator.StopWithSavepoint && m.result.Status != Finished:
 			err := &StopError{Savepoint: q.taken.Path, Status: m.result.Status}
 			if stop := (*StopError)(nil); errors.As(m.cause, &stop) {
@@ -373,15 +447,4 @@ func (m *master) removeUnsettled() {
 		m.delete(func() { m.cleanUp(at) })
 	}
 	m.unsettled = nil
-}
-
-// deleteObsolete deletes checkpoints that nobody may restore any more.
-func (m *master) deleteObsolete(obsolete []line.Snapshot) {
-	for _, s := range obsolete {
-		m.delete(func() {
-			if err := storage.Discard(context.Background(), m.FS, s.Path); err != nil {
-				m.logger.Warn("a checkpoint could not be deleted", "checkpoint", s.Checkpoint, "error", err)
-			}
-		})
-	}
 }

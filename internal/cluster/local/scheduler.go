@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/hex"
 	"math/rand/v2"
 	"time"
@@ -160,6 +161,16 @@ func (o *Options) fileNames() func() string {
 		return nil
 	}
 	return func() string { return hex.EncodeToString(o.drawBytes()) }
+}
+
+// randomBytes returns 16 bytes that nobody else has.
+func (o *Options) randomBytes() []byte {
+	if o.Scheduler != nil {
+		return o.drawBytes()
+	}
+	b := make([]byte, 16)
+	crand.Read(b) // never fails
+	return b
 }
 
 func (o *Options) drawBytes() []byte {

@@ -123,15 +123,19 @@ func (s *sinks) plans(ctx context.Context, meta *snapshot.Metadata, r recovery, 
 
 // recover lets every sink commit what the restored checkpoint knows as prepared, withdraw and sweep, before any writer is opened. All are
 // asked whether they can before the first one does. It replaces the writers' states in meta by those that the sinks return. meta is nil
-// for a new start.
-func (s *sinks) recover(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener) (moved []string, err error) {
+// for a new start. try calls what it is given, more than once if it likes.
+func (s *sinks) recover(ctx context.Context, meta *snapshot.Metadata, r recovery, open streamOpener, try func(func() error) error) (moved []string, err error) {
 	plans, err := s.plans(ctx, meta, r, open)
 	if err != nil {
 		return nil, err
 	}
 	for i, n := range s.nodes {
-		done, err := s.committers[n.ID()].Recover(ctx, plans[i].what)
-		moved = append(moved, done.Moved...)
+		var done sink.Recovered
+		err := try(func() (err error) {
+			done, err = s.committers[n.ID()].Recover(ctx, plans[i].what)
+			moved = append(moved, done.Moved...)
+			return err
+		})
 		if err != nil {
 			return moved, fmt.Errorf("sink %q: %w", n.Name, err)
 		}

@@ -17,9 +17,12 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/byscheme"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
+	"github.com/weirstream/weir/source"
+	publicstorage "github.com/weirstream/weir/storage"
 )
 
 // start finds out how a job begins.
@@ -35,7 +38,9 @@ type start struct {
 	queue       queue
 	// news brings what enumerators tell to the master; it is set before anything in the queue is handled.
 	news   news
-	opened sources // the enumerators, which the master takes over
+	copies *copies.Copies // of state on this machine; nil if there are none
+	found  copies.Found   // those that are good, of the snapshot that was verified last
+	opened sources        // the enumerators, which the master takes over
 	// onlyLook says that nothing may be changed, not even who holds the lock.
 	onlyLook bool
 }
@@ -57,6 +62,8 @@ type beginning struct {
 	retained []line.Snapshot
 	obsolete []line.Snapshot
 	recovery recovery
+	shared   sharedFiles
+	merger   *storage.Merger // nil: files are not merged
 }
 
 // recovery is what the sinks are told before a run.
@@ -115,6 +122,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		return b, nil
 	}
 	b.job = b.record.Job().ID
+	s.useCopies(b.job)
 	if present := b.record.Job(); present.Claimed {
 		b.claimed = present.From.Path
 	}
@@ -125,6 +133,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 			return nil, err
 		}
 	}
+	s.findShared(ctx, b)
 	if b.storage, err = s.newStorage(b.job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
 	}
@@ -134,6 +143,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	if err := s.firstWrites(ctx, b); err != nil {
 		return nil, err
 	}
+	b.merger = s.newMerger(ctx, b.storage)
 	if s.file == nil && b.restore == nil {
 		b.text = "new start: there is no checkpoint directory"
 	}
@@ -203,15 +213,16 @@ func (s *start) mixture(step, earlier string, named bool) error {
 	return refuse(exitcode.Refused, "%s\n  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart", why)
 }
 
-// firstWrites proves that the place for checkpoints can be written to, and takes the line over.
+// firstWrites proves that the place for checkpoints can be written to, and takes the line over. Each write can be repeated after one that has
+// failed or only seems to have.
 func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	if s.file == nil {
 		return nil
 	}
-	if err := b.storage.InitJob(ctx); err != nil {
+	if err := s.retry(ctx, b.storage.InitJob); err != nil {
 		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
 	}
-	err := s.file.Put(ctx, b.record)
+	err := s.retry(ctx, func(ctx context.Context) error { return s.file.Put(ctx, b.record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
 		return refuse(exitcode.Held, "%v", err)
@@ -224,7 +235,13 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 		}
 	}
 	if b.claim {
-		if err := linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir); err != nil {
+		if err := s.markShared(ctx, b); err != nil {
+			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+		}
+		claim := func(ctx context.Context) error {
+			return linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir)
+		}
+		if err := s.retry(ctx, claim); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
 	}
@@ -479,7 +496,7 @@ func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) 
 	_, err := retry(ctx, s.pause, func() (struct{}, error) {
 		m, err := s.load(ctx, path)
 		if err == nil {
-			err = storage.Verify(ctx, s.FS, m)
+			err = s.verifyAll(ctx, m)
 		}
 		return struct{}{}, err
 	})
@@ -516,7 +533,7 @@ var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, tim
 func retry[T any](ctx context.Context, pause func(context.Context, time.Duration), f func() (T, error)) (T, error) {
 	for _, d := range pauses {
 		v, err := f()
-		if err == nil || storage.Classify(err) != storage.Unknown {
+		if err == nil || proves(err) {
 			return v, err
 		}
 		if pause(ctx, d); ctx.Err() != nil {
@@ -524,6 +541,20 @@ func retry[T any](ctx context.Context, pause func(context.Context, time.Duration
 		}
 	}
 	return f()
+}
+
+// retry is retry for what has no result.
+func (o *Options) retry(ctx context.Context, f func(context.Context) error) error {
+	_, err := retry(ctx, o.pause, func() (struct{}, error) { return struct{}{}, f(ctx) })
+	return err
+}
+
+// proves reports whether an error tells that another attempt must fail too. Others may be of an answer that was lost, or of a place that is
+// out of reach for a moment.
+func proves(err error) bool {
+	var panicked *panicError
+	return storage.Classify(err) != storage.Unknown || errors.Is(err, publicstorage.ErrExist) || errors.Is(err, linefile.ErrTaken) ||
+		errors.Is(err, sink.ErrCannotWithdraw) || source.IsPermanent(err) || errors.As(err, &panicked)
 }
 
 // newStorage returns the place for the checkpoints of this run.

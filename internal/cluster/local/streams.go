@@ -3,30 +3,98 @@ package local
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 )
 
 // streams is where a task writes its part of one snapshot.
 type streams struct {
 	storage storage.Storage
 	at      storage.Location
-	place   *place // of a savepoint, else nil
+	place   *place              // of a savepoint, else nil
+	part    *storage.MergedPart // where its files are merged, nil if they are not
+	copies  *copies.Part        // of its keyed state on this machine, nil if there are none
+	logger  *slog.Logger
+
+	mu     sync.Mutex // guards shared
+	shared []string   // files that are finished and that others may come to share
 }
 
 // NewStream begins a stream.
-func (s streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+	out, err := s.newStream(ctx, scope)
+	if err == nil && s.copies != nil {
+		out = s.copies.Stream(out)
+	}
+	return out, err
+}
+
+func (s *streams) newStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+	if s.part != nil {
+		return s.part.NewWriter(ctx, scope), nil
+	}
 	if s.place == nil {
-		return s.storage.NewWriter(ctx, s.at, scope), nil
+		return noted{s.storage.NewWriter(ctx, s.at, scope), s}, nil
 	}
 	if !s.place.begin() {
 		return nil, errors.New("the savepoint was given up")
 	}
 	return &counted{Stream: s.storage.NewWriter(ctx, s.at, scope), end: sync.OnceFunc(s.place.end)}, nil
+}
+
+// Seal ends what was written before it is acknowledged: it makes merged files durable, and says in which directories they are.
+func (s *streams) Seal(ctx context.Context, state *snapshot.Task) error {
+	if s.part != nil {
+		if err := s.part.Seal(ctx, state); err != nil {
+			return err
+		}
+	}
+	if s.copies != nil {
+		s.copies.Seal(state)
+	}
+	return nil
+}
+
+// Abandon deletes the shared files that were written for a snapshot of which nobody will hear. Its other files go with its directory.
+func (s *streams) Abandon() {
+	if s.part != nil {
+		s.part.Abandon()
+	}
+	if s.copies != nil {
+		s.copies.Abandon()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.shared) == 0 {
+		return
+	}
+	if err := s.storage.DiscardShared(context.Background(), s.shared, nil); err != nil {
+		s.logger.Warn("files of a checkpoint that came to nothing could not be deleted", "checkpoint", s.at.ID, "files", len(s.shared), "error", err)
+	}
+	s.shared = nil
+}
+
+// noted is a stream of a checkpoint, whose file is noted if others may come to share it.
+type noted struct {
+	operator.Stream
+	streams *streams
+}
+
+// Finish ends the stream.
+func (n noted) Finish() (snapshot.Stream, error) {
+	done, err := n.Stream.Finish()
+	if err == nil && done.Scope == snapshot.Shared && done.Path != "" {
+		n.streams.mu.Lock()
+		n.streams.shared = append(n.streams.shared, done.Path)
+		n.streams.mu.Unlock()
+	}
+	return done, err
 }
 
 // places are the locations of savepoints by their ids. Tasks look their own up when they write.
@@ -53,11 +121,11 @@ func (p *places) of(id job.CheckpointID) *place {
 }
 
 // streams returns where a task writes.
-func (p *places) streams(s storage.Storage, id job.CheckpointID) streams {
+func (p *places) streams(s storage.Storage, id job.CheckpointID, l *slog.Logger) *streams {
 	if place := p.of(id); place != nil {
-		return streams{s, place.at, place}
+		return &streams{storage: s, at: place.at, place: place, logger: l}
 	}
-	return streams{storage: s, at: storage.Location{ID: id}}
+	return &streams{storage: s, at: storage.Location{ID: id}, logger: l}
 }
 
 // place is where a savepoint is written. A task that does not know yet that the savepoint was given up may make a file when its directory has

@@ -39,13 +39,10 @@ func (p *progress) task(a job.Attempt, s view.TaskState, now time.Time) {
 	defer p.mu.Unlock()
 	t := p.board.tasks[a.Subtask]
 	if n := a.Number - 1; t == nil || t.Attempt != n {
-		t = &view.Subtask{Attempt: n, Started: now}
+		t = &view.Subtask{Attempt: n}
 		p.board.tasks[a.Subtask] = t
 	}
-	t.State, p.board.changed = s, now
-	if s.Ended() {
-		t.Ended = now
-	}
+	t.State, t.Since[s], p.board.changed = s, now, now
 }
 
 // cancelling notes that the tasks that have not ended are being stopped.
@@ -54,7 +51,7 @@ func (p *progress) cancelling(now time.Time) {
 	defer p.mu.Unlock()
 	for _, t := range p.board.tasks {
 		if !t.State.Ended() {
-			t.State, p.board.changed = view.TaskCanceling, now
+			t.State, t.Since[view.TaskCanceling], p.board.changed = view.TaskCanceling, now, now
 		}
 	}
 }
@@ -94,6 +91,9 @@ func (e *Execution) Job() view.Job {
 	j.Settings = view.Settings{
 		Parallelism:     e.options.Config.Parallelism().Default,
 		RestartStrategy: e.options.Config.Restart().Strategy.String(),
+	}
+	if e.master != nil && e.master.merger != nil {
+		j.Merged = new(view.MergedFiles(e.master.merger.Stats()))
 	}
 	return j
 }
@@ -140,7 +140,7 @@ func (e *Execution) Checkpointing() view.Checkpointing {
 		AtLeastOnce:   c.Mode == config.AtLeastOnce,
 		KeepOnFailure: coordinator.Retention(c.Retention).Keeps(coordinator.JobFailed),
 		KeepOnCancel:  coordinator.Retention(c.Retention).Keeps(coordinator.JobCanceled),
-		Storage:       "JobManagerCheckpointStorage", StateBackend: backendNames[e.options.Config.Backend()],
+		Storage:       "JobManagerCheckpointStorage", StateBackend: backendName(e.options.Config.Backend().Type),
 		AfterTasksFinish: c.AfterTasksFinish, Unaligned: c.Unaligned, AlignedTimeout: c.AlignedTimeout,
 	}
 	if c.Storage == config.FilesystemStorage {
@@ -149,10 +149,17 @@ func (e *Execution) Checkpointing() view.Checkpointing {
 	return out
 }
 
-// backendNames are the names in the interface.
-var backendNames = map[config.Backend]string{
-	config.HeapBackend: "HashMapStateBackend", config.PebbleBackend: "PebbleStateBackend", config.RocksDBBackend: "EmbeddedRocksDBStateBackend",
-	config.ForStBackend: "ForStStateBackend",
+// backendName is the name of a state backend in the interface.
+func backendName(name string) string {
+	switch name {
+	case "hashmap":
+		return "HashMapStateBackend"
+	case "rocksdb":
+		return "EmbeddedRocksDBStateBackend"
+	case "pebble":
+		return "PebbleStateBackend"
+	}
+	return name
 }
 
 // ask has the master answer between two of its steps, so that nobody needs a lock; after the job's end nobody changes anything any more.
@@ -188,6 +195,11 @@ func (p *progress) deployed(plan *graph.Plan) {
 			out.Steps = append(out.Steps, view.Step{ID: n.ID(), Name: n.Name})
 		}
 		p.board.shape = append(p.board.shape, out)
+	}
+	for _, l := range plan.Loops {
+		head, tail := l.Vertices[0], l.Vertices[len(l.Vertices)-1]
+		inputs := &p.board.shape[head.Index].Inputs
+		*inputs = append(*inputs, view.Input{From: tail.ID(), Partitioning: view.Feedback})
 	}
 }
 

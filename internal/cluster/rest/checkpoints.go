@@ -309,13 +309,13 @@ func subtaskDetails(q *query, cs *coordinator.CheckpointStats) (any, error) {
 	}
 	for i := range cs.Vertices {
 		if v := &cs.Vertices[i]; v.ID == job.VertexID(id) {
-			return vertexDetails(cs, v), nil
+			return partDetails(cs, v), nil
 		}
 	}
 	return nil, notFound("There is no checkpoint statistics for task %s.", id)
 }
 
-func vertexDetails(cs *coordinator.CheckpointStats, v *coordinator.VertexStats) taskDetailsJSON {
+func partDetails(cs *coordinator.CheckpointStats, v *coordinator.VertexStats) taskDetailsJSON {
 	out := taskDetailsJSON{taskJSON: task(cs, v), Summary: taskSummary(cs, v), Subtasks: []any{}}
 	for i := range v.Subtasks {
 		out.Subtasks = append(out.Subtasks, subtask(i, part(cs, v, i)))

@@ -30,7 +30,7 @@ func exceptions(q *query, s view.Shown) (any, error) {
 	if text := q.URL.Query().Get("maxExceptions"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			return nil, badRequest("Bad request, could not parse parameters: Cannot resolve query parameter (maxExceptions) from value %q.", text)
+			return nil, q.malformedQuery("maxExceptions")
 		}
 		most = n
 	}

@@ -166,12 +166,14 @@ func vertex(v *view.Vertex, now time.Time) vertexJSON {
 	return vertexJSON{
 		ID: v.ID.String(), SlotSharingGroup: slotSharingGroup, Name: v.Name, MaxParallelism: v.MaxParallelism, Parallelism: v.Parallelism,
 		Status: v.State().String(), Start: millis(began, -1), End: millis(ended, -1), Duration: lasted(began, ended, now), Tasks: counts(v.Count()),
-		// Records have no size in bytes before they are written for another process, and nobody watches how busy a task is.
-		Metrics: ioJSON{
-			ReadRecords: v.ReadRecords(), ReadRecordsComplete: deployed, WriteRecords: v.WriteRecords(), WriteRecordsComplete: deployed,
-			Busy: "0.0",
-		},
+		Metrics: inOut(v.ReadRecords(), v.WriteRecords(), deployed),
 	}
+}
+
+// inOut says what is known of what came in and went out. Records have no size in bytes before they are written for another process, and nobody
+// watches how busy a task is.
+func inOut(read, written int64, complete bool) ioJSON {
+	return ioJSON{ReadRecords: read, ReadRecordsComplete: complete, WriteRecords: written, WriteRecordsComplete: complete, Busy: "0.0"}
 }
 
 func counts(n [view.TaskStates]int) map[string]int {

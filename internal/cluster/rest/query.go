@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/weirstream/weir/internal/cluster/figures"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -52,6 +53,57 @@ func ofCheckpoint(answer func(*query, *coordinator.CheckpointStats) (any, error)
 	})
 }
 
+// vertexOf is a vertex of a job, asked for at one moment.
+type vertexOf struct {
+	*figures.Job
+	*view.Vertex
+}
+
+// ofVertex answers a question about a vertex that the path names.
+func ofVertex(answer func(*query, vertexOf) (any, error)) func(*query) (any, error) {
+	return ofJob(func(q *query, s view.Shown) (any, error) {
+		id, err := job.ParseOperatorID(q.params["vertexid"])
+		if err != nil {
+			return nil, q.malformed("vertexid")
+		}
+		j := figures.Of(q.Context(), s)
+		for i := range j.Vertices {
+			if v := &j.Vertices[i]; v.ID == job.VertexID(id) {
+				return answer(q, vertexOf{j, v})
+			}
+		}
+		return nil, notFound("JobVertex %s not found", id)
+	})
+}
+
+// ofSubtask answers a question about a subtask that the path names.
+func ofSubtask(answer func(*query, vertexOf, int) (any, error)) func(*query) (any, error) {
+	return ofVertex(func(q *query, v vertexOf) (any, error) {
+		i, err := strconv.Atoi(q.params["subtaskindex"])
+		switch {
+		case err != nil:
+			return nil, q.malformed("subtaskindex")
+		case i < 0 || i >= len(v.Subtasks):
+			return nil, notFound("Invalid subtask index for vertex %s", v.Vertex.ID)
+		}
+		return answer(q, v, i)
+	})
+}
+
+// ofAttempt answers a question about the attempt that the path names, if it is the subtask's present one: others are forgotten.
+func ofAttempt(answer func(*query, vertexOf, int) (any, error)) func(*query) (any, error) {
+	return ofSubtask(func(q *query, v vertexOf, i int) (any, error) {
+		n, err := strconv.Atoi(q.params["attempt"])
+		switch {
+		case err != nil:
+			return nil, q.malformed("attempt")
+		case n != v.Subtasks[i].Attempt:
+			return nil, notFound("Invalid attempt num %d", n)
+		}
+		return answer(q, v, i)
+	})
+}
+
 // httpError is an error with a status of its own. Any other is the server's fault.
 type httpError struct {
 	status int
@@ -71,6 +123,10 @@ func badRequest(format string, args ...any) error {
 
 func (q *query) malformed(param string) error {
 	return badRequest("Bad request, could not parse parameters: Cannot resolve path parameter (%s) from value %q.", param, q.params[param])
+}
+
+func (q *query) malformedQuery(param string) error {
+	return badRequest("Bad request, could not parse parameters: Cannot resolve query parameter (%s) from value %q.", param, q.URL.Query().Get(param))
 }
 
 // failed returns an error as it is answered.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,21 +62,26 @@ func after(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millise
 
 func vertices(state view.TaskState) []view.Vertex {
 	sub := func(ms int) view.Subtask {
-		s := view.Subtask{State: state, Started: after(ms)}
+		s := view.Subtask{State: state, Attempt: 2}
+		s.Since[view.TaskInitializing], s.Since[view.TaskRunning] = after(ms), after(ms+7)
 		if state.Ended() {
-			s.Ended = after(900 + ms)
+			s.Since[state] = after(900 + ms)
 		}
 		return s
 	}
 	read := []view.Metrics{{Out: 30, Watermark: element.NoTime}, {Out: 40, Watermark: element.NoTime}}
 	counted := []view.Metrics{{In: 33, Out: 33, Watermark: 7}, {In: 37, Out: 37, Watermark: 8}}
+	own := slices.Clone(counted)
+	for i := range own {
+		own[i].Counters, own[i].Gauges = map[string]int64{"late ones": int64(4 + i)}, map[string]int64{"late ones": 9, "open": 5}
+	}
 	return []view.Vertex{
 		{ID: sourceID, Name: "source", Parallelism: 2, MaxParallelism: 128, Subtasks: []view.Subtask{sub(20), sub(30)}, Written: []int64{30, 40},
 			Steps: []view.Step{{ID: job.OperatorID(sourceID), Name: "source", Subtasks: read}}},
 		{ID: countID, Name: "count -> out", Parallelism: 2, MaxParallelism: 128, Subtasks: []view.Subtask{sub(20), sub(35)}, Written: []int64{0, 0},
 			Inputs: []view.Input{{From: sourceID, Partitioning: "HASH"}},
 			Steps: []view.Step{
-				{ID: job.OperatorID(countID), Name: "count", Subtasks: counted},
+				{ID: job.OperatorID(countID), Name: "count: to ten", Subtasks: own},
 				{ID: job.OperatorIDOf("out"), Name: "out", Subtasks: counted}}},
 	}
 }
@@ -155,21 +161,38 @@ func fresh() *still {
 
 // examples are the questions that give an answer of each kind.
 var examples = map[string][]string{
-	"config":             {"/config"},
-	"overview":           {"/overview"},
-	"jobs":               {"/jobs"},
-	"jobs-overview":      {"/jobs/overview"},
-	"job":                {"/jobs/:job"},
-	"status":             {"/jobs/:job/status"},
-	"plan":               {"/jobs/:job/plan"},
-	"job-config":         {"/jobs/:job/config"},
-	"exceptions":         {"/jobs/:job/exceptions", "/jobs/:job/exceptions?maxExceptions=1"},
-	"checkpoints":        {"/jobs/:job/checkpoints"},
-	"checkpoints-config": {"/jobs/:job/checkpoints/config"},
-	"checkpoint":         details(""),
-	"subtasks":           append(details("/subtasks/" + countHex)[:4], details("/subtasks/"+sourceHex)...),
-	"errors":             {"/jobs/xyz", "/nothing", "/jobs/00000000000000000000000000000abc"},
+	"config":                {"/config"},
+	"overview":              {"/overview"},
+	"jobs":                  {"/jobs"},
+	"jobs-overview":         {"/jobs/overview"},
+	"job":                   {"/jobs/:job"},
+	"status":                {"/jobs/:job/status"},
+	"plan":                  {"/jobs/:job/plan"},
+	"job-config":            {"/jobs/:job/config"},
+	"exceptions":            {"/jobs/:job/exceptions", "/jobs/:job/exceptions?maxExceptions=1"},
+	"checkpoints":           {"/jobs/:job/checkpoints"},
+	"checkpoints-config":    {"/jobs/:job/checkpoints/config"},
+	"checkpoint":            details(""),
+	"subtasks":              append(details("/subtasks/" + countHex)[:4], details("/subtasks/"+sourceHex)...),
+	"accumulators":          {"/jobs/:job/accumulators"},
+	"metrics":               ofMetrics("/jobs/:job/metrics", "lastCheckpointFullSize,lastCheckpointExternalPath,uptime,no,uptime"),
+	"metrics-of-jobs":       {"/jobs/metrics", "/jobs/metrics?get=numRestarts,lastCheckpointExternalPath", "/jobs/metrics?get=uptime&jobs=" + jobID.String(), "/jobs/metrics?get=uptime&jobs=x"},
+	"vertex":                {vertexPath, "/jobs/:job/vertices/" + sourceHex},
+	"vertex-accumulators":   {vertexPath + "/accumulators"},
+	"vertex-metrics":        append(ofMetrics(vertexPath+"/metrics", "0.numRecordsIn,1.count__to_ten.late_ones,0.currentInputWatermark"), vertexPath+"/watermarks", "/jobs/:job/vertices/"+sourceHex+"/watermarks", vertexPath+"/jm-operator-metrics", vertexPath+"/subtasks/1/metrics", vertexPath+"/subtasks/1/metrics?get=count__to_ten.numRecordsIn"),
+	"metrics-of-subtasks":   {vertexPath + "/subtasks/metrics", vertexPath + "/subtasks/metrics?get=numRecordsIn,checkpointAlignmentTime", vertexPath + "/subtasks/metrics?get=numRecordsIn&agg=min,MAX", vertexPath + "/subtasks/metrics?get=numRecordsIn&subtasks=1-7"},
+	"attempt":               {vertexPath + "/subtasks/0", vertexPath + "/subtasks/1/attempts/2"},
+	"attempt-accumulators":  {vertexPath + "/subtasks/0/attempts/2/accumulators"},
+	"subtasks-accumulators": {vertexPath + "/subtasks/accumulators"},
+	"subtasktimes":          {vertexPath + "/subtasktimes"},
+	"taskmanagers":          {vertexPath + "/taskmanagers"},
+	"errors":                {"/jobs/xyz", "/nothing", "/jobs/00000000000000000000000000000abc"},
 }
+
+var vertexPath = "/jobs/:job/vertices/" + countHex
+
+// ofMetrics asks for the list and for some.
+func ofMetrics(path, some string) []string { return []string{path, path + "?get=" + some} }
 
 func details(more string) (paths []string) {
 	for _, id := range []string{"1", "2", "3", "4", "5"} {
@@ -273,6 +296,19 @@ func TestPathsAndErrors(t *testing.T) {
 		{"GET", "/jobs/:job/checkpoints/details/1/subtasks/" + id, 404, "There is no checkpoint statistics for task " + id + "."},
 		{"GET", "/jobs/:job/exceptions?maxExceptions=1", 200, `"truncated":true`},
 		{"GET", "/jobs/:job/exceptions?maxExceptions=many", 400, "(maxExceptions)"},
+		{"GET", "/jobs/:job/vertices/xyz", 400, "(vertexid)"},
+		{"GET", "/jobs/:job/vertices/" + id, 404, "JobVertex " + id + " not found"},
+		{"GET", vertexPath + "/backpressure", 404, "Unable to load requested file"},
+		{"GET", vertexPath + "/subtasks/abc", 400, `Cannot resolve path parameter (subtaskindex) from value \"abc\".`},
+		{"GET", vertexPath + "/subtasks/99", 404, "Invalid subtask index for vertex " + countHex},
+		{"GET", vertexPath + "/subtasks/-1", 404, "Invalid subtask index"},
+		{"GET", vertexPath + "/subtasks/0/attempts/7", 404, "Invalid attempt num 7"},
+		{"GET", vertexPath + "/subtasks/0/attempts/x", 400, "(attempt)"},
+		{"GET", vertexPath + "/subtasks/0/accumulators", 404, "Unable to load requested file"},
+		{"GET", vertexPath + "/subtasks/metrics?agg=most", 400, `Cannot resolve query parameter (agg) from value \"most\".`},
+		{"GET", vertexPath + "/subtasks/metrics?subtasks=2-1", 400, "(subtasks)"},
+		{"GET", vertexPath + "/subtasks/metrics?subtasks=a", 400, "(subtasks)"},
+		{"GET", "/jobs/:job/metrics?get=no", 200, "[]"},
 		{"GET", "/metrics", 200, "# TYPE flink_jobmanager_job_numRestarts gauge"},
 	} {
 		status, body := get(h, c.method, c.path)
@@ -305,6 +341,9 @@ func TestSilentJob(t *testing.T) {
 	s.silent = errors.New("no connection")
 	h := Handler(func() []view.Shown { return []view.Shown{s} })
 	if status, body := get(h, "GET", "/jobs/:job/checkpoints"); status != 500 || string(body) != `{"errors":["Internal server error.","no connection"]}`+"\n" {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := get(h, "GET", "/jobs/:job/metrics?get=numRestarts,numberOfCompletedCheckpoints"); status != 200 || string(body) != `[{"id":"numRestarts","value":"1"}]`+"\n" {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, body := get(h, "GET", "/metrics"); status != 200 || !bytes.Contains(body, []byte("numRestarts")) || bytes.Contains(body, []byte("Checkpoint")) {

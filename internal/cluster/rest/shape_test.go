@@ -18,20 +18,32 @@ var realAnswers = flag.String("real", "", "rewrite the lists of fields from the 
 
 // answersOf are the real answers that each list of fields is made from.
 var answersOf = map[string][]string{
-	"config":             {"cluster/config.json"},
-	"overview":           {"cluster/overview.json", "cluster/overview-with-job.json"},
-	"jobs":               {"job/jobs.json"},
-	"jobs-overview":      {"job/jobs-overview.json"},
-	"job":                {"job/job.json", "job/bounded-finished.json", "job/right-after-run.json", "restarts/job*.json"},
-	"status":             {"job/status.json"},
-	"plan":               {"job/plan.json"},
-	"job-config":         {"job/config.json"},
-	"exceptions":         {"job/exceptions.json", "restarts/exceptions*.json", "failed-checkpoints/*exceptions*.json"},
-	"checkpoints":        {"checkpoints/[noai]*-*.json", "savepoints/checkpoints-*.json", "failed-checkpoints/*checkpoints.json", "re*/checkpoints*.json", "unaligned/checkpoints.json"},
-	"checkpoints-config": {"checkpoints/config-*.json", "checkpoints-config/[abcdfnru]*.json", "no-checkpointing/checkpoints-config.json"},
-	"checkpoint":         {"checkpoints/details-completed.json", "checkpoints/details-in-progress.json", "savepoints/details-*[a-z].json", "failed-checkpoints/*details.json", "finished-tasks/details.json"},
-	"subtasks":           {"checkpoints/details-*-subtasks-*.json", "failed-checkpoints/*-subtasks-*.json", "finished-tasks/details-subtasks-*.json"},
-	"errors":             {"errors/unknown-job-job.json", "errors/unknown-path*.json", "errors/malformed-*.json", "errors/unknown-job-status.json"},
+	"config":                {"cluster/config.json"},
+	"overview":              {"cluster/overview.json", "cluster/overview-with-job.json"},
+	"jobs":                  {"job/jobs.json"},
+	"jobs-overview":         {"job/jobs-overview.json"},
+	"job":                   {"job/job.json", "job/bounded-finished.json", "job/right-after-run.json", "restarts/job*.json"},
+	"status":                {"job/status.json"},
+	"plan":                  {"job/plan.json"},
+	"job-config":            {"job/config.json"},
+	"exceptions":            {"job/exceptions.json", "restarts/exceptions*.json", "failed-checkpoints/*exceptions*.json"},
+	"checkpoints":           {"checkpoints/[noai]*-*.json", "savepoints/checkpoints-*.json", "failed-checkpoints/*checkpoints.json", "re*/checkpoints*.json", "unaligned/checkpoints.json"},
+	"checkpoints-config":    {"checkpoints/config-*.json", "checkpoints-config/[abcdfnru]*.json", "no-checkpointing/checkpoints-config.json"},
+	"checkpoint":            {"checkpoints/details-completed.json", "checkpoints/details-in-progress.json", "savepoints/details-*[a-z].json", "failed-checkpoints/*details.json", "finished-tasks/details.json"},
+	"subtasks":              {"checkpoints/details-*-subtasks-*.json", "failed-checkpoints/*-subtasks-*.json", "finished-tasks/details-subtasks-*.json"},
+	"accumulators":          {"job/accumulators.json"},
+	"metrics":               {"job/metrics*.json", "restarts/metrics-get.json"},
+	"metrics-of-jobs":       {"job/jobs-metrics*.json", "vertex/?-subtasks-metrics*.json"},
+	"vertex":                {"vertex/?-vertex.json", "finished-tasks/vertex?.json", "restarts/vertex-?.json"},
+	"vertex-accumulators":   {"vertex/?-accumulators.json"},
+	"vertex-metrics":        {"vertex/?-metrics*.json", "vertex/?-subtask-0-metrics.json", "vertex/?-watermarks.json", "vertex/?-jm-operator-metrics.json"},
+	"metrics-of-subtasks":   {"vertex/?-subtasks-metrics*.json"},
+	"attempt":               {"vertex/?-subtask-?.json", "vertex/?-subtask-0-attempt-0.json", "restarts/vertex-0-subtask-0*.json"},
+	"attempt-accumulators":  {"vertex/?-subtask-0-attempt-0-accumulators.json"},
+	"subtasks-accumulators": {"vertex/?-subtasks-accumulators.json"},
+	"subtasktimes":          {"vertex/?-subtasktimes.json"},
+	"taskmanagers":          {"vertex/?-taskmanagers.json"},
+	"errors":                {"errors/unknown-job-job.json", "errors/unknown-path*.json", "errors/malformed-*.json", "errors/unknown-job-status.json"},
 }
 
 // shape is what fields an answer has, and of which types.
@@ -204,7 +216,7 @@ func rewriteFields(t *testing.T, file string, patterns []string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if bytes.HasPrefix(body, []byte(`{`)) && !bytes.Contains(body, []byte(`"request-id"`)) {
+			if (body[0] == '{' || body[0] == '[') && !bytes.Contains(body, []byte(`"request-id"`)) {
 				answers = append(answers, body)
 			}
 		}
@@ -215,5 +227,25 @@ func rewriteFields(t *testing.T, file string, patterns []string) {
 	}
 	if err := os.WriteFile(file, []byte(s.String()), 0o666); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestPathsAreDocumented shows that docs/rest.md names each path, as a whole or by what comes after the job or the vertex. Accumulators, of which
+// there are none, have one line for all.
+func TestPathsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "rest.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.ReplaceAll(string(text), "?", "`")
+	names := strings.NewReplacer(":jobid", "<job>", ":vertexid", "<vertex>", ":checkpointid", "<n>", ":subtaskindex", "<i>", ":attempt", "<a>")
+	for _, r := range routes {
+		path := names.Replace(r.path)
+		ofJob := "..." + strings.TrimPrefix(path, "/jobs/<job>")
+		ofVertex := "..." + strings.TrimPrefix(path, "/jobs/<job>/vertices/<vertex>")
+		isNamed := func(form string) bool { return strings.Contains(page, "`"+form+"`") }
+		if !strings.HasSuffix(path, "accumulators") && !isNamed(path) && !isNamed(ofJob) && !isNamed(ofVertex) {
+			t.Errorf("%s is in no line", path)
+		}
 	}
 }

@@ -84,6 +84,14 @@ type Job struct {
 	Restarts int
 	Vertices []Vertex // in topological order
 	Settings Settings
+	// Merged says how much lies in merged files of checkpoints; nil if files are not merged.
+	Merged *MergedFiles
+}
+
+// MergedFiles are pieces of state and the files that they share. The bytes of the files are more than those of the pieces by what nobody needs.
+type MergedFiles struct {
+	LogicalFiles, PhysicalFiles int
+	LogicalBytes, PhysicalBytes int64
 }
 
 // Started returns when the job began.
@@ -133,6 +141,10 @@ func (v *Vertex) WriteRecords() (n int64) {
 	return n
 }
 
+// Feedback stands for the partitioning of an edge that closes a loop: from the vertex at the loop's end, which may be the same, back to the one
+// at its head, subtask by subtask. What goes round on it counts as neither read nor written.
+const Feedback = "FEEDBACK"
+
 // Input is an edge that leads to a vertex.
 type Input struct {
 	From         job.VertexID
@@ -158,9 +170,41 @@ type Metrics struct {
 // Subtask is the current attempt of a subtask.
 type Subtask struct {
 	State   TaskState
-	Attempt int       // counted from 0
-	Started time.Time // zero while it was never deployed
-	Ended   time.Time // zero while it has not
+	Attempt int                   // counted from 0
+	Since   [TaskStates]time.Time // when the attempt came into each state; zero if it never did
+}
+
+// Started returns when the attempt was deployed, zero while it was not.
+func (s *Subtask) Started() (first time.Time) {
+	for _, at := range s.Since {
+		if first.IsZero() || !at.IsZero() && at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// Ended returns when the attempt ended, zero while it has not.
+func (s *Subtask) Ended() (t time.Time) {
+	if s.State.Ended() {
+		t = s.Since[s.State]
+	}
+	return t
+}
+
+// Lasted returns for how long the attempt was in a state until now, and whether it ever was. The states follow each other in their order, but
+// not all come up.
+func (s *Subtask) Lasted(state TaskState, now time.Time) (d time.Duration, ever bool) {
+	began := s.Since[state]
+	if began.IsZero() {
+		return 0, false
+	}
+	for _, next := range s.Since[state+1:] {
+		if !next.IsZero() && next.Before(now) {
+			now = next
+		}
+	}
+	return now.Sub(began), true
 }
 
 // Count returns how many subtasks are in each state.
@@ -192,11 +236,11 @@ func (v *Vertex) State() TaskState {
 func (v *Vertex) Times() (began, ended time.Time) {
 	all := true
 	for _, s := range v.Subtasks {
-		if !s.Started.IsZero() && (began.IsZero() || s.Started.Before(began)) {
-			began = s.Started
+		if first := s.Started(); !first.IsZero() && (began.IsZero() || first.Before(began)) {
+			began = first
 		}
-		if s.Ended.After(ended) {
-			ended = s.Ended
+		if last := s.Ended(); last.After(ended) {
+			ended = last
 		}
 		all = all && s.State.Ended()
 	}

@@ -39,14 +39,29 @@ func TestVertexState(t *testing.T) {
 func TestVertexTimes(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
 	v := subtasks(TaskFinished, TaskRunning, TaskCreated)
-	v.Subtasks[0].Started, v.Subtasks[0].Ended, v.Subtasks[1].Started = at(5), at(9), at(3)
+	v.Subtasks[0].Since[TaskInitializing], v.Subtasks[0].Since[TaskFinished], v.Subtasks[1].Since[TaskInitializing] = at(5), at(9), at(3)
 	if began, ended := v.Times(); !began.Equal(at(3)) || !ended.IsZero() {
 		t.Errorf("while it runs: %v to %v", began, ended)
 	}
 	v.Subtasks = v.Subtasks[:2]
-	v.Subtasks[1].State, v.Subtasks[1].Ended = TaskCanceled, at(7)
+	v.Subtasks[1].State, v.Subtasks[1].Since[TaskCanceled] = TaskCanceled, at(7)
 	if began, ended := v.Times(); !began.Equal(at(3)) || !ended.Equal(at(9)) {
 		t.Errorf("after it: %v to %v", began, ended)
+	}
+}
+
+// The time in a state ends with the next one, whichever that is, and goes on while there is none.
+func TestTimeInStates(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	s := Subtask{State: TaskCanceling}
+	s.Since[TaskInitializing], s.Since[TaskRunning], s.Since[TaskCanceling] = at(3), at(5), at(9)
+	for state, want := range map[TaskState]time.Duration{TaskInitializing: 2 * time.Second, TaskRunning: 4 * time.Second, TaskCanceling: 3 * time.Second} {
+		if d, ever := s.Lasted(state, at(12)); d != want || !ever {
+			t.Errorf("%v: %v, %v, want %v", state, d, ever, want)
+		}
+	}
+	if d, ever := s.Lasted(TaskDeploying, at(12)); ever {
+		t.Errorf("it was never deploying, but for %v", d)
 	}
 }
 

@@ -75,8 +75,8 @@ func repeat(e *weir.Execution, what string, every time.Duration, do func(ctx con
 	}
 }
 
-// bringToEnd ends the job as the flags say, as soon as it runs. A task that finishes just then, since it has nothing more to read, makes the
-// savepoint fail: that is no reason not to try again.
+// bringToEnd ends the job as the flags say, as soon as it runs. A subtask that finishes just then before others of its step, whose union lists
+// need all, makes the savepoint fail: that is no reason not to try again.
 func (c *control) bringToEnd(e *weir.Execution) error {
 	for {
 		path, err := c.tryEnd(e)

@@ -40,10 +40,17 @@ func (n *Needs) add(sub *snapshot.OperatorSubtask, seen map[string]bool) {
 	}
 }
 
-// keyedBytes returns the size of the header and the wanted groups.
+// keyedBytes returns the size of the header and the wanted groups, or of all files if only their backend knows what is in them.
 func keyedBytes(k snapshot.Keyed) int64 {
 	if k.Range.Len() == 0 {
 		return 0
+	}
+	if k.Format != "" {
+		n := k.Stream.Length
+		for _, f := range k.Files {
+			n += f.Stream.Length
+		}
+		return n
 	}
 	first, after := k.Range.First-k.Written.First, k.Range.Last+1-k.Written.First
 	end := k.End

@@ -74,7 +74,7 @@ type NotifyAborted struct {
 }
 
 // Discard asks to delete what belongs to one checkpoint alone: its files, its metadata, its directory. The answer is CleaningDone,
-// whether it succeeded or not.
+// or CleaningFailed if somebody may still find it.
 type Discard struct {
 	ID      job.CheckpointID
 	Pointer string // as given to MetadataWritten, empty for a checkpoint that did not complete
@@ -94,6 +94,10 @@ type DiscardState struct {
 	Location string
 	Expired  bool // the checkpoint ran into its timeout not long ago
 }
+
+// DiscardShared asks to delete files that no checkpoint refers to any more, and whole directories of merged files. Nobody comes to need them
+// again. There is no answer: what cannot be deleted is left behind.
+type DiscardShared struct{ Files, Directories []string }
 
 // ArmTimer asks to call TimerFired with this timer after a delay. Arming does not replace an earlier timer: that is disarmed by name.
 type ArmTimer struct {
@@ -166,6 +170,7 @@ func (NotifyComplete) isAction()       {}
 func (NotifyAborted) isAction()        {}
 func (Discard) isAction()              {}
 func (DiscardState) isAction()         {}
+func (DiscardShared) isAction()        {}
 func (ArmTimer) isAction()             {}
 func (DisarmTimer) isAction()          {}
 func (Completed) isAction()            {}

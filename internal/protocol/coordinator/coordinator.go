@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/sharing"
 )
 
 // Coordinator decides about the checkpoints of one job. It is used by one goroutine. Make one with New.
@@ -36,6 +37,8 @@ type Coordinator struct {
 	written    []job.CheckpointID          // the last ids whose metadata was to be written, at most maxWritten
 	locations  map[job.CheckpointID]string // of all savepoints
 	stats      statistics
+	shared     shared
+	last       *Ended // the last word, while it waits for deletions
 
 	lastCompletion time.Time // zero before the first
 	periodic       schedule
@@ -114,12 +117,21 @@ type Restoration struct {
 	From job.CheckpointID
 	// LastID is the highest checkpoint id that was ever handed out within the job id.
 	LastID job.CheckpointID
+	// Obsolete are checkpoints that nobody may restore any more. They are discarded.
+	Obsolete []Retained
+	// Uses holds what the checkpoints refer to beside their own files, by their pointers.
+	Uses map[string]sharing.Uses
+	// Others holds what other snapshots refer to in the place of the one that the job starts from, and Unsure that not all could be read: then
+	// nothing that was found is deleted but the checkpoints themselves.
+	Others []sharing.Uses
+	Unsure bool
 }
 
 // Restored tells, once and before JobRunning, what the job found when it started. If the checkpoint it starts from belongs to someone
 // else, checkpoints are full until one has completed.
 func (c *Coordinator) Restored(r Restoration, now time.Time) {
 	c.lastID, c.inUse = max(c.lastID, r.LastID), r.From != 0
+	c.restoreShared(r)
 	for _, kept := range r.Retained {
 		c.lastID = max(c.lastID, kept.ID)
 		c.store.list = append(c.store.list, kept)
@@ -128,6 +140,7 @@ func (c *Coordinator) Restored(r Restoration, now time.Time) {
 			c.stats.restored(kept, now)
 		}
 	}
+	c.drop(r.Obsolete)
 }
 
 // TaskDeployed reports that a new attempt of a subtask exists. What the earlier one had reported is void; that it failed, or that the
@@ -152,7 +165,8 @@ func (c *Coordinator) TaskFailed(a job.Attempt, now time.Time) {
 }
 
 // TaskFinished reports that an attempt ended well, for good. A pending checkpoint that it has not acknowledged can never complete
-// and is given up at once, uncounted, instead of running into its timeout. The attempt's own acks have been reported before.
+// and is given up at once, uncounted, instead of running into its timeout; a savepoint goes on without the attempt, unless that was the
+// last. The attempt's own acks have been reported before.
 func (c *Coordinator) TaskFinished(a job.Attempt, now time.Time) {
 	c.taskGone(a, taskFinished, reason.CheckpointDeclinedTaskClosing, "finished", now)
 }
@@ -166,7 +180,10 @@ func (c *Coordinator) taskGone(a job.Attempt, status taskStatus, why reason.Reas
 	to.status = status
 	c.change(t, to)
 	for _, p := range c.pendingNow() {
-		if p.awaits(a) && !p.done && p.stage != publishing {
+		switch {
+		case !p.awaits(a) || p.done || p.stage == publishing:
+		case status == taskFinished && c.without(p, a, now):
+		default:
 			c.abort(p, failure{why: why, cause: fmt.Sprintf("task %s %s before it acknowledged", c.nameOf(a), verb), attempt: a}, now)
 		}
 	}

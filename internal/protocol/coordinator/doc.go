@@ -14,7 +14,8 @@
 //	SendTrigger          -> TriggersSent           | TriggerFailed
 //	                        Ack of every task in the plan
 //	WriteMetadata        -> MetadataWritten        | MetadataFailed
-//	NotifyComplete, Discard of the ones it replaces -> CleaningDone
+//	NotifyComplete, Discard of the ones it replaces -> CleaningDone  | CleaningFailed
+//	DiscardShared: what only those referred to
 //
 // A savepoint goes the same way into a directory of its own. It is the user's: it is not kept, subsumes nothing, is not subsumed, and its
 // completion is told to no task, so that nothing is committed. With StopWithSavepoint nothing else is begun from the request on, the tasks
@@ -32,6 +33,8 @@
 //   - NotifyComplete follows the completion of a checkpoint, or of the savepoint to stop with, once, and its ids grow.
 //   - After a completion at most Config.NumRetained checkpoints are kept, damaged ones not counted. The newest is never discarded while
 //     the job lasts. Damaged checkpoints and those that belong to someone else are never discarded, nor is a savepoint that is complete.
+//   - A shared file is deleted when no complete checkpoint refers to it and none that may complete, after the metadata of those that did
+//     are gone. What belongs to someone else is not.
 //   - Restore names a checkpoint that has completed, and none once the job has stopped with a savepoint.
 //   - Messages of an attempt that is not in the plan of the checkpoint change nothing but what happens to the state they carry.
 package coordinator

@@ -76,6 +76,7 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 // tasks commit what it holds.
 func (c *Coordinator) keep(p *pending, pointer string, now time.Time) {
 	removed := c.store.add(Retained{ID: p.id, Pointer: pointer})
+	c.shared.replaced = removed
 	c.forceFull = false
 	for _, older := range c.pendingNow() {
 		if older.id < p.id && !older.isSavepoint() {
@@ -83,15 +84,20 @@ func (c *Coordinator) keep(p *pending, pointer string, now time.Time) {
 		}
 	}
 	c.emit(NotifyComplete{ID: p.id, Timestamp: p.triggered, Subsumed: newestOwn(removed), Tasks: p.plan.tasks})
+	c.shared.replaced = nil
 	c.drop(removed)
+	c.settleShared()
 }
 
 // MetadataFailed answers WriteMetadata: it could not be done. If it is unknown whether the metadata can be seen after all, the
-// checkpoint is given up like any other but nothing of it is deleted.
+// checkpoint is given up like any other but nothing of it is deleted, nor of what it shares with others, until Gone is reported.
 func (c *Coordinator) MetadataFailed(id job.CheckpointID, cause string, unknown bool, now time.Time) {
 	p := c.find(id)
 	if p == nil || p.stage != publishing {
 		return
+	}
+	if unknown && !p.isSavepoint() {
+		c.shared.leaving = append(c.shared.leaving, id)
 	}
 	c.giveUp(p, failure{why: reason.FinalizeCheckpointFailure, cause: cause}, unknown, now)
 	c.goOn(now)
@@ -141,6 +147,7 @@ func (c *Coordinator) giveUp(p *pending, f failure, keepFiles bool, now time.Tim
 		c.discard(p.leftovers())
 	}
 	c.countFailure(p.id, p.request.Kind, f)
+	c.settleShared()
 	c.stopFailed(p.request, f, p.stage >= collecting, now)
 	if !p.isSavepoint() {
 		c.retryFinal(now)
@@ -158,24 +165,11 @@ func (c *Coordinator) discard(d Discard) {
 	c.emit(d)
 }
 
-// CleaningDone answers Discard, whether it succeeded or not.
-func (c *Coordinator) CleaningDone(_ job.CheckpointID, now time.Time) {
-	c.cleaning--
-	c.choose(now)
-}
-
 // drop discards complete checkpoints, except those that belong to someone else.
 func (c *Coordinator) drop(removed []Retained) {
 	for _, r := range removed {
 		if !r.Foreign {
-			c.stats.discarded(r.ID)
-			c.discard(Discard{ID: r.ID, Pointer: r.Pointer, Savepoint: r.Savepoint, Claimed: r.Claimed})
+			c.leave(r)
 		}
 	}
-}
-
-func (c *Coordinator) finishStore(status EndStatus) {
-	kept, removed := c.store.end(c.cfg.Retention.Keeps(status))
-	c.drop(removed)
-	c.emit(Ended{Status: status, Kept: kept})
 }

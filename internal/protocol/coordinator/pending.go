@@ -28,6 +28,7 @@ type pending struct {
 	plan      plan
 	triggered time.Time
 	full      bool
+	base      job.CheckpointID // the newest complete one when it began, 0 if there was none: what its tasks may build on
 	stage     stage
 	done      bool   // decided, and no longer in Coordinator.pending
 	location  string // of a savepoint, once it is there
@@ -41,7 +42,7 @@ type pending struct {
 
 func (c *Coordinator) newPending(id job.CheckpointID, t *trigger) *pending {
 	p := &pending{
-		id: id, request: t.request, plan: t.plan, triggered: t.at, full: c.forceFull,
+		id: id, request: t.request, plan: t.plan, triggered: t.at, full: c.forceFull, base: c.store.newest(),
 		waiting: map[job.Attempt]bool{}, left: len(t.plan.tasks), states: make([][]*snapshot.Task, len(c.tasks)),
 	}
 	for _, a := range t.plan.tasks {
@@ -119,13 +120,20 @@ func (c *Coordinator) Ack(a job.Attempt, id job.CheckpointID, state *snapshot.Ta
 		return
 	case p == nil:
 		c.stats.metrics(id, a, c.vertices, m)
+		c.register(id, state)
 		c.discardState(a, id, state)
+		c.settleShared()
 		return
 	}
+	lost := c.register(id, state)
 	waits, known := p.waiting[a]
 	switch {
 	case !known || p.stage < collecting:
 		c.discardState(a, id, state)
+	case waits && lost != "":
+		cause := fmt.Sprintf("task %s refers again to %s, which was deleted since no complete checkpoint needed it any more", c.nameOf(a), lost)
+		c.abort(p, failure{why: reason.CheckpointDeclined, cause: cause, attempt: a}, now)
+		c.choose(now)
 	case waits:
 		c.accept(p, a, state, m, now)
 	}
@@ -206,7 +214,7 @@ func (c *Coordinator) metadata(p *pending, now time.Time) *snapshot.Metadata {
 	if s := p.snapshot(); s.Kind.IsSavepoint() {
 		m.Kind, m.Native, m.Stop = snapshot.Savepoint, s.Kind == element.NativeSavepoint, s.Stop
 	}
-	m.Operators = nil
+	m.Operators, m.Directories = nil, c.shared.registry.Directories(p.id)
 	ended := make([]bool, len(c.job.Vertices))
 	for v, vertex := range c.job.Vertices {
 		finished := p.plan.fullyFinished(v) || p.finishedOnRestore(v)

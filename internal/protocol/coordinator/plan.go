@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
@@ -96,4 +98,43 @@ func (c *Coordinator) hasRunningInput(vertex, subtask int) bool {
 		}
 	}
 	return false
+}
+
+// without reports whether a savepoint goes on without a task that has finished before it acknowledged, and makes it so. That is as if the
+// savepoint had been asked for a moment later: all that the task had to say is complete, committed, and went to the tasks behind it before
+// their part is taken. A checkpoint is given up instead, since the next one comes by itself; whoever has asked for a savepoint has one try,
+// and sources may have stopped for it.
+//
+// When there is nobody else left there is nothing to save: the job has come to its end.
+func (c *Coordinator) without(p *pending, a job.Attempt, now time.Time) bool {
+	if !p.isSavepoint() || c.cfg.OnlyWhileAllRun || len(p.plan.tasks) == 1 {
+		return false
+	}
+	isIt := func(o job.Attempt) bool { return o == a }
+	p.plan.tasks = slices.DeleteFunc(p.plan.tasks, isIt)
+	p.plan.trigger = slices.DeleteFunc(p.plan.trigger, isIt)
+	delete(p.waiting, a)
+	p.left--
+	v := c.vertices[a.Subtask.Vertex]
+	p.plan.finished[v] = slices.Clone(p.plan.finished[v]) // the statistics have given it away
+	p.plan.finished[v][a.Subtask.Index] = true
+	p.stats.without(v, p.plan.finished[v])
+	c.triggerAlso(p)
+	c.publishIfComplete(p, now)
+	return true
+}
+
+// triggerAlso tells those tasks of a savepoint that no barrier will reach any more, since none of those before them runs.
+func (c *Coordinator) triggerAlso(p *pending) {
+	var more []job.Attempt
+	for _, a := range p.plan.tasks {
+		v := c.vertices[a.Subtask.Vertex]
+		if p.awaits(a) && !slices.Contains(p.plan.trigger, a) && !c.allHaveRunningInput(v) && !c.hasRunningInput(v, a.Subtask.Index) {
+			more = append(more, a)
+		}
+	}
+	p.plan.trigger = append(p.plan.trigger, more...)
+	if p.stage == collecting && len(more) > 0 {
+		c.sendTriggerTo(p, more)
+	}
 }

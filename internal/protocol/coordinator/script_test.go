@@ -12,6 +12,7 @@ import (
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/protocol/sharing"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/script"
 )
@@ -23,6 +24,7 @@ import (
 //	vertex NAME PARALLELISM [<INPUT] [<<INPUT] [+coordinator]   adds a vertex; < is a pointwise edge, << one from all to all
 //	job KEY=VALUE...                                            makes the coordinator of the vertices so far
 //	restored ID... from=ID last=ID                              after an id: ! damaged, * someone else's, + claimed, s savepoint
+//	    [chk-ID=PATH,...] [others=PATH,...] [obsolete=ID] [+unsure]    what they share, and what others do in the same place
 //	request KIND [target=DIR] [+native] [+drain]                KIND as it is printed, such as "stop with savepoint"
 //	backlog VERTEX on|off                                       its source begins to work off a backlog, or has caught up
 //	expire N                                                    N checkpoints, one after the other, run into their timeout
@@ -30,6 +32,7 @@ import (
 //	run [RANDOM]                                                new attempts of all tasks run, and the job with them
 //	ack ID TASK... | all [+finished-on-restore] [+union] ...    acknowledges with state; TASK is NAME/INDEX[#ATTEMPT]
 //	    [processed=N] [persisted=N] [+unaligned]                what else it has measured
+//	    [shared=PATH,...]                                       files that others may share; with / at the end, a directory of them
 func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func() script.Player { return (&player{}).play })
 }
@@ -294,6 +297,10 @@ func (p *player) playAnswer(command string, args []string) bool {
 		p.c.MetadataFailed(p.id(args[0]), strings.Join(args[1:], " "), true, p.now)
 	case "cleaned":
 		p.c.CleaningDone(p.id(args[0]), p.now)
+	case "cleaning-failed":
+		p.c.CleaningFailed(p.id(args[0]), p.now)
+	case "gone":
+		p.c.Gone(p.id(args[0]))
 	default:
 		return false
 	}
@@ -331,9 +338,19 @@ func (p *player) answerMetadata(id job.CheckpointID) {
 
 func (p *player) restored(args []string) {
 	var r Restoration
+	r.Uses = map[string]sharing.Uses{}
 	for _, w := range args {
 		key, value, set := strings.Cut(w, "=")
 		switch {
+		case key == "obsolete":
+			id := p.id(value)
+			r.Obsolete = append(r.Obsolete, Retained{ID: id, Pointer: fmt.Sprintf("chk-%d", id)})
+		case key == "others":
+			r.Others = append(r.Others, usesOf(value))
+		case key == "+unsure":
+			r.Unsure = true
+		case strings.HasPrefix(key, "chk-"):
+			r.Uses[key] = usesOf(value)
 		case key == "from":
 			r.From = p.id(value)
 		case key == "last":
@@ -349,12 +366,29 @@ func (p *player) restored(args []string) {
 	p.c.Restored(r, p.now)
 }
 
+// usesOf reads shared files, and directories that end with /.
+func usesOf(list string) (u sharing.Uses) {
+	for _, path := range strings.Split(list, ",") {
+		if dir, ok := strings.CutSuffix(path, "/"); ok {
+			u.Directories = append(u.Directories, dir)
+		} else {
+			u.Streams = append(u.Streams, snapshot.Stream{Scope: snapshot.Shared, Path: path, Length: 5})
+		}
+	}
+	return u
+}
+
 // ack acknowledges for the tasks named. Each has one list state in a file of 10 bytes, or none with "+stateless".
 func (p *player) ack(args []string) {
 	state := snapshot.Task{}
 	mode, stateless, m := snapshot.Split, false, TaskMetrics{StartDelay: time.Millisecond, Sync: 2 * time.Millisecond, NewBytes: 10}
 	var tasks []string
+	var shared sharing.Uses
 	for _, w := range args[1:] {
+		if list, ok := strings.CutPrefix(w, "shared="); ok {
+			shared = usesOf(list)
+			continue
+		}
 		if key, value, set := strings.Cut(w, "="); set {
 			measured := map[string]*int64{"processed": &m.ProcessedBytes, "persisted": &m.PersistedBytes}
 			*measured[key] = int64(p.number(value))
@@ -383,7 +417,12 @@ func (p *player) ack(args []string) {
 			own.OperatorsFinished = true
 		} else if own.Operators == nil {
 			file := snapshot.Stream{Path: "file", Length: 10}
-			own.Operators = []snapshot.Operator{{ID: job.OperatorID(a.Subtask.Vertex), State: &snapshot.OperatorSubtask{Lists: []snapshot.List{{Name: "offsets", Mode: mode, Stream: file}}}}}
+			sub := &snapshot.OperatorSubtask{Lists: []snapshot.List{{Name: "offsets", Mode: mode, Stream: file}}}
+			for _, s := range shared.Streams {
+				sub.Keyed = append(sub.Keyed, snapshot.Keyed{Stream: s})
+			}
+			own.Directories = shared.Directories
+			own.Operators = []snapshot.Operator{{ID: job.OperatorID(a.Subtask.Vertex), State: sub}}
 		}
 		if stateless {
 			p.c.Ack(a, p.id(args[0]), nil, m, p.now)
@@ -545,6 +584,8 @@ func (p *player) describe(a Action) string {
 			what += " savepoint"
 		}
 		return strings.TrimRight(fmt.Sprintf("%s %d %s", what, a.ID, a.Pointer+a.Location), " ")
+	case DiscardShared:
+		return strings.Join(append(append([]string{"discard shared"}, a.Files...), a.Directories...), " ")
 	case DiscardState:
 		expired := ""
 		if a.Expired {

@@ -36,6 +36,13 @@ func (s *statistics) begin(id job.CheckpointID, t *trigger, vertices []Vertex) *
 	return cs
 }
 
+// without notes that a subtask of a vertex has no part in the checkpoint after all. finished are all those of the vertex that have none.
+func (cs *CheckpointStats) without(vertex int, finished []bool) {
+	cs.Tasks--
+	cs.Finished++
+	cs.Vertices[vertex].Finished = finished
+}
+
 func (s *statistics) refused() {
 	s.Counts.Total++
 	s.Counts.Failed++

@@ -16,6 +16,9 @@ import (
 //
 // From the request on no other checkpoint is begun, so that nothing overtakes the savepoint. Once that is complete the tasks commit what
 // it holds, and the job must not go on from an earlier checkpoint: it would write the same again.
+//
+// A job may come to its end by itself just then. Tasks that finish before they hear of the savepoint are not in it (see without), the
+// others wait for it. If all finish first the stop comes to nothing, and the job has finished.
 type stopping struct {
 	request request
 	saved   *savedStop // nil until the savepoint is complete
@@ -72,7 +75,7 @@ func (c *Coordinator) stopFailed(r request, f failure, told bool, now time.Time)
 	}
 	c.stopping = nil
 	switch {
-	case !c.running: // JobRunning goes on
+	case !c.running || c.allFinished(): // JobRunning goes on, if the job does
 	case told:
 		c.emit(FailJob{Message: "the savepoint to stop with failed: " + f.String(), Attempt: f.attempt})
 	default:

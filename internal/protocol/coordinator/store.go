@@ -151,6 +151,14 @@ func (s *store) latestOwn() job.CheckpointID {
 	return 0
 }
 
+// newest returns the highest id of all, 0 if there is none.
+func (s *store) newest() (id job.CheckpointID) {
+	for _, r := range s.list {
+		id = max(id, r.ID)
+	}
+	return id
+}
+
 // newestOwn returns the highest id of the job's own checkpoints, 0 if there is none.
 func newestOwn(list []Retained) (id job.CheckpointID) {
 	for _, r := range list {

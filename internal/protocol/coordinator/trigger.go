@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
@@ -57,7 +58,7 @@ func (c *Coordinator) IDAllocated(id job.CheckpointID, now time.Time) {
 	switch {
 	case why != reason.None:
 		c.endTrigger(failure{why: why}, now)
-	case !c.holds(t.plan):
+	case !c.holds(t.plan) && !c.planAgain(t):
 		c.endTrigger(failure{why: reason.NotAllRequiredTasksRunning, cause: "a task stopped meanwhile"}, now)
 	case used:
 		c.endTrigger(failure{why: reason.TriggerCheckpointFailure, cause: fmt.Sprintf("checkpoint id %d was handed out before", id)}, now)
@@ -68,6 +69,16 @@ func (c *Coordinator) IDAllocated(id job.CheckpointID, now time.Time) {
 		r := t.request.Request
 		c.emit(InitLocation{ID: id, Savepoint: r.Kind.isSavepoint(), Target: r.Target})
 	}
+}
+
+// planAgain makes another plan for a savepoint whose tasks have finished in part meanwhile, see without, and reports whether it could.
+func (c *Coordinator) planAgain(t *trigger) bool {
+	p, f := c.makePlan()
+	if !t.request.Kind.isSavepoint() || f.why != reason.None || len(p.tasks) == 0 {
+		return false
+	}
+	t.plan = p
+	return true
 }
 
 // LocationReady answers InitLocation. The location is the directory that was made for a savepoint; it is handed back by the actions that
@@ -111,7 +122,11 @@ func (c *Coordinator) CoordinatorsSnapshotted(id job.CheckpointID, states map[jo
 func (c *Coordinator) sendTrigger(p *pending) {
 	p.stage = collecting
 	c.inUse = c.inUse || !p.isSavepoint()
-	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Location: p.location, Tasks: p.plan.trigger})
+	c.sendTriggerTo(p, p.plan.trigger)
+}
+
+func (c *Coordinator) sendTriggerTo(p *pending, tasks []job.Attempt) {
+	c.emit(SendTrigger{ID: p.id, Timestamp: p.triggered, Snapshot: p.snapshot(), Location: p.location, Tasks: slices.Clone(tasks)})
 }
 
 // TriggersSent answers SendTrigger.

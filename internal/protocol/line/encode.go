@@ -19,11 +19,22 @@ const MaxEncoded = 16 << 20
 const maxRanges = 1000
 
 const (
-	head = "weir job line, format 2\n"
-	// head1 was written before lines knew of savepoints that a job has stopped with. What follows it is the same without them.
+	head = "weir job line, format 3\n"
+	// head2 was written before lines knew of savepoints that a job was cancelled with, head1 before those that one has stopped with. What
+	// follows them is the same without these. All heads are of one length.
+	head2 = "weir job line, format 2\n"
 	head1 = "weir job line, format 1\n"
 	tail  = "crc32c %08x\n"
 )
+
+var heads = []string{head, head2, head1}
+
+// OtherFormat reports whether data that Decode refuses may be a record as a newer version writes it, and so proves no damage.
+func OtherFormat(data []byte) bool {
+	const begin = "weir job line, format "
+	return bytes.HasPrefix(data, []byte(begin)) &&
+		!slices.ContainsFunc(heads, func(head string) bool { return bytes.HasPrefix(data, []byte(head)) })
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -72,9 +83,12 @@ func Decode(data []byte) (Record, error) {
 
 // body checks the first and the last line and returns what is between them.
 func body(data []byte) ([]byte, error) {
-	body, ok := bytes.CutPrefix(data, []byte(head))
-	if !ok {
-		body, ok = bytes.CutPrefix(data, []byte(head1)) // both are of one length
+	var body []byte
+	ok := false
+	for _, head := range heads {
+		if body, ok = bytes.CutPrefix(data, []byte(head)); ok {
+			break
+		}
 	}
 	if !ok {
 		first, _, _ := bytes.Cut(data[:min(len(data), 80)], []byte("\n"))

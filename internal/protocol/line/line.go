@@ -126,6 +126,8 @@ type End struct {
 	Kept bool `json:"kept"`
 	// Stopped says that the run ended with the savepoint in Record.Stop, or failed or was cancelled when that was complete.
 	Stopped bool `json:"stopped,omitempty"`
+	// Savepoint is the one that the run was cancelled with, nil if there is none. It is its user's; the line only offers it.
+	Savepoint *Snapshot `json:"savepoint,omitempty"`
 	// Completed is the newest completed checkpoint, 0 if there is none.
 	Completed job.CheckpointID `json:"-"`
 }
@@ -200,6 +202,10 @@ func (r Record) clone() Record {
 	r.Damaged, r.Abandoned = slices.Clone(r.Damaged), slices.Clone(r.Abandoned)
 	if r.End != nil {
 		end := *r.End
+		if end.Savepoint != nil {
+			savepoint := *end.Savepoint
+			end.Savepoint = &savepoint
+		}
 		r.End = &end
 	}
 	if r.Stop != nil {

@@ -38,11 +38,14 @@ func (d *decision) unreadable(s Snapshot, why string) Verdict {
 		s.Checkpoint, s.Path, why), []choice{{"", "run the same command again when it can be read"}})
 }
 
-// choices offers the given checkpoints, the one the job was started from, and a fresh start. It offers none that has just proven to
-// be damaged.
+// choices offers the savepoint that the job was cancelled with, the given checkpoints, the one the job was started from, and a fresh start. It
+// offers none that has just proven to be damaged.
 func (d *decision) choices(good []Snapshot) []choice {
 	const most = 5
 	var all []choice
+	if r := d.Record; r != nil && r.End != nil && r.End.Savepoint != nil && d.checks[r.End.Savepoint.Path].outcome != Damaged {
+		all = append(all, choice{d.flagsFor(*r.End.Savepoint), "go on from the savepoint that it was cancelled with"})
+	}
 	for _, s := range good {
 		if d.checks[s.Path].outcome != Damaged && len(all) < most {
 			all = append(all, choice{d.flagsFor(s), fmt.Sprintf("go on from %s %d", d.kindOf(s), s.Checkpoint)})

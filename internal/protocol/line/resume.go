@@ -31,6 +31,8 @@ func (d *decision) afterEnd() Verdict {
 		return d.resumeOwn(" after the job " + end.how())
 	case len(kept) > 0:
 		return d.refuse(fmt.Sprintf("job %q %s\nIts checkpoints were kept.", d.Name, end.how()), d.choices(kept))
+	case end.Savepoint != nil:
+		return d.refuse(fmt.Sprintf("job %q %s", d.Name, end.how()), d.choices(nil))
 	case end.Kept:
 		return d.refuse(fmt.Sprintf("job %q %s\nIt has left no checkpoint to go on from.", d.Name, end.how()), d.choices(nil))
 	}
@@ -39,7 +41,10 @@ func (d *decision) afterEnd() Verdict {
 
 // how says how and when a job was cancelled or has failed.
 func (e *End) how() string {
-	if e.State == Canceled {
+	switch {
+	case e.State == Canceled && e.Savepoint != nil:
+		return fmt.Sprintf("was cancelled on %s, with savepoint %s", stamp(e.At), e.Savepoint.Path)
+	case e.State == Canceled:
 		return "was cancelled on " + stamp(e.At)
 	}
 	return fmt.Sprintf("failed on %s: %s", stamp(e.At), e.Reason)

@@ -77,6 +77,11 @@ func (w *world) play(t *testing.T, words []string) []string {
 		w.stop(words[1], len(words) > 2)
 	case "stopped": // state keep|drop reason: how a run ends that has stopped with a savepoint
 		return w.end(words[1], words[2], rest(3), true)
+	case "cancelled-with": // path keep|drop: after a savepoint
+		w.end("CANCELED", words[2], "", false)
+		id, _ := w.ids.Take()
+		s := Snapshot{Path: words[1], Job: w.record.Job().ID, Checkpoint: id, Line: w.record.Line, Epoch: w.record.Epoch}
+		w.elsewhere, w.record.End.Savepoint = append(w.elsewhere, s), &s
 	case "damage": // path why
 		w.state[words[1]] = check{Damaged, rest(2)}
 	case "unreadable": // path why

@@ -28,6 +28,8 @@ const (
 	Keep Fate = "keep"
 	// Recut means that the state is dealt out anew among another number of subtasks.
 	Recut Fate = "re-cut"
+	// Evolve means that what was stored becomes values of the state's present type, see State.Changes.
+	Evolve Fate = "evolve"
 	// New means that the snapshot has nothing of it: it begins empty.
 	New Fate = "new"
 	// Dropped means that no step takes it, or that its step does not declare it any more, so that it is lost, or would be if the start were
@@ -84,6 +86,9 @@ type State struct {
 	Type string // as a program writes it, empty for what the engine or a connector keeps in a form of its own
 	Fate Fate
 	Why  string // it is incompatible
+	From string // the name it was stored under, if that was another; else empty
+	// Changes says what becomes of it as it evolves, a phrase each.
+	Changes []string
 }
 
 // enumerator names the state of a source's coordinator.
@@ -193,8 +198,14 @@ func holdsState(o *snapshot.OperatorState) bool {
 // compare adds the states of a comparison.
 func (s *Step) compare(c stateform.Comparison) {
 	for _, f := range c.States {
-		state := State{Name: f.Name, Kind: string(f.Kind), Type: f.Type(), Fate: s.fate(f.Kind)}
+		state := State{Name: f.Name, Kind: string(f.Kind), Type: f.Type(), Fate: s.fate(f.Kind), From: f.From}
 		keyed := isKeyed(f.Kind)
+		changes := f.Changes
+		if keyed {
+			for _, change := range c.KeyChanges {
+				changes = append(changes[:len(changes):len(changes)], "key: "+change)
+			}
+		}
 		switch {
 		case f.New && !keyed && f.Elem == nil:
 			continue // the engine's own, and empty
@@ -206,6 +217,8 @@ func (s *Step) compare(c stateform.Comparison) {
 			state.Fate, state.Why = Incompatible, f.Err.Error()
 		case f.Gone:
 			state.Fate = Dropped
+		case len(changes) > 0:
+			state.Fate, state.Changes = Evolve, changes
 		}
 		s.States = append(s.States, state)
 	}

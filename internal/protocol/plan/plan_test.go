@@ -42,6 +42,13 @@ func TestPlan(t *testing.T) {
 		return changed
 	}
 	allow := assign.Options{AllowNonRestored: true}
+	evolved := change(1, step{name: "sums", form: stateform.Form{Key: integer, Keyed: []stateform.State{
+		{Name: "total", Former: []string{"sum"}, Kind: stateform.Value, Elem: schema[[]*int64](t)}, {Name: "quiet", Former: []string{"idle"}, Kind: stateform.Timer, Clock: "event"},
+	}}})
+	evolved[2].form = stateform.Form{Lists: []stateform.State{
+		{Name: "all", Kind: stateform.Union, Elem: schema[[]byte](t), Migrations: []stateform.Migration{{Old: text, New: schema[[]byte](t)}}},
+		{Name: "rules", Kind: stateform.Broadcast, Elem: text}, {Name: "own", Kind: stateform.Split, Elem: schema[*string](t)},
+	}}
 	var b strings.Builder
 	for _, c := range []struct {
 		name        string
@@ -53,6 +60,7 @@ func TestPlan(t *testing.T) {
 		{"parallelism 3", all, 3, assign.Options{}},
 		{"renamed with FormerlyID", change(1, step{name: "totals", former: "sums", form: sums}), 2, assign.Options{}},
 		{"another type", change(1, step{name: "sums", form: stateform.Form{Key: integer, Keyed: []stateform.State{{Name: "sum", Field: "Sum", Kind: stateform.Value, Elem: text}}}}), 2, assign.Options{}},
+		{"types evolve", evolved, 3, assign.Options{}},
 		{"a state is gone", change(1, step{name: "sums", form: stateform.Form{Key: integer, Keyed: []stateform.State{sum}}}), 2, assign.Options{}},
 		{"a state is gone, allowed", change(1, step{name: "sums", form: stateform.Form{Key: integer, Keyed: []stateform.State{sum}}}), 2, allow},
 		{"lists are gone, allowed", change(2, step{name: "rules"}), 2, allow},

@@ -58,15 +58,21 @@ func (s State) String() string {
 	if s.Type != "" {
 		text += " " + s.Type
 	}
-	if s.Why != "" {
+	if s.From != "" {
+		text += fmt.Sprintf(", formerly %q", s.From)
+	}
+	switch {
+	case s.Why != "":
 		text += ": " + s.Why
+	case len(s.Changes) > 0:
+		text += ": " + strings.Join(s.Changes, "; ")
 	}
 	return text
 }
 
 func (p *Plan) summary() string {
 	var parts []string
-	for _, f := range []Fate{Keep, Recut, New, Dropped, Incompatible} {
+	for _, f := range []Fate{Keep, Recut, Evolve, New, Dropped, Incompatible} {
 		if n := p.Count(f); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, f))
 		}

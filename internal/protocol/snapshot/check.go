@@ -61,8 +61,12 @@ func (o *OperatorSubtask) check(maxParallelism int) error {
 		return fmt.Errorf("finished, yet with state")
 	}
 	for i := range o.Keyed {
-		if err := o.Keyed[i].check(maxParallelism); err != nil {
+		k := &o.Keyed[i]
+		if err := k.check(maxParallelism); err != nil {
 			return fmt.Errorf("keyed state: %w", err)
+		}
+		if k.Increment && (i == 0 || o.Keyed[i-1].Written != k.Written) {
+			return fmt.Errorf("keyed state: an increment of key groups %s on nothing", k.Written)
 		}
 	}
 	for i := range o.Lists {
@@ -80,7 +84,10 @@ func (k *Keyed) check(maxParallelism int) error {
 	if k.Range.Len() > 0 && k.Range.Intersect(k.Written) != k.Range {
 		return fmt.Errorf("key groups %s of a stream that has %s", k.Range, k.Written)
 	}
-	if len(k.Offsets) != k.Written.Len() {
+	if err := k.checkFiles(); err != nil {
+		return err
+	}
+	if groups := k.Written.Len(); len(k.Offsets) != groups && k.Format == "" {
 		return fmt.Errorf("%d offsets for key groups %s", len(k.Offsets), k.Written)
 	}
 	if k.Header < 0 || k.End < k.Header || k.End > k.Stream.Length {
@@ -90,6 +97,26 @@ func (k *Keyed) check(maxParallelism int) error {
 		return err
 	}
 	return k.Stream.check()
+}
+
+func (k *Keyed) checkFiles() error {
+	if len(k.Files) > 0 && k.Format == "" {
+		return fmt.Errorf("%d files of a state backend without a name", len(k.Files))
+	}
+	if len(k.Offsets) > 0 && k.Format != "" {
+		return fmt.Errorf("offsets of key groups in a head alone, before the files of %s", k.Format)
+	}
+	names := map[string]bool{}
+	for _, f := range k.Files {
+		if f.Name == "" || names[f.Name] {
+			return fmt.Errorf("files of %s: two are named %q, or one has no name", k.Format, f.Name)
+		}
+		names[f.Name] = true
+		if err := f.Stream.check(); err != nil {
+			return fmt.Errorf("file %s of %s: %w", f.Name, k.Format, err)
+		}
+	}
+	return nil
 }
 
 func (l *List) check() error {
@@ -114,7 +141,7 @@ func checkOffsets(offsets []int64, least, most int64) error {
 
 func (s Stream) check() error {
 	switch {
-	case s.Scope > Shared:
+	case s.Scope > TaskOwned:
 		return fmt.Errorf("scope %d of a stream: unknown", s.Scope)
 	case s.Partial:
 		return fmt.Errorf("a part of a stream: only whole ones belong in a snapshot")

@@ -16,8 +16,9 @@ import (
 // The bytes are not trusted: a count is believed only if so many elements fit into what is left, so memory in use stays within a small
 // multiple of the input.
 type decoder struct {
-	rest []byte
-	err  error
+	version uint32
+	rest    []byte
+	err     error
 }
 
 // The fewest bytes that one element takes.
@@ -28,16 +29,18 @@ const (
 	minKeyed    = 2 + 2 + 1 + 1 + 1 + minStream
 	minList     = 1 + 1 + 1 + 1 + minStream
 	minOffset   = 1
+	minFile     = 1 + minStream
+	minText     = 1
 )
 
-func (d *decoder) metadata(version uint32) *Metadata {
+func (d *decoder) metadata() *Metadata {
 	m := &Metadata{}
 	d.id(m.Job[:])
 	m.JobName = d.text()
 	m.Line = d.text()
 	m.Checkpoint = job.CheckpointID(d.int())
 	m.Kind = Kind(d.byte())
-	if version >= 2 {
+	if d.version >= 2 {
 		m.Native = d.bool()
 		m.Stop = element.Stop(d.byte())
 	}
@@ -47,6 +50,9 @@ func (d *decoder) metadata(version uint32) *Metadata {
 	m.Graph = d.text()
 	m.KeyHash = d.text()
 	m.GroupRule = d.text()
+	if d.version >= 3 {
+		m.Directories = many(d, "directories", minText, (*decoder).text)
+	}
 	m.Operators = many(d, "operators", minOperator, (*decoder).operator)
 	return m
 }
@@ -84,8 +90,15 @@ func (d *decoder) keyed() (k Keyed) {
 	k.End = d.int()
 	k.Header = d.int()
 	k.Stream = d.stream()
+	if d.version >= 3 {
+		k.Increment = d.bool()
+		k.Format = d.text()
+		k.Files = many(d, "files", minFile, (*decoder).file)
+	}
 	return k
 }
+
+func (d *decoder) file() File { return File{Name: d.text(), Stream: d.stream()} }
 
 func (d *decoder) list() (l List) {
 	l.Name = d.text()

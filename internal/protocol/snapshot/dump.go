@@ -18,6 +18,9 @@ func (m *Metadata) String() string {
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "epoch %d, triggered %s, completed %s\n", m.Epoch, timestamp(m.Triggered), timestamp(m.Completed))
 	fmt.Fprintf(&b, "graph %q, key hash %q, group rule %q\n", m.Graph, m.KeyHash, m.GroupRule)
+	for _, dir := range m.Directories {
+		fmt.Fprintf(&b, "directory %s\n", dir)
+	}
 	for i := range m.Operators {
 		m.Operators[i].dump(&b)
 	}
@@ -85,7 +88,17 @@ func (o *OperatorSubtask) String() string {
 	b.WriteByte('\n')
 	for i := range o.Keyed {
 		k := &o.Keyed[i]
-		fmt.Fprintf(&b, "    keyed %s of %s, header %d, groups to %d: %s\n", k.Range, k.Written, k.Header, k.End, k.Stream)
+		what := "keyed"
+		if k.Increment {
+			what = "increment"
+		}
+		if k.Format != "" {
+			what += " by " + k.Format
+		}
+		fmt.Fprintf(&b, "    %s %s of %s, header %d, groups to %d: %s\n", what, k.Range, k.Written, k.Header, k.End, k.Stream)
+		for _, f := range k.Files {
+			fmt.Fprintf(&b, "      file %q: %s\n", f.Name, f.Stream)
+		}
 	}
 	for i := range o.Lists {
 		l := &o.Lists[i]
@@ -104,7 +117,7 @@ func (s Stream) String() string {
 }
 
 // String returns the name of the scope.
-func (s Scope) String() string { return nameOf([]string{"exclusive", "shared"}, int(s)) }
+func (s Scope) String() string { return nameOf([]string{"exclusive", "shared", "task-owned"}, int(s)) }
 
 // String returns the name of the mode.
 func (m Mode) String() string {

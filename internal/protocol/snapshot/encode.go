@@ -24,6 +24,10 @@ func (e *encoder) metadata(m *Metadata) {
 	e.text(m.Graph)
 	e.text(m.KeyHash)
 	e.text(m.GroupRule)
+	e.count(len(m.Directories))
+	for _, dir := range m.Directories {
+		e.text(dir)
+	}
 	e.count(len(m.Operators))
 	for i := range m.Operators {
 		e.operator(&m.Operators[i])
@@ -70,6 +74,13 @@ func (e *encoder) keyed(k *Keyed) {
 	e.int(k.End)
 	e.int(k.Header)
 	e.stream(&k.Stream)
+	e.bool(k.Increment)
+	e.text(k.Format)
+	e.count(len(k.Files))
+	for i := range k.Files {
+		e.text(k.Files[i].Name)
+		e.stream(&k.Files[i].Stream)
+	}
 }
 
 func (e *encoder) list(l *List) {

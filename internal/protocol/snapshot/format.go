@@ -11,7 +11,7 @@ import (
 // that damage can be told from a version that is merely unknown.
 const (
 	magic       = "weir-md\n"
-	Version     = 2 // the format version that Encode writes
+	Version     = 3 // the format version that Encode writes
 	headSize    = len(magic) + 4 + 8
 	trailerSize = 4
 )
@@ -52,8 +52,8 @@ func Decode(data []byte) (*Metadata, error) {
 	if version < 1 || version > Version {
 		return nil, &VersionError{version}
 	}
-	d := decoder{rest: data[headSize : len(data)-trailerSize]}
-	m := d.metadata(version)
+	d := decoder{version: version, rest: data[headSize : len(data)-trailerSize]}
+	m := d.metadata()
 	if d.err == nil && len(d.rest) > 0 {
 		d.fail("%d bytes after the end", len(d.rest))
 	}

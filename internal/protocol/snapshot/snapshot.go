@@ -23,6 +23,9 @@ const (
 	Exclusive Scope = iota
 	// Shared files may belong to several checkpoints and lie in the job's shared directory.
 	Shared
+	// TaskOwned files hold streams of several subtasks and possibly of several checkpoints. Whoever has written them looks after them; the
+	// coordinator deletes none, but the directory that they lie in once no checkpoint refers to it (see Metadata.Directories).
+	TaskOwned
 )
 
 // Stream is a sequence of bytes that a task has written: either held here or in a file.
@@ -50,12 +53,26 @@ type Keyed struct {
 	Range keygroup.Range
 	// Written holds the groups that the stream was written with.
 	Written keygroup.Range
+	// Increment says that the stream holds only what has changed since the Keyed before it in the same subtask, which has the same
+	// Written groups. A chain begins with one that is whole, and is read in its order.
+	Increment bool
+	// Format names the state backend in whose own form the Files are. Then Stream holds no more than the head, and Offsets is empty. It is
+	// empty itself if Stream holds rows in the form of docs/formats/keyed.md, which every backend reads.
+	Format string
+	// Files holds the files of a backend's own form, under the names that it knows them by.
+	Files []File
 	// Offsets has one entry for each group in Written: where the group begins in the stream. The group ends where the next one
 	// begins; the last ends at End.
 	Offsets []int64
 	End     int64
 	// Header holds the length of the stream's head, which describes the states and must be read before any group.
 	Header int64
+	Stream Stream
+}
+
+// File is one file of a state backend.
+type File struct {
+	Name   string
 	Stream Stream
 }
 
@@ -96,10 +113,23 @@ const (
 
 // OperatorSubtask is what one subtask of one operator has in a snapshot. A missing value (nil pointer) means that it has no state.
 type OperatorSubtask struct {
-	Keyed []Keyed // at most one when written, possibly several after a cut
-	Lists []List  // one of each name when written, possibly several after a restore, whose elements follow one another
+	// Keyed holds one when written, or one and the increments on it; after a cut possibly those of several subtasks, one after the other.
+	Keyed []Keyed
+	Lists []List // one of each name when written, possibly several after a restore, whose elements follow one another
 	// Finished marks a subtask that had finished before the checkpoint: its state is gone for good.
 	Finished bool
+}
+
+// Chains returns the keyed state chain by chain: each a stream that is whole, and the increments on it.
+func (o *OperatorSubtask) Chains() (chains [][]Keyed) {
+	for i := range o.Keyed {
+		if n := len(chains); o.Keyed[i].Increment && n > 0 {
+			chains[n-1] = append(chains[n-1], o.Keyed[i])
+			continue
+		}
+		chains = append(chains, []Keyed{o.Keyed[i]})
+	}
+	return chains
 }
 
 // IsEmpty reports whether there is nothing to restore in it.
@@ -118,6 +148,8 @@ type Task struct {
 	FinishedOnRestore bool
 	// OperatorsFinished marks a task whose operators have all seen the end of data.
 	OperatorsFinished bool
+	// Directories names the directories of TaskOwned and merged files that the state lies in: see Metadata.
+	Directories []string
 }
 
 // OperatorState is one operator's part in a completed checkpoint.
@@ -212,7 +244,10 @@ type Metadata struct {
 	Graph     string    // fingerprint of the job graph it was taken of
 	KeyHash   string    // name of the key hash, keyhash.Name when written by this version
 	GroupRule string    // name of the group rule, keygroup.GroupRule when written by this version
-	Operators []OperatorState
+	// Directories names in full the directories that tasks have made for files with the streams of several subtasks. One is deleted as a
+	// whole, once no checkpoint names it any more.
+	Directories []string
+	Operators   []OperatorState
 }
 
 // Size returns the number of bytes of state that the snapshot refers to, inline ones included.
@@ -238,6 +273,9 @@ func (o *OperatorSubtask) EachStream(f func(*Stream)) {
 	}
 	for i := range o.Keyed {
 		f(&o.Keyed[i].Stream)
+		for j := range o.Keyed[i].Files {
+			f(&o.Keyed[i].Files[j].Stream)
+		}
 	}
 	for i := range o.Lists {
 		f(&o.Lists[i].Stream)

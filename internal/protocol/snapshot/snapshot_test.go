@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,19 +25,20 @@ var update = flag.Bool("update", false, "rewrite the golden text (never the gold
 // example has every field set to something other than its zero value somewhere, and every nil and empty case somewhere.
 func example() *Metadata {
 	return &Metadata{
-		Job:        job.ID{0xa1, 0xb2, 15: 0xff},
-		JobName:    "flights é",
-		Line:       "0123456789abcdef",
-		Checkpoint: 42,
-		Kind:       Savepoint,
-		Native:     true,
-		Stop:       element.Drain,
-		Epoch:      7,
-		Triggered:  time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
-		Completed:  time.Date(2026, 1, 2, 3, 4, 5, 987654321, time.UTC),
-		Graph:      "graph-fingerprint",
-		KeyHash:    "weir-fold64/1",
-		GroupRule:  keygroup.GroupRule,
+		Job:         job.ID{0xa1, 0xb2, 15: 0xff},
+		JobName:     "flights é",
+		Line:        "0123456789abcdef",
+		Checkpoint:  42,
+		Kind:        Savepoint,
+		Native:      true,
+		Stop:        element.Drain,
+		Epoch:       7,
+		Triggered:   time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+		Completed:   time.Date(2026, 1, 2, 3, 4, 5, 987654321, time.UTC),
+		Graph:       "graph-fingerprint",
+		KeyHash:     "weir-fold64/1",
+		GroupRule:   keygroup.GroupRule,
+		Directories: []string{"/dir/taskowned/a"},
 		Operators: []OperatorState{
 			{
 				ID: job.OperatorIDOf("read"), Name: "read", Named: true, Parallelism: 2, MaxParallelism: 128,
@@ -62,8 +64,20 @@ func example() *Metadata {
 						Range: keygroup.Range{First: 2, Last: 3}, Written: keygroup.Range{First: 2, Last: 3},
 						Offsets: []int64{4, 4}, End: 4, Header: 4,
 						Stream: Stream{Path: "/dir/shared/77", Scope: Shared, Length: 4, CRC: 1},
+					}, {
+						Range: keygroup.Range{First: 2, Last: 3}, Written: keygroup.Range{First: 2, Last: 3}, Increment: true,
+						Offsets: []int64{4, 4}, End: 5, Header: 4,
+						Stream: Stream{Path: "/dir/taskowned/a/78", Scope: TaskOwned, Offset: 100, Length: 5, CRC: 2},
 					}}},
 				},
+			},
+			{
+				ID: job.OperatorIDOf("join"), Name: "join", Named: true, Parallelism: 1, MaxParallelism: 4,
+				Subtasks: []*OperatorSubtask{{Keyed: []Keyed{{
+					Range: keygroup.Range{First: 0, Last: 3}, Written: keygroup.Range{First: 0, Last: 3},
+					End: 4, Header: 4, Stream: inline("head"), Format: "pebble",
+					Files: []File{{"000007.sst", Stream{Path: "/dir/shared/79", Scope: Shared, Length: 4096, CRC: 3}}, {"MANIFEST", inline("manifest")}},
+				}}}},
 			},
 			{ID: job.OperatorIDOf("write"), Name: "write", Named: true, Parallelism: 1, MaxParallelism: 1, Location: "out", Subtasks: []*OperatorSubtask{nil}},
 			{ID: job.OperatorIDOf("done"), Name: "done", Parallelism: 3, MaxParallelism: 128, FullyFinished: true},
@@ -76,6 +90,12 @@ func exampleOf(version int) *Metadata {
 	m := example()
 	if version < 2 {
 		m.Native, m.Stop = false, element.GoOn
+	}
+	if version < 3 {
+		m.Directories = nil
+		count := m.Operators[1].Subtasks[1]
+		count.Keyed = count.Keyed[:1]
+		m.Operators = slices.Delete(m.Operators, 2, 3)
 	}
 	return m
 }
@@ -106,7 +126,7 @@ func TestRoundTrip(t *testing.T) {
 func TestExampleSetsEveryField(t *testing.T) {
 	set := map[string]bool{}
 	collect(reflect.ValueOf(*example()), "", set)
-	for _, typ := range []any{Metadata{}, OperatorState{}, OperatorSubtask{}, Keyed{}, List{}, Stream{}} {
+	for _, typ := range []any{Metadata{}, OperatorState{}, OperatorSubtask{}, Keyed{}, File{}, List{}, Stream{}} {
 		rt := reflect.TypeOf(typ)
 		for i := range rt.NumField() {
 			name := rt.Name() + "." + rt.Field(i).Name
@@ -248,6 +268,7 @@ func reseal(data []byte) []byte {
 // What contradicts itself is not written.
 func TestCheck(t *testing.T) {
 	keyed := func(m *Metadata) *Keyed { return &m.Operators[1].Subtasks[0].Keyed[0] }
+	files := func(m *Metadata) *Keyed { return &m.Operators[2].Subtasks[0].Keyed[0] }
 	list := func(m *Metadata) *List { return &m.Operators[0].Subtasks[1].Lists[0] }
 	for _, c := range []struct {
 		change func(m *Metadata)
@@ -272,7 +293,12 @@ func TestCheck(t *testing.T) {
 		{func(m *Metadata) { list(m).Stream.Path = "x" }, "both in file x and inline"},
 		{func(m *Metadata) { list(m).Stream.Length = 20 }, "an inline stream of 18 bytes at 0 with length 20"},
 		{func(m *Metadata) { list(m).Stream.Partial = true }, "a part of a stream"},
-		{func(m *Metadata) { keyed(m).Stream.Scope = 2 }, "scope 2 of a stream: unknown"},
+		{func(m *Metadata) { keyed(m).Stream.Scope = 3 }, "scope 3 of a stream: unknown"},
+		{func(m *Metadata) { keyed(m).Increment = true }, "an increment of key groups [0..1] on nothing"},
+		{func(m *Metadata) { files(m).Format = "" }, "2 files of a state backend without a name"},
+		{func(m *Metadata) { files(m).Offsets = []int64{4, 4, 4, 4} }, "offsets of key groups in a head alone"},
+		{func(m *Metadata) { files(m).Files[1].Name = "000007.sst" }, `two are named "000007.sst"`},
+		{func(m *Metadata) { files(m).Files[0].Stream.Length = -1 }, "file 000007.sst of pebble: a stream of -1 bytes"},
 		{func(m *Metadata) { keyed(m).Stream.Offset = -1 }, "bytes at -1"},
 	} {
 		m := example()
@@ -301,6 +327,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		Decode(body)
 		Decode(sealAs(1, body))
+		Decode(sealAs(2, body))
 		m, err := Decode(seal(body))
 		if err != nil {
 			return

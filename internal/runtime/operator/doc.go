@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/metrics"
@@ -39,7 +40,7 @@ type Operator interface {
 	// PrepareBarrier is called before the barrier is sent on: the last moment to emit something that belongs before it.
 	PrepareBarrier(ctx context.Context, c Checkpoint) error
 	// Snapshot captures the state at this moment, in a time that does not grow with the state. nil means that there is none.
-	Snapshot(ctx context.Context, id job.CheckpointID) (Capture, error)
+	Snapshot(ctx context.Context, c Checkpoint) (Capture, error)
 	// CheckpointComplete tells that the checkpoint exists, and thereby all earlier ones that this subtask took part in.
 	CheckpointComplete(c Checkpoint) error
 	// CheckpointAborted tells that the checkpoint will never exist. What was prepared for it stays pending.
@@ -55,7 +56,8 @@ type Operator interface {
 // Checkpoint is what an operator is told of a checkpoint: before it is taken, and when it is known how it ended.
 type Checkpoint struct {
 	ID        job.CheckpointID
-	Triggered time.Time // wall clock
+	Kind      element.SnapshotKind // known before the checkpoint is taken, and when it is
+	Triggered time.Time            // wall clock
 	// Subsumed is the newest checkpoint that is deleted now that this one is complete; 0 if there is none, or if that is not known.
 	Subsumed job.CheckpointID
 }
@@ -73,6 +75,15 @@ type Streams interface {
 	// NewStream begins a stream. The caller ends it by Finish or Abort.
 	NewStream(ctx context.Context, scope snapshot.Scope) (Stream, error)
 }
+
+// Sealer is a Streams that has something to do when the last stream of a snapshot is finished, before it is acknowledged with state.
+type Sealer interface {
+	Seal(ctx context.Context, state *snapshot.Task) error
+}
+
+// Abandoner is a Streams that wants to know if the snapshot is not acknowledged, so that nobody will hear of the streams that have been
+// finished for it. It is called once, when none of them is being written any more.
+type Abandoner interface{ Abandon() }
 
 // Stream is a state stream that is being written.
 type Stream interface {
@@ -111,6 +122,10 @@ type Env struct {
 	// LeaveUndeclared says that state in Restored that the step does not declare is left behind, as the user has allowed. Otherwise it is an
 	// error.
 	LeaveUndeclared bool
+	// Incremental asks for checkpoints that hold only what has changed since an earlier one, of whoever can do that.
+	Incremental bool
+	// Backend is where keyed state lies; nil for the heap.
+	Backend *Backend
 	// RestoredFrom is the checkpoint that the job goes on from, with or without state for this operator; 0 for a new start.
 	RestoredFrom job.CheckpointID
 	// OpenStream opens a stream of Restored.
@@ -133,6 +148,14 @@ type Env struct {
 	Loop *LoopEnv
 }
 
+// Backend is where the keyed state of a job lies that is not on the heap.
+type Backend struct {
+	Name    string // under which it was registered
+	Factory backend.Factory
+	Cache   int64 // the memory for rows in use, of all subtasks of a step together, in bytes
+	Threads int   // how many files of a subtask are written to a checkpoint at once
+}
+
 // StreamReader reads a state stream. It has been verified, or verifies while it is read.
 type StreamReader interface {
 	io.ReaderAt
@@ -152,7 +175,7 @@ func (*Base) Open(context.Context) error { return nil }
 func (*Base) PrepareBarrier(context.Context, Checkpoint) error { return nil }
 
 // Snapshot says that there is no state.
-func (*Base) Snapshot(context.Context, job.CheckpointID) (Capture, error) { return nil, nil }
+func (*Base) Snapshot(context.Context, Checkpoint) (Capture, error) { return nil, nil }
 
 // CheckpointComplete does nothing.
 func (*Base) CheckpointComplete(Checkpoint) error { return nil }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/element"
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
@@ -86,7 +85,7 @@ func (s *EventTime[T]) Open(ctx context.Context) error {
 const seenState = snapshot.EventTimeList
 
 // Snapshot captures the time seen. Behind a source it is kept with the splits.
-func (s *EventTime[T]) Snapshot(context.Context, job.CheckpointID) (Capture, error) {
+func (s *EventTime[T]) Snapshot(context.Context, Checkpoint) (Capture, error) {
 	s.tracker.save()
 	if s.behind {
 		return nil, nil

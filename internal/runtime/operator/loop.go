@@ -48,10 +48,10 @@ type LoopEnv struct {
 // LoopCodec turns the records of a loop into bytes and back.
 type LoopCodec[T any] interface {
 	exchange.Codec[T]
-	// Schema returns the canonical form of the schema of what is logged, which is a struct of the event time, an int64, and the record. Check
-	// says what is wrong with that of a checkpoint.
+	// Schema returns the canonical form of the schema of what is logged, which is a struct of the event time, an int64, and the record. Reader
+	// returns what reads the record alone where a checkpoint has another schema, or says why that cannot be.
 	Schema() []byte
-	Check(schema []byte) error
+	Reader(schema []byte) (read func(src []byte, v *T) (rest []byte, err error), err error)
 }
 
 // LoopState is the name of the list state that holds the log of a loop.
@@ -103,7 +103,8 @@ func (h *LoopHead[T]) Open(ctx context.Context) error {
 }
 
 func (h *LoopHead[T]) restore(ctx context.Context, l snapshot.List) error {
-	if err := h.codec.Check(l.Schema); err != nil {
+	read, err := h.codec.Reader(l.Schema)
+	if err != nil {
 		return err
 	}
 	elements, err := ReadElements(ctx, h.env.OpenStream, l)
@@ -117,7 +118,7 @@ func (h *LoopHead[T]) restore(ctx context.Context, l snapshot.List) error {
 		}
 		ts[i] = int64(binary.LittleEndian.Uint64(e))
 		untimed = untimed && ts[i] == element.NoTime
-		rest, err := h.codec.Decode(e[8:], &recs[i])
+		rest, err := read(e[8:], &recs[i])
 		if err == nil && len(rest) > 0 {
 			err = fmt.Errorf("%d bytes follow its end", len(rest))
 		}
@@ -193,11 +194,11 @@ func (l *loopLog) append(elements []byte, starts []int) {
 }
 
 // Snapshot opens the log of a checkpoint.
-func (h *LoopHead[T]) Snapshot(_ context.Context, id job.CheckpointID) (Capture, error) {
+func (h *LoopHead[T]) Snapshot(_ context.Context, c Checkpoint) (Capture, error) {
 	if h.env.Loop.Lossy {
 		return nil, nil
 	}
-	l := &loopLog{id: id, data: spill.NewLog(h.env.Loop.Files, int(h.env.Loop.Memory)), schema: h.codec.Schema()}
+	l := &loopLog{id: c.ID, data: spill.NewLog(h.env.Loop.Files, int(h.env.Loop.Memory)), schema: h.codec.Schema()}
 	h.logs = append(h.logs, l)
 	return l, nil
 }

@@ -35,11 +35,11 @@ func (int16s) Decode(src []byte, v *int16) ([]byte, error) {
 
 func (int16s) Schema() []byte { return []byte("int16") }
 
-func (int16s) Check(schema []byte) error {
+func (c int16s) Reader(schema []byte) (func(src []byte, v *int16) ([]byte, error), error) {
 	if !bytes.Equal(schema, []byte("int16")) {
-		return errors.New("another type")
+		return nil, errors.New("another type")
 	}
-	return nil
+	return c.Decode, nil
 }
 
 // seen collects what goes into the body.
@@ -138,7 +138,7 @@ func TestLoopLogs(t *testing.T) {
 	h, f, body := newHead(t, nil, spill.Temp(t.TempDir()))
 	captures := map[job.CheckpointID]Capture{}
 	begin := func(id job.CheckpointID) {
-		c, err := h.Snapshot(t.Context(), id)
+		c, err := h.Snapshot(t.Context(), Checkpoint{ID: id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestLoopLogs(t *testing.T) {
 func TestLossyLoop(t *testing.T) {
 	h, _, _ := newHead(t, nil, nil)
 	h.env.Loop.Lossy = true
-	if c, err := h.Snapshot(t.Context(), 1); c != nil || err != nil || h.Logging(1) {
+	if c, err := h.Snapshot(t.Context(), Checkpoint{ID: 1}); c != nil || err != nil || h.Logging(1) {
 		t.Errorf("%v, %v, logging %v", c, err, h.Logging(1))
 	}
 }
@@ -185,7 +185,7 @@ func TestLossyLoop(t *testing.T) {
 func TestLoopLogFails(t *testing.T) {
 	full := errors.New("disk full")
 	h, f, body := newHead(t, nil, func() (spill.File, error) { return nil, full })
-	c, _ := h.Snapshot(t.Context(), 1)
+	c, _ := h.Snapshot(t.Context(), Checkpoint{ID: 1})
 	round(t, h, f, 1, 2)
 	h.CloseLog(1)
 	if _, err := c.Write(t.Context(), memoryStreams{}); !errors.Is(err, full) {
@@ -200,7 +200,7 @@ func TestLoopLogFails(t *testing.T) {
 // TestLoopForm pins the form of the log: docs/formats/operator.md.
 func TestLoopForm(t *testing.T) {
 	h, f, _ := newHead(t, nil, spill.Temp(t.TempDir()))
-	c, _ := h.Snapshot(t.Context(), 1)
+	c, _ := h.Snapshot(t.Context(), Checkpoint{ID: 1})
 	round(t, h, f, 1, 2)
 	b := &element.Batch[int16]{Recs: []int16{-1}, TS: []int64{element.NoTime}, Untimed: true}
 	f.Push(b)

@@ -85,15 +85,15 @@ func (s *SinkWriter[T]) PrepareBarrier(context.Context, Checkpoint) error {
 }
 
 // Snapshot prepares what the checkpoint will commit.
-func (s *SinkWriter[T]) Snapshot(ctx context.Context, id job.CheckpointID) (Capture, error) {
-	s.last = id
+func (s *SinkWriter[T]) Snapshot(ctx context.Context, c Checkpoint) (Capture, error) {
+	s.last = c.ID
 	if s.two == nil {
 		return nil, nil
 	}
-	if err := s.prepare(ctx, id); err != nil {
+	if err := s.prepare(ctx, c.ID); err != nil {
 		return nil, err
 	}
-	state, err := s.two.Snapshot(ctx, int64(id))
+	state, err := s.two.Snapshot(ctx, int64(c.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -178,8 +178,8 @@ func (s *SourceReader[T]) push(in *source.Batch[T]) error {
 func (s *SourceReader[T]) Event(e element.Event) error { return s.out.Event(e) }
 
 // Snapshot captures the splits with their positions.
-func (s *SourceReader[T]) Snapshot(_ context.Context, id job.CheckpointID) (Capture, error) {
-	splits, err := s.reader.Snapshot(int64(id))
+func (s *SourceReader[T]) Snapshot(_ context.Context, c Checkpoint) (Capture, error) {
+	splits, err := s.reader.Snapshot(int64(c.ID))
 	if err != nil {
 		return nil, err
 	}

@@ -33,10 +33,13 @@ type Deployment struct {
 	Beside func(work func())
 	Line   sink.Line
 
-	// Streams opens the place where tasks write their parts of a checkpoint.
-	Streams func(id job.CheckpointID) operator.Streams
+	// Streams opens the place where a task writes its part of a checkpoint.
+	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
+	// Incremental and Backend are passed on to the operators.
+	Incremental bool
+	Backend     *operator.Backend
 	// Checkpointed and NoFinal are as in task.Config.
 	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
@@ -151,8 +154,9 @@ func (b *builder) chain(s *subtask) error {
 		return err
 	}
 	slices.Reverse(s.ops)
+	subtask := job.Subtask{Vertex: s.vertex.ID(), Index: s.index}
 	c := task.Config{
-		Attempt:      job.Attempt{Subtask: job.Subtask{Vertex: s.vertex.ID(), Index: s.index}, Number: s.number},
+		Attempt:      job.Attempt{Subtask: subtask, Number: s.number},
 		Name:         s.vertex.Name(),
 		Logger:       b.Logger,
 		Mode:         b.Mode,
@@ -162,7 +166,7 @@ func (b *builder) chain(s *subtask) error {
 		Gate:         s.gate,
 		Operators:    s.ops,
 		Outputs:      s.outs,
-		Streams:      b.Streams,
+		Streams:      func(id job.CheckpointID) operator.Streams { return b.Streams(subtask, id) },
 		Checkpointed: b.Checkpointed,
 		NoFinal:      b.NoFinal,
 		Finished:     b.Finished(s.vertex),
@@ -261,6 +265,8 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Now:             b.Now,
 		Restored:        b.State(id, s.index),
 		RestoredFrom:    b.Restored,
+		Incremental:     b.Incremental,
+		Backend:         b.Backend,
 		LeaveUndeclared: b.LeaveUndeclared,
 		OpenStream:      b.OpenStream,
 		Go:              t.Go,

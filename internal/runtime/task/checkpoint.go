@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirstream/weir/internal/element"
@@ -107,9 +108,9 @@ func (t *Task) begin(b barrier.Barrier, align barrier.Alignment) error {
 
 // snapshot sends the barrier on, captures the state of the operators and has it written beside the task.
 func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
+	c := operator.Checkpoint{ID: b.ID, Kind: b.Snapshot.Kind, Triggered: b.Timestamp}
 	if !t.Finished {
 		t.taken[b.ID] = b.Timestamp
-		c := operator.Checkpoint{ID: b.ID, Triggered: b.Timestamp}
 		for _, op := range t.Operators {
 			if err := op.PrepareBarrier(t.ctx, c); err != nil {
 				return fmt.Errorf("checkpoint %d: %w", b.ID, err)
@@ -126,7 +127,7 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 		return nil
 	}
 	began := t.Now()
-	captures, err := t.capture(b.ID)
+	captures, err := t.capture(c)
 	if err != nil {
 		return fmt.Errorf("checkpoint %d: %w", b.ID, err)
 	}
@@ -136,10 +137,10 @@ func (t *Task) snapshot(b barrier.Barrier, m Metrics) error {
 }
 
 // capture captures the operators' states, the last one's first.
-func (t *Task) capture(id job.CheckpointID) ([]operator.Capture, error) {
+func (t *Task) capture(of operator.Checkpoint) ([]operator.Capture, error) {
 	captures := make([]operator.Capture, len(t.Operators))
 	for i := len(t.Operators) - 1; i >= 0; i-- {
-		c, err := t.Operators[i].Snapshot(t.ctx, id)
+		c, err := t.Operators[i].Snapshot(t.ctx, of)
 		if err != nil {
 			release(captures)
 			return nil, err
@@ -178,7 +179,9 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		defer cancel()
 		defer release(captures)
 		began := t.Now()
-		state, err := t.writeAll(ctx, id, captures)
+		streams := t.Streams(id)
+		fresh := &measured{Streams: streams}
+		state, err := t.writeAll(ctx, fresh, captures)
 		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
@@ -190,15 +193,44 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 			t.Master.Decline(t.Attempt, id, reason.CheckpointAsyncException, err)
 		default:
 			state.OperatorsFinished = finished
-			m.Bytes = state.Size()
+			m.Bytes = fresh.bytes.Load()
 			t.Master.Acknowledge(t.Attempt, id, state, m)
+			return
+		}
+		if a, ok := streams.(operator.Abandoner); ok {
+			a.Abandon()
 		}
 	})
 }
 
-func (t *Task) writeAll(ctx context.Context, id job.CheckpointID, captures []operator.Capture) (state *snapshot.Task, err error) {
+// measured counts the bytes of the streams that are made; the state may refer to earlier ones too.
+type measured struct {
+	operator.Streams
+	bytes atomic.Int64
+}
+
+// NewStream begins a stream.
+func (m *measured) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+	s, err := m.Streams.NewStream(ctx, scope)
+	return measuredStream{s, m}, err
+}
+
+type measuredStream struct {
+	operator.Stream
+	of *measured
+}
+
+// Finish ends the stream.
+func (s measuredStream) Finish() (snapshot.Stream, error) {
+	done, err := s.Stream.Finish()
+	if err == nil {
+		s.of.bytes.Add(done.Length)
+	}
+	return done, err
+}
+
+func (t *Task) writeAll(ctx context.Context, streams operator.Streams, captures []operator.Capture) (state *snapshot.Task, err error) {
 	defer t.rescue(&err)
-	streams := t.Streams(id)
 	state = &snapshot.Task{}
 	for i, c := range captures {
 		op := snapshot.Operator{ID: t.Operators[i].ID()}
@@ -209,7 +241,10 @@ func (t *Task) writeAll(ctx context.Context, id job.CheckpointID, captures []ope
 		}
 		state.Operators = append(state.Operators, op)
 	}
-	return state, nil
+	if s, ok := streams.(operator.Sealer); ok {
+		err = s.Seal(ctx, state)
+	}
+	return state, err
 }
 
 // completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.

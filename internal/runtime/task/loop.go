@@ -183,16 +183,6 @@ func (t *Task) forgetReturnsBefore(id job.CheckpointID) {
 	}
 }
 
-// giveUpLogs gives up all parts that wait, since the task ends.
-func (t *Task) giveUpLogs() {
-	if t.loop == nil {
-		return
-	}
-	for _, id := range slices.Sorted(maps.Keys(t.loop.waiting)) {
-		t.forgetReturn(id)
-	}
-}
-
 // awaitsReturn reports whether a barrier is away.
 func (t *Task) awaitsReturn() bool { return t.loop != nil && len(t.loop.waiting) > 0 }
 

@@ -38,8 +38,10 @@ func (bytesCodec) Decode(src []byte, v *byte) ([]byte, error) {
 	*v = src[0]
 	return src[1:], nil
 }
-func (bytesCodec) Schema() []byte     { return nil }
-func (bytesCodec) Check([]byte) error { return nil }
+func (bytesCodec) Schema() []byte { return nil }
+func (c bytesCodec) Reader([]byte) (func(src []byte, v *byte) ([]byte, error), error) {
+	return c.Decode, nil
+}
 
 func newLoopRig(t *testing.T, mode barrier.Mode) *loopRig {
 	r := &loopRig{t: t, body: exchange.NewGate(func() {})}

@@ -369,8 +369,8 @@ func (r *recorder) PrepareBarrier(_ context.Context, c operator.Checkpoint) erro
 	return r.call("prepare", c.ID)
 }
 
-func (r *recorder) Snapshot(_ context.Context, id job.CheckpointID) (operator.Capture, error) {
-	return &capture{r, id}, r.call("snapshot", id)
+func (r *recorder) Snapshot(_ context.Context, c operator.Checkpoint) (operator.Capture, error) {
+	return &capture{r, c.ID}, r.call("snapshot", c.ID)
 }
 
 func (r *recorder) CheckpointComplete(c operator.Checkpoint) error { return r.call("complete", c.ID) }

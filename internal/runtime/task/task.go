@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -240,7 +241,7 @@ func (t *Task) Close(ctx context.Context, err error) {
 	t.cancel() // before waiting: work beside the task must not outlive it
 	t.snapping.Wait()
 	t.beside.Wait()
-	t.giveUpLogs()
+	t.forgetReturnsBefore(math.MaxInt64) // all: the task ends
 	if err == nil {
 		t.reportUncommitted()
 	}

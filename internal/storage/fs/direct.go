@@ -107,6 +107,16 @@ func (f *bulkFile) finish(n int) error {
 	return err
 }
 
+// pause writes what is in the block and lets the next large write begin a new one.
+func (f *bulkFile) pause() error {
+	if f.block == nil {
+		return nil
+	}
+	err := f.finish(0)
+	f.usual = err != nil
+	return err
+}
+
 // drop gives the block back.
 func (f *bulkFile) drop() {
 	if f.block != nil {

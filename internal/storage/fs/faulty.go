@@ -16,12 +16,13 @@ import (
 // Op names one kind of operation of a file system, as Fault and the record of Faulty spell it.
 type Op string
 
-// The operations. OpRead, OpWrite, OpCommit and OpAbort are those of readers and writers.
+// The operations. OpRead, OpWrite, OpSync, OpCommit and OpAbort are those of readers and writers.
 const (
 	OpMakeDir   Op = "makedir"
 	OpCreate    Op = "create"
 	OpWrite     Op = "write"
 	OpCommit    Op = "commit"
+	OpSync      Op = "sync"
 	OpAbort     Op = "abort"
 	OpOpen      Op = "open"
 	OpRead      Op = "read"
@@ -256,7 +257,26 @@ func (f *Faulty) Create(ctx context.Context, path string) (w storage.Writer, err
 	if err != nil {
 		return nil, err
 	}
-	return &faultyWriter{Writer: w, fs: f, path: path, opened: f.connection(), tears: f.tears(path)}, nil
+	fw := &faultyWriter{Writer: w, fs: f, path: path, opened: f.connection(), tears: f.tears(path)}
+	if s, ok := w.(storage.Syncer); ok {
+		return &faultySyncer{fw, s}, nil
+	}
+	return fw, nil
+}
+
+type faultySyncer struct {
+	*faultyWriter
+	inner storage.Syncer
+}
+
+// Sync implements storage.Syncer.
+func (w *faultySyncer) Sync() error {
+	return w.fs.do(OpSync, w.path, "", func() error {
+		if err := w.passLast(); err != nil {
+			return err
+		}
+		return w.inner.Sync()
+	})
 }
 
 type faultyWriter struct {

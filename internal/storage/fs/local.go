@@ -97,9 +97,10 @@ func createFile(name string) (*os.File, error) {
 }
 
 type localWriter struct {
-	ctx  context.Context
-	file bulkFile
-	path string
+	ctx    context.Context
+	file   bulkFile
+	path   string
+	synced bool // somebody may refer to the file
 }
 
 func (w *localWriter) Write(p []byte) (int, error) {
@@ -125,15 +126,35 @@ func (w *localWriter) Commit() error {
 	if err == nil {
 		err = syncDir(filepath.Dir(w.file.Name()))
 	}
-	if err != nil {
+	if err != nil && !w.synced {
 		os.Remove(w.file.Name()) // nobody refers to it; what cannot be removed is an orphan
 	}
 	return wrap("commit", w.path, err)
 }
 
+// Sync implements storage.Syncer.
+func (w *localWriter) Sync() error {
+	err := w.ctx.Err()
+	if err == nil {
+		err = w.file.pause()
+	}
+	if err == nil {
+		err = w.file.Sync()
+	}
+	if err == nil && !w.synced {
+		err = syncDir(filepath.Dir(w.file.Name()))
+	}
+	w.synced = w.synced || err == nil
+	return wrap("sync", w.path, err)
+}
+
 func (w *localWriter) Abort() error {
 	defer w.file.drop()
-	return wrap("abort", w.path, errors.Join(w.file.Close(), removeFile(w.file.Name())))
+	err := w.file.Close()
+	if !w.synced {
+		err = errors.Join(err, removeFile(w.file.Name()))
+	}
+	return wrap("abort", w.path, err)
 }
 
 // Open implements storage.FS.

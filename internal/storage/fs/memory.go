@@ -26,8 +26,8 @@ var (
 
 // Memory keeps files in memory, and can crash as a machine does.
 //
-// It distinguishes what a program sees from what is durable: a file shows at Create, grows by Write, and is durable from Commit on. The
-// other operations are durable when they return.
+// It distinguishes what a program sees from what is durable: a file shows at Create, grows by Write, and is durable from Commit on, up to
+// where it was by Sync. The other operations are durable when they return.
 type Memory struct {
 	mu struct {
 		sync.Mutex
@@ -41,6 +41,7 @@ type node struct {
 	dir      bool
 	data     []byte
 	durable  bool
+	synced   int // bytes that are durable before all are; 0: not even the name is
 	modified time.Time
 }
 
@@ -66,11 +67,17 @@ func (m *Memory) Crash(torn *rand.Rand) {
 		if n.durable {
 			continue
 		}
-		if torn == nil || torn.IntN(3) == 0 {
+		switch {
+		case n.synced > 0 && torn == nil:
+			n.data = n.data[:n.synced:n.synced]
+		case n.synced > 0:
+			n.data = append(n.data[:n.synced:n.synced], tear(torn, n.data[n.synced:])...)
+		case torn == nil || torn.IntN(3) == 0:
 			delete(m.mu.nodes, name)
 			continue
+		default:
+			n.data = tear(torn, n.data)
 		}
-		n.data = tear(torn, n.data)
 		n.durable = true // as it is now it stays
 	}
 }
@@ -168,10 +175,25 @@ func (w *memoryWriter) Commit() error {
 	return err
 }
 
+// Sync implements storage.Syncer.
+func (w *memoryWriter) Sync() error {
+	return w.fs.do(w.ctx, "sync", w.path, func(string) error {
+		if w.life != w.fs.mu.life {
+			return ErrCrashed
+		}
+		w.node.synced = len(w.node.data)
+		return nil
+	})
+}
+
 func (w *memoryWriter) Abort() error {
 	return w.fs.do(context.Background(), "abort", w.path, func(name string) error {
 		if w.life != w.fs.mu.life {
 			return ErrCrashed
+		}
+		if w.node.synced > 0 {
+			w.node.durable = true // the part that was not synced does no harm
+			return nil
 		}
 		if w.fs.mu.nodes[name] == w.node {
 			delete(w.fs.mu.nodes, name)

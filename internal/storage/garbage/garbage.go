@@ -5,8 +5,9 @@
 //
 //   - It must be proved that nobody needs a thing. Whatever cannot be read, a record or a checkpoint's metadata, ends the search: it may
 //     refer to anything.
-//   - No checkpoint that is complete is ever garbage, nor a file that one refers to, nor what lies in shared or taskowned directories
-//     (checkpoints elsewhere may refer to it), nor a file whose name Weir does not give.
+//   - No checkpoint or savepoint that is complete is ever garbage, nor a file that one refers to, nor a file whose name Weir does not give.
+//   - Shared files, and those of tasks, are garbage if nothing complete in the directory refers to them, unless a line in another directory has
+//     left its mark beside them: its checkpoints may.
 //   - The locks of all lines in the directory are held from before they are read until Close. So nothing changes meanwhile, and a line
 //     that runs ends the search. (On a system without such locks, neither Unix nor Windows, that is up to the user.)
 //
@@ -22,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +51,7 @@ type Found struct {
 // Find looks for garbage in a checkpoint directory and changes nothing but the text in lock files. The error is a *RunningError if a job
 // runs there; all others too mean that nothing can be told. Without an error the caller has to Close what is returned.
 func Find(ctx context.Context, dir string, now time.Time) (*Found, error) {
-	f := &finder{ctx: ctx, dir: strings.TrimRight(filepath.ToSlash(dir), "/"), claimed: map[job.ID]bool{}, reached: map[string]bool{}}
+	f := &finder{ctx: ctx, dir: strings.TrimRight(filepath.ToSlash(dir), "/"), claimed: map[job.ID]bool{}, reached: map[string]bool{}, merged: map[string]bool{}, complete: map[string]bool{}}
 	err := f.find(now)
 	if err != nil {
 		err = errors.Join(err, f.found.Close())
@@ -106,6 +108,10 @@ type finder struct {
 	// reached holds the files that complete checkpoints name, without their directories: streams have random names, and one file may be
 	// known by several paths.
 	reached map[string]bool
+	// merged holds the directories of merged files that complete checkpoints name, without those above.
+	merged map[string]bool
+	// complete are the savepoints that are, by their paths.
+	complete map[string]bool
 }
 
 func (f *finder) find(now time.Time) error {
@@ -122,11 +128,14 @@ func (f *finder) find(now time.Time) error {
 			return err
 		}
 	}
-	if err := f.savepoints(); err != nil {
+	if err := f.completeSavepoints(); err != nil {
 		return err
 	}
-	direct, err := f.checkpoints(f.dir)
+	direct, err := f.checkpoints(f.dir) // the last that may refer to anything
 	if err != nil {
+		return err
+	}
+	if err := f.savepoints(); err != nil {
 		return err
 	}
 	if err := f.directly(direct); err != nil {
@@ -158,6 +167,9 @@ func (f *finder) savepoints() error {
 			continue
 		}
 		path := f.dir + "/" + e.Name()
+		if f.complete[path] {
+			continue
+		}
 		bytes, ours, err := f.sizeOf(path)
 		if err != nil {
 			return err
@@ -242,18 +254,54 @@ func (f *finder) checkpoints(dir string) ([]storage.Found, error) {
 		if !c.Published {
 			continue
 		}
-		meta, err := storage.Load(f.ctx, f.fs, c.Path)
-		if err != nil {
-			return nil, fmt.Errorf("nothing can be proved, since it is not known what %s refers to: %w", c.Path, err)
+		if err := f.mark(c.Path); err != nil {
+			return nil, err
 		}
-		meta.EachStream(func(s *snapshot.Stream) { f.reached[filepath.Base(s.Path)] = true })
 	}
 	return found, nil
+}
+
+// mark marks what a complete snapshot refers to.
+func (f *finder) mark(pointer string) error {
+	meta, err := storage.Load(f.ctx, f.fs, pointer)
+	if err != nil {
+		return fmt.Errorf("nothing can be proved, since it is not known what %s refers to: %w", pointer, err)
+	}
+	meta.EachStream(func(s *snapshot.Stream) { f.reached[filepath.Base(s.Path)] = true })
+	for _, dir := range meta.Directories {
+		f.merged[filepath.Base(dir)] = true
+	}
+	return nil
+}
+
+// completeSavepoints marks what the complete savepoints in the directory refer to.
+func (f *finder) completeSavepoints() error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("look for savepoints: %w", err)
+	}
+	for _, e := range entries {
+		path := f.dir + "/" + e.Name()
+		if _, ok := storage.ParseSavepointName(e.Name()); !ok || !e.IsDir() {
+			continue
+		}
+		if _, err := os.Stat(path + "/" + storage.MetadataName); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		f.complete[path] = true
+		if err := f.mark(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // claimedJob looks through the directory of a job that a line remembers.
 func (f *finder) claimedJob(dir string, checkpoints []storage.Found) error {
 	if err := f.leftovers(dir, true); err != nil {
+		return err
+	}
+	if err := f.sharedFiles(dir); err != nil {
 		return err
 	}
 	for _, c := range checkpoints {
@@ -268,6 +316,50 @@ func (f *finder) claimedJob(dir string, checkpoints []storage.Found) error {
 		}
 	}
 	return nil
+}
+
+// sharedFiles adds what lies in a job's directories of shared files, and of those of its tasks, and nobody refers to: files, and directories of
+// merged files as a whole, but only if Weir has given all the names in them.
+func (f *finder) sharedFiles(jobDir string) error {
+	for _, name := range storage.SharedDirs() {
+		dir := jobDir + "/" + name
+		entries, err := os.ReadDir(dir)
+		if errors.Is(err, os.ErrNotExist) || err == nil && usedElsewhere(entries) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look for shared files: %w", err)
+		}
+		if err := f.leftovers(dir, false); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.IsDir() && storage.IsMergedDirName(e.Name()) {
+				if err := f.mergedFiles(dir + "/" + e.Name()); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// mergedFiles adds a directory of merged files that no checkpoint names, or the files in it that none refers to: a process that was killed has
+// left them.
+func (f *finder) mergedFiles(dir string) error {
+	if f.merged[filepath.Base(dir)] {
+		return f.leftovers(dir, false)
+	}
+	bytes, ours, err := f.sizeOf(dir)
+	if err == nil && ours {
+		f.add(Item{dir, "no checkpoint refers to this directory of merged files", bytes, true})
+	}
+	return err
+}
+
+// usedElsewhere reports whether a line in another directory has left its mark.
+func usedElsewhere(entries []os.DirEntry) bool {
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == storage.ClaimedName })
 }
 
 // unfinished adds the directory of a checkpoint without metadata, unless there is something in it that Weir has not put there: it may be
@@ -332,15 +424,13 @@ var (
 	jobDirs     = regexp.MustCompile(`^(chk-[1-9][0-9]*|shared|taskowned)$`)
 )
 
-// sizeOf returns the size of all files in a directory, and whether nobody refers to any of them and all have names that Weir gives. What
-// lies in a shared or taskowned directory counts as referred to.
+// sizeOf returns the size of all files in a directory, and whether nobody refers to any of them and all have names that Weir gives.
 func (f *finder) sizeOf(dir string) (bytes int64, ours bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0, false, fmt.Errorf("look for leftovers: %w", err)
 	}
-	base := filepath.Base(dir)
-	if len(entries) > 0 && (base == "shared" || base == "taskowned") {
+	if slices.Contains(storage.SharedDirs(), filepath.Base(dir)) && usedElsewhere(entries) {
 		return 0, false, nil
 	}
 	for _, e := range entries {
@@ -348,7 +438,7 @@ func (f *finder) sizeOf(dir string) (bytes int64, ours bool, err error) {
 		switch {
 		case f.reached[e.Name()]:
 			return 0, false, nil
-		case e.IsDir() && jobDirs.MatchString(e.Name()):
+		case e.IsDir() && (jobDirs.MatchString(e.Name()) || storage.IsMergedDirName(e.Name())):
 			n, ours, err := f.sizeOf(path)
 			if err != nil || !ours {
 				return 0, false, err

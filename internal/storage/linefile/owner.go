@@ -66,6 +66,32 @@ func Claim(ctx context.Context, fs publicstorage.FS, s line.Snapshot, r line.Rec
 	return nil
 }
 
+// MarkShared leaves the mark of a line in a directory of shared files that do not lie in the line's own checkpoint directory: its checkpoints
+// refer to some of them from now on. Whether another line has been there before makes no difference.
+func MarkShared(ctx context.Context, fs publicstorage.FS, shared string, r line.Record, dir string) error {
+	if strings.HasPrefix(shared, strings.TrimRight(dir, "/")+"/") {
+		return nil
+	}
+	data, err := json.Marshal(claim{Line: r.Line, Name: r.Name, Dir: dir})
+	if err == nil {
+		err = fs.PutIfAbsent(ctx, join(shared, storage.ClaimedName), append(data, '\n'))
+	}
+	if err != nil && !errors.Is(err, publicstorage.ErrExist) {
+		return fmt.Errorf("mark %s as used elsewhere: %w", shared, err)
+	}
+	return nil
+}
+
+// SharedElsewhere returns the checkpoint directory of a line that has left its mark in a directory of shared files, unless it is the one with
+// this id; empty if there is none.
+func SharedElsewhere(ctx context.Context, fs publicstorage.FS, shared, line string) (dir string, err error) {
+	c, err := readClaim(ctx, fs, shared)
+	if err != nil || c == nil || c.Line == line {
+		return "", err
+	}
+	return c.Dir, nil
+}
+
 func leaveMark(ctx context.Context, fs publicstorage.FS, s line.Snapshot, mine claim) error {
 	data, err := json.Marshal(mine)
 	if err != nil {

@@ -60,26 +60,23 @@ func run() error {
 	return err
 }
 
-// stopWith stops the job, as soon as it runs. A task that finishes just then, since it has nothing to read, makes the savepoint fail: that is no
-// reason not to try again.
+// stopWith stops the job, as soon as it runs. It may finish first.
 func stopWith(e *weir.Execution, drain bool) error {
 	var options []weir.StopOption
 	if drain {
 		options = append(options, weir.Drain())
 	}
-	for {
-		path, err := e.StopWithSavepoint(context.Background(), "", options...)
-		select {
-		case <-e.Done(): // it may have finished first
-			return nil
-		default:
-		}
-		if failed := (*weir.SnapshotError)(nil); !errors.As(err, &failed) && !errors.Is(err, weir.ErrNotRunning) {
-			slog.Info("stopped", "savepoint", path, "error", err)
-			return err
-		}
-		time.Sleep(time.Millisecond)
+	ctx := context.Background()
+	err := e.Running(ctx)
+	if err == nil {
+		var path string
+		path, err = e.StopWithSavepoint(ctx, "", options...)
+		slog.Info("stopped", "savepoint", path, "error", err)
 	}
+	if ended := (*weir.EndedError)(nil); errors.As(err, &ended) {
+		return ended.Err
+	}
+	return err
 }
 
 func build(input, output string, rate float64, parallelism int) *weir.Job {

@@ -1,0 +1,106 @@
+package heap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/keygroup"
+)
+
+// intoStore reads the rows of a group into a byte store, through the tables: when they are full they are written back, as in any batch.
+func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
+	if in.k.Increment {
+		return refusal{errors.New("an incremental checkpoint of the heap backend can only be restored by that backend; " +
+			"to change the state backend, take a savepoint in canonical format")}
+	}
+	n, from, err := in.rowCount(from, to)
+	if err != nil {
+		return err
+	}
+	src, err := readAll(in.r, from, to)
+	if err != nil {
+		return err
+	}
+	more := true
+	for i := 0; i < n && more; i++ {
+		if in.stamped {
+			if more, src, err = cutMark(src); err != nil || !more {
+				break
+			}
+		}
+		if src, err = in.storedRow(src, group); err != nil {
+			return fmt.Errorf("row %d: %w", i, err)
+		}
+		if i%keysAtOnce == 0 {
+			in.s.EndBatch()
+		}
+		if err := in.s.backed.err; err != nil {
+			return err
+		}
+	}
+	if in.stamped && err == nil && more {
+		src, err = cutEnd(src)
+	}
+	if err == nil && len(src) > 0 {
+		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+	}
+	in.s.EndBatch()
+	return errors.Join(err, in.s.backed.err)
+}
+
+// keysAtOnce is after how many rows it is seen whether there is still room.
+const keysAtOnce = 256
+
+func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err error) {
+	s := in.s
+	var k K
+	if src, err = in.key.Decode(src, unsafe.Pointer(&k)); err != nil {
+		return nil, fmt.Errorf("its key: %w", err)
+	}
+	h := s.hash(&k)
+	if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
+		return nil, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, k, g+int(s.first))
+	}
+	if _, twice := s.find(&s.tables[group], k, uint32(h)); twice {
+		return nil, fmt.Errorf("%w: key %v is there twice", ErrCorrupt, k)
+	}
+	r := s.findOrInsert(k, h, group)
+	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups
+	s.backed.changed(rowID{group, r.id})
+	if rest, err = in.row(src, rowID{group, r.id}, r.row); err != nil {
+		return nil, in.keyed(k, err)
+	}
+	return rest, nil
+}
+
+// SameStates reports whether the heads of snapshots are those of the layout, so that their rows can be read as they are.
+func (s *Store[K]) SameStates(heads ...[]byte) bool {
+	own := s.Head()
+	return !slices.ContainsFunc(heads, func(head []byte) bool { return !bytes.Equal(head, own) })
+}
+
+// BeginsFilled says that the byte store holds rows already, those of snapshots for which SameStates holds.
+func (s *Store[K]) BeginsFilled() { s.backed.alarms.unknown() }
+
+// Groups returns the key groups of the store.
+func (s *Store[K]) Groups() keygroup.Range { return s.groups }
+
+// Head returns the description of key and states, as it begins a keyed stream.
+func (s *Store[K]) Head() []byte { return s.layout.appendHead(nil, false) }
+
+// SnapshotStore has the byte store preserved with all changes up to now, by another goroutine. The function that it returns waits for the
+// result, which is the caller's. It is called between batches, and takes time in proportion to the number of rows that have changed
+// since they were written back last, which is bounded.
+func (s *Store[K]) SnapshotStore() func(context.Context) (backend.Snapshot, error) {
+	b := s.backed
+	b.seal()
+	return b.writer.snapshot()
+}
+
+// Backed reports whether there is a byte store under the tables.
+func (s *Store[K]) Backed() bool { return s.backed != nil }

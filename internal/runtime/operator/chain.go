@@ -1,0 +1,108 @@
+package operator
+
+import (
+	"sync/atomic"
+
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/keygroup"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+)
+
+// A chain begins anew when a restore would have to read much more than the state, or when its links come to cost more than they save: each is
+// named in every checkpoint, with an offset for each key group.
+const (
+	mostIncrements = 50
+	mostGrowth     = 1.0 // bytes of all increments, as a part of those of the base
+)
+
+// Chain knows on which earlier streams the increments of a step's keyed state may stand in one subtask: those of the newest checkpoint that
+// the subtask knows to be complete. Whatever belongs to one that is not complete may be deleted at any time, and is not referred to.
+//
+// It is used by the subtask's goroutine, except for Links.
+type Chain struct {
+	base  *Link
+	taken []*Link // in order, newer than base
+}
+
+// Link is a checkpoint of the state.
+type Link struct {
+	id    job.CheckpointID
+	epoch uint32
+	base  []snapshot.Keyed
+	done  atomic.Pointer[[]snapshot.Keyed] // when it is written
+}
+
+// Epoch returns what the backend has given to Take or Restored: what has changed since the link was taken has changed since then.
+func (l *Link) Epoch() uint32 { return l.epoch }
+
+// Written takes the stream of the link and returns the whole chain to acknowledge the checkpoint with. It is called by the goroutine that
+// has written it.
+func (l *Link) Written(own snapshot.Keyed) []snapshot.Keyed {
+	all := append(l.base[:len(l.base):len(l.base)], own)
+	l.done.Store(&all)
+	return all
+}
+
+// Restored begins with a chain that was restored, if its files may be shared with later checkpoints and it is the chain of a subtask with just
+// these key groups. The backend's state was that of the chain at an epoch.
+func (c *Chain) Restored(from job.CheckpointID, epoch uint32, streams []snapshot.Keyed, groups keygroup.Range) {
+	for i, k := range streams {
+		mayShare := k.Stream.Path == "" || k.Stream.Scope == snapshot.Shared
+		if !mayShare || k.Format != "" || k.Increment != (i > 0) || k.Range != groups || k.Written != groups {
+			return
+		}
+	}
+	if len(streams) > 0 {
+		c.base = &Link{id: from, epoch: epoch}
+		c.base.done.Store(&streams)
+	}
+}
+
+// Base returns what an increment of the kind would stand on, nil if the next checkpoint is to hold all.
+func (c *Chain) Base(kind element.SnapshotKind) *Link {
+	if c.base == nil || kind != element.Checkpoint {
+		return nil
+	}
+	streams := *c.base.done.Load()
+	increments := int64(0)
+	for _, k := range streams[1:] {
+		increments += k.Stream.Length
+	}
+	if len(streams) > mostIncrements || float64(increments) > mostGrowth*float64(streams[0].Stream.Length) {
+		return nil
+	}
+	return c.base
+}
+
+// Take notes that a checkpoint is taken, on a base or, if that is nil, of all.
+func (c *Chain) Take(id job.CheckpointID, epoch uint32, base *Link) *Link {
+	l := &Link{id: id, epoch: epoch}
+	if base != nil {
+		l.base = *base.done.Load()
+	}
+	c.taken = append(c.taken, l)
+	return l
+}
+
+// Complete tells that a checkpoint is complete. ok says that increments can stand on it from now on, and on none before it.
+func (c *Chain) Complete(id job.CheckpointID) (base *Link, ok bool) {
+	for len(c.taken) > 0 && c.taken[0].id <= id {
+		l := c.taken[0]
+		c.taken = c.taken[1:]
+		if l.id == id && l.done.Load() != nil {
+			c.base, ok = l, true
+		}
+	}
+	return c.base, ok
+}
+
+// Aborted tells that there will be no such checkpoint.
+func (c *Chain) Aborted(id job.CheckpointID) {
+	for i, l := range c.taken {
+		if l.id == id {
+			c.taken = append(c.taken[:i:i], c.taken[i+1:]...)
+			return
+		}
+	}
+}

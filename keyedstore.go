@@ -1,0 +1,245 @@
+package weir
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/transfer"
+	"github.com/weirstream/weir/internal/element"
+	"github.com/weirstream/weir/internal/keygroup"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/source"
+)
+
+// openStore puts a byte store under the table of a step, with the state that the step goes on with. What is in the backend's own form becomes
+// the store; the rest is read into it.
+func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Range) error {
+	var native, rows []snapshot.Keyed
+	if o.env.Restored != nil {
+		for _, k := range o.env.Restored.Keyed {
+			if k.Format == "" {
+				rows = append(rows, k)
+			} else {
+				native = append(native, k)
+			}
+		}
+	}
+	heads, parts, err := o.parts(ctx, native, groups)
+	if err != nil {
+		return err
+	}
+	same := o.store.SameStates(heads...)
+	asIs := parts
+	if !same {
+		asIs = nil
+	}
+	under, err := o.openUnder(ctx, groups, asIs)
+	if err != nil {
+		return err
+	}
+	o.files = transfer.NewFiles(o.env.Backend.Threads, o.env.Incremental)
+	o.store.Back(under, max(o.env.Backend.Cache/int64(o.env.Parallelism), 1))
+	if len(asIs) > 0 {
+		o.store.BeginsFilled()
+	}
+	if len(asIs) == 1 && len(rows) == 0 && native[0].Range == groups && native[0].Written == groups {
+		o.files.Restored(o.env.RestoredFrom, native[0].Files)
+	}
+	for i := range parts {
+		if same {
+			break
+		}
+		if err := o.convert(ctx, heads[i], parts[i]); err != nil {
+			return err
+		}
+	}
+	for _, k := range rows {
+		if err := o.restore(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *keyedOp[K, In, Out]) openUnder(ctx context.Context, groups keygroup.Range, parts []backend.Part) (backend.Store, error) {
+	return o.env.Backend.Factory.Open(ctx, backend.Env{
+		Step: o.env.Name, Subtask: o.env.Subtask, Parallelism: o.env.Parallelism, Attempt: o.env.Attempt,
+		Groups: backend.Groups{First: groups.First, Last: groups.Last}, Restored: parts, Logger: o.env.Logger,
+	})
+}
+
+// parts reads the heads of states in the backend's own form, and makes them what a store is opened with.
+func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native []snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
+	open := func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
+		return o.env.OpenStream(ctx, s)
+	}
+	for _, k := range native {
+		if k.Format != o.env.Backend.Name {
+			return nil, nil, otherBackend(k.Format, o.env.Backend.Name)
+		}
+		r, err := o.env.OpenStream(ctx, k.Stream)
+		if err != nil {
+			return nil, nil, err
+		}
+		all, err := io.ReadAll(io.NewSectionReader(r, 0, k.Stream.Length))
+		if err := errors.Join(err, r.Close()); err != nil {
+			return nil, nil, err
+		}
+		if int64(len(all)) < k.Header {
+			return nil, nil, fmt.Errorf("%w: its head is cut short", heap.ErrCorrupt)
+		}
+		heads = append(heads, all[:k.Header])
+		parts = append(parts, transfer.Part(k, groups, all[k.Header:], open))
+	}
+	return heads, parts, nil
+}
+
+// otherBackend refuses state that only another backend can read.
+func otherBackend(has, want string) error {
+	return source.Permanent(fmt.Errorf("the checkpoint is in the form of the state backend %s, and the job has %s: "+
+		"set state.backend.type to %[1]s, or take a savepoint in canonical format with it and start from that", has, want))
+}
+
+// convert reads a snapshot of a store whose states are not quite those of the program, group by group in the form that every backend reads.
+func (o *keyedOp[K, In, Out]) convert(ctx context.Context, head []byte, part backend.Part) (err error) {
+	groups := keygroup.Range{First: part.Groups.First, Last: part.Groups.Last}
+	old, err := o.openUnder(ctx, groups, []backend.Part{part})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, old.Close()) }()
+	for g := groups.First; g <= groups.Last; g++ {
+		scan, err := heap.ScanOf(old, head, keygroup.Range{First: g, Last: g})
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		k, err := scan.Write(ctx, &b)
+		if err := errors.Join(err, scan.Close()); err != nil {
+			return err
+		}
+		if err := o.restoreFrom(k, bytes.NewReader(b.Bytes())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// captureStore captures the state of a byte store, in its own form or in the one that every backend reads.
+func (o *keyedOp[K, In, Out]) captureStore(c operator.Checkpoint, beside *operator.ListCapture) operator.Capture {
+	if c.Kind == element.CanonicalSavepoint {
+		return scanCapture{o.store.ScanStore(), beside}
+	}
+	return &storeCapture{
+		of: c, head: o.store.Head(), groups: o.store.Groups(), backend: o.env.Backend.Name, files: o.files, beside: beside,
+		wait: o.store.SnapshotStore(),
+	}
+}
+
+// storeCapture writes the files of a byte store.
+type storeCapture struct {
+	of      operator.Checkpoint
+	head    []byte
+	groups  keygroup.Range
+	backend string
+	files   *transfer.Files
+	beside  *operator.ListCapture
+	wait    func(context.Context) (backend.Snapshot, error)
+	ended   atomic.Bool // the snapshot was closed, or is going to be
+}
+
+// Write writes all.
+func (s *storeCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
+	x, err := s.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.ended.Swap(true) {
+		return nil, heap.ErrReleased
+	}
+	defer x.Close()
+	keyed := snapshot.Keyed{
+		Range: s.groups, Written: s.groups, Format: s.backend, Header: int64(len(s.head)), End: int64(len(s.head)),
+	}
+	newStream := func(ctx context.Context, scope snapshot.Scope) (transfer.Stream, error) {
+		return streams.NewStream(ctx, scope)
+	}
+	if keyed.Files, err = s.files.Write(ctx, s.of.ID, s.of.Kind, x, newStream); err != nil {
+		return nil, err
+	}
+	if keyed.Stream, err = writeStream(ctx, streams, s.head, x.Meta()); err != nil {
+		return nil, err
+	}
+	return besides(ctx, streams, s.beside, keyed)
+}
+
+// Release gives up a snapshot that nobody has written.
+func (s *storeCapture) Release() {
+	if s.ended.Swap(true) {
+		return
+	}
+	go func() { // it may be a while until there is one
+		if x, err := s.wait(context.Background()); err == nil {
+			x.Close()
+		}
+	}()
+}
+
+// scanCapture writes all rows of a byte store.
+type scanCapture struct {
+	scan   *heap.StoreScan
+	beside *operator.ListCapture
+}
+
+// Write writes all.
+func (s scanCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
+	out, err := streams.NewStream(ctx, snapshot.Exclusive)
+	if err != nil {
+		return nil, err
+	}
+	keyed, err := s.scan.Write(ctx, out)
+	if err != nil {
+		return nil, errors.Join(err, out.Abort())
+	}
+	if keyed.Stream, err = out.Finish(); err != nil {
+		return nil, err
+	}
+	return besides(ctx, streams, s.beside, keyed)
+}
+
+// Release ends the scan.
+func (s scanCapture) Release() { s.scan.Close() }
+
+// writeStream writes a small stream that belongs to the checkpoint.
+func writeStream(ctx context.Context, streams operator.Streams, parts ...[]byte) (snapshot.Stream, error) {
+	out, err := streams.NewStream(ctx, snapshot.Exclusive)
+	if err != nil {
+		return snapshot.Stream{}, err
+	}
+	for _, p := range parts {
+		if _, err := out.Write(p); err != nil {
+			return snapshot.Stream{}, errors.Join(err, out.Abort())
+		}
+	}
+	return out.Finish()
+}
+
+// besides writes the state of the subtask beside keyed state.
+func besides(ctx context.Context, streams operator.Streams, beside *operator.ListCapture, keyed ...snapshot.Keyed) (*snapshot.OperatorSubtask, error) {
+	state, err := beside.Write(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	if state == nil {
+		state = &snapshot.OperatorSubtask{}
+	}
+	state.Keyed = keyed
+	return state, nil
+}
