@@ -99,8 +99,11 @@ func (s *core) attach() {
 		if c.ttl != nil {
 			c.ttl.times = &s.times
 		}
-		if (c.kind == KindTimer || c.kind == KindTimers) && s.timers[c.domain] == nil {
-			s.timers[c.domain] = newTimerQueue(s)
+		if c.kind == KindTimer || c.kind == KindTimers {
+			if s.timers[c.domain] == nil {
+				s.timers[c.domain] = newTimerQueue(s)
+			}
+			s.timers[c.domain].place(c)
 		}
 		c.attach(s)
 	}
@@ -277,8 +280,11 @@ func zeroBytes(p unsafe.Pointer, n uintptr) bool {
 	return true
 }
 
-// Len returns the number of keys that have a row.
+// Len returns the number of keys that have a row. Over a byte store all of it is read.
 func (s *Store[K]) Len() int {
+	if s.backed != nil {
+		return s.backed.len()
+	}
 	n := 0
 	for i := range s.tables {
 		n += s.tables[i].rows.count

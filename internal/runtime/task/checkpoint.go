@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -182,6 +183,9 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		streams := t.Streams(id)
 		fresh := &measured{Streams: streams}
 		state, err := t.writeAll(ctx, fresh, captures)
+		if s, ok := streams.(operator.Sealer); ok && err == nil {
+			err = s.Seal(ctx, state)
+		}
 		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
@@ -241,10 +245,7 @@ func (t *Task) writeAll(ctx context.Context, streams operator.Streams, captures 
 		}
 		state.Operators = append(state.Operators, op)
 	}
-	if s, ok := streams.(operator.Sealer); ok {
-		err = s.Seal(ctx, state)
-	}
-	return state, err
+	return state, nil
 }
 
 // completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.
@@ -287,7 +288,13 @@ func (t *Task) confirm() {
 	t.confirming = t.confirming[:0]
 }
 
+// aborted gives up the task's part of a checkpoint and tells the operators, once: the master may repeat itself.
 func (t *Task) aborted(c operator.Checkpoint, why reason.Reason) error {
+	if slices.Contains(t.givenUp, c.ID) {
+		return nil
+	}
+	t.givenUp = append(t.givenUp, c.ID)
+	t.givenUp = t.givenUp[max(0, len(t.givenUp)-maxGivenUp):]
 	delete(t.taken, c.ID)
 	if err := t.stopping.stopAborted(c.ID); err != nil {
 		return err
