@@ -211,3 +211,23 @@ func ExampleExecution_Handler() {
 	fmt.Println(answer.Status, overview.Jobs, err)
 	// Output: 200 OK [{example FINISHED}] <nil>
 }
+
+func ExampleQuery() {
+	dir, remove := exampleDir()
+	defer remove()
+	e := started(sumsOf(dir, 100, discard.Sink[int64]()))
+	defer e.Abort()
+
+	for {
+		sum, found, err := weir.Query[int64, int64](context.Background(), e, "sums", "value", 1)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if found && sum >= 1+3+5 {
+			fmt.Println("the first odd numbers are in it")
+			return
+		}
+	}
+	// Output: the first odd numbers are in it
+}

@@ -61,6 +61,7 @@ const ticks = 1500
 func ticking(t *testing.T, out string) *weir.Execution {
 	t.Helper()
 	j := weir.NewJob("ticking")
+	j.Logger(logger(t))
 	j.Checkpoint(checkpoint.Every(20*time.Millisecond), checkpoint.Dir("shelf://checkpoints"))
 	numbers := weir.From(j, "ticks", datagen.Source(ticks, func(i int64) int64 { return i }, datagen.Rate(2000)))
 	weir.To(numbers, "out", file.JSON[int64](out))

@@ -186,3 +186,111 @@ func ExampleBroadcast() {
 	// free 20
 	// paid 1000
 }
+
+type shortest struct{}
+
+// Reduce returns the shorter word.
+func (shortest) Reduce(a, b string) string {
+	if a == "" || len(b) < len(a) {
+		return b
+	}
+	return a
+}
+
+func ExampleReducing() {
+	var p struct {
+		Letters  state.Reducing[int, state.Sum[int]] `state:"letters"`
+		Shortest state.Reducing[string, shortest]    `state:"shortest"`
+	}
+	words := []string{"so", "it", "goes", "then", "and"}
+	on := func(string) {
+		p.Letters.Add(len(words[0]))
+		p.Shortest.Add(words[0])
+		words = words[1:]
+		fmt.Println(p.Letters.Get(), p.Shortest.Get())
+	}
+	forEach(&p, on, "a", "a", "a", "b", "b")
+	// Output:
+	// 2 so
+	// 4 so
+	// 8 so
+	// 4 then
+	// 7 and
+}
+
+type grades struct{ Sum, N float64 }
+
+// Add adds a grade.
+func (g grades) Add(x float64) grades { return grades{g.Sum + x, g.N + 1} }
+
+// Result returns their mean.
+func (g grades) Result() float64 { return g.Sum / g.N }
+
+func ExampleAggregating() {
+	var p struct {
+		Mean state.Aggregating[float64, grades, float64] `state:"mean"`
+	}
+	grade := 1.0
+	on := func(pupil string) {
+		p.Mean.Add(grade)
+		grade++
+		fmt.Println(pupil, p.Mean.Get(), p.Mean.Accumulator().N)
+	}
+	forEach(&p, on, "ann", "bob", "ann")
+	// Output:
+	// ann 1 1
+	// bob 2 1
+	// ann 2 2
+}
+
+func ExampleTimers() {
+	var p struct {
+		Due state.Timers `timer:"due"` // OnTimer is called at each of them
+	}
+	on := func(string) {
+		p.Due.AtMillis(3000)
+		p.Due.AtMillis(1000)
+		p.Due.AtMillis(3000) // is the same
+		p.Due.AtMillis(2000)
+		p.Due.DeleteMillis(1000)
+		for at := range p.Due.All() {
+			fmt.Println(at.Format(time.TimeOnly))
+		}
+	}
+	forEach(&p, on, "ann")
+	// Output:
+	// 00:00:03
+	// 00:00:02
+}
+
+func ExampleTTL() {
+	var p struct {
+		Clicks state.Value[int]       `state:"clicks,ttl=24h"`
+		Pages  state.Map[string, int] `state:"pages,ttl=1h,refresh=read"`
+	}
+	p.Pages.Expire(state.TTL{After: 2 * time.Hour, RefreshOnRead: true}) // if that is known only now
+	on := func(string) {
+		p.Clicks.Set(p.Clicks.Get() + 1)
+		p.Pages.Put("home", 1)
+		fmt.Println(p.Clicks.Get(), p.Pages.Len())
+	}
+	forEach(&p, on, "ann", "ann")
+	// Output:
+	// 1 1
+	// 2 1
+}
+
+func ExampleValue_default() {
+	var p struct {
+		Level state.Value[int] `state:"level,default=10"`
+	}
+	on := func(string) {
+		fmt.Println(p.Level.Get())
+		p.Level.Set(p.Level.Get() - 1)
+	}
+	forEach(&p, on, "ann", "ann", "bob")
+	// Output:
+	// 10
+	// 9
+	// 10
+}

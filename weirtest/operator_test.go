@@ -193,3 +193,44 @@ func TestDiff(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(r.said, "\n"), want)
 	}
 }
+
+// visits counts the visits of the last day, and reminds somebody of each of them an hour and two hours later.
+type visits struct {
+	Today state.Value[int] `state:"today,ttl=24h"`
+	Most  state.Reducing[int, state.Max[int]]
+	Late  weir.Timers `timer:"late,processing"`
+}
+
+func (v *visits) On(c *weir.Ctx[string, string], user string) error {
+	v.Today.Set(v.Today.Get() + 1)
+	v.Most.Add(v.Today.Get())
+	v.Late.At(c.Now().Add(time.Hour))
+	v.Late.At(c.Now().Add(2 * time.Hour))
+	c.Emit(fmt.Sprint(user, " ", v.Today.Get(), " of ", v.Most.Get()))
+	return nil
+}
+
+func (v *visits) OnTimer(c *weir.Ctx[string, string], t *weir.Timer) error {
+	c.Emit(fmt.Sprint(t == v.Late.Timer(), " ", t.Name(), " ", v.Late.Len()))
+	return nil
+}
+
+// State expires, and sets of deadlines fire, by the clock of the test, before and after a restore.
+func TestExpiry(t *testing.T) {
+	h := weirtest.Operator(t, &visits{}, weir.Self[string])
+	h.Send("ann", "ann")
+	h.Want("ann 1 of 1", "ann 2 of 2")
+	h.AdvanceTime(90 * time.Minute)
+	h.Want("true late 1")
+	h.SnapshotAndRestore(3)
+	h.AdvanceTime(90 * time.Minute)
+	h.Want("true late 0")
+	h.AdvanceTime(21*time.Hour - time.Millisecond)
+	h.Send("ann")
+	h.Want("ann 3 of 3")
+	h.AdvanceTime(24 * time.Hour)
+	h.Want("true late 1", "true late 0")
+	h.SnapshotAndRestore(1)
+	h.Send("ann")
+	h.Want("ann 1 of 3")
+}

@@ -2,5 +2,7 @@ package main
 
 // The stores that weir knows: all there are. A job imports those it uses.
 import (
+	_ "github.com/weirstream/weir/storage/azure"
+	_ "github.com/weirstream/weir/storage/gcs"
 	_ "github.com/weirstream/weir/storage/s3"
 )

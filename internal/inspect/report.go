@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/weirstream/weir/codec"
@@ -145,8 +146,8 @@ func readStep(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata,
 			s.Finished++
 		}
 		sub.EachStream(func(st *snapshot.Stream) { s.Bytes += st.Length })
-		for _, k := range sub.Keyed {
-			if err := s.addKeyed(ctx, fs, meta, o, k); err != nil {
+		for _, chain := range sub.Chains() {
+			if err := s.addKeyed(ctx, fs, meta, o, chain); err != nil {
 				return s, fmt.Errorf("subtask %d: keyed state: %w", subtask, err)
 			}
 		}
@@ -159,35 +160,47 @@ func readStep(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata,
 	return s, nil
 }
 
-// openScan opens the keyed stream behind a handle. The reader is closed by the caller.
-func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, k snapshot.Keyed) (*heap.Scan, *storage.StreamReader, error) {
-	r, err := storage.OpenStream(ctx, fs, k.Stream)
-	if err != nil {
+// openScan opens a keyed stream and the increments on it. They are closed by the caller.
+func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) (scan *heap.Scan, closeAll func(), err error) {
+	var readers []io.ReaderAt
+	var closers []io.Closer
+	closeAll = func() {
+		for _, c := range closers {
+			c.Close() // nothing was written
+		}
+	}
+	for _, k := range chain {
+		r, err := storage.OpenStream(ctx, fs, k.Stream)
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		readers, closers = append(readers, r), append(closers, r)
+	}
+	if scan, err = heap.NewScanChain(chain, o.MaxParallelism, meta.KeyHash, meta.GroupRule, readers); err != nil {
+		closeAll()
 		return nil, nil, err
 	}
-	scan, err := heap.NewScan(k, o.MaxParallelism, meta.KeyHash, meta.GroupRule, r)
-	if err != nil {
-		r.Close() // nothing was written
-		return nil, nil, err
-	}
-	return scan, r, nil
+	return scan, closeAll, nil
 }
 
-func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, k snapshot.Keyed) error {
-	scan, r, err := openScan(ctx, fs, meta, o, k)
+func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) error {
+	scan, closeAll, err := openScan(ctx, fs, meta, o, chain)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // nothing was written
+	defer closeAll()
 	if s.Keyed == nil {
 		s.Keyed = &Keyed{KeyType: scan.Key.String()}
 	}
-	s.Keyed.Bytes += k.Stream.Length
-	if k.Format != "" {
-		s.Keyed.Format = k.Format
-	}
-	for _, f := range k.Files {
-		s.Keyed.Bytes += f.Stream.Length
+	for _, k := range chain {
+		s.Keyed.Bytes += k.Stream.Length
+		if k.Format != "" {
+			s.Keyed.Format = k.Format
+		}
+		for _, f := range k.Files {
+			s.Keyed.Bytes += f.Stream.Length
+		}
 	}
 	var states []int
 	for i := range scan.States {

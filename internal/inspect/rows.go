@@ -105,8 +105,8 @@ func (l *lister) list(ctx context.Context) error {
 		if sub == nil {
 			continue
 		}
-		for _, k := range sub.Keyed {
-			if err := l.keyed(ctx, k); err != nil {
+		for _, chain := range sub.Chains() {
+			if err := l.keyed(ctx, chain); err != nil {
 				return err
 			}
 		}
@@ -127,12 +127,12 @@ func (l *lister) selected(name string) bool {
 	return is
 }
 
-func (l *lister) keyed(ctx context.Context, k snapshot.Keyed) error {
-	scan, r, err := openScan(ctx, l.fs, l.meta, l.step, k)
+func (l *lister) keyed(ctx context.Context, chain []snapshot.Keyed) error {
+	scan, closeAll, err := openScan(ctx, l.fs, l.meta, l.step, chain)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // nothing was written
+	defer closeAll()
 	show, some := make([]bool, len(scan.States)), false
 	for i := range scan.States {
 		show[i] = l.selected(scan.States[i].Name)

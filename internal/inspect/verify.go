@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/codec"
@@ -265,9 +266,9 @@ func (v *verifier) subtask(pointer string, meta *snapshot.Metadata, o *snapshot.
 			v.add(nameOf(pointer, s.Path), fmt.Errorf("step %q, subtask %d, %s: %w", o.Name, n, what, err))
 		}
 	}
-	for _, k := range sub.Keyed {
-		if !damaged[k.Stream.Path] {
-			blame(k.Stream, "keyed state", v.keyed(meta, o, k))
+	for _, chain := range sub.Chains() {
+		if !slices.ContainsFunc(chain, func(k snapshot.Keyed) bool { return damaged[k.Stream.Path] }) {
+			blame(chain[0].Stream, "keyed state", v.keyed(meta, o, chain))
 		}
 	}
 	for _, l := range sub.Lists {
@@ -278,12 +279,12 @@ func (v *verifier) subtask(pointer string, meta *snapshot.Metadata, o *snapshot.
 	}
 }
 
-func (v *verifier) keyed(meta *snapshot.Metadata, o *snapshot.OperatorState, k snapshot.Keyed) error {
-	scan, r, err := openScan(v.ctx, v.fs, meta, o, k)
+func (v *verifier) keyed(meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) error {
+	scan, closeAll, err := openScan(v.ctx, v.fs, meta, o, chain)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // nothing was written
+	defer closeAll()
 	return scan.Rows(func(heap.Row) error { return v.ctx.Err() })
 }
 

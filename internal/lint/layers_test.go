@@ -69,6 +69,9 @@ var layers = []layer{
 	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
+	{"internal/storage/copies", names + " storage internal/storage internal/storage/fs internal/protocol/snapshot internal/protocol/backup",
+		"it keeps copies of what storage keeps, and asks nobody else"},
+
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
@@ -132,7 +135,7 @@ var layers = []layer{
 	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
 
-	{"cmd/weir", "internal/cluster/cli storage/s3",
+	{"cmd/weir", "internal/cluster/cli storage/azure storage/gcs storage/hdfs storage/s3",
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
@@ -175,6 +178,9 @@ var foreign = []ban{
 	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},
+	{"storage/gcs", "cloud.google.com/go/storage github.com/googleapis/* google.golang.org/api/*", "Google Cloud Storage: credentials, resumable uploads, generations"},
+	{"storage/azure", "github.com/Azure/azure-sdk-for-go/*", "Azure's blobs: the many ways to credentials, blocks, ETags"},
+	{"storage/hdfs", "github.com/colinmarc/hdfs/v2 github.com/colinmarc/hdfs/v2/*", "HDFS: its protocols"},
 	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
 	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
 }

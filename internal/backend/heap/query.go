@@ -34,6 +34,15 @@ func (s *Store[K]) Query(key K, hash uint64, state string, into any) (found bool
 	var row unsafe.Pointer
 	t := &s.tables[group]
 	id, ok := s.find(t, key, uint32(hash))
+	if !ok && s.backed != nil {
+		refs := make([]Ref, 1)
+		s.Resolve([]K{key}, []uint64{hash}, refs)
+		defer s.EndBatch()
+		if err := s.Err(); err != nil {
+			return false, 0, err
+		}
+		id, ok = refs[0].id, true
+	}
 	if ok {
 		row = t.rows.at(id)
 	}

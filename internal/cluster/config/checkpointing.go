@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -193,12 +194,13 @@ var (
 
 	LocalBackup = boolOption(spec[bool]{
 		Key: "execution.checkpointing.local-backup.enabled", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
-		Doc: "Whether a second copy of a subtask's state is kept on the machine that runs it.",
+		Built: true,
+		Doc:   "Whether a second copy of a subtask's keyed state is written to the disk of the machine that runs it. Not set: as `execution.state-recovery.from-local`.",
 	})
 
 	LocalBackupDirs = pathsOption(spec[[]string]{
-		Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"},
-		Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept.",
+		Key: "execution.checkpointing.local-backup.dirs", Aliases: []string{"taskmanager.state.local.root-dirs"}, Built: true,
+		Doc: "Where the copies of `execution.checkpointing.local-backup.enabled` are kept, in turn. Not set: in `localState` below `process.taskmanager.working-dir`.",
 	})
 
 	CheckpointsAfterTasksFinish = boolOption(spec[bool]{
@@ -442,6 +444,24 @@ func (c *Config) Checkpointing() Checkpointing {
 
 // LoopMemory returns the bytes that loops keep in memory before they use files, for each subtask.
 func (c *Config) LoopMemory() int64 { return Get(c, LoopMemory) }
+
+// LocalCopies says whether copies of keyed state are kept on the machine.
+type LocalCopies struct {
+	Write, Read bool
+	Dirs        []string // local paths, used in turn; at least one
+}
+
+// LocalCopies returns what is to be done with copies of state on the machine.
+func (c *Config) LocalCopies() LocalCopies {
+	l := LocalCopies{Write: Get(c, LocalBackup), Read: Get(c, RecoverFromLocal), Dirs: Get(c, LocalBackupDirs)}
+	if !IsSet(c, LocalBackup) {
+		l.Write = l.Read
+	}
+	if len(l.Dirs) == 0 {
+		l.Dirs = []string{filepath.Join(c.WorkingDir(), "localState")}
+	}
+	return l
+}
 
 func (c *Config) duringBacklog() *time.Duration {
 	if !IsSet(c, CheckpointIntervalDuringBacklog) {

@@ -45,7 +45,8 @@ var (
 
 	RecoverFromLocal = boolOption(spec[bool]{
 		Key: "execution.state-recovery.from-local", Aliases: []string{"state.backend.local-recovery"}, Default: new(false),
-		Doc: "Whether a restart reads the copies of `execution.checkpointing.local-backup.enabled`.",
+		Built: true,
+		Doc:   "Whether a restart reads the copies of `execution.checkpointing.local-backup.enabled`, where they are good, instead of the checkpoint directory.",
 	})
 
 	WithoutChannelState = longOption(spec[int64]{

@@ -1,6 +1,11 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
 
 // maxMaxParallelism is the largest number of key groups, 2^15.
 const maxMaxParallelism = 1 << 15
@@ -30,10 +35,22 @@ var (
 	})
 
 	WorkingDir = stringOption(spec[string]{
-		Key: "process.taskmanager.working-dir",
-		Doc: "Where a worker process keeps its local files.",
+		Key: "process.taskmanager.working-dir", Built: true,
+		Doc: "Where a process keeps its local files. A process that is started again finds them if this stays the same. Not set: a directory of the user below the temporary folder.",
 	})
 )
+
+// WorkingDir returns the directory in which the process keeps local files. By default it is below the temporary folder, and each user's own.
+func (c *Config) WorkingDir() string {
+	if dir := plainPath(Get(c, WorkingDir)); dir != "" {
+		return dir
+	}
+	name := "weir"
+	if id := os.Getuid(); id >= 0 {
+		name += "-" + strconv.Itoa(id)
+	}
+	return filepath.Join(os.TempDir(), name)
+}
 
 // Parallelism says how wide a job is.
 type Parallelism struct {

@@ -69,6 +69,13 @@ func (j *Job) Whole() []Figure {
 	if j.stats != nil {
 		all = append(all, j.checkpoints()...)
 	}
+	if m := j.Merged; m != nil {
+		all = append(all,
+			Figure{"logicalFileCount", "streams of state in merged files", int64(m.LogicalFiles)},
+			Figure{"logicalFileSize", "bytes of them", m.LogicalBytes},
+			Figure{"physicalFileCount", "merged files", int64(m.PhysicalFiles)},
+			Figure{"physicalFileSize", "bytes of them, with what nobody needs any more", m.PhysicalBytes})
+	}
 	return all
 }
 

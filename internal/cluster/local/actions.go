@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -325,9 +326,9 @@ func (m *master) refused(a coordinator.Refused) {
 	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
 }
 
-// loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart from; nil if there is none. The
+// loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart a plan from; nil if there is none. The
 // order matters: from here on the sinks sweep what only the doubtful ones knew, so none of them may be found by a later start.
-func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore) (*snapshot.Metadata, error) {
+func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore, p *graph.Plan) (*snapshot.Metadata, error) {
 	for _, id := range doubtful {
 		if err := m.storage.Discard(context.Background(), id); err != nil {
 			return nil, fmt.Errorf("go back behind checkpoint %d, which may or may not have been published: %w", id, err)
@@ -336,7 +337,7 @@ func (m *master) loadBefore(doubtful []job.CheckpointID, a coordinator.Restore) 
 	if !a.Found {
 		return nil, nil
 	}
-	return m.loadForRestart(a.From)
+	return m.loadForRestart(a.From, p)
 }
 
 // forgetDoubtful deletes checkpoints that may exist and that a newer one has replaced.
@@ -355,12 +356,12 @@ func (m *master) forgetDoubtful() {
 }
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
-func (m *master) loadForRestart(from coordinator.Retained) (*snapshot.Metadata, error) {
+func (m *master) loadForRestart(from coordinator.Retained, p *graph.Plan) (*snapshot.Metadata, error) {
 	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {
-			err = m.storage.Verify(ctx, meta)
+			err = m.verifyRestored(ctx, meta, p)
 		}
 		return meta, err
 	})

@@ -67,6 +67,9 @@ func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery, try func(func
 func once(f func() error) error { return f() }
 
 func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
+	if r, ok := m.openCopy(ctx, s); ok {
+		return r, nil
+	}
 	return m.storage.OpenStream(ctx, s)
 }
 
@@ -249,6 +252,9 @@ func (m *master) streams() func(job.Subtask, job.CheckpointID) operator.Streams 
 		s := m.places.streams(m.storage, id, m.logger)
 		if m.merger != nil && s.place == nil {
 			s.part = m.merger.Part(id, sub, parallelism[sub.Vertex])
+		}
+		if m.copies != nil && m.Config.LocalCopies().Write && s.place == nil {
+			s.copies = m.copies.Part(id, sub)
 		}
 		return s
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/view"
@@ -24,6 +25,7 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -43,8 +45,10 @@ type master struct {
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	storage storage.Storage
-	merger  *storage.Merger // nil if files are not merged
-	claimed string          // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	merger  *storage.Merger              // nil if files are not merged
+	copies  *copies.Copies               // of state on this machine; nil if there are none
+	found   atomic.Pointer[copies.Found] // those that tasks are restored from now
+	claimed string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -155,6 +159,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		shared:      s.shared,
 		storage:     b.storage,
 		merger:      b.merger,
+		copies:      s.copies,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -169,6 +174,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
+	m.found.Store(&s.found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
 	s.news = news{m.changed, m.backlog}
@@ -449,6 +455,7 @@ func (m *master) end(s Status) {
 func (m *master) finish(s Status) {
 	m.state = over
 	m.result.Status = s
+	m.disposeCopies(s)
 	status := map[Status]coordinator.EndStatus{
 		Finished: coordinator.JobFinished, Canceled: coordinator.JobCanceled, Failed: coordinator.JobFailed,
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,

@@ -9,6 +9,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/source"
 )
 
@@ -16,6 +17,7 @@ import (
 func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp, Subsumed: a.Subsumed}
 	m.checkpointIs((*storage.Merger).Complete, a.ID)
+	m.copiesAre((*copies.Copies).Confirm, a.ID)
 	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
@@ -66,6 +68,7 @@ func (m *master) remindAll() (any bool) {
 func (m *master) notifyAborted(a coordinator.NotifyAborted) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
 	m.mergedAborted(a.ID)
+	m.copiesAre((*copies.Copies).Abort, a.ID)
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
 			m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {

@@ -187,7 +187,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	if err := m.settle(w.unsettled, w.record); err != nil {
 		return done, err
 	}
-	if done.meta, err = m.loadBefore(w.doubtful, w.from); err != nil {
+	if done.meta, err = m.loadBefore(w.doubtful, w.from, w.plan); err != nil {
 		if istorage.Classify(err) != istorage.Unknown {
 			err = source.Permanent(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/byscheme"
+	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
@@ -37,7 +38,9 @@ type start struct {
 	queue       queue
 	// news brings what enumerators tell to the master; it is set before anything in the queue is handled.
 	news   news
-	opened sources // the enumerators, which the master takes over
+	copies *copies.Copies // of state on this machine; nil if there are none
+	found  copies.Found   // those that are good, of the snapshot that was verified last
+	opened sources        // the enumerators, which the master takes over
 	// onlyLook says that nothing may be changed, not even who holds the lock.
 	onlyLook bool
 }
@@ -119,6 +122,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		return b, nil
 	}
 	b.job = b.record.Job().ID
+	s.useCopies(b.job)
 	if present := b.record.Job(); present.Claimed {
 		b.claimed = present.From.Path
 	}
@@ -492,7 +496,7 @@ func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) 
 	_, err := retry(ctx, s.pause, func() (struct{}, error) {
 		m, err := s.load(ctx, path)
 		if err == nil {
-			err = storage.Verify(ctx, s.FS, m)
+			err = s.verifyAll(ctx, m)
 		}
 		return struct{}{}, err
 	})

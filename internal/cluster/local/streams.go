@@ -10,6 +10,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
 )
 
 // streams is where a task writes its part of one snapshot.
@@ -18,6 +19,7 @@ type streams struct {
 	at      storage.Location
 	place   *place              // of a savepoint, else nil
 	part    *storage.MergedPart // where its files are merged, nil if they are not
+	copies  *copies.Part        // of its keyed state on this machine, nil if there are none
 	logger  *slog.Logger
 
 	mu     sync.Mutex // guards shared
@@ -26,6 +28,14 @@ type streams struct {
 
 // NewStream begins a stream.
 func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+	out, err := s.newStream(ctx, scope)
+	if err == nil && s.copies != nil {
+		out = s.copies.Stream(out)
+	}
+	return out, err
+}
+
+func (s *streams) newStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
 	if s.part != nil {
 		return s.part.NewWriter(ctx, scope), nil
 	}
@@ -38,18 +48,26 @@ func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator
 	return &counted{Stream: s.storage.NewWriter(ctx, s.at, scope), end: sync.OnceFunc(s.place.end)}, nil
 }
 
-// Seal makes merged files durable, and says in which directories they are.
+// Seal ends what was written before it is acknowledged: it makes merged files durable, and says in which directories they are.
 func (s *streams) Seal(ctx context.Context, state *snapshot.Task) error {
-	if s.part == nil {
-		return nil
+	if s.part != nil {
+		if err := s.part.Seal(ctx, state); err != nil {
+			return err
+		}
 	}
-	return s.part.Seal(ctx, state)
+	if s.copies != nil {
+		s.copies.Seal(state)
+	}
+	return nil
 }
 
 // Abandon deletes the shared files that were written for a snapshot of which nobody will hear. Its other files go with its directory.
 func (s *streams) Abandon() {
 	if s.part != nil {
 		s.part.Abandon()
+	}
+	if s.copies != nil {
+		s.copies.Abandon()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -92,6 +92,9 @@ func (e *Execution) Job() view.Job {
 		Parallelism:     e.options.Config.Parallelism().Default,
 		RestartStrategy: e.options.Config.Restart().Strategy.String(),
 	}
+	if e.master != nil && e.master.merger != nil {
+		j.Merged = new(view.MergedFiles(e.master.merger.Stats()))
+	}
 	return j
 }
 

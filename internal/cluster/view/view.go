@@ -84,6 +84,14 @@ type Job struct {
 	Restarts int
 	Vertices []Vertex // in topological order
 	Settings Settings
+	// Merged says how much lies in merged files of checkpoints; nil if files are not merged.
+	Merged *MergedFiles
+}
+
+// MergedFiles are pieces of state and the files that they share. The bytes of the files are more than those of the pieces by what nobody needs.
+type MergedFiles struct {
+	LogicalFiles, PhysicalFiles int
+	LogicalBytes, PhysicalBytes int64
 }
 
 // Started returns when the job began.

@@ -21,6 +21,7 @@ import (
 	"github.com/weirstream/weir/connector/datagen"
 	"github.com/weirstream/weir/connector/file"
 	"github.com/weirstream/weir/state"
+	_ "github.com/weirstream/weir/state/pebble"
 	"github.com/weirstream/weir/window"
 )
 

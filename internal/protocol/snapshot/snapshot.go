@@ -120,6 +120,18 @@ type OperatorSubtask struct {
 	Finished bool
 }
 
+// Chains returns the keyed state chain by chain: each a stream that is whole, and the increments on it.
+func (o *OperatorSubtask) Chains() (chains [][]Keyed) {
+	for i := range o.Keyed {
+		if n := len(chains); o.Keyed[i].Increment && n > 0 {
+			chains[n-1] = append(chains[n-1], o.Keyed[i])
+			continue
+		}
+		chains = append(chains, []Keyed{o.Keyed[i]})
+	}
+	return chains
+}
+
 // IsEmpty reports whether there is nothing to restore in it.
 func (o *OperatorSubtask) IsEmpty() bool { return o == nil || len(o.Keyed) == 0 && len(o.Lists) == 0 }
 

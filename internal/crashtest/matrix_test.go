@@ -1,0 +1,74 @@
+package crashtest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// backends are the state backends, by the names that the option knows.
+var backends = []string{"hashmap", "pebble"}
+
+// ways are switches that decide how state is kept and where its bytes go. None may change what a job commits.
+var ways = []struct {
+	name string
+	args []string
+}{
+	{"incremental", option("incremental", "true")},
+	{"merged files", merged("across-checkpoint-boundary", "true")},
+	{"local copies", []string{"-D", "execution.state-recovery.from-local=true"}},
+}
+
+// TestMatrix shows that each backend comes through kills, a restart at the same parallelism, a restart at another, and the change to the other
+// backend by way of a canonical savepoint, with each combination of what else there is to choose: the committed rows are those of a run that nobody
+// disturbs. Few of the combinations run where time is short, but every pair of choices is among them.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	for choice := range 1 << len(ways) {
+		for i := range backends {
+			if few() && !amongFew(choice, i) {
+				continue
+			}
+			name, args := backends[i], []string{"-D", "state.backend.type=" + backends[i]}
+			for w, way := range ways {
+				if choice>>w&1 == 1 {
+					name += "+" + way.name
+					args = append(args, way.args...)
+				}
+			}
+			t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+				t.Parallel()
+				throughEverything(t, slices.Concat(option("data-inline-threshold", "0"), args), backends[1-i])
+			})
+		}
+	}
+}
+
+// amongFew picks the combinations of an even number of choices: those have every pair of two choices.
+func amongFew(choice, backend int) bool {
+	on := backend
+	for w := range ways {
+		on += choice >> w & 1
+	}
+	return on%2 == 0
+}
+
+// throughEverything kills a job twice at one parallelism and once at another, stops it with a savepoint, and lets it finish on another backend.
+func throughEverything(t *testing.T, args []string, other string) {
+	random, dir := chance(t), t.TempDir()
+	job := disturbed(dir, append(args, "-D", "process.taskmanager.working-dir="+t.TempDir())...)
+	for run, p := range []string{"1", "1", "3"} {
+		running := job.Start(t, "--rate", "3000", "-p", p)
+		if !running.Until(appears(dir, completed, 1)) || !sleep(running, random, 200*time.Millisecond) || !running.Kill() {
+			t.Fatalf("run %d has ended before it could be killed:\n%s", run, running.Log())
+		}
+		tidy(t, dir)
+	}
+	if code, log := job.Run(t, "--rate", "3000", "-p", "2", "--end", "stop", "--end-after", "100ms"); code != 0 {
+		t.Fatalf("the run that is stopped: exit code %d, want 0:\n%s", code, log)
+	}
+	finishEverything(t, dir, slices.Concat(args, []string{"-p", fmt.Sprint(1 + random.IntN(3)), "-D", "state.backend.type=" + other})...)
+	tidy(t, dir)
+}
