@@ -116,13 +116,9 @@ func (o *keyedOp[K, In, Out]) convert(ctx context.Context, head []byte, part bac
 	}
 	defer func() { err = errors.Join(err, old.Close()) }()
 	for g := groups.First; g <= groups.Last; g++ {
-		scan, err := heap.ScanOf(old, head, keygroup.Range{First: g, Last: g})
-		if err != nil {
-			return err
-		}
 		var b bytes.Buffer
-		k, err := scan.Write(ctx, &b)
-		if err := errors.Join(err, scan.Close()); err != nil {
+		k, err := heap.WriteStore(old, head, keygroup.Range{First: g, Last: g}, &b)
+		if err != nil {
 			return err
 		}
 		if err := o.restoreFrom(k, bytes.NewReader(b.Bytes())); err != nil {
@@ -135,7 +131,7 @@ func (o *keyedOp[K, In, Out]) convert(ctx context.Context, head []byte, part bac
 // captureStore captures the state of a byte store, in its own form or in the one that every backend reads.
 func (o *keyedOp[K, In, Out]) captureStore(c operator.Checkpoint, beside *operator.ListCapture) operator.Capture {
 	if c.Kind == element.CanonicalSavepoint {
-		return scanCapture{o.store.ScanStore(), beside}
+		return keyedCapture{o.store.Capture(), nil, beside}
 	}
 	return &storeCapture{
 		of: c, head: o.store.Head(), groups: o.store.Groups(), backend: o.env.Backend.Name, files: o.files, beside: beside,
@@ -191,31 +187,6 @@ func (s *storeCapture) Release() {
 		}
 	}()
 }
-
-// scanCapture writes all rows of a byte store.
-type scanCapture struct {
-	scan   *heap.StoreScan
-	beside *operator.ListCapture
-}
-
-// Write writes all.
-func (s scanCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
-	out, err := streams.NewStream(ctx, snapshot.Exclusive)
-	if err != nil {
-		return nil, err
-	}
-	keyed, err := s.scan.Write(ctx, out)
-	if err != nil {
-		return nil, errors.Join(err, out.Abort())
-	}
-	if keyed.Stream, err = out.Finish(); err != nil {
-		return nil, err
-	}
-	return besides(ctx, streams, s.beside, keyed)
-}
-
-// Release ends the scan.
-func (s scanCapture) Release() { s.scan.Close() }
 
 // writeStream writes a small stream that belongs to the checkpoint.
 func writeStream(ctx context.Context, streams operator.Streams, parts ...[]byte) (snapshot.Stream, error) {

@@ -1,13 +1,18 @@
 package state_test
 
 import (
+	"context"
+	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/pebble"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/state"
@@ -35,7 +40,48 @@ func newOperator[K comparable](t testing.TB, processor any, hash func(K) uint64)
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	if pebbles != nil {
+		s.Back(openPebble(t), 1)
+	}
 	return operator[K]{s, l, hash}
+}
+
+// pebbles makes byte stores for the tests to run on; nil for the heap alone.
+var pebbles backend.Factory
+
+func openPebble(t testing.TB) backend.Store {
+	t.Helper()
+	s, err := pebbles.Open(context.Background(), backend.Env{Parallelism: 1, Groups: backend.Groups{First: 0, Last: 127}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestMain runs all tests twice: on the heap, and on Pebble with room for hardly a row in memory, so that each batch reads and writes its rows.
+// What a processor sees must be the same.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 && flag.Lookup("test.bench").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
+		code = runOnPebble(m)
+	}
+	os.Exit(code)
+}
+
+func runOnPebble(m *testing.M) (code int) {
+	dir, err := os.MkdirTemp("", "weir-state-test-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	o := pebble.Default()
+	o.Dir, o.Memory = dir, pebble.LeastMemory
+	if pebbles, err = pebble.Open(o, slog.New(slog.DiscardHandler)); err != nil {
+		panic(err)
+	}
+	defer pebbles.Close()
+	fmt.Println("the same on Pebble")
+	return m.Run()
 }
 
 // on calls f with the handles at each key in turn, as one batch.

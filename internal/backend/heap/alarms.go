@@ -50,9 +50,9 @@ func (a *alarms) unknown() {
 func (a *alarms) room() int { return 8 * len(a.domains) }
 
 // load takes what stands before the states of a row.
-func (a *alarms) load(r rowID, value []byte) (states []byte, err error) {
+func (a *alarms) load(r rowID, value []byte) error {
 	if len(value) < a.room() {
-		return nil, fmt.Errorf("%w: a row is cut short", ErrCorrupt)
+		return fmt.Errorf("%w: a row is cut short", ErrCorrupt)
 	}
 	var at [ProcessingTime + 1]int64
 	for _, d := range a.domains {
@@ -60,7 +60,7 @@ func (a *alarms) load(r rowID, value []byte) (states []byte, err error) {
 		value = value[8:]
 	}
 	a.set(r, at)
-	return value, nil
+	return nil
 }
 
 func (a *alarms) set(r rowID, at [ProcessingTime + 1]int64) {

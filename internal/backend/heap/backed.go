@@ -3,9 +3,9 @@ package heap
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
@@ -35,6 +35,7 @@ type backing struct {
 	// The following need the type of the key.
 	decode  func(src []byte, id rowID) error     // reads the states of a row, which is zero but for its key
 	resolve func(group uint32, key []byte) rowID // finds or inserts the row of an encoded key
+	has     func(key []byte) bool                // reports whether the tables have the row of a key in the byte store
 
 	missing []rowID // inserted by the batch and not read yet
 	keys    keyList
@@ -44,11 +45,12 @@ type backing struct {
 	applied uint32  // of the last one that is written
 	hand    rowID   // where eviction goes on
 	alarms  alarms
+	sweep   storeSweep
 	encoder rowEncoder
 	batch   *backend.Batch // what the next seal adds to
 	writer  backWriter
 	closing chan struct{}
-	scans   sync.WaitGroup
+	scans   []*storeScan // that may not be closed yet
 	err     error
 }
 
@@ -85,14 +87,12 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 			b.columns = append(b.columns, r)
 		}
 	}
-	in := restorer[K]{s: s, columns: s.layout.columns, stamps: make([]stampsIn, len(s.layout.columns)), timers: s.layout.single > 0}
-	for i, c := range s.layout.columns {
-		if c.ttl != nil {
-			in.stamps[i] = useStamps
-		}
-		in.stored = append(in.stored, ScannedState{Name: c.name, Kind: c.kind})
-		in.readings = append(in.readings, asWritten(c.codec))
+	in := restorer[K]{s: s}
+	h, err := parseHead(s.Head())
+	if err == nil {
+		err = in.match(h)
 	}
+	b.fail(err) // a layout fits itself
 	b.decode = func(src []byte, id rowID) error {
 		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))
 		if err == nil && len(rest) > 0 {
@@ -106,6 +106,15 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 			b.fail(fmt.Errorf("%w: a key in the byte store", ErrCorrupt))
 		}
 		return rowID{group, s.findOrInsert(k, s.hash(&k), group).id}
+	}
+	b.has = func(key []byte) bool {
+		var k K
+		if _, err := s.layout.keyCodec.Decode(key[keyPrefix:], unsafe.Pointer(&k)); err != nil {
+			b.fail(fmt.Errorf("%w: a key in the byte store", ErrCorrupt))
+			return true
+		}
+		_, ok := s.find(&s.tables[int(binary.BigEndian.Uint16(key))-s.groups.First], k, uint32(s.hash(&k)))
+		return ok
 	}
 	s.backed = b
 }
@@ -188,9 +197,11 @@ func (b *backing) load(r rowID, value []byte) error {
 	m := b.metaOf(r)
 	m.flags, m.size = recent|kept, uint32(len(value))
 	b.held += int64(len(value))
-	states, err := b.alarms.load(r, value)
-	if err == nil {
-		err = b.decode(states, r)
+	err := b.alarms.load(r, value)
+	if size := b.prefix().size(); err == nil && len(value) >= size {
+		err = b.decode(value[size:], r)
+	} else if err == nil {
+		err = fmt.Errorf("%w: a row is cut short", ErrCorrupt)
 	}
 	if err != nil {
 		return fmt.Errorf("a row of group %d: %w", b.core.groups.First+int(r.group), err)
@@ -223,7 +234,7 @@ const keyPrefix = 3 // bytes before the key
 
 // batchEnded writes back and evicts, if it is time.
 func (b *backing) batchEnded() {
-	if len(b.dirty) >= mostDirty {
+	if len(b.dirty) >= mostDirty || b.batch.Len() >= mostDirty {
 		b.seal()
 	}
 	if b.held > b.limit {
@@ -367,11 +378,31 @@ func (b *backing) collect(applied uint32, err error) {
 	}
 }
 
+// len returns the number of rows in the byte store, once all are written back.
+func (b *backing) len() (n int) {
+	b.seal()
+	b.wait()
+	it, err := b.store.Scan(backend.Groups{First: b.core.groups.First, Last: b.core.groups.Last}.Keys())
+	if err != nil {
+		b.fail(err)
+		return 0
+	}
+	for it.Next() {
+		if it.Key()[2] == rowSpace {
+			n++
+		}
+	}
+	b.fail(errors.Join(it.Err(), it.Close()))
+	return n
+}
+
 // close ends the writer and gives the byte store up.
 func (b *backing) close() error {
 	close(b.closing)
 	b.writer.end()
-	b.scans.Wait()
+	for _, scan := range b.scans {
+		scan.close()
+	}
 	return b.store.Close()
 }
 
@@ -411,7 +442,8 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 	}
 	e.w.buf = e.w.buf[:0]
 	e.long.Reset()
-	room := s.backed.alarms.room()
+	prefix := s.backed.prefix()
+	room := prefix.size()
 	if l.stamped {
 		living = e.w.isLiving(row, e.tables)
 	} else {
@@ -435,10 +467,14 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 	}
 	// The key is followed by the states; the room for alarms is made where the key's last bytes were, if it is long enough.
 	if key >= room {
-		return all[key-room:], true
+		value = all[key-room:]
+	} else {
+		value = slices.Insert(all, key, make([]byte, room-key)...)
 	}
-	all = slices.Insert(all, key, make([]byte, room-key)...)
-	return all[:], true
+	if prefix.lives {
+		s.livesOf(r).put(value[prefix.alarms:])
+	}
+	return value, true
 }
 
 // keyList is a list of keys in one piece of memory.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/weirstream/weir/backend"
@@ -14,36 +15,47 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-// StoreScan is all that a byte store has at one moment, to be written in the form that every backend reads. It is used by one goroutine, and
-// must be closed.
-type StoreScan struct {
-	head    []byte
-	groups  keygroup.Range
-	room    int // bytes before the states of a row
-	stamped bool
-	ask     func(context.Context) ([]backend.Iterator, error)
-	taken   []backend.Iterator
-	over    <-chan struct{} // closed when the store wants to close
-	ended   func()
+// storeScan is all that a byte store has at one moment, to be written in the form that every backend reads.
+type storeScan struct {
+	mu     sync.Mutex // held while it is written and closed
+	closed bool
+	head   []byte
+	groups keygroup.Range
+	prefix prefix
+	now    [ProcessingTime + 1]int64          // what is over then is left out
+	ask    func() ([]backend.Iterator, error) // waits for them
+	stop   func() error                       // returns why nothing more is to be written, if so
+	taken  []backend.Iterator
 }
 
-// ScanStore captures all rows up to now, like SnapshotStore, for one Write.
-func (s *Store[K]) ScanStore() *StoreScan {
+// captureStore captures all rows up to now.
+func (s *Store[K]) captureStore() *Capture {
 	b := s.backed
 	b.seal()
-	groups := backend.Groups{First: s.groups.First, Last: s.groups.Last}
-	b.scans.Add(1)
-	return &StoreScan{
-		head: s.Head(), groups: s.groups, room: b.alarms.room(), stamped: s.layout.stamped,
-		ask: b.writer.scan(2, groups), over: b.closing, ended: sync.OnceFunc(b.scans.Done),
+	s.arena.hold()
+	c := &Capture{layout: s.layout, arena: s.arena, groups: s.groups}
+	stop := func() error {
+		select {
+		case <-b.closing:
+			return ErrReleased
+		default:
+			return c.stopped()
+		}
 	}
+	c.scan = &storeScan{
+		head: s.Head(), groups: s.groups, prefix: b.prefix(), now: s.times.now,
+		ask: b.writer.scan(2, s.groups), stop: stop,
+	}
+	b.scans = append(slices.DeleteFunc(b.scans, (*storeScan).isClosed), c.scan)
+	return c
 }
 
-// ScanOf is all that a byte store of another program has in some groups: one that was opened with a snapshot, whose head is given.
-func ScanOf(store backend.Store, head []byte, groups keygroup.Range) (*StoreScan, error) {
+// WriteStore writes what a byte store has in some groups, in the form of docs/formats/keyed.md: one that was opened with a snapshot of
+// another program's states, whose head is given. It fills all of the result but Stream.
+func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Writer) (snapshot.Keyed, error) {
 	h, err := parseHead(head)
 	if err != nil {
-		return nil, refusal{err}
+		return snapshot.Keyed{}, refusal{err}
 	}
 	domains := map[Domain]bool{}
 	for _, c := range h.columns {
@@ -51,54 +63,66 @@ func ScanOf(store backend.Store, head []byte, groups keygroup.Range) (*StoreScan
 			domains[c.domain] = true
 		}
 	}
-	ask := func(context.Context) (all []backend.Iterator, err error) {
-		for range 2 {
-			it, err := store.Scan(backend.Groups{First: groups.First, Last: groups.Last}.Keys())
-			if err != nil {
-				return all, err
-			}
-			all = append(all, it)
-		}
-		return all, nil
+	scan := &storeScan{
+		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, now: newTimes().now,
+		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, 2, groups) },
+		stop: func() error { return nil },
 	}
-	return &StoreScan{head: head, groups: groups, room: 8 * len(domains), stamped: h.stamped, ask: ask, ended: func() {}}, nil
+	k, err := scan.write(w)
+	scan.close()
+	return k, err
 }
 
-// Write writes in the form of docs/formats/keyed.md. It fills all of the result but Stream.
-func (c *StoreScan) Write(ctx context.Context, w io.Writer) (k snapshot.Keyed, err error) {
-	if c.taken, err = c.ask(ctx); err != nil {
+func (c *storeScan) write(w io.Writer) (k snapshot.Keyed, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return k, ErrReleased
+	}
+	if c.taken, err = c.ask(); err != nil {
 		return k, err
 	}
-	e := &scanWriter{StoreScan: c, out: bufio.NewWriterSize(w, writeBytes), counting: c.taken[0], rows: c.taken[1]}
+	e := &scanWriter{storeScan: c, out: bufio.NewWriterSize(w, writeBytes), counting: c.taken[0], rows: c.taken[1]}
 	k.Range, k.Written = c.groups, c.groups
 	k.Header = int64(len(c.head))
 	e.write(c.head)
 	e.more, e.left = e.rows.Next(), e.counting.Next()
 	for g := c.groups.First; g <= c.groups.Last && err == nil; g++ {
 		k.Offsets = append(k.Offsets, e.at)
-		err = e.group(ctx, uint16(g))
+		err = e.group(uint16(g))
 	}
 	k.End = e.at
-	if err := errors.Join(err, e.rows.Err(), e.counting.Err(), e.out.Flush()); err != nil {
-		return k, fmt.Errorf("write keyed state of groups %v: %w", c.groups, err)
-	}
-	return k, nil
+	return k, errors.Join(err, e.rows.Err(), e.counting.Err(), e.out.Flush())
 }
 
-// Close lets the byte store forget the moment.
-func (c *StoreScan) Close() error {
-	var errs []error
+// close lets the byte store forget the moment, once nothing is written any more. An error of an iterator means nothing then. It is idempotent.
+func (c *storeScan) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	if c.taken == nil {
+		c.taken, _ = c.ask()
+	}
 	for _, it := range c.taken {
-		errs = append(errs, it.Close())
+		it.Close()
 	}
 	c.taken = nil
-	c.ended()
-	return errors.Join(errs...)
+}
+
+func (c *storeScan) isClosed() bool {
+	if !c.mu.TryLock() {
+		return false
+	}
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // scanWriter is one Write. Each group begins with the number of its rows, so one iterator is ahead of the other by a group.
 type scanWriter struct {
-	*StoreScan
+	*storeScan
 	out            *bufio.Writer
 	at             int64
 	counting, rows backend.Iterator
@@ -108,27 +132,26 @@ type scanWriter struct {
 }
 
 func (e *scanWriter) write(p []byte) {
-	n, _ := e.out.Write(p) // Flush tells the error
-	e.at += int64(n)
+	e.at += int64(len(p))
+	for len(p) > writeBytes { // a row may be large
+		e.out.Write(p[:writeBytes]) // Flush tells the error
+		p = p[writeBytes:]
+	}
+	e.out.Write(p)
 }
 
-// stopped returns why nothing more is to be written, if so. It looks now and then.
-func (e *scanWriter) stopped(ctx context.Context) error {
+// stopped looks now and then whether to go on.
+func (e *scanWriter) stopped() error {
 	if e.seen++; e.seen%1024 != 0 {
 		return nil
 	}
-	select {
-	case <-e.over:
-		return ErrReleased
-	default:
-		return ctx.Err()
-	}
+	return e.stop()
 }
 
-func (e *scanWriter) group(ctx context.Context, g uint16) error {
+func (e *scanWriter) group(g uint16) error {
 	n := 0
 	for ; e.left && binary.BigEndian.Uint16(e.counting.Key()) == g; e.left = e.counting.Next() {
-		if err := e.stopped(ctx); err != nil {
+		if err := e.stopped(); err != nil {
 			return err
 		}
 		if e.counting.Key()[2] == rowSpace {
@@ -143,47 +166,59 @@ func (e *scanWriter) group(ctx context.Context, g uint16) error {
 	}
 	e.write(appendCount(e.scratch[:0], n))
 	for ; e.more && binary.BigEndian.Uint16(e.rows.Key()) == g; e.more = e.rows.Next() {
-		if err := e.stopped(ctx); err != nil {
+		if err := e.stopped(); err != nil {
 			return err
 		}
 		key, value := e.rows.Key(), e.rows.Value()
 		if key[2] != rowSpace {
 			continue
 		}
-		if len(value) < e.room {
+		if e.prefix.over(value, e.now) {
+			continue
+		}
+		if len(value) < e.prefix.size() {
 			return fmt.Errorf("%w: a row is cut short", ErrCorrupt)
 		}
-		if e.stamped {
+		if e.prefix.lives {
 			e.write([]byte{rowFollows})
 		}
 		e.write(key[keyPrefix:])
-		e.write(value[e.room:])
+		e.write(value[e.prefix.size():])
 	}
-	if e.stamped {
+	if e.prefix.lives {
 		e.write([]byte{noRowFollows})
 	}
 	return nil
 }
 
 // scan opens iterators beside, after what was started before. They are told by the function that it returns, which waits.
-func (w *backWriter) scan(n int, groups backend.Groups) func(context.Context) ([]backend.Iterator, error) {
+func (w *backWriter) scan(n int, groups keygroup.Range) func() ([]backend.Iterator, error) {
 	var taken []backend.Iterator
-	w.run(w.number, func(context.Context) error {
-		for range n {
-			it, err := w.store.Scan(groups.Keys())
-			if err != nil {
-				return err
-			}
-			taken = append(taken, it)
-		}
-		return nil
+	w.run(w.number, func(context.Context) (err error) {
+		taken, err = scanTimes(w.store, n, groups)
+		return err
 	})
 	over := w.over
-	return func(ctx context.Context) ([]backend.Iterator, error) {
-		<-over // it is not far, and nobody else would close the iterators
-		if len(taken) < n {
+	return func() ([]backend.Iterator, error) {
+		<-over
+		if taken == nil {
 			return nil, w.err
 		}
-		return taken, ctx.Err()
+		return taken, nil
 	}
+}
+
+// scanTimes opens several iterators over some groups.
+func scanTimes(store backend.Store, n int, groups keygroup.Range) (all []backend.Iterator, err error) {
+	for range n {
+		it, err := store.Scan(backend.Groups{First: groups.First, Last: groups.Last}.Keys())
+		if err != nil {
+			for _, it := range all {
+				err = errors.Join(err, it.Close())
+			}
+			return nil, err
+		}
+		all = append(all, it)
+	}
+	return all, nil
 }

@@ -28,6 +28,7 @@ type Capture struct {
 	since   uint32                    // the epoch of the capture that it is an increment to, 0 if it is whole
 	older   []*Capture                // those that were being read when this one was made
 	groups  keygroup.Range
+	scan    *storeScan    // over a byte store, and then all there is
 	main    []rowsImage   // by group
 	linked  [][]rowsImage // by column, those that have a linked table, then by group
 	gone    []graves      // of an increment: keys that were removed, by group
@@ -56,7 +57,15 @@ func (r *rows) capture() rowsImage {
 
 // Capture takes the state as it is now, to be written by another goroutine. It takes time in proportion to the number of key groups, not to
 // the size of the state. It is called between batches.
-func (s *Store[K]) Capture() *Capture { return s.capture(0) }
+//
+// Over a byte store it takes time in proportion to the rows that have changed since they were written back last, whose number is bounded, and
+// reads the others from there when it is written.
+func (s *Store[K]) Capture() *Capture {
+	if s.backed != nil {
+		return s.captureStore()
+	}
+	return s.capture(0)
+}
 
 // CaptureSince is Capture for an increment: of the state it takes only what has changed since the capture that has begun the epoch base. If
 // that is not known, because the store does not track changes or has forgotten some (see Knows), it takes all.
@@ -130,6 +139,9 @@ func (c *Capture) endLocked() {
 	if c.mu.released && !c.mu.writing && !c.over.Load() {
 		c.over.Store(true)
 		c.main, c.linked, c.older, c.gone, c.dropped = nil, nil, nil, nil, nil
+		if c.scan != nil {
+			c.scan.close()
+		}
 		c.arena.drop()
 	}
 }
@@ -161,8 +173,14 @@ func (c *Capture) Write(w io.Writer) (snapshot.Keyed, error) {
 		return snapshot.Keyed{}, err
 	}
 	defer c.end()
-	e := &writer{c: c, out: w}
-	k, err := e.write()
+	var k snapshot.Keyed
+	var err error
+	if c.scan != nil {
+		k, err = c.scan.write(w)
+	} else {
+		e := &writer{c: c, out: w}
+		k, err = e.write()
+	}
 	if err != nil {
 		return snapshot.Keyed{}, fmt.Errorf("write keyed state of groups %v: %w", c.groups, err)
 	}

@@ -277,8 +277,11 @@ func zeroBytes(p unsafe.Pointer, n uintptr) bool {
 	return true
 }
 
-// Len returns the number of keys that have a row.
+// Len returns the number of keys that have a row. Over a byte store all of it is read.
 func (s *Store[K]) Len() int {
+	if s.backed != nil {
+		return s.backed.len()
+	}
 	n := 0
 	for i := range s.tables {
 		n += s.tables[i].rows.count

@@ -161,6 +161,9 @@ type sweep struct {
 // Sweep looks at about n rows and removes what has expired. It is called between batches, and ends them.
 func (s *Store[K]) Sweep(n int) {
 	s.sweepRows(n)
+	if s.backed != nil {
+		s.backed.sweepStore(n)
+	}
 	s.EndBatch()
 }
 
@@ -191,13 +194,15 @@ func (s *core) sweepRows(n int) {
 }
 
 // worthSweeping reports whether enough time has passed since the last round began for another one to find anything.
-func (s *core) worthSweeping() bool {
+func (s *core) worthSweeping() bool { return s.worthSweepingSince(s.sweep.began) }
+
+func (s *core) worthSweepingSince(times [ProcessingTime + 1]int64) bool {
 	const rounds = 4 // in the life of an entry
 	for _, c := range s.layout.columns {
 		if c.ttl == nil {
 			continue
 		}
-		now, began := s.times.now[c.ttl.clock], s.sweep.began[c.ttl.clock]
+		now, began := s.times.now[c.ttl.clock], times[c.ttl.clock]
 		if uint64(now)-uint64(began) > c.ttl.millis/rounds {
 			return true
 		}

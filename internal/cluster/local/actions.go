@@ -174,6 +174,7 @@ func (m *master) snapshotCoordinators(a coordinator.SnapshotCoordinators) {
 }
 
 func (m *master) sendTrigger(a coordinator.SendTrigger) {
+	m.triggered = max(m.triggered, a.ID)
 	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Snapshot: a.Snapshot}
 	for _, at := range a.Tasks {
 		t := m.current(at)
@@ -278,6 +279,7 @@ func (m *master) discardState(a coordinator.DiscardState) {
 
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
+	m.passed(s.ID)
 	m.progress.completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)

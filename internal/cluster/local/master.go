@@ -85,6 +85,9 @@ type master struct {
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
 	unsettled []storage.Location
 
+	triggered        job.CheckpointID            // the last checkpoint that tasks were told to begin
+	givenUp          []coordinator.NotifyAborted // the last ones, of which tasks are told again if they must: see remindAborted
+	remindingAborted bool
 	// announced is the newest complete checkpoint that tasks were told of.
 	announced   operator.Checkpoint
 	announcedTo []job.Attempt

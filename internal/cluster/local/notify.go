@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
@@ -66,9 +67,17 @@ func (m *master) remindAll() (any bool) {
 
 // notifyAborted tells the same that a checkpoint was given up.
 func (m *master) notifyAborted(a coordinator.NotifyAborted) {
-	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
 	m.mergedAborted(a.ID)
 	m.copiesAre((*copies.Copies).Abort, a.ID)
+	m.tellAborted(a)
+	m.givenUp = append(m.givenUp, a)
+	m.givenUp = m.givenUp[max(0, len(m.givenUp)-maxGivenUp):]
+	m.remindAborted()
+	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointAborted(int64(a.ID)) })
+}
+
+func (m *master) tellAborted(a coordinator.NotifyAborted) {
+	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
 	for _, at := range a.Tasks {
 		if t := m.current(at); t != nil {
 			m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {
@@ -76,7 +85,35 @@ func (m *master) notifyAborted(a coordinator.NotifyAborted) {
 			})
 		}
 	}
-	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointAborted(int64(a.ID)) })
+}
+
+// maxGivenUp bounds the checkpoints that tasks are told of again.
+const maxGivenUp = 8
+
+// remindAborted tells tasks again of the checkpoints that were given up, as long as no other comes after them. A task that was not told holds
+// back inputs for a barrier that nobody sends. Mostly the next barrier frees it, but where checkpoints are taken by hand there may be none.
+func (m *master) remindAborted() {
+	if m.remindingAborted || len(m.givenUp) == 0 {
+		return
+	}
+	m.remindingAborted = true
+	m.after(remindAfter, func() {
+		m.remindingAborted = false
+		m.givenUp = slices.DeleteFunc(m.givenUp, func(a coordinator.NotifyAborted) bool {
+			return !slices.ContainsFunc(a.Tasks, func(at job.Attempt) bool { return m.current(at) != nil })
+		})
+		if last := m.givenUp; m.state == inFlight && len(last) > 0 && last[len(last)-1].ID >= m.triggered {
+			for _, a := range m.givenUp {
+				m.tellAborted(a)
+			}
+		}
+		m.remindAborted()
+	})
+}
+
+// passed notes that the barriers of a checkpoint have gone through all tasks: none holds back anything for an older one.
+func (m *master) passed(id job.CheckpointID) {
+	m.givenUp = slices.DeleteFunc(m.givenUp, func(a coordinator.NotifyAborted) bool { return a.ID < id })
 }
 
 // tellSources calls the enumerators that want to know, in the order of the plan. Where no task is told there is none: a savepoint is

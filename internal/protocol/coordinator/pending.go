@@ -30,8 +30,9 @@ type pending struct {
 	full      bool
 	base      job.CheckpointID // the newest complete one when it began, 0 if there was none: what its tasks may build on
 	stage     stage
-	done      bool   // decided, and no longer in Coordinator.pending
-	location  string // of a savepoint, once it is there
+	done      bool          // decided, and no longer in Coordinator.pending
+	location  string        // of a savepoint, once it is there
+	atEnd     []job.Attempt // of a savepoint: the plan's tasks that were at the end of their data before any was told
 
 	waiting      map[job.Attempt]bool // of the plan's tasks: true until it has acknowledged
 	left         int                  // how many are true

@@ -105,9 +105,16 @@ func (c *Coordinator) hasRunningInput(vertex, subtask int) bool {
 // their part is taken. A checkpoint is given up instead, since the next one comes by itself; whoever has asked for a savepoint has one try,
 // and sources may have stopped for it.
 //
+// It would be wrong if the task had taken its part, whose acknowledgement got lost, and had said more since. A task that has stopped for a
+// savepoint says no more, and does not finish before that is complete. One that a savepoint lets go on must have been at its end before it
+// could hear of the savepoint.
+//
 // When there is nobody else left there is nothing to save: the job has come to its end.
 func (c *Coordinator) without(p *pending, a job.Attempt, now time.Time) bool {
-	if !p.isSavepoint() || c.cfg.OnlyWhileAllRun || len(p.plan.tasks) == 1 {
+	switch {
+	case !p.isSavepoint() || c.cfg.OnlyWhileAllRun || len(p.plan.tasks) == 1:
+		return false
+	case p.request.Kind == Savepoint && p.stage >= collecting && !slices.Contains(p.atEnd, a):
 		return false
 	}
 	isIt := func(o job.Attempt) bool { return o == a }

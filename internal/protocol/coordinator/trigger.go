@@ -122,6 +122,12 @@ func (c *Coordinator) CoordinatorsSnapshotted(id job.CheckpointID, states map[jo
 func (c *Coordinator) sendTrigger(p *pending) {
 	p.stage = collecting
 	c.inUse = c.inUse || !p.isSavepoint()
+	if p.isSavepoint() {
+		p.atEnd = slices.DeleteFunc(slices.Clone(p.plan.tasks), func(a job.Attempt) bool {
+			t := c.current(a)
+			return t == nil || !t.endOfData
+		})
+	}
 	c.sendTriggerTo(p, p.plan.trigger)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -287,7 +288,13 @@ func (t *Task) confirm() {
 	t.confirming = t.confirming[:0]
 }
 
+// aborted gives up the task's part of a checkpoint and tells the operators, once: the master may repeat itself.
 func (t *Task) aborted(c operator.Checkpoint, why reason.Reason) error {
+	if slices.Contains(t.givenUp, c.ID) {
+		return nil
+	}
+	t.givenUp = append(t.givenUp, c.ID)
+	t.givenUp = t.givenUp[max(0, len(t.givenUp)-maxGivenUp):]
 	delete(t.taken, c.ID)
 	if err := t.stopping.stopAborted(c.ID); err != nil {
 		return err

@@ -117,8 +117,12 @@ type Task struct {
 	deferred   []barrier.Barrier // triggers that wait for the end of the data
 	complete   job.CheckpointID  // the latest that the task knows to be complete
 	confirming []job.CheckpointID
-	done       bool // Step has said so
+	givenUp    []job.CheckpointID // the last that the operators were told of, at most maxGivenUp
+	done       bool               // Step has said so
 }
+
+// maxGivenUp is more than the checkpoints of which the master tells a task again.
+const maxGivenUp = 64
 
 // beforePark is an operator that has something to do before its task parks.
 type beforePark interface{ BeforePark(now time.Time) error }
