@@ -405,7 +405,7 @@ func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint)
 	if !o.env.Incremental || c.Kind.IsSavepoint() {
 		return keyedCapture{o.store.Capture(), nil, beside}, nil
 	}
-	captured, base := (*heap.Capture)(nil), o.chain.Base(c.Kind)
+	captured, base := (*heap.Capture)(nil), o.chain.Base(c.Kind, o.env.MayUse)
 	if base == nil {
 		captured = o.store.Capture()
 	} else if captured = o.store.CaptureSince(heap.Epoch(base.Epoch())); !captured.IsIncrement() {

@@ -41,6 +41,7 @@ type Files struct {
 	known       map[string]file
 	uncertain   map[job.CheckpointID][]snapshot.File // that were written for a checkpoint which is not known to be complete
 	incremental bool
+	mayUse      func(snapshot.Stream) bool
 }
 
 // file is a lasting file in a complete checkpoint.
@@ -49,9 +50,10 @@ type file struct {
 	of     job.CheckpointID
 }
 
-// NewFiles returns what is known of a new store. Checkpoints refer to files of earlier ones if they are incremental.
-func NewFiles(threads int, incremental bool) *Files {
-	return &Files{threads: max(threads, 1), known: map[string]file{}, uncertain: map[job.CheckpointID][]snapshot.File{}, incremental: incremental}
+// NewFiles returns what is known of a new store. Checkpoints refer to files of earlier ones if they are incremental, and mayUse allows it, which may
+// be nil.
+func NewFiles(threads int, incremental bool, mayUse func(snapshot.Stream) bool) *Files {
+	return &Files{threads: max(threads, 1), known: map[string]file{}, uncertain: map[job.CheckpointID][]snapshot.File{}, incremental: incremental, mayUse: mayUse}
 }
 
 // Restored says that the store was opened with the files of a complete checkpoint, all of them and no others. Those that belong to that
@@ -133,9 +135,10 @@ func (f *Files) find(one backend.File, kind element.SnapshotKind) (snapshot.Stre
 		return snapshot.Stream{}, false
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	kept, ok := f.known[one.Name]
-	return kept.stream, ok && kept.stream.Length == one.Size
+	f.mu.Unlock()
+	ok = ok && kept.stream.Length == one.Size
+	return kept.stream, ok && (f.mayUse == nil || f.mayUse(kept.stream))
 }
 
 // each does something for each number, several at once, until the first error.

@@ -81,7 +81,7 @@ func (p *place) take(t *testing.T, f *Files, id job.CheckpointID, kind element.S
 
 // TestReuse tells the life of a store's files through checkpoints that complete, are aborted, overlap, and are for others.
 func TestReuse(t *testing.T) {
-	f, p := NewFiles(2, true), &place{}
+	f, p := NewFiles(2, true, nil), &place{}
 	steps := []struct {
 		id        job.CheckpointID
 		kind      element.SnapshotKind
@@ -118,21 +118,21 @@ func TestReuse(t *testing.T) {
 // TestRestored shows that what a checkpoint has shared is used again after a restore, and what it had for itself is not.
 func TestRestored(t *testing.T) {
 	p := &place{}
-	_, files := p.take(t, NewFiles(1, true), 1, element.Checkpoint, snap("a.sst", "log"))
-	_, own := p.take(t, NewFiles(1, true), 1, element.NativeSavepoint, snap("b.sst"))
-	f := NewFiles(1, true)
+	_, files := p.take(t, NewFiles(1, true, nil), 1, element.Checkpoint, snap("a.sst", "log"))
+	_, own := p.take(t, NewFiles(1, true, nil), 1, element.NativeSavepoint, snap("b.sst"))
+	f := NewFiles(1, true, nil)
 	f.Restored(1, append(files, own...))
 	if got, _ := p.take(t, f, 2, element.Checkpoint, snap("a.sst", "b.sst", "log")); got != "b.sst log" {
 		t.Errorf("after a restore %q was written", got)
 	}
-	if got, _ := p.take(t, NewFiles(1, false), 2, element.Checkpoint, snap("a.sst", "log")); got != "a.sst log" {
+	if got, _ := p.take(t, NewFiles(1, false, nil), 2, element.Checkpoint, snap("a.sst", "log")); got != "a.sst log" {
 		t.Errorf("without increments %q was written", got)
 	}
 }
 
 // TestErrors shows that the first error ends a write and is returned, and that an aborted checkpoint is not referred to.
 func TestErrors(t *testing.T) {
-	f, p := NewFiles(2, true), &place{fail: "b.sst"}
+	f, p := NewFiles(2, true, nil), &place{fail: "b.sst"}
 	if _, err := f.Write(t.Context(), 1, element.Checkpoint, snap("a.sst", "b.sst", "c.sst"), p.stream); err == nil || !strings.Contains(err.Error(), "no space") {
 		t.Errorf("%v", err)
 	}

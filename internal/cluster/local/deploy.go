@@ -221,6 +221,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		Line:            m.line,
 		Streams:         m.streams(),
 		OpenStream:      m.openStream,
+		MayUse:          m.mayUse(),
 		Incremental:     m.checkpoints.Incremental,
 		Backend:         m.Backend,
 		Checkpointed:    m.checkpoints.On(),

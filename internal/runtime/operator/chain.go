@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/weirstream/weir/internal/element"
@@ -59,12 +60,16 @@ func (c *Chain) Restored(from job.CheckpointID, epoch uint32, streams []snapshot
 	}
 }
 
-// Base returns what an increment of the kind would stand on, nil if the next checkpoint is to hold all.
-func (c *Chain) Base(kind element.SnapshotKind) *Link {
+// Base returns what an increment of the kind would stand on, nil if the next checkpoint is to hold all: also where a stream of the chain is not to
+// be referred to again. mayUse is as in Env.
+func (c *Chain) Base(kind element.SnapshotKind, mayUse func(snapshot.Stream) bool) *Link {
 	if c.base == nil || kind != element.Checkpoint {
 		return nil
 	}
 	streams := *c.base.done.Load()
+	if mayUse != nil && slices.ContainsFunc(streams, func(k snapshot.Keyed) bool { return k.Stream.Path != "" && !mayUse(k.Stream) }) {
+		return nil
+	}
 	increments := int64(0)
 	for _, k := range streams[1:] {
 		increments += k.Stream.Length

@@ -122,6 +122,9 @@ type Env struct {
 	// LeaveUndeclared says that state in Restored that the step does not declare is left behind, as the user has allowed. Otherwise it is an
 	// error.
 	LeaveUndeclared bool
+	// MayUse reports whether a checkpoint may refer again to a stream that an earlier one has brought; nil: to any. What it may not it has to write
+	// once more.
+	MayUse func(s snapshot.Stream) bool
 	// Incremental asks for checkpoints that hold only what has changed since an earlier one, of whoever can do that.
 	Incremental bool
 	// Backend is where keyed state lies; nil for the heap.

@@ -37,7 +37,8 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	// Incremental and Backend are passed on to the operators.
+	// MayUse, Incremental and Backend are passed on to the operators.
+	MayUse      func(s snapshot.Stream) bool
 	Incremental bool
 	Backend     *operator.Backend
 	// Checkpointed and NoFinal are as in task.Config.
@@ -265,6 +266,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Now:             b.Now,
 		Restored:        b.State(id, s.index),
 		RestoredFrom:    b.Restored,
+		MayUse:          b.MayUse,
 		Incremental:     b.Incremental,
 		Backend:         b.Backend,
 		LeaveUndeclared: b.LeaveUndeclared,

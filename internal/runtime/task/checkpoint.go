@@ -183,6 +183,9 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		streams := t.Streams(id)
 		fresh := &measured{Streams: streams}
 		state, err := t.writeAll(ctx, fresh, captures)
+		if s, ok := streams.(operator.Sealer); ok && err == nil {
+			err = s.Seal(ctx, state)
+		}
 		m.Async = t.Now().Sub(began)
 		t.Post(func() error { delete(t.running, id); return nil })
 		switch {
@@ -242,10 +245,7 @@ func (t *Task) writeAll(ctx context.Context, streams operator.Streams, captures 
 		}
 		state.Operators = append(state.Operators, op)
 	}
-	if s, ok := streams.(operator.Sealer); ok {
-		err = s.Seal(ctx, state)
-	}
-	return state, err
+	return state, nil
 }
 
 // completed tells the operators, the last one first, and lets the task finish if it has waited for this checkpoint.
