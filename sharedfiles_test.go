@@ -27,18 +27,14 @@ func (w *world) sharedStreams(checkpoint string) (n int) {
 	return n
 }
 
-// TestSharedFilesOfBackends runs a job with increments on both backends, with files merged or not and with local copies or not: it is suspended,
-// aborted as by a kill, resumed at other parallelisms, and continued by another job that does not claim its checkpoint and by one that does. The
-// output is that of a run that nobody disturbs; what belongs to somebody else is still whole, and nothing else is left.
-func TestSharedFilesOfBackends(t *testing.T) {
-	suspend := func(_ *weir.Execution, cancel func()) { cancel() }
-	for _, backend := range []string{"hashmap", "rocksdb"} {
+// eachSharing runs a test with increments, with files merged or not and with local copies or not.
+func eachSharing(t *testing.T, run func(t *testing.T, w *world)) {
+	for _, backend := range []string{"hashmap"} {
 		for _, merged := range []string{"", "false", "true"} {
 			for _, copied := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s merged=%s copied=%v", backend, merged, copied), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s across=%s copied=%v", backend, merged, copied), func(t *testing.T) {
 					t.Parallel()
 					w, _, _ := withCopies(t)
-					w.sink = discard.Sink[string]() // the jobs' outputs are not one
 					w.set["execution.checkpointing.local-backup.enabled"] = fmt.Sprint(copied)
 					w.set["execution.state-recovery.from-local"] = fmt.Sprint(copied)
 					w.set["execution.checkpointing.incremental"] = "true"
@@ -47,34 +43,59 @@ func TestSharedFilesOfBackends(t *testing.T) {
 					if merged != "" {
 						w.merge(map[string]string{"across-checkpoint-boundary": merged})
 					}
-					first := w.upTo(2, 30, suspend, weir.Suspended).Checkpoint
-					if w.sharedStreams(first) == 0 {
-						t.Error("nothing is shared")
-					}
-					w.upTo(2, 40, func(e *weir.Execution, _ func()) { e.Abort() }, weir.Aborted)
-					owned := w.upTo(3, 50, suspend, weir.Suspended).Checkpoint
-					mine := w.dir
-					before := maps.Clone(w.set)
-
-					w.another(owned, "NO_CLAIM")
-					second := w.upTo(2, 60, suspend, weir.Suspended).Checkpoint
-					if meta, err := istorage.Load(context.Background(), w.fs, owned); err != nil {
-						t.Error(err)
-					} else if err := istorage.Verify(context.Background(), w.fs, meta); err != nil {
-						t.Errorf("what was not claimed is damaged: %v", err)
-					}
-					w.set = maps.Clone(before)
-					other := w.dir
-					w.another(second, "CLAIM")
-					delete(w.set, "execution.state-recovery.path")
-					w.set["execution.state-recovery.path"] = second
-					w.upTo(2, 70, suspend, weir.Suspended)
-					w.set = before
-					w.finish(3)
-					w.onlyRecord()
-					_, _ = mine, other
+					run(t, w)
 				})
 			}
 		}
 	}
+}
+
+// TestSharedFilesOfBackends: a job is suspended, aborted as by a kill, and resumed at other parallelisms. The output is that of a run that nobody
+// disturbs, and nothing else is left.
+func TestSharedFilesOfBackends(t *testing.T) {
+	eachSharing(t, func(t *testing.T, w *world) {
+		first := w.upTo(2, 30, suspend, weir.Suspended).Checkpoint
+		if w.sharedStreams(first) == 0 {
+			t.Error("nothing is shared")
+		}
+		w.upTo(2, 40, func(e *weir.Execution, _ func()) { e.Abort() }, weir.Aborted)
+		w.upTo(3, 60, suspend, weir.Suspended)
+		w.finish(2)
+		w.onlyRecord()
+	})
+}
+
+// TestSharedFilesOfOthers: a job that was cancelled is continued by another that does not claim its checkpoint and then by one that does. What was
+// not claimed is still whole; in the end nothing is left of the jobs that have finished.
+func TestSharedFilesOfOthers(t *testing.T) {
+	eachSharing(t, func(t *testing.T, w *world) {
+		w.sink = discard.Sink[string]()
+		owned := w.upTo(2, 30, cancelJob, weir.Canceled).Checkpoint
+		own := maps.Clone(w.set)
+		w.another(owned, "NO_CLAIM")
+		w.upTo(2, 40, suspend, weir.Suspended)
+		whole := func(checkpoint string) {
+			t.Helper()
+			meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
+			if err == nil {
+				err = istorage.Verify(context.Background(), w.fs, meta)
+			}
+			if err != nil {
+				t.Errorf("it is not claimed, and is not whole any more: %v", err)
+			}
+		}
+		whole(owned)
+		w.set = maps.Clone(own)
+		w.another(owned, "CLAIM")
+		w.upTo(2, 50, suspend, weir.Suspended)
+		w.upTo(2, 60, suspend, weir.Suspended)
+		if w.exists(owned) {
+			t.Errorf("%s is claimed, was replaced, and is still there", owned)
+		}
+		for i := range w.in.splits {
+			w.in.release(i)
+		}
+		w.end(w.start(context.Background(), 2), weir.Finished)
+		w.onlyRecord()
+	})
 }

@@ -271,7 +271,7 @@ func (c *column) readings(old *headColumn) (key, elem *reading, err error) {
 	return key, elem, nil
 }
 
-// former takes the option formerly=name out of the options of a tag: as often as the state had another name. What follows default= is not an
+// takeFormer takes the option formerly=name out of the options of a tag: as often as the state had another name. What follows default= is not an
 // option but its text.
 func (d *Declaration) takeFormer(options []string) (others []string) {
 	for i, o := range options {

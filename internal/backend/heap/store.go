@@ -99,8 +99,11 @@ func (s *core) attach() {
 		if c.ttl != nil {
 			c.ttl.times = &s.times
 		}
-		if (c.kind == KindTimer || c.kind == KindTimers) && s.timers[c.domain] == nil {
-			s.timers[c.domain] = newTimerQueue(s)
+		if c.kind == KindTimer || c.kind == KindTimers {
+			if s.timers[c.domain] == nil {
+				s.timers[c.domain] = newTimerQueue(s)
+			}
+			s.timers[c.domain].place(c)
 		}
 		c.attach(s)
 	}

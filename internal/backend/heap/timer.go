@@ -31,46 +31,56 @@ func loaded(cell int64) int64 { return cell ^ math.MinInt64 }
 
 // timerQueue knows which timers of one domain come next.
 type timerQueue struct {
-	core  *core
-	wheel wheel
-	due   []dueTimer // a binary heap of what lies in opened buckets
-	sweep int        // the number of entries in the wheel at which those that are no longer in force are dropped
+	core   *core
+	wheel  wheel
+	due    []dueTimer   // a binary heap of what lies in opened buckets
+	places []timerPlace // by number of the timer
+	sweep  int          // the number of entries in the wheel at which those that are no longer in force are dropped
 }
 
 // leastSweep is a number of entries that is not worth sweeping: 1 MB.
 const leastSweep = 1 << 16
 
 type dueTimer struct {
-	at    int64
-	hash  uint64 // of the key
-	owner rowID  // of the key
+	at   int64
+	hash uint64 // of the key
 	entry
+	owner uint32 // row of the key, which is in the same group
+}
+
+func (d *dueTimer) key() rowID { return rowID{d.row.group, d.owner} }
+
+// timerPlace says where the cells of a timer are: in the rows of keys, or in those of a set of deadlines.
+type timerPlace struct {
+	rowsOf func(group uint32) *rows
+	off    uintptr
+	many   *TimersColumn // nil for a timer with one deadline
 }
 
 func newTimerQueue(c *core) *timerQueue {
-	return &timerQueue{core: c, wheel: newWheel(), sweep: leastSweep}
+	return &timerQueue{core: c, wheel: newWheel(), sweep: leastSweep, places: make([]timerPlace, len(c.layout.timers))}
+}
+
+// place tells where the cells of a column are.
+func (q *timerQueue) place(c *column) {
+	p := timerPlace{q.core.rowsOf, c.off, nil}
+	if c.many != nil {
+		p = timerPlace{c.many.rowsOf, c.many.deadlines.keyOff, c.many}
+	}
+	q.places[c.number] = p
 }
 
 func (q *timerQueue) cellOf(e entry) *timerCell {
-	c := q.core.layout.timers[e.timer]
-	if c.many != nil {
-		return c.many.cellAt(e.row)
-	}
-	return (*timerCell)(unsafe.Add(q.core.rowsOf(e.row.group).at(e.row.id), c.off))
+	p := &q.places[e.timer]
+	return (*timerCell)(unsafe.Add(p.rowsOf(e.row.group).at(e.row.id), p.off))
 }
 
 // own allows the cell of an entry to be changed.
-func (q *timerQueue) own(e entry) {
-	if many := q.core.layout.timers[e.timer].many; many != nil {
-		many.rowsOf(e.row.group).own(e.row.id)
-		return
-	}
-	q.core.rowsOf(e.row.group).own(e.row.id)
-}
+func (q *timerQueue) own(e entry) { q.places[e.timer].rowsOf(e.row.group).own(e.row.id) }
 
 // ownerOf returns the row of the key that an entry belongs to.
 func (q *timerQueue) ownerOf(e entry) rowID {
-	if many := q.core.layout.timers[e.timer].many; many != nil {
+	if many := q.places[e.timer].many; many != nil {
 		return many.ownerOf(e.row)
 	}
 	return e.row
@@ -88,7 +98,7 @@ func (q *timerQueue) file(cell *timerCell, at int64, e entry) {
 	}
 	cell.filed = stored(at)
 	owner := q.ownerOf(e)
-	q.push(dueTimer{at, q.core.hashOf(owner), owner, e})
+	q.push(dueTimer{at, q.core.hashOf(owner), e, owner.id})
 }
 
 // drop drops the entries that are not in force: those of rows that were freed, and those of deadlines that have moved earlier. Without it
@@ -150,15 +160,16 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 			}
 			continue
 		}
-		if many := q.core.layout.timers[d.timer].many; many != nil {
-			many.fired(d.row, d.owner)
+		owner := d.key()
+		if many := q.places[d.timer].many; many != nil {
+			many.fired(d.row, owner)
 		} else {
 			q.core.rowsOf(d.row.group).change(d.row.id)
 			cell.deadline = none
 		}
-		q.core.noteChange(d.owner)
-		q.core.doubtful = append(q.core.doubtful, d.owner)
-		if err := f(entry{d.owner, d.timer}, loaded(stored(d.at))); err != nil {
+		q.core.noteChange(owner)
+		q.core.doubtful = append(q.core.doubtful, owner)
+		if err := f(entry{owner, d.timer}, loaded(stored(d.at))); err != nil {
 			return err
 		}
 	}
@@ -180,8 +191,8 @@ func (q *timerQueue) less(a, b *dueTimer) bool {
 		return a.at < b.at
 	case a.hash != b.hash:
 		return a.hash < b.hash
-	case a.owner != b.owner:
-		return bytes.Compare(q.key(a.owner), q.key(b.owner)) < 0
+	case a.key() != b.key():
+		return bytes.Compare(q.key(a.key()), q.key(b.key())) < 0
 	}
 	return a.timer < b.timer
 }
