@@ -106,9 +106,12 @@ func (s *Store) Apply(b *backend.Batch) error {
 	return nil
 }
 
-// apply goes by parts: a batch that is large beside a memtable would become a table by itself.
+// nodeBytes is what a key takes in a memtable at most, beside its bytes and those of its value.
+const nodeBytes = 200
+
+// apply goes by parts: a batch that may take half of a memtable would become a table by itself.
 func (s *Store) apply(b *backend.Batch) error {
-	most := int(s.options.MemTableSize / 8)
+	most, size := int(s.options.MemTableSize/4), 0
 	part := s.db.NewBatch()
 	defer func() { part.Close() }()
 	for o := range b.All() {
@@ -121,9 +124,10 @@ func (s *Store) apply(b *backend.Batch) error {
 		case backend.DeleteRange:
 			err = part.DeleteRange(o.Key, o.End, nil)
 		}
-		if err == nil && part.Len() >= most {
+		if size += nodeBytes + len(o.Key) + len(o.Value); err == nil && size >= most {
 			err = part.Commit(pebble.NoSync)
 			part.Reset()
+			size = 0
 		}
 		if err != nil {
 			return err
