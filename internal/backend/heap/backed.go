@@ -96,6 +96,7 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		err = in.match(h)
 	}
 	b.fail(err) // a layout fits itself
+	s.layout.readsAsWritten()
 	b.decode = func(src []byte, id rowID) error {
 		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))
 		if err == nil && len(rest) > 0 {
