@@ -4,7 +4,7 @@ FUZZTIME ?= 30s
 RUNS     ?= 5
 SEEDS    ?= 5000
 
-.PHONY: test short race lint golden soak simulate bench
+.PHONY: test short race lint golden soak simulate bench integration large-state
 
 test: ## the README's test command
 	go test ./...
@@ -42,3 +42,10 @@ bench: ## every workload against its limit, RUNS each: minutes to hours
 	go run -C bench . checkpoint-cost -runs $(RUNS)
 	go run -C bench . latency -runs $(RUNS)
 	go run -C bench . restore -runs $(RUNS)
+	go run -C bench . pebble-update -runs $(RUNS)
+
+large-state: ## 4 GB of state on Pebble in 512 MiB of memory: minutes, and root for the control group
+	WEIR_TEST_LARGE_STATE=4294967296 go test -timeout 60m -v -run TestStateOf4GBIn512MB ./internal/backend/heap
+
+integration: ## real stores, built or installed once into the user's cache: an S3 service, emulators of Google's and Azure's, HDFS
+	go test -tags integration -timeout 30m ./storage/...

@@ -1,8 +1,12 @@
 package weir_test
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"testing"
+
+	"github.com/weirstream/weir"
 )
 
 // TestPebble runs whole jobs on Pebble, with so little room for rows in memory that nearly every record reads one from disk: what they write must
@@ -24,4 +28,28 @@ func TestPebble(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSwitchBackend takes one job from the heap to Pebble and back through savepoints in canonical format, at another parallelism each time,
+// and then stops it once more with a savepoint in Pebble's own form. Its output is that of a run that nobody has disturbed.
+func TestSwitchBackend(t *testing.T) {
+	w := newWorld(t, 4, 60)
+	for _, step := range []struct {
+		backend     string
+		parallelism int
+		position    int
+		options     []weir.StopOption
+	}{
+		{"hashmap", 2, 15, nil}, {"pebble", 3, 25, nil}, {"hashmap", 1, 35, nil}, {"pebble", 2, 45, nil},
+		{"pebble", 2, 50, []weir.StopOption{weir.NativeFormat()}},
+	} {
+		w.set["state.backend.type"] = step.backend
+		w.set["state.backend.cache-size"] = "64 kb"
+		w.set["state.backend.pebble.localdir"] = filepath.Join(t.TempDir(), "state")
+		e := w.running(step.parallelism, step.position)
+		w.take(e.StopWithSavepoint(context.Background(), savepoints, step.options...))
+		w.end(e, weir.Finished)
+	}
+	w.finish(4)
+	w.check()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/state"
 )
 
 // CheckpointInfo is what a processor is told of a checkpoint.
@@ -193,6 +194,7 @@ func checkMethods[K comparable, Out any](processor any) error {
 		{"BeforeCheckpoint", v.MethodByName("BeforeCheckpoint"), ofCheckpoint},
 		{"CheckpointComplete", v.MethodByName("CheckpointComplete"), ofCheckpoint},
 		{"CheckpointAborted", v.MethodByName("CheckpointAborted"), ofCheckpoint},
+		{"Migrations", v.MethodByName("Migrations"), reflect.TypeFor[func() []state.Migration]()},
 	} {
 		if m.is.IsValid() && m.is.Type() != m.form {
 			errs = append(errs, fmt.Errorf("%T has a method %s %v, which would never be called: make it %v", processor, m.name, m.is.Type(), m.form))

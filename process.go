@@ -49,7 +49,9 @@ type (
 //	CheckpointComplete(c *Ctx[K, Out], of CheckpointInfo) error    when the checkpoint exists; must not emit
 //	CheckpointAborted(c *Ctx[K, Out], of CheckpointInfo) error     when there will be no such checkpoint; must not emit
 //
-// All of them run on the subtask's goroutine, one at a time. But for OnTimer there is no key. An error or a panic fails the subtask, and
+//	Migrations() []state.Migration                  how values of earlier types become those of its state: see state.Migrate
+//
+// All but the last run on the subtask's goroutine, one at a time. But for OnTimer there is no key. An error or a panic fails the subtask, and
 // with it the job, which its restart strategy may restart. When each is called, and when it is not:
 // docs/checkpoints.md, "What your code is told".
 type Processor[K comparable, In, Out any] interface {

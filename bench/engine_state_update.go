@@ -62,11 +62,15 @@ func (u *turn) check() bool {
 
 // fillThenDraw is a source that emits every key once and, after the turn, as many drawn ones as said.
 func fillThenDraw(keys, draws int64, u *turn) *events[int64] {
+	return fillThenDrawBy(keyClass.drawnFrom, keys, draws, u)
+}
+
+func fillThenDrawBy(draw drawing, keys, draws int64, u *turn) *events[int64] {
 	return &events[int64]{func(index, splits int, _ int64) input[int64] {
 		own, n := ownKeys(index, splits), ownKeysOf(keys, index, splits)
 		return &twoParts{
 			fill: nexmark.NewReader(own.inOrder, 0, 1, n),
-			draw: nexmark.NewReader(own.drawnFrom(n), index, splits, draws),
+			draw: nexmark.NewReader(draw(own, n), index, splits, draws),
 			turn: u,
 		}
 	}}

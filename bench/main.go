@@ -22,7 +22,7 @@ var programs []program
 
 // Filled in here and not at the declaration, because runs look themselves up in the list.
 func init() {
-	programs = []program{keyedCount, stateless, stateUpdate, checkpointCost, checkpointTime, latency, restore, rescale, stateOverview}
+	programs = []program{keyedCount, stateless, stateUpdate, checkpointCost, checkpointTime, latency, restore, rescale, pebbleUpdate, stateOverview}
 }
 
 func main() {

@@ -12,5 +12,6 @@ var stateOverview = program{
 		checkpointCost.workloads,
 		restore.workloads,
 		rescale.workloads,
+		pebbleUpdate.workloads,
 	),
 }

@@ -480,7 +480,7 @@ func TestRegister(t *testing.T) {
 		},
 	}
 	Register(form)
-	defer forms.Delete(reflect.TypeFor[celsius]())
+	defer forget[celsius]()
 	type room struct {
 		At   *celsius
 		Name string
@@ -516,6 +516,25 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// forget undoes Register, so that a test can be repeated.
+func forget[T any]() {
+	forms.Delete(reflect.TypeFor[T]())
+	met.Delete(reflect.TypeFor[T]())
+	compiled.Clear()
+}
+
+// A type cannot be given a form once it has been encoded without, be it as a part of another.
+func TestRegisterTooLate(t *testing.T) {
+	type part struct{ A int }
+	must[[]struct{ P part }]()
+	defer func() {
+		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "register it first") {
+			t.Errorf("it is registered: %v", r)
+		}
+	}()
+	Register(Form[part]{Name: "test/part", Append: func(dst []byte, v *part) ([]byte, error) { return dst, nil }, Decode: func([]byte, *part) error { return nil }})
+}
+
 // A form whose values are long has its length before them all the same.
 func TestLongForm(t *testing.T) {
 	type blob struct{ b []byte }
@@ -524,7 +543,7 @@ func TestLongForm(t *testing.T) {
 		Append: func(dst []byte, v *blob) ([]byte, error) { return append(dst, v.b...), nil },
 		Decode: func(src []byte, v *blob) error { v.b = bytes.Clone(src); return nil },
 	})
-	defer forms.Delete(reflect.TypeFor[blob]())
+	defer forget[blob]()
 	c := must[[]blob]()
 	for _, n := range []int{0, 1, 127, 128, 129, 16383, 16384, 100_000} {
 		in := []blob{{bytes.Repeat([]byte{7}, n)}, {[]byte("end")}}

@@ -36,7 +36,10 @@ type libraryForm struct {
 	accept      func(version int, description []byte) (decode func(src []byte, v unsafe.Pointer) error, changes []string, err error)
 }
 
-var forms sync.Map // reflect.Type -> *libraryForm
+var (
+	forms sync.Map // reflect.Type -> *libraryForm
+	met   sync.Map // reflect.Type -> true: those that are part of a schema already
+)
 
 // Register gives the values of T a form of their own, in this process. It is called before the job is built, best from a main or init
 // function, and panics if T has a form or a codec already, or if the form is not complete.
@@ -50,7 +53,7 @@ func Register[T any](f Form[T]) {
 	case f.Append == nil || f.Decode == nil:
 		panic(fmt.Sprintf("codec: register %v: a form needs Append and Decode", t))
 	}
-	if _, used := compiled.Load(t); used {
+	if _, used := met.Load(t); used {
 		panic(fmt.Sprintf("codec: register %v: it has been encoded without its form already; register it first", t))
 	}
 	if _, twice := forms.LoadOrStore(t, erase(f)); twice {

@@ -98,6 +98,7 @@ func (c *checker) schema(t reflect.Type, path string) *Schema {
 	if up := c.levelsUp(t); up > 0 {
 		return &Schema{Kind: Ref, Up: up}
 	}
+	met.Store(t, true)
 	c.within = append(c.within, t)
 	defer func() { c.within = c.within[:len(c.within)-1] }()
 

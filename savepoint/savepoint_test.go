@@ -99,6 +99,9 @@ func run(t *testing.T, from string, in ...visit) (out []string, path string) {
 		t.Fatal(err)
 	}
 	<-all
+	if err := e.Running(context.Background()); err != nil { // all tasks, not the source alone
+		t.Fatal(err)
+	}
 	if path, err = e.StopWithSavepoint(context.Background(), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,9 @@ import (
 // K can be made of numbers, strings and bools; V is anything that package codec can encode, and is kept encoded if it holds slices, maps or
 // pointers.
 //
+// Over a state backend that keeps state elsewhere than in memory, a map is read and written as a whole with all other state of its key. There a
+// map that is large is better made of keys of the stream.
+//
 // With a [TTL] each entry expires by itself, and Len looks at all of them.
 type Map[K comparable, V any] struct {
 	column *heap.MapColumn[K, V]

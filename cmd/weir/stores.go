@@ -4,5 +4,6 @@ package main
 import (
 	_ "github.com/weirstream/weir/storage/azure"
 	_ "github.com/weirstream/weir/storage/gcs"
+	_ "github.com/weirstream/weir/storage/hdfs"
 	_ "github.com/weirstream/weir/storage/s3"
 )

@@ -18,7 +18,8 @@ const (
 	// Refused means that the job did not start because that could lose or repeat data, or nobody could tell. The text on stderr says
 	// why and what there is to choose from. Nothing was changed.
 	Refused Code = 3
-	// Held means that another process runs this job line. Nothing was changed.
+	// Held means that another process runs this job line. Nothing was changed; or, on a store without locks, that one has taken the line over from
+	// this process, which has committed nothing since.
 	Held Code = 4
 	// Stopped means that the job was asked to stop, has taken a checkpoint if it had begun, and goes on when the same command is run again.
 	Stopped Code = 5

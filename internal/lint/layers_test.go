@@ -125,7 +125,7 @@ var layers = []layer{
 		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend/* internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/local",
@@ -139,7 +139,7 @@ var layers = []layer{
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.
-	{"internal/crashtest/everything", door + " checkpoint state " + contracts + " connector/*",
+	{"internal/crashtest/everything", door + " checkpoint state state/pebble " + contracts + " connector/*",
 		"the job that tests kill uses what a user can use"},
 	{"connector/*", contracts + " codec source/* connector/*",
 		"connectors use public packages alone, as those that others write must"},
@@ -147,7 +147,7 @@ var layers = []layer{
 		"an example shows what a user can write, and users cannot import internal packages"},
 	{"bench/internal/*", "bench/internal/*",
 		"the limit is measured without the engine"},
-	{"bench", door + " checkpoint state " + contracts + " connector/* bench/internal/*",
+	{"bench", door + " checkpoint state state/pebble " + contracts + " connector/* bench/internal/*",
 		"what is measured is what users get: the public packages"},
 	{"internal/lint", "",
 		"it reads the others as text"},
@@ -182,7 +182,7 @@ var foreign = []ban{
 	{"storage/azure", "github.com/Azure/azure-sdk-for-go/*", "Azure's blobs: the many ways to credentials, blocks, ETags"},
 	{"storage/hdfs", "github.com/colinmarc/hdfs/v2 github.com/colinmarc/hdfs/v2/*", "HDFS: its protocols"},
 	{"storage/s3", "github.com/aws/*", "S3: multipart uploads, conditions on writes, the many ways to credentials"},
-	{"internal/backend/pebble", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory"},
+	{"internal/backend/pebble bench checkpoint", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/*", "state larger than memory; for a test of checkpoint, a database that keeps checkpoints"},
 }
 
 // calls are functions that packages must not call. Tests may.

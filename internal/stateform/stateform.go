@@ -3,7 +3,9 @@
 // A Form is a value: a step declares one before it runs, and what a snapshot holds of a step has one. They are compared here and nowhere
 // else, so that a plan that is only looked at, a start and a restore say the same in the same words.
 //
-//   - Keyed states and list states are found by their names; a step may have one of each of a name.
+//   - Keyed states and list states are found by their names, or those that they had; a step may have one of each of a name.
+//   - Values of another type are read if they evolve (codec.Compare) or the step has a migration for them (State.Route): what becomes of them is
+//     told in words.
 //   - Stored state that the step does not declare is left: nobody would read it. Whether that may be is for the caller to say. A declared
 //     state that was not stored begins empty.
 //   - A list without a schema is kept by the engine, or a connector, in a form of its own. All that can be compared is that it is there, and

@@ -40,6 +40,7 @@ type backing struct {
 	missing []rowID // inserted by the batch and not read yet
 	keys    keyList
 	dirty   []rowID // changed since the last seal; it may have doubles and rows that were freed since
+	most    int     // of dirty: mostDirty, or fewer if rows are large
 	held    int64   // bytes of all rows, roughly
 	now     uint32  // the number of the next seal
 	applied uint32  // of the last one that is written
@@ -71,6 +72,8 @@ const (
 	// mostDirty is the number of changed rows after which they are written back, whatever room there is. It bounds the time that a seal takes,
 	// which is the time a checkpoint stops the subtask for, to some 20 ms, and is large enough that a row in constant use is seldom written.
 	mostDirty = 1 << 16
+	// leastDirty is the number after which rows are written back that are not known to be small.
+	leastDirty = 256
 	// rowOverhead is what a row takes beside itself and its encoding: entry in the index, meta, mark.
 	rowOverhead = 32
 )
@@ -78,7 +81,7 @@ const (
 // Back puts a byte store under the tables, which may take so many bytes of memory, roughly. It is called before anything is restored. The
 // byte store belongs to the Store from now on.
 func (s *Store[K]) Back(under backend.Store, memory int64) {
-	b := &backing{core: &s.core, store: under, limit: memory, meta: make([][]rowMeta, len(s.tables)), now: 1, batch: &backend.Batch{}, closing: make(chan struct{})}
+	b := &backing{core: &s.core, store: under, limit: memory, meta: make([][]rowMeta, len(s.tables)), now: 1, most: leastDirty, batch: &backend.Batch{}, closing: make(chan struct{})}
 	b.writer.store = under
 	b.encoder.init(s.layout)
 	b.alarms.init(b)
@@ -234,7 +237,7 @@ const keyPrefix = 3 // bytes before the key
 
 // batchEnded writes back and evicts, if it is time.
 func (b *backing) batchEnded() {
-	if len(b.dirty) >= mostDirty || b.batch.Len() >= mostDirty {
+	if len(b.dirty) >= b.most || b.batch.Len() >= mostDirty {
 		b.seal()
 	}
 	if b.held > b.limit {
@@ -341,6 +344,9 @@ func (b *backing) seal() {
 		}
 	}
 	b.dirty = b.dirty[:0]
+	if n := b.batch.Len(); n > 0 { // an eighth of the memory is for rows that are being written back
+		b.most = min(max(int(b.limit/8)/(b.batch.Size()/n+1), leastDirty), mostDirty)
+	}
 	b.batch = b.writer.start(b.batch, b.now)
 	b.now++
 }

@@ -32,19 +32,22 @@ func (in *restorer[K]) increment(group uint32, from, to int64) error {
 			return fmt.Errorf("removed key: %w", err)
 		}
 	}
-	for row := 0; ; {
+	for row := uint64(0); ; {
 		if n, src, err = changeCount(src, "rows of a page"); err != nil {
 			return err
 		}
 		if n == 0 {
 			break
 		}
-		for range n {
-			if src, err = in.changed(src, group); err != nil {
-				return fmt.Errorf("row %d: %w", row, err)
-			}
-			row++
+		if in.packed {
+			src, err = in.packedChanges(src, group, n)
+		} else {
+			src, err = in.changes(src, group, n)
 		}
+		if err != nil {
+			return fmt.Errorf("rows from %d on: %w", row, err)
+		}
+		row += n
 	}
 	if len(src) > 0 {
 		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
@@ -57,11 +60,17 @@ func (in *restorer[K]) keyIn(src []byte, group uint32) (key K, hash uint64, rest
 	if rest, err = in.key.Decode(src, unsafe.Pointer(&key)); err != nil {
 		return key, 0, nil, fmt.Errorf("key: %w", err)
 	}
-	hash = in.s.hash(&key)
+	hash, err = in.hashIn(&key, group)
+	return key, hash, rest, err
+}
+
+// hashIn returns the hash of a key, which must belong to a group.
+func (in *restorer[K]) hashIn(key *K, group uint32) (hash uint64, err error) {
+	hash = in.s.hash(key)
 	if g := keygroup.Of(hash, int(in.s.maxParallelism)) - int(in.s.first); g != int(group) {
-		return key, 0, nil, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, key, g+int(in.s.first))
+		return 0, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, *key, g+int(in.s.first))
 	}
-	return key, hash, rest, nil
+	return hash, nil
 }
 
 // removed removes a key, which need not be there: it may have come and gone between the base and the increment.
@@ -81,6 +90,70 @@ func (in *restorer[K]) removed(src []byte, group uint32) (rest []byte, err error
 		t.rows.remove(id)
 	}
 	return rest, nil
+}
+
+// changes reads rows one by one.
+func (in *restorer[K]) changes(src []byte, group uint32, n uint64) (rest []byte, err error) {
+	for ; n > 0 && err == nil; n-- {
+		src, err = in.changed(src, group)
+	}
+	return src, err
+}
+
+// packedChanges reads rows that are written as they lie in memory. It looks up many of them together, as Resolve does.
+func (in *restorer[K]) packedChanges(src []byte, group uint32, n uint64) (rest []byte, err error) {
+	s, size := in.s, uintptr(0)
+	for _, p := range s.layout.packed {
+		size += p.size
+	}
+	if n > 0 && uint64(len(src))/n < uint64(size) {
+		return nil, fmt.Errorf("%w: %d rows of %d bytes in %d bytes", ErrCorrupt, n, size, len(src))
+	}
+	var (
+		keys   [resolveAtOnce]K
+		hashes [resolveAtOnce]uint64
+		refs   [resolveAtOnce]Ref
+	)
+	for n > 0 {
+		m := min(n, resolveAtOnce)
+		n -= m
+		for j := range m {
+			if keys[j], hashes[j], err = in.packedKey(src[uintptr(j)*size:], group); err != nil {
+				return nil, err
+			}
+		}
+		s.candidates(hashes[:m], refs[:m])
+		for j := range m {
+			row := refs[j].row
+			if row == nil || *(*K)(row) != keys[j] {
+				row = in.rowOf(keys[j], hashes[j], group)
+			}
+			for _, p := range s.layout.packed {
+				copy(unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size), src)
+				src = src[p.size:]
+			}
+		}
+	}
+	return src, nil
+}
+
+// packedKey reads the key that begins a packed row.
+func (in *restorer[K]) packedKey(src []byte, group uint32) (key K, hash uint64, err error) {
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&key)), unsafe.Sizeof(key)), src)
+	hash, err = in.hashIn(&key, group)
+	return key, hash, err
+}
+
+// rowOf finds or makes the row of a key.
+func (in *restorer[K]) rowOf(key K, hash uint64, group uint32) unsafe.Pointer {
+	t := &in.s.tables[group]
+	id, ok := in.s.find(t, key, uint32(hash))
+	if !ok {
+		id = t.rows.insert()
+		t.index.add(uint32(hash), id)
+		*(*K)(t.rows.at(id)) = key
+	}
+	return t.rows.at(id)
 }
 
 // changed reads a row that has changed, or is new.

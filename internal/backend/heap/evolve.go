@@ -145,18 +145,6 @@ func newReading(s *stateform.State, stored *codec.Schema, now *codec.Compiled, c
 	return r, nil
 }
 
-// asWritten returns how values are read that this program has written, nil for a column without values.
-func asWritten(now *codec.Compiled) *reading {
-	if now == nil {
-		return nil
-	}
-	d, err := now.From(now.Schema())
-	if err != nil {
-		panic(err) // it is the same
-	}
-	return &reading{stored: now.Schema(), now: now, decoder: d, same: true}
-}
-
 // readsAsWritten ends the reading of a stream: rows that are read from now on are of this program.
 func (l *Layout) readsAsWritten() {
 	for _, c := range l.columns {
@@ -283,7 +271,7 @@ func (c *column) readings(old *headColumn) (key, elem *reading, err error) {
 	return key, elem, nil
 }
 
-// former takes the option formerly=name out of the options of a tag: as often as the state had another name. What follows default= is not an
+// takeFormer takes the option formerly=name out of the options of a tag: as often as the state had another name. What follows default= is not an
 // option but its text.
 func (d *Declaration) takeFormer(options []string) (others []string) {
 	for i, o := range options {

@@ -188,6 +188,34 @@ func collect2[K, V any](all func(func(K, V) bool)) (pairs []string) {
 	return pairs
 }
 
+// The same over a byte store with room for a single row: what was restored is read back from there in its new form.
+func TestStateEvolvesIntoByteStore(t *testing.T) {
+	_, old := fillV1(t)
+	k, b := write(t, old.Capture())
+	var p programV2
+	s := open(t, &p, 0, 1, hashInt)
+	s.Back(openUnder(t), 1)
+	if err := s.Restore(k, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for _, key := range []int64{1, 2, -3} {
+			at(s, hashInt, func(k int64) {
+				expect(t, p.Total.Get(), []int64{k})
+				expect(t, p.Place.Get(), placeV2{Y: -k, X: k, Label: fmt.Sprint("p", k), Rank: 7})
+				expect(t, len(p.Parts.Get()), 2)
+				expect(t, p.Words.Len(), 2)
+				v, ok := p.Seen.Get(65535)
+				expect(t, fmt.Sprint(v, ok), fmt.Sprint(placeV2{Y: k, X: 1, Label: "s", Rank: 7}, true))
+				p.More.Set("x") // the row is written back
+			}, key)
+		}
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A packed stream is read as it lies in memory only by a program with the very same types.
 func TestPackedStateEvolves(t *testing.T) {
 	type v1 struct{ A, B int32 }

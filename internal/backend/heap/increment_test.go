@@ -3,6 +3,7 @@ package heap_test
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/state"
 )
 
 // grown is an increment on what filled returns, with every kind of change, and the state of each key after it.
@@ -109,4 +111,79 @@ func FuzzIncrement(f *testing.F) {
 		at(s, keyhash.String, func(string) { p.dump(); p.clear() }, "ATL", "BOS", "fresh")
 		write(t, s.Capture())
 	})
+}
+
+// Rows that are copied as they lie in memory, in a chain: keys that change, come, go and come again are as a map has them. With every byte
+// of the increment changed and every length cut, a restore does not panic.
+func TestPackedIncrements(t *testing.T) {
+	type counter struct{ Count, Max state.Value[int32] }
+	var p counter
+	s := openTracking(t, &p, 0, 1, hashInt)
+	rnd := rand.New(rand.NewPCG(7, 8))
+	model := map[int64]int32{}
+	var chain []link
+	var epoch heap.Epoch
+	for round := range 20 {
+		for range 40 {
+			keys := make([]int64, 50)
+			for i := range keys {
+				keys[i] = rnd.Int64N(5000)
+			}
+			gone := rnd.IntN(3) == 0
+			at(s, hashInt, func(k int64) {
+				if gone {
+					p.Count.Clear()
+					p.Max.Clear()
+					delete(model, k)
+					return
+				}
+				p.Count.Set(p.Count.Get() + 1)
+				p.Max.Set(int32(round))
+				model[k] = p.Count.Get()
+			}, keys...)
+		}
+		c := s.CaptureSince(epoch)
+		if c.IsIncrement() != (round > 0) {
+			t.Fatalf("round %d: increment %v", round, c.IsIncrement())
+		}
+		epoch = c.Epoch()
+		s.Confirmed(epoch)
+		k, b := write(t, c)
+		chain = append(chain, link{k, b})
+	}
+	var q counter
+	r := open(t, &q, 0, 1, hashInt)
+	restoreInts := func(r *heap.Store[int64], chain []link) error {
+		for _, l := range chain {
+			if err := r.Restore(l.keyed, bytes.NewReader(l.bytes)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := restoreInts(r, chain); err != nil {
+		t.Fatal(err)
+	}
+	if r.Len() != len(model) {
+		t.Errorf("%d rows, want %d", r.Len(), len(model))
+	}
+	for k := range int64(5000) {
+		at(r, hashInt, func(int64) {
+			if got := q.Count.Get(); got != model[k] {
+				t.Errorf("key %d is %d, want %d", k, got, model[k])
+			}
+		}, k)
+	}
+	last := chain[len(chain)-1]
+	for i := 0; i < len(last.bytes); i += 1 + len(last.bytes)/500 {
+		damaged := link{last.keyed, bytes.Clone(last.bytes)}
+		damaged.bytes[i] ^= 0xff
+		cut := link{last.keyed, last.bytes[:i]}
+		for _, l := range []link{damaged, cut} {
+			var q counter
+			r := open(t, &q, 0, 1, hashInt)
+			_ = restoreInts(r, []link{chain[0], l})
+			r.Close()
+		}
+	}
 }

@@ -24,7 +24,7 @@ func (s *Store[K]) Reaper() *Reaper {
 	}
 	r := &Reaper{timers: l.single > 0}
 	if s.backed != nil {
-		r.room = s.backed.alarms.room()
+		r.room = s.backed.prefix().size()
 	}
 	for _, c := range l.columns {
 		st := ScannedState{Name: c.name, Kind: c.kind, Domain: c.domain, Key: schemaOf(c.user), Elem: schemaOf(c.codec)}

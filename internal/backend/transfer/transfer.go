@@ -62,7 +62,7 @@ func (f *Files) Restored(id job.CheckpointID, files []snapshot.File) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, x := range files {
-		if x.Stream.Scope == snapshot.Shared {
+		if x.Stream.Scope != snapshot.Exclusive {
 			f.known[x.Name] = file{x.Stream, id}
 		}
 	}
@@ -76,7 +76,7 @@ func (f *Files) Completed(id job.CheckpointID) {
 	if ok { // what it has not is not needed any more: the store has merged it into others
 		f.known = make(map[string]file, len(files))
 		for _, x := range files {
-			if x.Stream.Scope == snapshot.Shared {
+			if x.Stream.Scope != snapshot.Exclusive {
 				f.known[x.Name] = file{x.Stream, id}
 			}
 		}

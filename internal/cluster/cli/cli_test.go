@@ -123,6 +123,10 @@ func TestUsage(t *testing.T) {
 	s.run("inspect", "--bytes", "a")
 	s.run("inspect", "--keys", "--limit=-1", "a")
 	s.run("verify", "/no/such/place")
+	s.run("inspect", "s3://bucket/checkpoints/chk-1") // this program does not import it
+	s.run("verify", "-Ds3.secret-kee=hunter2", "s3://bucket/checkpoints")
+	s.run("savepoint", "--dispose", "gs://bucket/savepoint-1")
+	s.run("gc", "s3://bucket/checkpoints")
 	s.golden("usage.txt")
 }
 

@@ -72,7 +72,7 @@ var (
 
 	BackendCache = sizeOption(spec[int64]{
 		Key: "state.backend.cache-size", Default: new(int64(256 << 20)), Built: true, Check: atLeastSize(64 << 10),
-		Doc: "The memory for rows in use, of all subtasks of a process together, where the state backend keeps state elsewhere than in memory. " +
+		Doc: "The memory for rows in use, of all subtasks of a step together, where the state backend keeps state elsewhere than in memory. " +
 			"A record whose key is there costs no access to the backend. The backend's own memory comes on top.",
 	})
 

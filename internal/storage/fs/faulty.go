@@ -52,7 +52,8 @@ type Fault struct {
 	// Torn, of a commit, leaves a file behind of which the second half of the last write is missing. It must be set before the file is created.
 	Torn bool
 
-	seen int // matching calls so far
+	seen int  // matching calls so far
+	gone bool // there is no connection: nothing can be done, not even cleaning up
 }
 
 // Faulty lets operations of another file system fail. Without faults it changes nothing. It may be used concurrently.
@@ -136,9 +137,9 @@ func (f *Faulty) lost(opened int) *Fault {
 	defer f.mu.Unlock()
 	switch {
 	case f.mu.broken != nil:
-		return &Fault{Err: f.mu.broken}
+		return &Fault{Err: f.mu.broken, gone: true}
 	case opened != f.mu.breaks:
-		return &Fault{Err: errConnection}
+		return &Fault{Err: errConnection, gone: true}
 	}
 	return nil
 }
@@ -310,7 +311,9 @@ func (w *faultyWriter) Write(p []byte) (n int, err error) {
 	if hit == nil {
 		n, err = w.pass(p)
 	} else {
-		n, err = w.pass(p[:min(hit.Short, len(p))])
+		if !hit.gone {
+			n, err = w.pass(p[:min(hit.Short, len(p))])
+		}
 		if err == nil {
 			err = opError(string(OpWrite), w.path, hit.Err)
 		}
@@ -328,6 +331,7 @@ func (w *faultyWriter) Commit() error {
 		if err = w.passLast(); err == nil {
 			err = w.Writer.Commit()
 		}
+	case hit.gone:
 	case hit.Torn:
 		w.last = w.last[:len(w.last)/2]
 		if err = w.passLast(); err == nil {

@@ -195,8 +195,12 @@ func recordsIn(ctx context.Context, fs publicstorage.FS, dir string) (all []line
 	return all, damage, nil
 }
 
-// parent returns the directory that something lies in, "" if the path does not say.
+// parent returns the directory that something lies in, "" if the path does not say. Nothing lies above the bucket in s3://bucket.
 func parent(path string) string {
 	path = strings.TrimRight(path, "/")
-	return path[:max(strings.LastIndexByte(path, '/'), 0)]
+	dir := path[:max(strings.LastIndexByte(path, '/'), 0)]
+	if strings.HasSuffix(dir, ":/") {
+		return ""
+	}
+	return dir
 }

@@ -48,3 +48,14 @@ func TestTaken(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What lies above a path, down to where there is nothing.
+func TestParent(t *testing.T) {
+	for path, want := range map[string]string{
+		"/a/b": "/a", "a/b/": "a", "a": "", "s3://bucket/dir/chk-1": "s3://bucket/dir", "s3://bucket/chk-1": "s3://bucket", "s3://bucket": "",
+	} {
+		if got := parent(path); got != want {
+			t.Errorf("parent(%q) = %q, want %q", path, got, want)
+		}
+	}
+}

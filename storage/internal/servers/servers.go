@@ -107,6 +107,7 @@ public class Cluster {
         conf.setInt("dfs.replication", 1);
         conf.setBoolean("dfs.permissions.enabled", false);
         conf.setInt("dfs.heartbeat.interval", 1);
+        conf.setBoolean("dfs.namenode.redundancy.considerLoad", false); // the only DataNode is never too busy
         conf.setInt("dfs.namenode.lease-recheck-interval-ms", 500);
         MiniDFSCluster cluster = new MiniDFSCluster.Builder(conf).nameNodePort(Integer.parseInt(args[1])).numDataNodes(1).build();
         cluster.waitActive();
