@@ -111,6 +111,9 @@ type FilesOptions struct {
 	InlineThreshold int
 	// WriteBuffer is the number of bytes gathered before they are written to a file. The larger of it and InlineThreshold is used.
 	WriteBuffer int
+	// UploadRate is how many bytes a second all streams together may write to files; 0: any number. It keeps checkpoints from taking the network
+	// or the disk from what the job reads and writes, and makes them take longer.
+	UploadRate int64
 	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
 	NewName func() string
 }
@@ -137,6 +140,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 	}
 	return &files{
 		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat, newName: o.NewName},
+		throttle:  newThrottle(o.UploadRate),
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),
 	}, nil

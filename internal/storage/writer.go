@@ -47,6 +47,8 @@ type place struct {
 	scope  snapshot.Scope
 	inline int // a stream of up to so many bytes is kept inline
 	buffer int // bytes to gather before they are written; at least inline
+	// throttle holds back who writes too fast.
+	throttle *throttle
 
 	// For files.
 	fs     storage.FS
@@ -121,6 +123,9 @@ func (w *StreamWriter) flush() error {
 func (w *StreamWriter) writeFile(p []byte) error {
 	n, err := w.file.Write(p)
 	w.done += int64(n)
+	if err == nil {
+		err = w.place.throttle.wait(w.ctx, n)
+	}
 	if err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}

@@ -289,6 +289,12 @@ var (
 			"in code there and has no key.",
 	})
 
+	UploadRate = sizeOption(spec[int64]{
+		Key: "weir.checkpointing.upload-rate", Default: new(int64(0)), Built: true,
+		Doc: "How many bytes a second all subtasks of a process together may write to files of checkpoints and savepoints, so that those do not take " +
+			"the disk or the network from the job itself. They take longer then: see that it fits `execution.checkpointing.timeout`. 0: any number.",
+	})
+
 	LoopMemory = sizeOption(spec[int64]{
 		Key: "weir.loops.memory", Default: new(int64(32 << 20)), Built: true,
 		Check: func(v int64) error {
@@ -389,6 +395,7 @@ type Checkpointing struct {
 	InlineThreshold int    // bytes; a state stream up to this size goes into the metadata
 	WriteBuffer     int    // bytes; at least InlineThreshold
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
+	UploadRate      int64  // bytes a second that are written to files; 0: no limit
 
 	Merging Merging
 	Loops   LoopMode
@@ -430,6 +437,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		InlineThreshold:  inline,
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
+		UploadRate:       max(0, Get(c, UploadRate)),
 		Merging: Merging{
 			Enabled:               Get(c, FileMerging),
 			AcrossCheckpoints:     Get(c, FileMergingAcrossCheckpoints),

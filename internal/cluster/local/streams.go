@@ -22,8 +22,8 @@ type streams struct {
 	copies  *copies.Part        // of its keyed state on this machine, nil if there are none
 	logger  *slog.Logger
 
-	mu     sync.Mutex // guards shared
-	shared []string   // files that are finished and that others may come to share
+	mu   sync.Mutex        // guards done
+	done []snapshot.Stream // that are in files of their own
 }
 
 // NewStream begins a stream.
@@ -61,7 +61,8 @@ func (s *streams) Seal(ctx context.Context, state *snapshot.Task) error {
 	return nil
 }
 
-// Abandon deletes the shared files that were written for a snapshot of which nobody will hear. Its other files go with its directory.
+// Abandon deletes the files that were written for a checkpoint of which nobody will hear. Those in its directory may have been written after that
+// was deleted.
 func (s *streams) Abandon() {
 	if s.part != nil {
 		s.part.Abandon()
@@ -71,16 +72,23 @@ func (s *streams) Abandon() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.shared) == 0 {
-		return
+	var shared []string
+	for _, done := range s.done {
+		if done.Scope == snapshot.Shared {
+			shared = append(shared, done.Path)
+		}
 	}
-	if err := s.storage.DiscardShared(context.Background(), s.shared, nil); err != nil {
-		s.logger.Warn("files of a checkpoint that came to nothing could not be deleted", "checkpoint", s.at.ID, "files", len(s.shared), "error", err)
+	err := s.storage.DiscardStreams(context.Background(), s.at, s.done...)
+	if len(shared) > 0 {
+		err = errors.Join(err, s.storage.DiscardShared(context.Background(), shared, nil))
 	}
-	s.shared = nil
+	if err != nil {
+		s.logger.Warn("files of a checkpoint that came to nothing could not be deleted", "checkpoint", s.at.ID, "files", len(s.done), "error", err)
+	}
+	s.done = nil
 }
 
-// noted is a stream of a checkpoint, whose file is noted if others may come to share it.
+// noted is a stream of a checkpoint, whose file is noted.
 type noted struct {
 	operator.Stream
 	streams *streams
@@ -89,9 +97,9 @@ type noted struct {
 // Finish ends the stream.
 func (n noted) Finish() (snapshot.Stream, error) {
 	done, err := n.Stream.Finish()
-	if err == nil && done.Scope == snapshot.Shared && done.Path != "" {
+	if err == nil && done.Path != "" {
 		n.streams.mu.Lock()
-		n.streams.shared = append(n.streams.shared, done.Path)
+		n.streams.done = append(n.streams.done, done)
 		n.streams.mu.Unlock()
 	}
 	return done, err
