@@ -29,7 +29,7 @@ func (w *world) sharedStreams(checkpoint string) (n int) {
 
 // eachSharing runs a test with increments, with files merged or not and with local copies or not.
 func eachSharing(t *testing.T, run func(t *testing.T, w *world)) {
-	for _, backend := range []string{"hashmap"} {
+	for _, backend := range []string{"hashmap", "rocksdb"} {
 		for _, merged := range []string{"", "false", "true"} {
 			for _, copied := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s across=%s copied=%v", backend, merged, copied), func(t *testing.T) {

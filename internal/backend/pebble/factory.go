@@ -32,6 +32,7 @@ type Factory struct {
 	mu   sync.Mutex // guards what follows
 	open int        // stores
 	made int        // directories so far, to name them
+	lost bool       // a store could not be closed, and holds on to the caches
 }
 
 // New makes a factory with the settings of a job.
@@ -62,15 +63,31 @@ func Open(o Options, logger *slog.Logger) (*Factory, error) {
 	}
 	sweep(dir, logger)
 	f := &Factory{options: o, logger: logger, fs: noSync{vfs.Default}}
-	if f.dir, err = os.MkdirTemp(dir, processPrefix); err != nil {
+	if err := f.takeDir(dir); err != nil {
 		return nil, fmt.Errorf("make a directory for running state (state.backend.pebble.%s): %w", DirKey, err)
-	}
-	if f.lock, err = vfs.Default.Lock(filepath.Join(f.dir, lockName)); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.dir, err), os.RemoveAll(f.dir))
 	}
 	f.blocks = pebble.NewCache(o.Memory)
 	f.files = pebble.NewFileCache(runtime.GOMAXPROCS(0), mostOpenFiles)
 	return f, nil
+}
+
+// takeDir makes the factory's directory and locks it. Between the two another process may take it for one that was left behind, and sweep it: then
+// the lock cannot be had, or it is that of a file which is gone, and another directory is made.
+func (f *Factory) takeDir(within string) (err error) {
+	for range 100 {
+		if f.dir, err = os.MkdirTemp(within, processPrefix); err != nil {
+			return err
+		}
+		name := filepath.Join(f.dir, lockName)
+		if f.lock, err = vfs.Default.Lock(name); err != nil {
+			continue
+		}
+		if _, err = os.Stat(name); err == nil {
+			return nil
+		}
+		err = errors.Join(err, f.lock.Close())
+	}
+	return err
 }
 
 // mostOpenFiles bounds the tables that all stores of a process keep open.
@@ -120,8 +137,10 @@ func (f *Factory) Open(ctx context.Context, env backend.Env) (backend.Store, err
 
 // Close removes the factory's directory.
 func (f *Factory) Close() error {
-	f.files.Unref()
-	f.blocks.Unref()
+	if !f.hasLost() {
+		f.files.Unref()
+		f.blocks.Unref()
+	}
 	return errors.Join(os.RemoveAll(f.dir), f.lock.Close())
 }
 
@@ -137,6 +156,19 @@ func (f *Factory) closed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open--
+}
+
+// lose says that a store is abandoned.
+func (f *Factory) lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost = true
+}
+
+func (f *Factory) hasLost() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lost
 }
 
 const (

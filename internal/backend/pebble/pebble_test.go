@@ -219,6 +219,27 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// TestOpenIteration shows that a factory can be closed although somebody still goes through a store that was closed: whoever left it open is told, and
+// the process goes on.
+func TestOpenIteration(t *testing.T) {
+	f := openFactory(t, nil)
+	s := openStore(t, f)
+	put(t, s, 100)
+	if _, err := s.Snapshot(t.Context()); err != nil { // now there is a table
+		t.Fatal(err)
+	}
+	at, err := s.Scan(all.Keys())
+	if err != nil || !at.Next() {
+		t.Fatalf("nothing to hold on to: %v", err)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("the store was closed as if nobody was in it")
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestOptions shows that settings are read, and that wrong ones are named.
 func TestOptions(t *testing.T) {
 	o, err := ParseOptions(map[string]string{DirKey: "/d", MemoryKey: "2097152", WriteRatioKey: "0.25", ThreadsKey: "2", BlockSizeKey: "8192", BloomBitsKey: "0"})

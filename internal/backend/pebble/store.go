@@ -165,9 +165,13 @@ func (s *Store) Close() error {
 		if s.db != nil {
 			s.factory.closed()
 			if s.failure.isLost() {
+				s.factory.lose()
 				s.logger.Warn("a store that has failed is abandoned; its memory is free only when the process ends", "dir", s.dir)
-			} else if err := s.db.Close(); err != nil && s.failure.get() == nil {
-				s.closed = fmt.Errorf("close state: %w", err)
+			} else if err := s.db.Close(); err != nil {
+				s.factory.lose() // an iteration that was not ended holds on to tables
+				if s.failure.get() == nil {
+					s.closed = fmt.Errorf("close state: %w", err)
+				}
 			}
 		}
 		s.closed = errors.Join(s.closed, os.RemoveAll(s.dir))
