@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/connector/datagen"
 	"github.com/weirstream/weir/connector/file"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/storage"
@@ -66,10 +67,18 @@ func ticking(t *testing.T, out string) *weir.Execution {
 	numbers := weir.From(j, "ticks", datagen.Source(ticks, func(i int64) int64 { return i }, datagen.Rate(2000)))
 	weir.To(numbers, "out", file.JSON[int64](out))
 	e, err := weir.Start(t.Context(), j)
+	for isHeld(err) { // the first has recorded a checkpoint just now
+		e, err = weir.Start(t.Context(), j)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+func isHeld(err error) bool {
+	var refused *local.StartError
+	return errors.As(err, &refused) && refused.Code == exitcode.Held
 }
 
 // TestFrozenProcess: on a store without locks, the first process of a job stands still in the middle of a checkpoint. A second one is started,

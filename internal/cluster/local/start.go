@@ -225,7 +225,7 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	err := s.retry(ctx, func(ctx context.Context) error { return s.file.Put(ctx, b.record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
-		return refuse(exitcode.Held, "%v", err)
+		return refuse(exitcode.Held, "%v; it has recorded a checkpoint while this process began, which has changed nothing: the same command tries again", err)
 	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	}
