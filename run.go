@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -117,8 +118,7 @@ func prepare(j *Job, layers ...*config.Layer) (*prepared, error) {
 		defaults = graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max}
 	}
 	if err == nil {
-		name, _ := internal.Canonical(cfg.Backend().Type)
-		_, err = internal.Find(name)
+		_, _, err = findBackend(cfg, nil)
 	}
 	plan, planErr := j.plan(defaults)
 	if err := errors.Join(err, planErr); err != nil {
@@ -146,14 +146,23 @@ func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, er
 	return &Execution{e}, nil
 }
 
+// findBackend returns how the state backend that a configuration names is made, nil for the heap, and logs what there is to say about its name.
+func findBackend(c *config.Config, log *slog.Logger) (name string, open backend.New, err error) {
+	written := c.Backend().Type
+	name, note := internal.Canonical(written)
+	if note != "" && log != nil {
+		log.Info(note)
+	}
+	if open, err = internal.Find(name); err != nil {
+		err = fmt.Errorf("state.backend.type = %s: %w", written, err)
+	}
+	return name, open, err
+}
+
 // openBackend makes the state backend that the configuration names, nothing for the heap.
 func (p *prepared) openBackend(o *local.Options) error {
 	c := p.config.Backend()
-	name, note := internal.Canonical(c.Type)
-	if note != "" {
-		p.job.logger.Info(note)
-	}
-	open, err := internal.Find(name)
+	name, open, err := findBackend(p.config, p.job.logger)
 	if err != nil || open == nil {
 		return err
 	}

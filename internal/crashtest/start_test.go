@@ -80,7 +80,7 @@ func TestUsage(t *testing.T) {
 		{"flag", []string{"--inptu", "x"}, []string{"-inptu", "did you mean -input?"}},
 		{"option", []string{"-D", "execution.checkpointing.intervall=5s"}, []string{"execution.checkpointing.intervall", "5s", "-D", "did you mean execution.checkpointing.interval?"}},
 		{"option's value", []string{"-D", "execution.checkpointing.timeout=soon"}, []string{"execution.checkpointing.timeout", "soon", "-D"}},
-		{"not available yet", []string{"-D", "state.backend=rocksdb"}, []string{"state.backend", "rocksdb", "not available yet"}},
+		{"backend", []string{"-D", "state.backend=rocksdb"}, []string{"state.backend", "rocksdb", "import _ \"github.com/weirstream/weir/state/pebble\""}},
 		{"number", []string{"--rate", "fast"}, []string{"-rate", "fast", "number"}},
 		{"rate", []string{"--rate", "-1"}, []string{"Rate(-1)"}},
 		{"missing file", []string{"--input", "no-such.csv"}, []string{"-input", "no-such.csv"}},
