@@ -433,7 +433,10 @@ func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []
 	} else {
 		rest, err = from.value(&p, src, cell)
 	}
-	if kept := (*string)(cell); p.encoded && *kept == c.encoded.zero {
+	if !p.encoded {
+		return rest, err
+	}
+	if kept := (*string)(cell); *kept == c.encoded.zero {
 		*kept = ""
 	}
 	return rest, err
