@@ -101,6 +101,9 @@ func TestStateLargerThanMemory(t *testing.T) {
 		fillAndCheck(t, t.TempDir(), 128<<20, n/pageBytes)
 		return
 	}
+	if raceDetector {
+		t.Skip("the race detector takes more memory than the state, and minutes")
+	}
 	const memory, state = 8 << 20, 48 << 20
 	fillAndCheck(t, t.TempDir(), memory, state/pageBytes)
 	var m runtime.MemStats
