@@ -223,6 +223,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		OpenStream:      m.openStream,
 		MayUse:          m.mayUse(),
 		Incremental:     m.checkpoints.Incremental,
+		Compress:        m.checkpoints.Compress,
 		Backend:         m.Backend,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
