@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -214,25 +213,9 @@ func scribble(v reflect.Value) {
 
 // The golden file holds what was stored of each type, schema and bytes, and is read forever: what this version makes of it does not change.
 func TestGoldenEvolutions(t *testing.T) {
-	const file = "testdata/evolutions.v1.txt"
-	if *update {
-		var b bytes.Buffer
-		for _, e := range evolutions() {
-			fmt.Fprintf(&b, "%s: %x | %x\n", e.name, e.old.AppendTo(nil), e.stored)
-		}
-		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := map[string]string{}
-	for line := range strings.Lines(string(content)) {
-		name, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
-		lines[name] = rest
-	}
+	lines := goldenLines(t, "testdata/evolutions.v1.txt", evolutions(), func(e evolution) (string, string) {
+		return e.name, fmt.Sprintf("%x | %x", e.old.AppendTo(nil), e.stored)
+	})
 	for _, e := range evolutions() {
 		form, value, _ := strings.Cut(lines[e.name], " | ")
 		old, err := ParseSchema(unhex(t, form))

@@ -68,10 +68,17 @@ func TestGoldenSchemas(t *testing.T) {
 // goldenFile returns the lines "name: text" of a file by name, having rewritten it if asked to.
 func goldenFile(t *testing.T, file string, text func(sample) string) map[string]string {
 	t.Helper()
+	return goldenLines(t, file, samples(), func(s sample) (string, string) { return s.name, text(s) })
+}
+
+// goldenLines is goldenFile for cases of any type, each of which has a line.
+func goldenLines[C any](t *testing.T, file string, cases []C, line func(C) (name, text string)) map[string]string {
+	t.Helper()
 	if *update {
 		var b bytes.Buffer
-		for _, s := range samples() {
-			fmt.Fprintf(&b, "%s: %s\n", s.name, text(s))
+		for _, c := range cases {
+			name, text := line(c)
+			fmt.Fprintf(&b, "%s: %s\n", name, text)
 		}
 		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -86,9 +93,10 @@ func goldenFile(t *testing.T, file string, text func(sample) string) map[string]
 		name, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		lines[name] = rest
 	}
-	for _, s := range samples() {
-		if _, ok := lines[s.name]; !ok {
-			t.Fatalf("%s has no %q; run go test -update ./codec", file, s.name)
+	for _, c := range cases {
+		name, _ := line(c)
+		if _, ok := lines[name]; !ok {
+			t.Fatalf("%s has no %q; run go test -update ./codec", file, name)
 		}
 	}
 	return lines

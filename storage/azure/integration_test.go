@@ -3,9 +3,6 @@
 package azure_test
 
 import (
-	"bytes"
-	"fmt"
-	"io"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -44,36 +41,10 @@ func service(t *testing.T) storage.FS {
 
 func TestRealSuite(t *testing.T) {
 	fs := service(t)
-	n := 0
-	storagetest.Run(t, func(t *testing.T) storage.FS {
-		n++
-		return storage.Below(fs, fmt.Sprintf("%s/suite/%d", root, n))
-	})
+	storagetest.RunBelow(t, fs, root+"/suite")
 }
 
 // A file of several blocks, given up and then written; read by the other name of its account.
 func TestRealBlocks(t *testing.T) {
-	fs := service(t)
-	want := bytes.Repeat([]byte("0123456789abcdef"), 300_000) // 4.6 MiB
-	for _, end := range []func(storage.Writer) error{storage.Writer.Abort, storage.Writer.Commit} {
-		w, err := fs.Create(t.Context(), root+"/large")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(want); err != nil {
-			t.Fatal(err)
-		}
-		if err := end(w); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r, err := fs.Open(t.Context(), "abfss://bucket@"+servers.AzureAccount+".dfs.core.windows.net/large")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("read %d bytes of %d: %v, or other ones", len(got), len(want), err)
-	}
+	storagetest.Large(t, service(t), root+"/large", "abfss://bucket@"+servers.AzureAccount+".dfs.core.windows.net/large", 4800<<10)
 }

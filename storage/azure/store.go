@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -254,27 +253,13 @@ func (s *store) Kind(err error) object.Kind {
 		if kind, ok := kinds[response.ErrorCode]; ok {
 			return kind
 		}
-		return kindOfStatus(response.StatusCode)
+		return object.KindOfStatus(response.StatusCode)
 	}
 	switch {
 	case errors.Is(err, errCredentials), err != nil && strings.Contains(err.Error(), "DefaultAzureCredential"):
 		return object.Credentials
 	case object.Unreached(err):
 		return object.Unreachable
-	}
-	return object.Unknown
-}
-
-func kindOfStatus(status int) object.Kind {
-	switch status {
-	case http.StatusPreconditionFailed:
-		return object.Precondition
-	case http.StatusForbidden:
-		return object.Permission
-	case http.StatusUnauthorized:
-		return object.Credentials
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return object.Throttled
 	}
 	return object.Unknown
 }

@@ -3,9 +3,6 @@
 package gcs_test
 
 import (
-	"bytes"
-	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,36 +32,10 @@ func service(t *testing.T) storage.FS {
 
 func TestRealSuite(t *testing.T) {
 	fs := service(t)
-	n := 0
-	storagetest.Run(t, func(t *testing.T) storage.FS {
-		n++
-		return storage.Below(fs, fmt.Sprintf("gs://bucket/suite/%d", n))
-	})
+	storagetest.RunBelow(t, fs, "gs://bucket/suite")
 }
 
 // A file of several chunks, given up and then written.
 func TestRealChunks(t *testing.T) {
-	fs := service(t)
-	want := bytes.Repeat([]byte("0123456789abcdef"), 300_000) // 4.6 MiB
-	for _, end := range []func(storage.Writer) error{storage.Writer.Abort, storage.Writer.Commit} {
-		w, err := fs.Create(t.Context(), "gs://bucket/large")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(want); err != nil {
-			t.Fatal(err)
-		}
-		if err := end(w); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r, err := fs.Open(t.Context(), "gs://bucket/large")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("read %d bytes of %d: %v, or other ones", len(got), len(want), err)
-	}
+	storagetest.Large(t, service(t), "gs://bucket/large", "gs://bucket/large", 4800<<10)
 }

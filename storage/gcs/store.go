@@ -243,18 +243,10 @@ func kindOf(e *googleapi.Error) object.Kind {
 	switch e.Code {
 	case http.StatusNotFound:
 		return kindOfAbsent(e)
-	case http.StatusPreconditionFailed:
-		return object.Precondition
 	case http.StatusConflict:
 		return object.Conflict
-	case http.StatusForbidden:
-		return object.Permission
-	case http.StatusUnauthorized:
-		return object.Credentials
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return object.Throttled
 	}
-	return object.Unknown
+	return object.KindOfStatus(e.Code)
 }
 
 // kindOfAbsent tells an absent object from an absent bucket, and both from a web server that has never heard of either.

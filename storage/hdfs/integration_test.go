@@ -3,10 +3,7 @@
 package hdfs_test
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"testing"
 	"time"
 
@@ -44,37 +41,8 @@ func service(t *testing.T) (fs storage.FS, root string) {
 // TestReal runs all with one cluster, which takes long to start.
 func TestReal(t *testing.T) {
 	fs, root := service(t)
-	t.Run("suite", func(t *testing.T) {
-		n := 0
-		storagetest.Run(t, func(t *testing.T) storage.FS {
-			n++
-			return storage.Below(fs, fmt.Sprintf("%s/suite/%d", root, n))
-		})
-	})
-	t.Run("large file", func(t *testing.T) {
-		want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
-		for _, end := range []func(storage.Writer) error{storage.Writer.Abort, storage.Writer.Commit} {
-			w, err := fs.Create(t.Context(), root+"/large")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write(want); err != nil {
-				t.Fatal(err)
-			}
-			if err := end(w); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r, err := fs.Open(t.Context(), root+"/large")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("read %d bytes of %d: %v, or other ones", len(got), len(want), err)
-		}
-	})
+	t.Run("suite", func(t *testing.T) { storagetest.RunBelow(t, fs, root+"/suite") })
+	t.Run("large file", func(t *testing.T) { storagetest.Large(t, fs, root+"/large", root+"/large", 16<<20) })
 	t.Run("a claim that was left behind", func(t *testing.T) {
 		w, err := fs.Create(t.Context(), root+"/d/.weir-claim-f/of-the-dead")
 		if err == nil {

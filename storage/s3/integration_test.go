@@ -3,9 +3,7 @@
 package s3_test
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,43 +38,12 @@ func open(t *testing.T, options map[string]string) storage.FS {
 
 func TestRealSuite(t *testing.T) {
 	fs := open(t, service(t))
-	n := 0
-	storagetest.Run(t, func(t *testing.T) storage.FS {
-		n++
-		return storage.Below(fs, fmt.Sprintf("s3://bucket/suite/%d", n))
-	})
+	storagetest.RunBelow(t, fs, "s3://bucket/suite")
 }
 
-// A file of several parts, written and read through a few of them; and one that is given up, of which nothing is left.
+// A file of four parts, given up and then written.
 func TestRealMultipart(t *testing.T) {
-	fs := open(t, service(t))
-	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // 16 MiB: four parts
-	for _, give := range []bool{true, false} {
-		w, err := fs.Create(t.Context(), "s3://bucket/large")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(want); err != nil {
-			t.Fatal(err)
-		}
-		if !give {
-			err = w.Commit()
-		} else {
-			err = w.Abort()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	r, err := fs.Open(t.Context(), "s3://bucket/large")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("read %d bytes of %d: %v, or other ones", len(got), len(want), err)
-	}
+	storagetest.Large(t, open(t, service(t)), "s3://bucket/large", "s3://bucket/large", 16<<20)
 }
 
 // More files than one request lists or deletes.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"sync"
 
@@ -264,7 +263,7 @@ func (s *store) Kind(err error) object.Kind {
 	}
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) {
-		return kindOfStatus(response.HTTPStatusCode())
+		return object.KindOfStatus(response.HTTPStatusCode())
 	}
 	var signing *smithy.OperationError
 	switch {
@@ -272,22 +271,6 @@ func (s *store) Kind(err error) object.Kind {
 		return object.Unreachable
 	case errors.As(err, &signing) && strings.Contains(err.Error(), "credentials"):
 		return object.Credentials
-	}
-	return object.Unknown
-}
-
-func kindOfStatus(status int) object.Kind {
-	switch status {
-	case 0: // there was no response
-		return object.Unreachable
-	case http.StatusPreconditionFailed:
-		return object.Precondition
-	case http.StatusForbidden:
-		return object.Permission
-	case http.StatusUnauthorized:
-		return object.Credentials
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return object.Throttled
 	}
 	return object.Unknown
 }

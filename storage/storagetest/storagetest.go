@@ -52,6 +52,31 @@ func Run(t *testing.T, open func(t *testing.T) storage.FS) {
 	}
 }
 
+// RunBelow runs the suite in directories below one of a file system whose paths are longer than "a/b", or in which other files are.
+func RunBelow(t *testing.T, fs storage.FS, dir string) {
+	n := 0
+	Run(t, func(*testing.T) storage.FS {
+		n++
+		return storage.Below(fs, fmt.Sprintf("%s/%d", dir, n))
+	})
+}
+
+// Large writes a file of so many bytes twice, gives the first up and commits the second, and reads that back by another name of it, or the same.
+// It is for file systems that write large files in another way than small ones.
+func Large(t *testing.T, fs storage.FS, name, again string, size int) {
+	want := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+	for _, end := range []func(storage.Writer) error{storage.Writer.Abort, storage.Writer.Commit} {
+		w := create(t, fs, name)
+		_, err := w.Write(want)
+		check(t, "Write", err)
+		check(t, "end the file", end(w))
+	}
+	got, err := read(t.Context(), fs, again)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read %d bytes of %d: %v, or other ones", len(got), len(want), err)
+	}
+}
+
 func committed(t *testing.T, fs storage.FS) {
 	for _, content := range []string{"", "x", "some bytes"} {
 		name := "deep/er/file-" + fmt.Sprint(len(content))

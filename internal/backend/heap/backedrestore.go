@@ -101,6 +101,3 @@ func (s *Store[K]) SnapshotStore() func(context.Context) (backend.Snapshot, erro
 	b.seal()
 	return b.writer.snapshot()
 }
-
-// Backed reports whether there is a byte store under the tables.
-func (s *Store[K]) Backed() bool { return s.backed != nil }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
@@ -56,24 +54,7 @@ func grownIn(t testing.TB, p *everything, s *heap.Store[string]) (base, incremen
 // The golden file is an increment of format version 1, on the golden file of streams: it must be read forever, and this is what is written.
 func TestGoldenIncrement(t *testing.T) {
 	base, increment, dumps := grown(t)
-	path := filepath.Join("testdata", "increment-v1.bin")
-	file := append(appendHandle(nil, increment.keyed), increment.bytes...)
-	if *update {
-		if err := os.WriteFile(path, file, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(file, want) {
-		t.Errorf("the form has changed: %d bytes, want %d; see docs/formats/keyed.md", len(file), len(want))
-	}
-	k, b, err := parseHandle(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	k, b := goldenStream(t, "increment-v1.bin", increment.keyed, increment.bytes)
 	k.Increment = true
 	var p everything
 	s := open(t, &p, 0, 1, keyhash.String)

@@ -93,43 +93,6 @@ func (r *rows) changed(since uint32) iter.Seq[uint32] {
 	}
 }
 
-// Now returns the present epoch.
-func (s *Store[K]) Now() Epoch { return Epoch(s.clock.now) }
-
-// Changed yields the rows of a key group that were changed in an epoch or after it: their values, their timers, or anything in their maps and
-// lists. A group is counted from the store's first. The store must track changes, and must not be changed meanwhile; Clean may be called.
-func (s *Store[K]) Changed(group int, since Epoch) iter.Seq[Ref] {
-	return func(yield func(Ref) bool) {
-		for id := range s.tables[group].rows.changed(uint32(since)) {
-			if !yield(s.refOf(uint32(group), id)) {
-				return
-			}
-		}
-	}
-}
-
-// KeyOf returns the key of a row.
-func (s *Store[K]) KeyOf(r Ref) K { return *(*K)(r.row) }
-
-// Removed yields the encoded keys of a group that had a row before an epoch and lost it in that epoch or after it, as long as that is
-// remembered: see Confirmed. A key that has a row again may be among them, and one may come more than once. The bytes must not be kept.
-func (s *Store[K]) Removed(group int, since Epoch) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for _, key := range s.tables[group].gone.since(uint32(since)) {
-			if !yield(key) {
-				return
-			}
-		}
-	}
-}
-
-// Clean makes a row count as unchanged, after it was read from where it is kept besides.
-func (s *Store[K]) Clean(r Ref) {
-	if s.clock.tracks {
-		*r.mark = 0
-	}
-}
-
 // Confirmed forgets what was removed before an epoch: nothing will be asked for any more that happened before it.
 func (s *Store[K]) Confirmed(since Epoch) { s.forget(uint32(since)) }
 

@@ -53,9 +53,15 @@ func filled(t testing.TB) (k snapshot.Keyed, b []byte, dumps map[string]string) 
 // The golden file is format version 1: it must be read forever, and as long as version 1 is written, this is what is written.
 func TestGolden(t *testing.T) {
 	k, b, dumps := filled(t)
-	path := filepath.Join("testdata", "keyed-v1.bin")
-	file := appendHandle(nil, k)
-	file = append(file, b...)
+	k, b = goldenStream(t, "keyed-v1.bin", k, b)
+	sameState(t, dumps, k, b)
+}
+
+// goldenStream compares a stream with a golden file, having rewritten that if asked to, and returns what the file has.
+func goldenStream(t *testing.T, name string, k snapshot.Keyed, stream []byte) (snapshot.Keyed, []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	file := append(appendHandle(nil, k), stream...)
 	if *update {
 		if err := os.WriteFile(path, file, 0o644); err != nil {
 			t.Fatal(err)
@@ -68,11 +74,26 @@ func TestGolden(t *testing.T) {
 	if !bytes.Equal(file, want) {
 		t.Errorf("the form has changed: %d bytes, want %d; see docs/formats/keyed.md", len(file), len(want))
 	}
-	k, b, err = parseHandle(want)
+	k, stream, err = parseHandle(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameState(t, dumps, k, b)
+	return k, stream
+}
+
+// goldenText compares a text with a golden file, having rewritten that if asked to.
+func goldenText(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || got != string(want) {
+		t.Errorf("got\n%swant what %s has, %v", got, path, err)
+	}
 }
 
 // appendHandle puts a handle before its stream, so that one file holds both.

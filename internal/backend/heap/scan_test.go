@@ -61,16 +61,7 @@ func TestScanGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "keyed-v1.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil || got != string(want) {
-		t.Errorf("got\n%swant what %s has, %v", got, golden, err)
-	}
+	goldenText(t, "keyed-v1.txt", got)
 }
 
 // Keys of each form are found in the group that their Go type's hash has put them in, and a key in another group is damage.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -86,24 +84,7 @@ func restoreStamped(t testing.TB, k snapshot.Keyed, b []byte) (*stamped, *heap.S
 // The golden file is format version 2: it must be read forever, and this is what is written.
 func TestGoldenStamps(t *testing.T) {
 	k, b, dumps := stampedState(t)
-	path := filepath.Join("testdata", "keyed-v2.bin")
-	file := append(appendHandle(nil, k), b...)
-	if *update {
-		if err := os.WriteFile(path, file, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(file, want) {
-		t.Errorf("the form has changed: %d bytes, want %d; see docs/formats/keyed.md", len(file), len(want))
-	}
-	k, b, err = parseHandle(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	k, b = goldenStream(t, "keyed-v2.bin", k, b)
 	p, s, err := restoreStamped(t, k, b)
 	if err != nil {
 		t.Fatal(err)
@@ -122,15 +103,7 @@ func TestGoldenStamps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "keyed-v2.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(golden); err != nil || text != string(want) {
-		t.Errorf("scanned\n%swant what %s has, %v", text, golden, err)
-	}
+	goldenText(t, "keyed-v2.txt", text)
 }
 
 // What a program does not use of version 2 it does not pay for: its streams are of version 1.
@@ -191,7 +164,7 @@ func FuzzStamps(f *testing.F) {
 	})
 }
 
-// A byte store that compacts asks a TTL about each entry, with the times as they are in the stream.
+// What has no date never ends, and no pair of times overflows.
 func TestExpired(t *testing.T) {
 	ttl := heap.TTL{After: time.Second}
 	for _, c := range []struct {

@@ -81,11 +81,6 @@ func (e *expiry) expiredAt(stamp, now int64) bool {
 	return stamp != undated && now >= at && uint64(now)-uint64(at) >= e.millis
 }
 
-// Expired reports whether what was written at a time is over at another, both in milliseconds. It is how byte stores tell when they compact.
-func (t *TTL) Expired(written, now int64) bool {
-	return newExpiry(t).expiredAt(written^math.MinInt64, now)
-}
-
 // endOf returns when what has a stamp is over, in milliseconds. ok is false if that is not known.
 func (e *expiry) endOf(stamp int64) (at int64, ok bool) {
 	if stamp == none || stamp == undated {

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -136,6 +137,24 @@ func (e *Error) Error() string {
 
 // Unwrap returns what the client has said.
 func (e *Error) Unwrap() error { return e.Err }
+
+// KindOfStatus says, for the Kind methods of stores, what the status of an HTTP response means where the store has said nothing more exact. 0 is
+// the status of a request without a response.
+func KindOfStatus(status int) Kind {
+	switch status {
+	case 0:
+		return Unreachable
+	case http.StatusPreconditionFailed:
+		return Precondition
+	case http.StatusForbidden:
+		return Permission
+	case http.StatusUnauthorized:
+		return Credentials
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return Throttled
+	}
+	return Unknown
+}
 
 // Unreached reports, for the Kind methods of stores, whether an error is one of not having reached the other side, or of losing it.
 func Unreached(err error) bool {
