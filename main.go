@@ -14,7 +14,7 @@ import (
 	"syscall"
 
 	"github.com/weirstream/weir/internal/cluster/config"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/rest"
 	"github.com/weirstream/weir/internal/exitcode"
 )
@@ -38,7 +38,7 @@ func Main(name string, build func(j *Job) error) {
 
 // command is what was said on the command line.
 type command struct {
-	flags    local.Flags
+	flags    jobmaster.Flags
 	file     string // --config
 	operator *config.Layer
 	ui       ui
@@ -239,7 +239,7 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 func showPlan(p *prepared, c *command, d *display) exitcode.Code {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	preview, err := local.PlanStart(ctx, p.options(c.flags))
+	preview, err := jobmaster.PlanStart(ctx, p.options(c.flags))
 	if err != nil {
 		return d.end(Result{}, err)
 	}
@@ -276,7 +276,7 @@ func prepareAll(c *command, j *Job, buildErr error) (*prepared, error) {
 }
 
 // runUntilSignal runs the job. The first signal lets it stop with a checkpoint, the second ends it; a third has its usual effect.
-func runUntilSignal(p *prepared, flags local.Flags, d *display, shown *uiJob) (Result, error) {
+func runUntilSignal(p *prepared, flags jobmaster.Flags, d *display, shown *uiJob) (Result, error) {
 	signals := make(chan os.Signal, 2) // one to stop, one to abort
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"cmp"
@@ -84,7 +84,7 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.Ended:
 		m.endedFor(a)
 	default:
-		panic(fmt.Sprintf("local: the coordinator wants a %T done", a))
+		panic(fmt.Sprintf("jobmaster: the coordinator wants a %T done", a))
 	}
 }
 
