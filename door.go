@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
 )
@@ -32,11 +33,11 @@ func startOn(ctx context.Context, j *Job, r door.Runtime) (*jobmaster.Execution,
 	if err != nil {
 		return nil, err
 	}
-	o := jobmaster.Options{
+	o := local.Options{
 		Name: j.name, Plan: p.plan, Config: p.config, Flags: r.Flags, Logger: j.logger, FS: r.FS, Now: r.Now, Scheduler: r.Scheduler, Labels: j.labels,
 	}
 	if err := p.openBackend(&o); err != nil {
 		return nil, err
 	}
-	return jobmaster.Start(ctx, o)
+	return local.Start(ctx, o)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
 	_ "github.com/weirstream/weir/state/pebble" // for the tests that run on it
@@ -22,7 +23,7 @@ func StartOn(ctx context.Context, j *Job, fs storage.FS, flags jobmaster.Flags) 
 }
 
 // StartSimulated starts a job that a scheduler runs.
-func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s jobmaster.Scheduler, now func() time.Time) (*Execution, error) {
+func StartSimulated(ctx context.Context, j *Job, fs storage.FS, s local.Scheduler, now func() time.Time) (*Execution, error) {
 	e, err := startOn(ctx, j, door.Runtime{FS: fs, Now: now, Scheduler: s})
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags jobmaster.Flags) (
 	if err != nil {
 		return jobmaster.Preview{}, err
 	}
-	return jobmaster.PlanStart(ctx, jobmaster.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
+	return local.PlanStart(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
 }
 
 // Ask asks a job for a snapshot and returns at once.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/cluster/rest"
 	"github.com/weirstream/weir/internal/exitcode"
 )
@@ -239,7 +240,7 @@ func run(d *display, build func(*Job) error, args []string) exitcode.Code {
 func showPlan(p *prepared, c *command, d *display) exitcode.Code {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	preview, err := jobmaster.PlanStart(ctx, p.options(c.flags))
+	preview, err := local.PlanStart(ctx, p.options(c.flags))
 	if err != nil {
 		return d.end(Result{}, err)
 	}

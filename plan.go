@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/exitcode"
 )
 
@@ -93,7 +94,7 @@ func Plan(ctx context.Context, j *Job) (*StartPlan, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	preview, err := jobmaster.PlanStart(ctx, p.options(jobmaster.Flags{}))
+	preview, err := local.PlanStart(ctx, p.options(jobmaster.Flags{}))
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	internal "github.com/weirstream/weir/internal/backend"
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -139,7 +140,7 @@ func (p *prepared) start(ctx context.Context, flags jobmaster.Flags) (*Execution
 	if err := p.openBackend(&options); err != nil {
 		return nil, usageError{err}
 	}
-	e, err := jobmaster.Start(ctx, options)
+	e, err := local.Start(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func findBackend(c *config.Config, log *slog.Logger) (name string, open backend.
 }
 
 // openBackend makes the state backend that the configuration names, nothing for the heap.
-func (p *prepared) openBackend(o *jobmaster.Options) error {
+func (p *prepared) openBackend(o *local.Options) error {
 	c := p.config.Backend()
 	name, open, err := findBackend(p.config, p.job.logger)
 	if err != nil || open == nil {
@@ -174,8 +175,8 @@ func (p *prepared) openBackend(o *jobmaster.Options) error {
 	return nil
 }
 
-func (p *prepared) options(flags jobmaster.Flags) jobmaster.Options {
-	return jobmaster.Options{
+func (p *prepared) options(flags jobmaster.Flags) local.Options {
+	return local.Options{
 		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: byscheme.New(fs.Local{}, p.config.Storage()), Now: time.Now,
 		Labels: p.job.labels,
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/storage"
 )
@@ -15,7 +16,7 @@ import (
 type Runtime struct {
 	FS        storage.FS
 	Now       func() time.Time
-	Scheduler jobmaster.Scheduler // nil for goroutines and timers
+	Scheduler local.Scheduler // nil for goroutines and timers
 	Flags     jobmaster.Flags
 	// Set holds options, which have the last word.
 	Set map[string]string

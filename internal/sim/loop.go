@@ -3,13 +3,13 @@ package sim
 import (
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 )
 
 // Loop schedules one process of a job, for a test that brings its own files, connectors and troubles. Nothing goes wrong here but what the
 // test lets go wrong; files answer at once.
 type Loop struct {
-	jobmaster.Scheduler
+	local.Scheduler
 	process *process
 }
 

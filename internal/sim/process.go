@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/runtime/task"
 )
 
-// process is one process of the job, from its start to its end or death. It is the job's jobmaster.Scheduler.
+// process is one process of the job, from its start to its end or death. It is the job's local.Scheduler.
 type process struct {
 	*World
 	dead    bool
@@ -71,7 +71,7 @@ type link struct {
 }
 
 type message struct {
-	jobmaster.Message
+	local.Message
 	deliver func()
 	until   time.Duration // it is on its way
 }
@@ -82,7 +82,7 @@ type timer struct {
 	done bool
 }
 
-// The methods of jobmaster.Scheduler.
+// The methods of local.Scheduler.
 
 func (p *process) Master(step func() (worked, ended bool)) { p.step = step }
 
@@ -128,7 +128,7 @@ const (
 
 const messageWeight = 8
 
-func (p *process) Deliver(m jobmaster.Message, deliver func()) {
+func (p *process) Deliver(m local.Message, deliver func()) {
 	if p.dead {
 		return
 	}
@@ -172,7 +172,7 @@ func delay(detail int) time.Duration {
 	return []time.Duration{time.Millisecond, 6 * time.Millisecond, 25 * time.Millisecond, 80 * time.Millisecond, 300 * time.Millisecond}[detail%5]
 }
 
-func (p *process) link(m jobmaster.Message) *link {
+func (p *process) link(m local.Message) *link {
 	for _, l := range p.links {
 		if l.task == m.Task && l.toTask == m.Kind.ToTask() {
 			return l
@@ -183,7 +183,7 @@ func (p *process) link(m jobmaster.Message) *link {
 	return l
 }
 
-func (p *process) describe(m jobmaster.Message) string {
+func (p *process) describe(m local.Message) string {
 	about := m.Kind.String()
 	if m.ID != 0 {
 		about = fmt.Sprintf("%s of checkpoint %d", m.Kind, m.ID)
@@ -598,7 +598,7 @@ func (p *process) bury() {
 	}
 }
 
-var _ jobmaster.Scheduler = (*process)(nil)
+var _ local.Scheduler = (*process)(nil)
 
 // disk returns the world's files as this process sees them.
 func (p *process) disk() *disk { return &disk{p, p.files} }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -138,13 +138,13 @@ func (w *watch) decision(id job.CheckpointID, what string) {
 }
 
 // arrived sees a message that reaches the master.
-func (w *watch) arrived(m jobmaster.Message) {
+func (w *watch) arrived(m local.Message) {
 	switch m.Kind {
-	case jobmaster.AckMessage:
+	case local.AckMessage:
 		if _, ok := w.needed[m.ID][m.Task]; ok {
 			w.needed[m.ID][m.Task] = false
 		}
-	case jobmaster.EndedMessage:
+	case local.EndedMessage:
 		delete(w.alive, m.Task)
 		for id := range w.savepoints {
 			delete(w.needed[id], m.Task) // a savepoint goes on without a task that finishes; if it fails, there will be none

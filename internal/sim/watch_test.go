@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
@@ -52,8 +52,8 @@ func TestWatch(t *testing.T) {
 		{"", func(w *watch) {
 			w.decide(coordinator.InitLocation{ID: 1})
 			w.decide(coordinator.SendTrigger{ID: 1})
-			w.arrived(jobmaster.Message{Kind: jobmaster.AckMessage, Task: a, ID: 1})
-			w.arrived(jobmaster.Message{Kind: jobmaster.AckMessage, Task: b, ID: 1})
+			w.arrived(local.Message{Kind: local.AckMessage, Task: a, ID: 1})
+			w.arrived(local.Message{Kind: local.AckMessage, Task: b, ID: 1})
 			w.decide(coordinator.WriteMetadata{ID: 1})
 			completed(w, 1)
 			w.commits(1, "writer", 0)
@@ -69,13 +69,13 @@ func TestWatch(t *testing.T) {
 		}},
 		{"without the acknowledgement of", func(w *watch) {
 			w.decide(coordinator.SendTrigger{ID: 1})
-			w.arrived(jobmaster.Message{Kind: jobmaster.AckMessage, Task: a, ID: 1})
+			w.arrived(local.Message{Kind: local.AckMessage, Task: a, ID: 1})
 			w.decide(coordinator.WriteMetadata{ID: 1})
 		}},
 		{"", func(w *watch) { // one had ended before
-			w.arrived(jobmaster.Message{Kind: jobmaster.EndedMessage, Task: b})
+			w.arrived(local.Message{Kind: local.EndedMessage, Task: b})
 			w.decide(coordinator.SendTrigger{ID: 1})
-			w.arrived(jobmaster.Message{Kind: jobmaster.AckMessage, Task: a, ID: 1})
+			w.arrived(local.Message{Kind: local.AckMessage, Task: a, ID: 1})
 			w.decide(coordinator.WriteMetadata{ID: 1})
 		}},
 		{"is complete and has no metadata", func(w *watch) { w.decide(coordinator.Completed{Stats: stats(1)}) }},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
@@ -71,7 +72,7 @@ type World struct {
 type Process struct {
 	FS          storage.FS
 	Now         func() time.Time
-	Scheduler   jobmaster.Scheduler
+	Scheduler   local.Scheduler
 	Parallelism int // 0 means that it is up to the job
 	Flags       jobmaster.Flags
 	Set         map[string]string // options, which have the last word: what the user says at the start

@@ -177,12 +177,11 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 	m.triggered = max(m.triggered, a.ID)
 	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Snapshot: a.Snapshot}
 	for _, at := range a.Tasks {
-		t := m.current(at)
-		if t == nil {
+		if m.current(at) == nil {
 			m.coordinator.TriggerFailed(a.ID, reason.TaskCheckpointFailure, fmt.Sprintf("task %s does not run", at), m.Now())
 			return
 		}
-		m.deliver(Message{Kind: TriggerMessage, Task: at, ID: a.ID}, func() { t.task.Trigger(b) })
+		m.taskManager.TriggerCheckpoint(at, b)
 	}
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }

@@ -6,18 +6,11 @@ import (
 	"maps"
 	"runtime/debug"
 
-	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/assign"
-	"github.com/weirstream/weir/internal/protocol/barrier"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	"github.com/weirstream/weir/internal/runtime/operator"
-	"github.com/weirstream/weir/internal/runtime/program"
-	"github.com/weirstream/weir/internal/runtime/spill"
-	"github.com/weirstream/weir/internal/runtime/task"
-	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
 )
 
@@ -60,18 +53,11 @@ func (m *master) outputMoved(files []string) {
 // recoverSinks lets all sinks recover, each by try.
 func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery, try func(func() error) error) (moved []string, err error) {
 	defer rescue(&err)
-	return m.sinks.recover(context.Background(), meta, r, m.openStream, try)
+	return m.sinks.recover(context.Background(), meta, r, m.OpenStream, try)
 }
 
 // once is for those whose failure somebody else answers by another attempt.
 func once(f func() error) error { return f() }
-
-func (m *master) openStream(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error) {
-	if r, ok := m.openCopy(ctx, s); ok {
-		return r, nil
-	}
-	return m.storage.OpenStream(ctx, s)
-}
 
 // deployAll deals the state out and starts all tasks.
 func (m *master) deployAll(meta *snapshot.Metadata) error {
@@ -94,28 +80,56 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 }
 
 // deployTasks makes the next attempts of subtasks and starts them.
-func (m *master) deployTasks(r restored, which func(job.Subtask) bool) error {
+func (m *master) deployTasks(r Restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
 	m.progress.became(view.JobRunning, m.Now())
-	tasks, err := program.Deploy(m.deployment(r, which))
+	started, attempts := m.nextAttempts(which)
+	err := m.taskManager.Deploy(&Deployment{
+		Plan: m.Plan, Attempts: attempts, Restored: r, Line: m.line, Master: reports{m},
+		Shared: Shared{Files: &m.Files, Committer: m.sinks.committer, Metrics: m.progress.scope},
+	})
 	if err != nil {
-		return source.Permanent(err)
+		return err
 	}
-	m.alive += len(tasks)
-	m.starting += len(tasks)
-	for _, t := range tasks {
-		m.startTask(t)
+	for _, t := range started {
+		m.taskDeployed(t)
 	}
 	return nil
 }
 
+// nextAttempts returns the next attempts of subtasks, in the order of the plan, and their numbers.
+func (m *master) nextAttempts(which func(job.Subtask) bool) (tasks []*running, numbers map[job.Subtask]int) {
+	numbers = map[job.Subtask]int{}
+	for _, v := range m.Plan.Vertices {
+		for i := range v.Parallelism {
+			s := job.Subtask{Vertex: v.ID(), Index: i}
+			if !which(s) {
+				continue
+			}
+			numbers[s] = m.attempts[s] + 1
+			tasks = append(tasks, &running{attempt: job.Attempt{Subtask: s, Number: numbers[s]}, name: v.Name(), parallelism: v.Parallelism})
+		}
+	}
+	return tasks, numbers
+}
+
+// taskDeployed notes that a task has been started.
+func (m *master) taskDeployed(t *running) {
+	m.alive++
+	m.starting++
+	m.tasks[t.attempt.Subtask] = t
+	m.attempts[t.attempt.Subtask] = t.attempt.Number
+	m.coordinator.TaskDeployed(t.attempt)
+	m.progress.task(t.attempt, view.TaskInitializing, m.Now())
+}
+
 // dealOut says what each operator begins with. Whether the state fits the plan, and what of it may be left behind, the start has settled. The
 // plan gets the max parallelism of the state.
-func dealOut(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
+func dealOut(meta *snapshot.Metadata, p *graph.Plan) (Restored, error) {
 	a, err := assigned(meta, p)
 	if err != nil {
-		return restored{}, err
+		return Restored{}, err
 	}
 	return adopt(meta, p, a), nil
 }
@@ -129,7 +143,7 @@ func assigned(meta *snapshot.Metadata, p *graph.Plan) (*assign.Assignment, error
 }
 
 // adopt gives the plan the max parallelism of the state.
-func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) restored {
+func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) Restored {
 	for i, v := range a.Vertices {
 		p.Vertices[i].MaxParallelism = v.MaxParallelism
 	}
@@ -137,10 +151,10 @@ func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) restore
 }
 
 // dealOutAgain is like dealOut for a plan that has been dealt the same state before: the plan is not changed.
-func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (restored, error) {
+func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (Restored, error) {
 	a, err := assigned(meta, p)
 	if err != nil {
-		return restored{}, err
+		return Restored{}, err
 	}
 	return newRestored(meta, a), nil
 }
@@ -157,35 +171,6 @@ type panicError struct{ text string }
 
 func (e *panicError) Error() string { return e.text }
 
-// restored finds what a checkpoint holds for an operator.
-type restored struct {
-	id        job.CheckpointID
-	operators map[job.OperatorID]assign.RestoredOperator
-	finished  map[job.VertexID]bool
-}
-
-func newRestored(meta *snapshot.Metadata, a *assign.Assignment) restored {
-	r := restored{operators: map[job.OperatorID]assign.RestoredOperator{}, finished: map[job.VertexID]bool{}}
-	if meta == nil {
-		return r
-	}
-	r.id = meta.Checkpoint
-	for _, v := range a.Vertices {
-		r.finished[v.ID] = v.Finished
-		for _, op := range v.Operators {
-			r.operators[op.ID] = op
-		}
-	}
-	return r
-}
-
-func (r restored) state(op job.OperatorID, subtask int) *snapshot.OperatorSubtask {
-	if o, ok := r.operators[op]; ok {
-		return o.Subtasks[subtask]
-	}
-	return nil
-}
-
 func assignJob(p *graph.Plan) assign.Job {
 	var j assign.Job
 	for _, v := range p.Vertices {
@@ -201,81 +186,4 @@ func assignJob(p *graph.Plan) assign.Job {
 		j.Vertices = append(j.Vertices, av)
 	}
 	return j
-}
-
-func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.Deployment {
-	mode := barrier.ExactlyOnce
-	if m.checkpoints.Mode == config.AtLeastOnce {
-		mode = barrier.AtLeastOnce
-	}
-	return &program.Deployment{
-		Plan: m.Plan,
-		Attempt: func(s job.Subtask) (int, bool) {
-			return m.attempts[s] + 1, which(s)
-		},
-		Mode:            mode,
-		Master:          reports{m},
-		Logger:          m.logger,
-		Now:             m.Now,
-		Beside:          m.besides(),
-		Line:            m.line,
-		Streams:         m.streams(),
-		OpenStream:      m.openStream,
-		MayUse:          m.mayUse(),
-		Incremental:     m.checkpoints.Incremental,
-		Backend:         m.Backend,
-		Checkpointed:    m.checkpoints.On(),
-		NoFinal:         !m.checkpoints.AfterTasksFinish,
-		Restored:        r.id,
-		LeaveUndeclared: m.Config.Recovery().IgnoreUnclaimedState,
-		State:           r.state,
-		Finished:        func(v *graph.Vertex) bool { return r.finished[v.ID()] },
-		Committer: func(op job.OperatorID) sink.Committer {
-			if c, ok := m.sinks.committers[op]; ok {
-				return c
-			}
-			return nil
-		},
-		Metrics: m.progress.scope,
-		Loops: program.Loops{
-			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
-		},
-	}
-}
-
-// streams returns where tasks of the present plan write. It is called by them.
-func (m *master) streams() func(job.Subtask, job.CheckpointID) operator.Streams {
-	parallelism := map[job.VertexID]int{}
-	for _, v := range m.Plan.Vertices {
-		parallelism[v.ID()] = v.Parallelism
-	}
-	return func(sub job.Subtask, id job.CheckpointID) operator.Streams {
-		s := m.places.streams(m.storage, id, m.logger)
-		if m.merger != nil && s.place == nil {
-			s.part = m.merger.Part(id, sub, parallelism[sub.Vertex])
-		}
-		if m.copies != nil && m.Config.LocalCopies().Write && s.place == nil {
-			s.copies = m.copies.Part(id, sub)
-		}
-		return s
-	}
-}
-
-// startTask gives a task its goroutine.
-func (m *master) startTask(t *task.Task) {
-	ctx, cancel := context.WithCancel(context.Background())
-	m.tasks[t.Attempt.Subtask] = &running{task: t, attempt: t.Attempt, name: t.Name, parallelism: m.parallelismOf(t.Attempt.Subtask.Vertex), cancel: cancel}
-	m.attempts[t.Attempt.Subtask] = t.Attempt.Number
-	m.coordinator.TaskDeployed(t.Attempt)
-	m.progress.task(t.Attempt, view.TaskInitializing, m.Now())
-	m.runTask(ctx, t)
-}
-
-func (m *master) parallelismOf(id job.VertexID) int {
-	for _, v := range m.Plan.Vertices {
-		if v.ID() == id {
-			return v.Parallelism
-		}
-	}
-	return 0
 }

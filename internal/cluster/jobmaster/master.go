@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/view"
@@ -23,9 +22,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
-	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage"
-	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -33,6 +30,8 @@ import (
 // master runs one job from its start to its end. All fields but queue and progress belong to its goroutine.
 type master struct {
 	Options
+	Files
+	taskManager TaskManager
 	checkpoints config.Checkpointing
 	queue       queue
 	progress    *progress
@@ -44,11 +43,7 @@ type master struct {
 	file    *linefile.File
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
-	storage storage.Storage
-	merger  *storage.Merger              // nil if files are not merged
-	copies  *copies.Copies               // of state on this machine; nil if there are none
-	found   atomic.Pointer[copies.Found] // those that tasks are restored from now
-	claimed string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
 	sinks   sinks
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
@@ -78,8 +73,7 @@ type master struct {
 
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
-	places    places
-	queries   []*query // clients that wait for the state of a key
+	queries   []*query                         // clients that wait for the state of a key
 	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
 	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
@@ -113,11 +107,9 @@ type master struct {
 
 // running is the last attempt of a subtask.
 type running struct {
-	task        *task.Task
 	attempt     job.Attempt
 	name        string // of its vertex; so parallelism
 	parallelism int
-	cancel      context.CancelFunc
 	stopping    bool // it was told to stop
 	runs        bool // its operators are open
 	ended       bool
@@ -125,9 +117,10 @@ type running struct {
 	done        job.CheckpointID // everything that follows from this checkpoint is done
 }
 
-func (t *running) stop() {
+// stopTask tells a task to stop.
+func (m *master) stopTask(t *running) {
 	t.stopping = true
-	t.cancel()
+	m.taskManager.Cancel(t.attempt)
 }
 
 // state is what a job is doing.
@@ -148,21 +141,19 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(s *start, b *beginning, p *progress) *master {
+func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
 	m := &master{
 		Options:     s.Options,
 		checkpoints: s.checkpoints,
 		queue:       s.queue,
 		progress:    p,
 		logger:      s.Logger,
+		taskManager: tasks,
 		id:          b.job,
 		line:        b.line,
 		record:      b.record,
 		file:        s.file,
 		shared:      s.shared,
-		storage:     b.storage,
-		merger:      b.merger,
-		copies:      s.copies,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -177,6 +168,8 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
+	m.storage, m.merger, m.copies, m.report = b.storage, b.merger, s.copies, s.Logger
+	m.writeCopies = s.copies != nil && s.Config.LocalCopies().Write
 	m.found.Store(&s.found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
@@ -363,7 +356,7 @@ func (m *master) stopAll(then func()) {
 	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
-		t.stop()
+		m.stopTask(t)
 	}
 	m.whenStopped(then)
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
-	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/copies"
@@ -21,17 +20,13 @@ func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	m.copiesAre((*copies.Copies).Confirm, a.ID)
 	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
-		if t := m.current(at); t != nil {
-			m.tellComplete(t, c)
+		if m.current(at) != nil {
+			m.taskManager.NotifyCheckpointComplete(at, c)
 		}
 	}
 	m.announced, m.announcedTo = c, a.Tasks
 	m.remind()
 	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointComplete(int64(a.ID)) })
-}
-
-func (m *master) tellComplete(t *running, c operator.Checkpoint) {
-	m.deliver(Message{Kind: CompleteMessage, Task: t.attempt, ID: c.ID}, func() { t.task.CheckpointComplete(c) })
 }
 
 // remindAfter is how long a task may take with what follows from a complete checkpoint before it is told of it once more.
@@ -58,7 +53,7 @@ func (m *master) remind() {
 func (m *master) remindAll() (any bool) {
 	for _, at := range m.announcedTo {
 		if t := m.current(at); t != nil && t.done < m.announced.ID {
-			m.tellComplete(t, m.announced)
+			m.taskManager.NotifyCheckpointComplete(t.attempt, m.announced)
 			any = true
 		}
 	}
@@ -79,10 +74,8 @@ func (m *master) notifyAborted(a coordinator.NotifyAborted) {
 func (m *master) tellAborted(a coordinator.NotifyAborted) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
 	for _, at := range a.Tasks {
-		if t := m.current(at); t != nil {
-			m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {
-				t.task.CheckpointAborted(c, a.Latest, reason.CheckpointCoordinatorSuspend)
-			})
+		if m.current(at) != nil {
+			m.taskManager.NotifyCheckpointAborted(at, c, a.Latest)
 		}
 	}
 }

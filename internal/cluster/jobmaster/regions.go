@@ -115,7 +115,7 @@ func (m *master) supervise() bool {
 		switch a := a.(type) {
 		case failover.Stop:
 			for _, s := range a.Tasks {
-				m.tasks[s].stop()
+				m.stopTask(m.tasks[s])
 				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
@@ -174,7 +174,7 @@ type recoveryWork struct {
 type recoveryDone struct {
 	read     bool               // the checkpoint was read, and the doubtful ones are gone
 	meta     *snapshot.Metadata // nil if there is no checkpoint
-	restored restored           // for a restart that is not global
+	restored Restored           // for a restart that is not global
 	moved    []string
 }
 
@@ -201,7 +201,7 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 	if done.restored, err = dealOutAgain(withoutPending(done.meta, &m.sinks), w.plan); err != nil {
 		return done, source.Permanent(err)
 	}
-	return done, m.sinks.recoverSubtasks(context.Background(), w, done, m.openStream)
+	return done, m.sinks.recoverSubtasks(context.Background(), w, done, m.OpenStream)
 }
 
 // recovered starts the tasks for which everything else has recovered.
@@ -239,7 +239,7 @@ func (m *master) restartAll(r *failover.Restore, meta *snapshot.Metadata) error 
 
 // restartSome starts some tasks while the others go on. If their sources do not know any more what they have handed out since the checkpoint,
 // all have to restart.
-func (m *master) restartSome(r *failover.Restore, from restored) error {
+func (m *master) restartSome(r *failover.Restore, from Restored) error {
 	known, err := m.resetSources(r.Tasks, from)
 	switch {
 	case err != nil:
@@ -278,14 +278,14 @@ func setOf(tasks []job.Subtask) map[job.Subtask]bool {
 
 // resetSources gives the enumerators back what they have handed to tasks since a checkpoint. It returns false if that is not known. Of a source
 // that had finished there is nothing to give back.
-func (m *master) resetSources(tasks []job.Subtask, from restored) (known bool, err error) {
+func (m *master) resetSources(tasks []job.Subtask, from Restored) (known bool, err error) {
 	reset := map[job.OperatorID]bool{}
 	for _, s := range tasks {
 		e := m.sources[job.OperatorID(s.Vertex)] // a source is the head of its vertex
-		if e == nil || from.finished[s.Vertex] {
+		if e == nil || from.Finished[s.Vertex] {
 			continue
 		}
-		if known, err := e.reset(s.Index, from.id); err != nil || !known {
+		if known, err := e.reset(s.Index, from.ID); err != nil || !known {
 			return known, inSource(e, err)
 		}
 		reset[e.node.ID()] = true
@@ -356,8 +356,8 @@ func (s *sinks) recoverSubtasks(ctx context.Context, w recoveryWork, done recove
 }
 
 func (s *sinks) recoverSubtask(ctx context.Context, n *graph.Node, subtask, parallelism int, done recoveryDone, open streamOpener) (err error) {
-	what := sink.Recovery{Checkpoint: int64(done.restored.id)}
-	own := []*snapshot.OperatorSubtask{done.restored.state(n.ID(), subtask)}
+	what := sink.Recovery{Checkpoint: int64(done.restored.ID)}
+	own := []*snapshot.OperatorSubtask{done.restored.State(n.ID(), subtask)}
 	if what.Writers, err = s.elements(ctx, own, operator.WriterState, open); err != nil {
 		return err
 	}

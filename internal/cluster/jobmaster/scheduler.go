@@ -9,28 +9,21 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
-	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
-// Scheduler says what happens when. In production there is none: goroutines, timers and chance do as they like. A test gives one that lets a
-// whole job happen on one goroutine, in an order that it draws from a seed and can repeat.
+// Scheduler says when the master does what. In production there is none: goroutines, timers and chance do as they like. A test gives one that
+// lets a whole job happen on one goroutine, in an order that it draws from a seed and can repeat.
 //
-// It is told of everything that may be late, fail or get lost, so that it can make it so. What it is given to run it may run in pieces,
-// each file operation a step of its own, but all on one goroutine at a time.
+// What it is given to run it may run in pieces, each file operation a step of its own, but all on one goroutine at a time.
 type Scheduler interface {
 	// Master is called once. step handles what has happened to the job, and reports whether there was anything and whether that was the
 	// end. It may be called when there is nothing.
 	Master(step func() (worked, ended bool))
-	// Task runs a task, by its methods Open, Step and Close.
-	Task(ctx context.Context, t *task.Task)
 	// Beside runs work that may block, such as a commit: of the task that is being stepped, or else of the master.
 	Beside(work func())
 	// InOrder runs I/O of the master, each piece after those before it.
 	InOrder(work func())
-	// Deliver calls f when a message arrives: once, unless the message is one that may be lost. Messages between the same two arrive in
-	// the order in which they were sent, doubles aside.
-	Deliver(m Message, f func())
 	// After calls f when d has passed, unless stop is called before.
 	After(d time.Duration, f func()) (stop func())
 	// Sleep lets d pass for everybody.
@@ -41,71 +34,11 @@ type Scheduler interface {
 	Decided(a coordinator.Action)
 }
 
-// Message is what the master and a task tell each other.
-type Message struct {
-	Kind MessageKind
-	Task job.Attempt
-	ID   job.CheckpointID // that it is about, if it is about one
-}
-
-// MessageKind says what a message is.
-type MessageKind uint8
-
-// The messages: the first four go to a task, the others come from it.
-const (
-	TriggerMessage      MessageKind = iota // begin a checkpoint
-	CompleteMessage                        // a checkpoint is complete
-	AbortedMessage                         // it was given up
-	SplitMessage                           // the answer to RequestSplitMessage
-	AckMessage                             // the task's part of a checkpoint
-	DeclineMessage                         // there will be none
-	DoneMessage                            // everything that follows from a complete checkpoint is done
-	RunningMessage                         // records may flow
-	EndOfDataMessage                       // the operators have seen all data
-	EndedMessage                           // the task does nothing more
-	RequestSplitMessage                    // a source has room for a split
-)
-
-// String returns the kind as people say it.
-func (k MessageKind) String() string {
-	return [...]string{"trigger", "complete", "aborted", "split", "ack", "decline", "done", "running", "end of data", "ended", "request split"}[k]
-}
-
-// MayBeLost reports whether a job goes on, or begins again by itself, although the message never arrives or comes twice.
-func (k MessageKind) MayBeLost() bool {
-	switch k {
-	case TriggerMessage, CompleteMessage, AbortedMessage, AckMessage, DeclineMessage:
-		return true
-	}
-	return false
-}
-
-// ToTask reports whether the master sends it.
-func (k MessageKind) ToTask() bool { return k <= SplitMessage }
-
-// deliver calls f, which brings a message to whom it is for.
-func (m *master) deliver(message Message, f func()) {
-	if m.Scheduler == nil {
-		f()
-		return
-	}
-	m.Scheduler.Deliver(message, f)
-}
-
 // decided tells the scheduler what is about to be done.
 func (m *master) decided(a coordinator.Action) {
 	if m.Scheduler != nil {
 		m.Scheduler.Decided(a)
 	}
-}
-
-// runTask runs a task beside the master.
-func (m *master) runTask(ctx context.Context, t *task.Task) {
-	if m.Scheduler == nil {
-		go t.Run(ctx)
-		return
-	}
-	m.Scheduler.Task(ctx, t)
 }
 
 // after posts f when d has passed.
@@ -200,14 +133,6 @@ func (m *master) delete(work func()) {
 			work()
 		})
 	}
-}
-
-// besides returns what runs the work of tasks that may block; nil for goroutines.
-func (m *master) besides() func(func()) {
-	if m.Scheduler == nil {
-		return nil
-	}
-	return m.Scheduler.Beside
 }
 
 // step handles what has happened, for a Scheduler. The run has ended when nothing is being deleted any more.

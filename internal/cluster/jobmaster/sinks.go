@@ -59,6 +59,9 @@ func openCommitter(ctx context.Context, n *graph.Node, env sink.CommitterEnv) (c
 	return stepOf(n).Committer(ctx, env)
 }
 
+// committer returns the committer of a sink; nil if it has none.
+func (s *sinks) committer(op job.OperatorID) sink.Committer { return s.committers[op] }
+
 func (s *sinks) close() error {
 	var errs []error
 	for _, n := range s.nodes {

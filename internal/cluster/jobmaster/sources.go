@@ -31,17 +31,17 @@ type news struct {
 }
 
 // newSources starts the enumerators of all sources that have not finished. What they have to tell is posted.
-func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
+func newSources(p *graph.Plan, r Restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
 	all := sources{}
 	for _, v := range p.Vertices {
 		n := v.Nodes[0]
-		if n.Kind != graph.Source || r.finished[v.ID()] {
+		if n.Kind != graph.Source || r.Finished[v.ID()] {
 			continue
 		}
 		id := n.ID()
 		e, err := newEnumerator(n, source.EnumeratorEnv{
 			Parallelism:  v.Parallelism,
-			RestoredFrom: int64(r.id),
+			RestoredFrom: int64(r.ID),
 			Logger:       logger.With("step", n.Name),
 			Changed:      func() { post(func() { tell.changed(id) }) },
 			Backlog:      func(on bool) { post(func() { tell.backlog(id, all[id], on) }) },
@@ -50,7 +50,7 @@ func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()
 			all.close(logger)
 			return nil, fmt.Errorf("source %q: %w", n.Name, err)
 		}
-		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}, given: splits.New[source.Split](r.id)}
+		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}, given: splits.New[source.Split](r.ID)}
 	}
 	return all, nil
 }
@@ -81,28 +81,23 @@ func (e *enumerator) snapshot() (state []byte, err error) {
 
 // requestSplit answers a reader that has asked for a split.
 func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
-	t, e := m.current(a), m.sources[id]
-	if t == nil || e == nil {
+	e := m.sources[id]
+	if e == nil || m.current(a) == nil {
 		return
 	}
 	split, what, err := e.next(a.Subtask.Index)
-	switch {
-	case err != nil:
+	if err != nil {
 		m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
-	case what == source.Wait:
+		return
+	}
+	switch what {
+	case source.Wait:
 		e.waiting[a.Subtask.Index] = a
-		m.answerSplit(t, func() error { t.task.Source.NoSplitYet(); return nil })
-	case what == source.NoMore:
-		m.answerSplit(t, func() error { t.task.Source.NoMoreSplits(); return nil })
+	case source.NoMore:
 	default:
 		e.given.Given(a.Subtask.Index, split)
-		m.answerSplit(t, func() error { return t.task.Source.AddSplits([]source.Split{split}) })
 	}
-}
-
-// answerSplit goes the same way as triggers: a split that is handed out before a checkpoint reaches its reader before the trigger.
-func (m *master) answerSplit(t *running, mail func() error) {
-	m.deliver(Message{Kind: SplitMessage, Task: t.attempt}, func() { t.task.Post(mail) })
+	m.taskManager.AnswerSplit(a, split, what)
 }
 
 // complete notes that a checkpoint is complete.

@@ -448,16 +448,16 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot, savepoint boo
 }
 
 // dealOut says what each operator of a first attempt begins with.
-func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (restored, error) {
+func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (Restored, error) {
 	if meta == nil {
 		return newRestored(nil, nil), nil
 	}
 	p, err := s.plan(ctx, meta)
 	if err != nil {
-		return restored{}, err
+		return Restored{}, err
 	}
 	if err := p.Err(); err != nil {
-		return restored{}, refuse(exitcode.Refused, "job %q: %v\nThe job was not started. Put right what is named above and run the same command again.", s.Name, err)
+		return Restored{}, refuse(exitcode.Refused, "job %q: %v\nThe job was not started. Put right what is named above and run the same command again.", s.Name, err)
 	}
 	a := p.Assignment()
 	for _, d := range a.Dropped {
