@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
@@ -285,7 +287,7 @@ func (m *master) completed(a coordinator.Completed) {
 		m.taken(a)
 		return
 	}
-	m.recovery = recovery{}
+	m.recovery = committers.Recovery{}
 	m.forgetDoubtful()
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
 	m.taken(a)
@@ -358,7 +360,7 @@ func (m *master) forgetDoubtful() {
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
 func (m *master) loadForRestart(from coordinator.Retained, p *graph.Plan) (*snapshot.Metadata, error) {
-	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
+	return patience.Retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {

@@ -2,14 +2,13 @@ package jobmaster
 
 import (
 	"context"
-	"fmt"
 	"maps"
-	"runtime/debug"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
+	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
-	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/protocol/assign"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/source"
 )
@@ -22,7 +21,7 @@ func (m *master) deploy(meta *snapshot.Metadata) {
 	var waiting context.Context
 	waiting, m.hurry = context.WithCancel(context.Background())
 	patiently := func(f func() error) error {
-		return m.retry(waiting, func(context.Context) error { return f() })
+		return patience.Do(waiting, m.pause, f)
 	}
 	m.clerk.do(func() func() {
 		moved, err := m.recoverSinks(meta, r, patiently)
@@ -51,9 +50,9 @@ func (m *master) outputMoved(files []string) {
 }
 
 // recoverSinks lets all sinks recover, each by try.
-func (m *master) recoverSinks(meta *snapshot.Metadata, r recovery, try func(func() error) error) (moved []string, err error) {
-	defer rescue(&err)
-	return m.sinks.recover(context.Background(), meta, r, m.OpenStream, try)
+func (m *master) recoverSinks(meta *snapshot.Metadata, r committers.Recovery, try func(func() error) error) (moved []string, err error) {
+	defer patience.Rescue(&err)
+	return m.sinks.Recover(context.Background(), meta, r, m.OpenStream, try)
 }
 
 // once is for those whose failure somebody else answers by another attempt.
@@ -61,7 +60,7 @@ func once(f func() error) error { return f() }
 
 // deployAll deals the state out and starts all tasks.
 func (m *master) deployAll(meta *snapshot.Metadata) error {
-	restored, err := dealOut(meta, m.Plan)
+	restored, err := deal.Out(meta, m.Plan)
 	if err != nil {
 		return source.Permanent(err)
 	}
@@ -80,14 +79,14 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 }
 
 // deployTasks makes the next attempts of subtasks and starts them.
-func (m *master) deployTasks(r Restored, which func(job.Subtask) bool) error {
+func (m *master) deployTasks(r deal.Restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
 	m.progress.became(view.JobRunning, m.Now())
 	started, attempts := m.nextAttempts(which)
 	err := m.taskManager.Deploy(&Deployment{
 		Plan: m.Plan, Attempts: attempts, Restored: r, Line: m.line, Master: reports{m},
-		Shared: Shared{Files: &m.Files, Committer: m.sinks.committer, Metrics: m.progress.scope},
+		Shared: Shared{Files: &m.Files, Committer: m.sinks.Of, Metrics: m.progress.scope},
 	})
 	if err != nil {
 		return err
@@ -122,68 +121,4 @@ func (m *master) taskDeployed(t *running) {
 	m.attempts[t.attempt.Subtask] = t.attempt.Number
 	m.coordinator.TaskDeployed(t.attempt)
 	m.progress.task(t.attempt, view.TaskInitializing, m.Now())
-}
-
-// dealOut says what each operator begins with. Whether the state fits the plan, and what of it may be left behind, the start has settled. The
-// plan gets the max parallelism of the state.
-func dealOut(meta *snapshot.Metadata, p *graph.Plan) (Restored, error) {
-	a, err := assigned(meta, p)
-	if err != nil {
-		return Restored{}, err
-	}
-	return adopt(meta, p, a), nil
-}
-
-// assigned deals out the state of a checkpoint; there is none without one.
-func assigned(meta *snapshot.Metadata, p *graph.Plan) (*assign.Assignment, error) {
-	if meta == nil {
-		return &assign.Assignment{}, nil
-	}
-	return assign.Assign(meta, assignJob(p), assign.Options{Failover: true})
-}
-
-// adopt gives the plan the max parallelism of the state.
-func adopt(meta *snapshot.Metadata, p *graph.Plan, a *assign.Assignment) Restored {
-	for i, v := range a.Vertices {
-		p.Vertices[i].MaxParallelism = v.MaxParallelism
-	}
-	return newRestored(meta, a)
-}
-
-// dealOutAgain is like dealOut for a plan that has been dealt the same state before: the plan is not changed.
-func dealOutAgain(meta *snapshot.Metadata, p *graph.Plan) (Restored, error) {
-	a, err := assigned(meta, p)
-	if err != nil {
-		return Restored{}, err
-	}
-	return newRestored(meta, a), nil
-}
-
-// rescue turns a panic of a connector into an error, so that it fails the job and not the process.
-func rescue(err *error) {
-	if r := recover(); r != nil {
-		*err = &panicError{fmt.Sprintf("panic: %v\n%s", r, debug.Stack())}
-	}
-}
-
-// panicError is a panic of a connector.
-type panicError struct{ text string }
-
-func (e *panicError) Error() string { return e.text }
-
-func assignJob(p *graph.Plan) assign.Job {
-	var j assign.Job
-	for _, v := range p.Vertices {
-		av := assign.Vertex{
-			ID: v.ID(), Name: v.Name(), Parallelism: v.Parallelism, MaxParallelism: v.MaxParallelism, MaxExplicit: v.ExplicitMax,
-		}
-		for _, n := range v.Nodes {
-			av.Operators = append(av.Operators, assign.Operator{ID: n.ID(), FormerIDs: n.FormerIDs(), Name: n.Name, Named: n.Named})
-		}
-		for _, in := range v.Inputs {
-			av.Inputs = append(av.Inputs, assign.Edge{From: in.FromVertex.ID(), AllToAll: in.Partitioning != graph.Forward})
-		}
-		j.Vertices = append(j.Vertices, av)
-	}
-	return j
 }

@@ -7,10 +7,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
@@ -44,10 +47,10 @@ type master struct {
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
 	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
-	sinks   sinks
+	sinks   committers.Set
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
-	recovery recovery
+	recovery committers.Recovery
 
 	deleting    sync.WaitGroup // goroutines that delete files
 	deletingOne sync.Mutex     // held by the one that may, if they must not do so in parallel
@@ -264,7 +267,7 @@ func (m *master) handle() {
 // close ends the run and returns how it went.
 func (m *master) close() (Result, error) {
 	m.deleting.Wait()
-	if err := m.sinks.close(); err != nil {
+	if err := m.sinks.Close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
@@ -474,12 +477,9 @@ func (m *master) endOfTasks() Status {
 	if len(m.uncommitted) == 0 {
 		return Finished
 	}
-	sinks := slices.Concat(slices.Collect(maps.Values(m.uncommitted))...)
-	var names []string
-	for _, n := range m.sinks.nodes {
-		if slices.Contains(sinks, n.ID()) {
-			names = append(names, fmt.Sprintf("%q", n.Name))
-		}
+	names := m.sinks.Names(slices.Concat(slices.Collect(maps.Values(m.uncommitted))...))
+	for i, name := range names {
+		names[i] = strconv.Quote(name)
 	}
 	m.result.Text = fmt.Sprintf("all data was read, but the last output of %s is NOT committed: execution.checkpointing.checkpoints-after-tasks-finish=false "+
 		"takes no checkpoint at the end of the data. Run the same command without that setting to go on from the last checkpoint and commit it",
@@ -500,7 +500,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	known := m.record
 	m.clerk.do(func() func() {
 		record := m.written(known).Ended(end)
-		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.put(record) })
+		err := patience.Do(context.Background(), m.pause, func() error { return m.put(record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)

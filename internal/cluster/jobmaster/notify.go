@@ -5,9 +5,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/source"
@@ -127,7 +129,7 @@ func (m *master) tellSources(tasks []job.Attempt, f func(source.CheckpointListen
 }
 
 func (e *enumerator) tell(f func(source.CheckpointListener) error) (err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	if l, ok := e.Enumerator.(source.CheckpointListener); ok {
 		return f(l)
 	}
@@ -148,7 +150,7 @@ func (m *master) warnOfUnions() {
 			continue
 		}
 		for _, n := range v.Nodes {
-			if names := stepOf(n).Union; len(names) > 0 && !m.warned[n.ID()] {
+			if names := program.StepOf(n).Union; len(names) > 0 && !m.warned[n.ID()] {
 				m.warned[n.ID()] = true
 				m.logger.Warn(fmt.Sprintf("No checkpoint completes until all subtasks of step %q have ended: its state.UnionList must hold what all of them have. "+
 					"If it runs behind a source that has fewer splits than subtasks, give it the parallelism of the splits", n.Name),

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/splits"
+	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/source"
 )
 
@@ -31,7 +34,7 @@ type news struct {
 }
 
 // newSources starts the enumerators of all sources that have not finished. What they have to tell is posted.
-func newSources(p *graph.Plan, r Restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
+func newSources(p *graph.Plan, r deal.Restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
 	all := sources{}
 	for _, v := range p.Vertices {
 		n := v.Nodes[0]
@@ -45,7 +48,7 @@ func newSources(p *graph.Plan, r Restored, logger *slog.Logger, post func(func()
 			Logger:       logger.With("step", n.Name),
 			Changed:      func() { post(func() { tell.changed(id) }) },
 			Backlog:      func(on bool) { post(func() { tell.backlog(id, all[id], on) }) },
-		}, r.operators[id].Coordinator)
+		}, r.Enumerator(id))
 		if err != nil {
 			all.close(logger)
 			return nil, fmt.Errorf("source %q: %w", n.Name, err)
@@ -56,8 +59,8 @@ func newSources(p *graph.Plan, r Restored, logger *slog.Logger, post func(func()
 }
 
 func newEnumerator(n *graph.Node, env source.EnumeratorEnv, restored []byte) (e source.Enumerator, err error) {
-	defer rescue(&err)
-	return stepOf(n).Enumerator(context.Background(), env, restored)
+	defer patience.Rescue(&err)
+	return program.StepOf(n).Enumerator(context.Background(), env, restored)
 }
 
 func (s sources) close(logger *slog.Logger) {
@@ -70,12 +73,12 @@ func (s sources) close(logger *slog.Logger) {
 
 // next asks an enumerator for a split.
 func (e *enumerator) next(subtask int) (split source.Split, what source.Assignment, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	return e.Next(subtask)
 }
 
 func (e *enumerator) snapshot() (state []byte, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	return e.Snapshot()
 }
 
@@ -109,7 +112,7 @@ func (s sources) complete(id job.CheckpointID) {
 
 // reset gives back what a subtask has been handed since a checkpoint, and tells the enumerator. It returns false if that is not known.
 func (e *enumerator) reset(subtask int, to job.CheckpointID) (ok bool, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	delete(e.waiting, subtask)
 	back, ok := e.given.Reset(subtask, to)
 	if !ok {

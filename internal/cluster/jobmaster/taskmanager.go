@@ -1,12 +1,11 @@
 package jobmaster
 
 import (
+	"github.com/weirstream/weir/internal/cluster/deal"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/metrics"
-	"github.com/weirstream/weir/internal/protocol/assign"
 	"github.com/weirstream/weir/internal/protocol/barrier"
-	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/sink"
@@ -47,7 +46,7 @@ type Deployment struct {
 	// Attempts are the numbers of the attempts that are started. With a subtask all are that it is connected to by edges.
 	Attempts map[job.Subtask]int
 	// Restored is what they begin with.
-	Restored Restored
+	Restored deal.Restored
 	// Line is what sinks know the job by.
 	Line sink.Line
 	// Master takes the reports of the tasks. Any goroutine may call it.
@@ -64,36 +63,4 @@ type Shared struct {
 	Committer func(job.OperatorID) sink.Committer
 	// Metrics returns what an operator counts in one subtask. It goes on over restarts.
 	Metrics func(op job.OperatorID, subtask int) *metrics.Scope
-}
-
-// Restored is what a checkpoint holds for the operators of a plan, dealt out to their subtasks. Zero means that there is none.
-type Restored struct {
-	// ID is the checkpoint's, 0 for none.
-	ID job.CheckpointID
-	// Finished are the vertices that had finished before it.
-	Finished  map[job.VertexID]bool
-	operators map[job.OperatorID]assign.RestoredOperator
-}
-
-func newRestored(meta *snapshot.Metadata, a *assign.Assignment) Restored {
-	r := Restored{operators: map[job.OperatorID]assign.RestoredOperator{}, Finished: map[job.VertexID]bool{}}
-	if meta == nil {
-		return r
-	}
-	r.ID = meta.Checkpoint
-	for _, v := range a.Vertices {
-		r.Finished[v.ID] = v.Finished
-		for _, op := range v.Operators {
-			r.operators[op.ID] = op
-		}
-	}
-	return r
-}
-
-// State returns the handles of what an operator has in one subtask, nil for nothing.
-func (r *Restored) State(op job.OperatorID, subtask int) *snapshot.OperatorSubtask {
-	if o, ok := r.operators[op]; ok {
-		return o.Subtasks[subtask]
-	}
-	return nil
 }
