@@ -8,7 +8,7 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/source"
 )
 
@@ -23,12 +23,12 @@ func TestConcurrentCheckpoints(t *testing.T) {
 			if s.rng.IntN(80) > 0 {
 				return
 			}
-			kinds := []local.RequestKind{local.ConfiguredCheckpoint, local.FullCheckpoint, local.IncrementalCheckpoint, local.Savepoint}
+			kinds := []jobmaster.RequestKind{jobmaster.ConfiguredCheckpoint, jobmaster.FullCheckpoint, jobmaster.IncrementalCheckpoint, jobmaster.Savepoint}
 			underWay++
 			if underWay > 1 {
 				overlapped++
 			}
-			weir.Ask(e, local.NewRequest(kinds[s.rng.IntN(4)], "/savepoints"), func(_ local.SnapshotInfo, err error) {
+			weir.Ask(e, jobmaster.NewRequest(kinds[s.rng.IntN(4)], "/savepoints"), func(_ jobmaster.SnapshotInfo, err error) {
 				underWay--
 				if err == nil {
 					completed++
@@ -53,8 +53,8 @@ func TestCheckpointsByHand(t *testing.T) {
 			if s.rng.IntN(150) > 0 {
 				return
 			}
-			kind := []local.RequestKind{local.ConfiguredCheckpoint, local.Savepoint}[s.rng.IntN(2)]
-			weir.Ask(e, local.NewRequest(kind, "/savepoints"), func(_ local.SnapshotInfo, err error) {
+			kind := []jobmaster.RequestKind{jobmaster.ConfiguredCheckpoint, jobmaster.Savepoint}[s.rng.IntN(2)]
+			weir.Ask(e, jobmaster.NewRequest(kind, "/savepoints"), func(_ jobmaster.SnapshotInfo, err error) {
 				if err == nil {
 					completed++
 				}

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -16,7 +16,6 @@ import (
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/failover"
 	"github.com/weirstream/weir/internal/protocol/line"
-	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -41,11 +40,9 @@ type Options struct {
 	FS storage.FS
 	// Now is the wall clock.
 	Now func() time.Time
-	// Backend is where keyed state lies, nil for the heap. It is closed when the job has ended, or has not begun.
-	Backend *operator.Backend
 	// Labels say what is to be remembered with a failure.
 	Labels []func(error) map[string]string
-	// Scheduler makes everything happen in an order of its choice; nil outside of tests.
+	// Scheduler makes everything beside the tasks happen in an order of its choice; nil outside of tests.
 	Scheduler Scheduler
 }
 
@@ -107,58 +104,50 @@ type Execution struct {
 	err      error
 }
 
-// Start begins a job, or says why it does not. The context bounds the run: when it is cancelled the job takes a checkpoint and stops,
-// resumable.
-func Start(ctx context.Context, o Options) (*Execution, error) {
+// Start begins a job whose tasks are run by tasks, which it closes in the end, or says why the job does not begin. The context bounds the run:
+// when it is cancelled the job takes a checkpoint and stops, resumable.
+func Start(ctx context.Context, o Options, tasks TaskManager) (*Execution, error) {
 	progress := newProgress(o.Plan)
 	progress.became(view.JobInitializing, o.Now())
 	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue()}
 	b, err := s.begin(ctx)
 	if err != nil {
 		s.giveUp()
-		o.closeBackend()
+		tasks.Close()
 		return nil, s.unlessStopped(ctx, err)
 	}
 	e := &Execution{progress: progress, id: b.job, options: o, done: make(chan struct{})}
 	if b.finished {
 		s.release()
-		o.closeBackend()
+		tasks.Close()
 		progress.finishedBefore(o.Now())
 		e.result = Result{Status: AlreadyFinished, Job: b.job, Text: b.text}
 		close(e.done)
 		return e, nil
 	}
-	e.master = newMaster(s, b, progress)
-	if o.Scheduler != nil {
-		o.Scheduler.Master(func() (worked, ended bool) {
-			worked, ended = e.master.step(ctx)
-			if ended {
-				e.result, e.err = e.master.close()
-				s.release()
-				o.closeBackend()
-				close(e.done)
-			}
-			return worked, ended
-		})
-		return e, nil
-	}
-	go func() {
-		defer close(e.done)
-		defer s.release()
-		defer o.closeBackend()
-		e.result, e.err = e.master.run(ctx)
-	}()
+	e.master = newMaster(s, b, tasks, progress)
+	e.run(ctx, s.release)
 	return e, nil
 }
 
-// closeBackend gives up what the state of all subtasks has in common, once they have ended.
-func (o *Options) closeBackend() {
-	if o.Backend == nil {
+// run lets the master handle what happens until the job has ended, on a goroutine or when the scheduler says so, and then gives the line free.
+func (e *Execution) run(ctx context.Context, release func()) {
+	end := func(result Result, err error) {
+		e.result, e.err = result, err
+		e.master.taskManager.Close()
+		release()
+		close(e.done)
+	}
+	if e.options.Scheduler == nil {
+		go func() { end(e.master.run(ctx)) }()
 		return
 	}
-	if err := o.Backend.Factory.Close(); err != nil {
-		o.Logger.Warn("the state backend could not be closed", "backend", o.Backend.Name, "error", err)
-	}
+	e.options.Scheduler.Master(func() (worked, ended bool) {
+		if worked, ended = e.master.step(ctx); ended {
+			end(e.master.close())
+		}
+		return worked, ended
+	})
 }
 
 // unlessStopped returns why a start failed. If that was told to stop, nothing stands against the next one, whatever the interrupted

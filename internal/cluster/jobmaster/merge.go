@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/merging"
-	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage"
 )
 
@@ -37,14 +36,6 @@ func (s *start) newMerger(ctx context.Context, st storage.Storage) *storage.Merg
 // newProcess returns what tells the files of this process from those of all others that ever work for the job.
 func (o *Options) newProcess() string {
 	return hex.EncodeToString(o.randomBytes())[:16]
-}
-
-// mayUse returns which streams tasks may refer to again, nil if they may to all.
-func (m *master) mayUse() func(snapshot.Stream) bool {
-	if m.merger == nil {
-		return nil
-	}
-	return m.merger.MayUse
 }
 
 // checkpointIs tells the merger, if there is one, what has become of a checkpoint. It deletes files beside the master.

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -15,15 +15,12 @@ import (
 // reports brings what tasks report into the master's queue.
 type reports struct{ m *master }
 
-// post lets the master handle a message.
-func (r reports) post(m Message, f func()) { r.m.deliver(m, func() { r.m.post(f) }) }
-
 func (r reports) Running(a job.Attempt) {
-	r.post(Message{Kind: RunningMessage, Task: a}, func() { r.m.taskRunning(a) })
+	r.m.post(func() { r.m.taskRunning(a) })
 }
 
 func (r reports) Acknowledge(a job.Attempt, id job.CheckpointID, s *snapshot.Task, t task.Metrics) {
-	r.post(Message{Kind: AckMessage, Task: a, ID: id}, func() {
+	r.m.post(func() {
 		r.m.coordinator.Ack(a, id, s, metricsOf(t), r.m.Now())
 	})
 }
@@ -38,15 +35,15 @@ func metricsOf(t task.Metrics) coordinator.TaskMetrics {
 }
 
 func (r reports) Decline(a job.Attempt, id job.CheckpointID, why reason.Reason, err error) {
-	r.post(Message{Kind: DeclineMessage, Task: a, ID: id}, func() { r.m.coordinator.Decline(a, id, why, err.Error(), r.m.Now()) })
+	r.m.post(func() { r.m.coordinator.Decline(a, id, why, err.Error(), r.m.Now()) })
 }
 
 func (r reports) Completed(a job.Attempt, id job.CheckpointID) {
-	r.post(Message{Kind: DoneMessage, Task: a, ID: id}, func() { r.m.taskCompleted(a, id) })
+	r.m.post(func() { r.m.taskCompleted(a, id) })
 }
 
 func (r reports) EndOfData(a job.Attempt) {
-	r.post(Message{Kind: EndOfDataMessage, Task: a}, func() {
+	r.m.post(func() {
 		if t := r.m.current(a); t != nil {
 			t.atEnd = true
 		}
@@ -63,11 +60,11 @@ func (r reports) Uncommitted(a job.Attempt, sink job.OperatorID) {
 }
 
 func (r reports) Ended(a job.Attempt, err error) {
-	r.post(Message{Kind: EndedMessage, Task: a}, func() { r.m.taskEnded(a, err) })
+	r.m.post(func() { r.m.taskEnded(a, err) })
 }
 
 func (r reports) RequestSplit(a job.Attempt, id job.OperatorID) {
-	r.post(Message{Kind: RequestSplitMessage, Task: a}, func() { r.m.requestSplit(a, id) })
+	r.m.post(func() { r.m.requestSplit(a, id) })
 }
 
 // current returns the task of an attempt, nil if it is not of the present one or has ended.
@@ -138,7 +135,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 		return
 	}
 	t.ended = true
-	t.cancel()
+	m.taskManager.Cancel(a)
 	m.alive--
 	defer m.queriesLeft(a)
 	m.progress.task(a, endOfTask(err), m.Now())

@@ -1,14 +1,15 @@
-package local
+package jobmaster
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
-	"github.com/weirstream/weir/internal/protocol/reason"
 	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/source"
@@ -21,17 +22,13 @@ func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	m.copiesAre((*copies.Copies).Confirm, a.ID)
 	m.sources.complete(a.ID)
 	for _, at := range a.Tasks {
-		if t := m.current(at); t != nil {
-			m.tellComplete(t, c)
+		if m.current(at) != nil {
+			m.taskManager.NotifyCheckpointComplete(at, c)
 		}
 	}
 	m.announced, m.announcedTo = c, a.Tasks
 	m.remind()
 	m.tellSources(a.Tasks, func(l source.CheckpointListener) error { return l.CheckpointComplete(int64(a.ID)) })
-}
-
-func (m *master) tellComplete(t *running, c operator.Checkpoint) {
-	m.deliver(Message{Kind: CompleteMessage, Task: t.attempt, ID: c.ID}, func() { t.task.CheckpointComplete(c) })
 }
 
 // remindAfter is how long a task may take with what follows from a complete checkpoint before it is told of it once more.
@@ -58,7 +55,7 @@ func (m *master) remind() {
 func (m *master) remindAll() (any bool) {
 	for _, at := range m.announcedTo {
 		if t := m.current(at); t != nil && t.done < m.announced.ID {
-			m.tellComplete(t, m.announced)
+			m.taskManager.NotifyCheckpointComplete(t.attempt, m.announced)
 			any = true
 		}
 	}
@@ -79,10 +76,8 @@ func (m *master) notifyAborted(a coordinator.NotifyAborted) {
 func (m *master) tellAborted(a coordinator.NotifyAborted) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp}
 	for _, at := range a.Tasks {
-		if t := m.current(at); t != nil {
-			m.deliver(Message{Kind: AbortedMessage, Task: at, ID: a.ID}, func() {
-				t.task.CheckpointAborted(c, a.Latest, reason.CheckpointCoordinatorSuspend)
-			})
+		if m.current(at) != nil {
+			m.taskManager.NotifyCheckpointAborted(at, c, a.Latest)
 		}
 	}
 }
@@ -134,7 +129,7 @@ func (m *master) tellSources(tasks []job.Attempt, f func(source.CheckpointListen
 }
 
 func (e *enumerator) tell(f func(source.CheckpointListener) error) (err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	if l, ok := e.Enumerator.(source.CheckpointListener); ok {
 		return f(l)
 	}
@@ -155,7 +150,7 @@ func (m *master) warnOfUnions() {
 			continue
 		}
 		for _, n := range v.Nodes {
-			if names := stepOf(n).Union; len(names) > 0 && !m.warned[n.ID()] {
+			if names := program.StepOf(n).Union; len(names) > 0 && !m.warned[n.ID()] {
 				m.warned[n.ID()] = true
 				m.logger.Warn(fmt.Sprintf("No checkpoint completes until all subtasks of step %q have ended: its state.UnionList must hold what all of them have. "+
 					"If it runs behind a source that has fewer splits than subtasks, give it the parallelism of the splits", n.Name),

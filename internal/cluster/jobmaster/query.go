@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -82,11 +82,10 @@ func (m *master) sendQuery(q *query) error {
 		return nil
 	}
 	q.at = t.attempt
-	t.task.Post(func() error {
+	m.taskManager.Visit(t.attempt, func(operators []operator.Operator) {
 		if q.claimed.CompareAndSwap(false, true) {
-			q.answered <- q.make(t.task.Operators, n)
+			q.answered <- q.make(operators, n)
 		}
-		return nil
 	})
 	return nil
 }

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/sharing"
@@ -35,7 +36,7 @@ func (s *start) findShared(ctx context.Context, b *beginning) {
 }
 
 func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharing.Uses {
-	m, err := retry(ctx, s.pause, func() (*snapshot.Metadata, error) { return s.load(ctx, path) })
+	m, err := patience.Retry(ctx, s.pause, func() (*snapshot.Metadata, error) { return s.load(ctx, path) })
 	switch {
 	case err == nil:
 		return usesOf(m)
@@ -60,14 +61,14 @@ func (s *start) findOthers(ctx context.Context, b *beginning) {
 }
 
 func (s *start) findOthersOf(ctx context.Context, shared string, b *beginning) error {
-	elsewhere, err := retry(ctx, s.pause, func() (string, error) { return linefile.SharedElsewhere(ctx, s.FS, shared, b.record.Line) })
+	elsewhere, err := patience.Retry(ctx, s.pause, func() (string, error) { return linefile.SharedElsewhere(ctx, s.FS, shared, b.record.Line) })
 	if err == nil && elsewhere != "" {
 		err = fmt.Errorf("a job with its checkpoints in %s has claimed some of it", elsewhere)
 	}
 	if err != nil {
 		return err
 	}
-	found, err := retry(ctx, s.pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, storage.Parent(shared)) })
+	found, err := patience.Retry(ctx, s.pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, storage.Parent(shared)) })
 	if err != nil {
 		return err
 	}

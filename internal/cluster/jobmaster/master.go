@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
@@ -23,9 +25,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
-	"github.com/weirstream/weir/internal/runtime/task"
 	"github.com/weirstream/weir/internal/storage"
-	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
 )
@@ -33,6 +33,8 @@ import (
 // master runs one job from its start to its end. All fields but queue and progress belong to its goroutine.
 type master struct {
 	Options
+	Files
+	taskManager TaskManager
 	checkpoints config.Checkpointing
 	queue       queue
 	progress    *progress
@@ -44,15 +46,11 @@ type master struct {
 	file    *linefile.File
 	shared  bool // no lock keeps other processes out of the line: the record is what does
 	ids     line.IDs
-	storage storage.Storage
-	merger  *storage.Merger              // nil if files are not merged
-	copies  *copies.Copies               // of state on this machine; nil if there are none
-	found   atomic.Pointer[copies.Found] // those that tasks are restored from now
-	claimed string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
-	sinks   sinks
+	claimed string // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	sinks   committers.Set
 	clerk   *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
-	recovery recovery
+	recovery committers.Recovery
 
 	deleting    sync.WaitGroup // goroutines that delete files
 	deletingOne sync.Mutex     // held by the one that may, if they must not do so in parallel
@@ -78,8 +76,7 @@ type master struct {
 
 	asked     map[coordinator.RequestID]*asked // clients that wait for a snapshot
 	askedLate []func(SnapshotInfo, error)      // those who have asked for one after the end of the tasks
-	places    places
-	queries   []*query // clients that wait for the state of a key
+	queries   []*query                         // clients that wait for the state of a key
 	// cancelledWith is the savepoint that the job is cancelled with, nil if there is none.
 	cancelledWith *line.Snapshot
 	// unsettled are savepoints to stop with that were given up although the line may follow them.
@@ -113,11 +110,9 @@ type master struct {
 
 // running is the last attempt of a subtask.
 type running struct {
-	task        *task.Task
 	attempt     job.Attempt
 	name        string // of its vertex; so parallelism
 	parallelism int
-	cancel      context.CancelFunc
 	stopping    bool // it was told to stop
 	runs        bool // its operators are open
 	ended       bool
@@ -125,9 +120,10 @@ type running struct {
 	done        job.CheckpointID // everything that follows from this checkpoint is done
 }
 
-func (t *running) stop() {
+// stopTask tells a task to stop.
+func (m *master) stopTask(t *running) {
 	t.stopping = true
-	t.cancel()
+	m.taskManager.Cancel(t.attempt)
 }
 
 // state is what a job is doing.
@@ -148,21 +144,19 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(s *start, b *beginning, p *progress) *master {
+func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
 	m := &master{
 		Options:     s.Options,
 		checkpoints: s.checkpoints,
 		queue:       s.queue,
 		progress:    p,
 		logger:      s.Logger,
+		taskManager: tasks,
 		id:          b.job,
 		line:        b.line,
 		record:      b.record,
 		file:        s.file,
 		shared:      s.shared,
-		storage:     b.storage,
-		merger:      b.merger,
-		copies:      s.copies,
 		claimed:     b.claimed,
 		sinks:       s.sinks,
 		clerk:       newClerk(s.Scheduler),
@@ -177,6 +171,8 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
+	m.storage, m.merger, m.copies, m.report = b.storage, b.merger, s.copies, s.Logger
+	m.writeCopies = s.copies != nil && s.Config.LocalCopies().Write
 	m.found.Store(&s.found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.sources = s.opened
@@ -271,7 +267,7 @@ func (m *master) handle() {
 // close ends the run and returns how it went.
 func (m *master) close() (Result, error) {
 	m.deleting.Wait()
-	if err := m.sinks.close(); err != nil {
+	if err := m.sinks.Close(); err != nil {
 		m.logger.Warn("close the sinks", "error", err)
 	}
 	m.result.Job = m.id
@@ -363,7 +359,7 @@ func (m *master) stopAll(then func()) {
 	m.progress.cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
-		t.stop()
+		m.stopTask(t)
 	}
 	m.whenStopped(then)
 }
@@ -481,12 +477,9 @@ func (m *master) endOfTasks() Status {
 	if len(m.uncommitted) == 0 {
 		return Finished
 	}
-	sinks := slices.Concat(slices.Collect(maps.Values(m.uncommitted))...)
-	var names []string
-	for _, n := range m.sinks.nodes {
-		if slices.Contains(sinks, n.ID()) {
-			names = append(names, fmt.Sprintf("%q", n.Name))
-		}
+	names := m.sinks.Names(slices.Concat(slices.Collect(maps.Values(m.uncommitted))...))
+	for i, name := range names {
+		names[i] = strconv.Quote(name)
 	}
 	m.result.Text = fmt.Sprintf("all data was read, but the last output of %s is NOT committed: execution.checkpointing.checkpoints-after-tasks-finish=false "+
 		"takes no checkpoint at the end of the data. Run the same command without that setting to go on from the last checkpoint and commit it",
@@ -507,7 +500,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	known := m.record
 	m.clerk.do(func() func() {
 		record := m.written(known).Ended(end)
-		_, err := retry(context.Background(), m.pause, func() (struct{}, error) { return struct{}{}, m.put(record) })
+		err := patience.Do(context.Background(), m.pause, func() error { return m.put(record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)

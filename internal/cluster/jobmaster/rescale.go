@@ -1,14 +1,14 @@
-package local
+package jobmaster
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/weirstream/weir/internal/cluster/deal"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/protocol/assign"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
@@ -168,7 +168,7 @@ func (m *master) moveTo(r *rescaling, meta *snapshot.Metadata, err error) {
 		return
 	}
 	if err == nil {
-		_, err = assign.Assign(meta, assignJob(r.plan), assign.Options{Failover: true})
+		err = deal.Fits(meta, r.plan)
 	}
 	switch {
 	case err != nil:

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/weirstream/weir/internal/cluster/deal"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/inspect"
@@ -14,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/plan"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/program"
 )
 
 // plan compares a snapshot with the job. Every start from a snapshot goes by it.
@@ -23,7 +25,7 @@ func (s *start) plan(ctx context.Context, meta *snapshot.Metadata) (*plan.Plan, 
 		return nil, refuse(exitcode.Refused, "job %q: read what checkpoint %d holds: %v", s.Name, meta.Checkpoint, err)
 	}
 	return plan.Make(plan.Input{
-		Meta: meta, Job: assignJob(s.Plan), Steps: declared(s.Plan), Stored: stored,
+		Meta: meta, Job: deal.Job(s.Plan), Steps: declared(s.Plan), Stored: stored,
 		Options: assign.Options{
 			AllowNonRestored: s.Config.Recovery().IgnoreUnclaimedState,
 			DropUncommitted:  s.Flags.DropUncommitted,
@@ -36,7 +38,7 @@ func declared(p *graph.Plan) map[job.OperatorID]plan.Declared {
 	steps := map[job.OperatorID]plan.Declared{}
 	for _, v := range p.Vertices {
 		for _, n := range v.Nodes {
-			steps[n.ID()] = plan.Declared{Source: n.Kind == graph.Source, Form: stepOf(n).Form}
+			steps[n.ID()] = plan.Declared{Source: n.Kind == graph.Source, Form: program.StepOf(n).Form}
 		}
 	}
 	return steps

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -14,10 +17,8 @@ import (
 	"github.com/weirstream/weir/internal/protocol/failover"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/task"
 	istorage "github.com/weirstream/weir/internal/storage"
-	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
 )
 
@@ -30,7 +31,7 @@ func (m *master) regions() *failover.Regions {
 			fv.Inputs = append(fv.Inputs, failover.Input{From: in.FromVertex.Index, AllToAll: in.Partitioning != graph.Forward})
 		}
 		for _, n := range v.Nodes {
-			fv.Joined = fv.Joined || !m.sinks.recoverSingly(n)
+			fv.Joined = fv.Joined || !m.sinks.RecoversSingly(n)
 		}
 		vertices = append(vertices, fv)
 	}
@@ -115,7 +116,7 @@ func (m *master) supervise() bool {
 		switch a := a.(type) {
 		case failover.Stop:
 			for _, s := range a.Tasks {
-				m.tasks[s].stop()
+				m.stopTask(m.tasks[s])
 				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
@@ -167,20 +168,20 @@ type recoveryWork struct {
 	// unsettled are savepoints that record is to be put right for: see settle.
 	unsettled []istorage.Location
 	record    line.Record
-	sinks     recovery
+	sinks     committers.Recovery
 }
 
 // recoveryDone is what came of it.
 type recoveryDone struct {
 	read     bool               // the checkpoint was read, and the doubtful ones are gone
 	meta     *snapshot.Metadata // nil if there is no checkpoint
-	restored restored           // for a restart that is not global
+	restored deal.Restored      // for a restart that is not global
 	moved    []string
 }
 
 // recover reads the checkpoint and lets the sinks recover. It runs beside the master.
 func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	if err := m.checkLine(); err != nil {
 		return done, err
 	}
@@ -198,10 +199,11 @@ func (m *master) recover(w recoveryWork) (done recoveryDone, err error) {
 		done.moved, err = m.recoverSinks(done.meta, w.sinks, once)
 		return done, err
 	}
-	if done.restored, err = dealOutAgain(withoutPending(done.meta, &m.sinks), w.plan); err != nil {
+	if done.restored, err = deal.Again(m.sinks.WithoutPending(done.meta), w.plan); err != nil {
 		return done, source.Permanent(err)
 	}
-	return done, m.sinks.recoverSubtasks(context.Background(), w, done, m.openStream)
+	r := committers.Region{Plan: w.plan, Tasks: setOf(w.restore.Tasks), Meta: done.meta, Restored: &done.restored}
+	return done, m.sinks.RecoverRegion(context.Background(), r, m.OpenStream)
 }
 
 // recovered starts the tasks for which everything else has recovered.
@@ -239,7 +241,7 @@ func (m *master) restartAll(r *failover.Restore, meta *snapshot.Metadata) error 
 
 // restartSome starts some tasks while the others go on. If their sources do not know any more what they have handed out since the checkpoint,
 // all have to restart.
-func (m *master) restartSome(r *failover.Restore, from restored) error {
+func (m *master) restartSome(r *failover.Restore, from deal.Restored) error {
 	known, err := m.resetSources(r.Tasks, from)
 	switch {
 	case err != nil:
@@ -278,14 +280,14 @@ func setOf(tasks []job.Subtask) map[job.Subtask]bool {
 
 // resetSources gives the enumerators back what they have handed to tasks since a checkpoint. It returns false if that is not known. Of a source
 // that had finished there is nothing to give back.
-func (m *master) resetSources(tasks []job.Subtask, from restored) (known bool, err error) {
+func (m *master) resetSources(tasks []job.Subtask, from deal.Restored) (known bool, err error) {
 	reset := map[job.OperatorID]bool{}
 	for _, s := range tasks {
 		e := m.sources[job.OperatorID(s.Vertex)] // a source is the head of its vertex
-		if e == nil || from.finished[s.Vertex] {
+		if e == nil || from.Finished[s.Vertex] {
 			continue
 		}
-		if known, err := e.reset(s.Index, from.id); err != nil || !known {
+		if known, err := e.reset(s.Index, from.ID); err != nil || !known {
 			return known, inSource(e, err)
 		}
 		reset[e.node.ID()] = true
@@ -303,93 +305,4 @@ func inSource(e *enumerator, err error) error {
 		return nil
 	}
 	return fmt.Errorf("source %q: %w", e.node.Name, err)
-}
-
-// recoverSingly reports whether what a node writes outside can be put right for single subtasks.
-func (s *sinks) recoverSingly(n *graph.Node) bool {
-	c, commits := s.committers[n.ID()]
-	if !commits {
-		return true
-	}
-	_, ok := c.(*serial).committer.(sink.SubtaskRecoverer)
-	return ok
-}
-
-// withoutPending returns a checkpoint without what sinks had prepared, as it is after they have recovered: state is dealt out as it was then.
-func withoutPending(meta *snapshot.Metadata, s *sinks) *snapshot.Metadata {
-	if meta == nil {
-		return nil
-	}
-	copied := *meta
-	copied.Operators = slices.Clone(meta.Operators)
-	for _, n := range s.nodes {
-		if state := stateOf(&copied, n); state != nil {
-			state.Subtasks = slices.Clone(state.Subtasks)
-			for i, sub := range state.Subtasks {
-				if sub != nil {
-					own := *sub
-					own.Lists = slices.DeleteFunc(slices.Clone(sub.Lists), func(l snapshot.List) bool { return l.Name != operator.WriterState })
-					state.Subtasks[i] = &own
-				}
-			}
-		}
-	}
-	return &copied
-}
-
-// recoverSubtasks lets the sinks put right what the tasks that restart have left, and replaces the states of their writers by those that they
-// return.
-func (s *sinks) recoverSubtasks(ctx context.Context, w recoveryWork, done recoveryDone, open streamOpener) error {
-	some := setOf(w.restore.Tasks)
-	for _, n := range s.nodes {
-		v := w.plan.VertexOf(n)
-		for i := range v.Parallelism {
-			if !some[job.Subtask{Vertex: v.ID(), Index: i}] {
-				continue
-			}
-			if err := s.recoverSubtask(ctx, n, i, v.Parallelism, done, open); err != nil {
-				return fmt.Errorf("sink %q, subtask %d: %w", n.Name, i, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (s *sinks) recoverSubtask(ctx context.Context, n *graph.Node, subtask, parallelism int, done recoveryDone, open streamOpener) (err error) {
-	what := sink.Recovery{Checkpoint: int64(done.restored.id)}
-	own := []*snapshot.OperatorSubtask{done.restored.state(n.ID(), subtask)}
-	if what.Writers, err = s.elements(ctx, own, operator.WriterState, open); err != nil {
-		return err
-	}
-	if what.Pending, err = s.pendingOf(ctx, done.meta, n, subtask, parallelism, open); err != nil {
-		return err
-	}
-	recovered, err := s.committers[n.ID()].(*serial).RecoverSubtask(ctx, subtask, what)
-	if err != nil {
-		return err
-	}
-	if len(recovered.Writers) != len(what.Writers) {
-		return fmt.Errorf("recovery returned %d writer states for %d", len(recovered.Writers), len(what.Writers))
-	}
-	if len(what.Writers) > 0 {
-		done.restored.operators[n.ID()].Subtasks[subtask] = &snapshot.OperatorSubtask{Lists: writerLists(recovered.Writers)}
-	}
-	return nil
-}
-
-// pendingOf returns what a subtask of a sink had prepared at a checkpoint. If that was taken at another parallelism all of it was committed
-// when the job first went on from there.
-func (s *sinks) pendingOf(ctx context.Context, meta *snapshot.Metadata, n *graph.Node, subtask, parallelism int, open streamOpener) ([]sink.Pending, error) {
-	if meta == nil {
-		return nil, nil
-	}
-	state := stateOf(meta, n)
-	if state == nil || state.Parallelism != parallelism || subtask >= len(state.Subtasks) {
-		return nil, nil
-	}
-	items, err := s.elements(ctx, state.Subtasks[subtask:subtask+1], operator.PendingState, open)
-	if err != nil {
-		return nil, err
-	}
-	return operator.DecodePending(items)
 }

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
@@ -435,10 +436,9 @@ func (m *master) removeSavepoint(at storage.Location) error {
 	if p := m.places.of(at.ID); p != nil {
 		p.giveUp()
 	}
-	_, err := retry(context.Background(), m.pause, func() (struct{}, error) {
-		return struct{}{}, storage.RemoveSavepoint(context.Background(), m.FS, at)
+	return patience.Do(context.Background(), m.pause, func() error {
+		return storage.RemoveSavepoint(context.Background(), m.FS, at)
 	})
-	return err
 }
 
 // removeUnsettled deletes savepoints that were given up, when the record says for good that the line does not follow them.

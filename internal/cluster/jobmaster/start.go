@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -6,23 +6,24 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/copies"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
 	"github.com/weirstream/weir/sink"
-	"github.com/weirstream/weir/source"
-	publicstorage "github.com/weirstream/weir/storage"
 )
 
 // start finds out how a job begins.
@@ -34,7 +35,7 @@ type start struct {
 	shared      bool           // see master
 	situation   line.Situation
 	loaded      map[string]*snapshot.Metadata // by path
-	sinks       sinks
+	sinks       committers.Set
 	queue       queue
 	// news brings what enumerators tell to the master; it is set before anything in the queue is handled.
 	news   news
@@ -61,15 +62,9 @@ type beginning struct {
 	claimed  string // path of the snapshot that the present job id was started from and owns, empty if there is none
 	retained []line.Snapshot
 	obsolete []line.Snapshot
-	recovery recovery
+	recovery committers.Recovery
 	shared   sharedFiles
 	merger   *storage.Merger // nil: files are not merged
-}
-
-// recovery is what the sinks are told before a run.
-type recovery struct {
-	fresh    bool
-	withdraw []string // names of sinks
 }
 
 func (s *start) release() {
@@ -83,7 +78,7 @@ func (s *start) release() {
 // giveUp closes what was opened for a job that does not start.
 func (s *start) giveUp() {
 	s.opened.close(s.Logger)
-	if err := s.sinks.close(); err != nil {
+	if err := s.sinks.Close(); err != nil {
 		s.Logger.Warn("close the sinks", "error", err)
 	}
 	s.release()
@@ -113,7 +108,7 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		claim:    verdict.Claim,
 		retained: verdict.Retained,
 		obsolete: verdict.Obsolete,
-		recovery: recovery{verdict.Fresh, verdict.Withdraw},
+		recovery: committers.Recovery{Fresh: verdict.Fresh, Withdraw: verdict.Withdraw},
 	}
 	if b.finished {
 		if r := s.situation.Record; r != nil {
@@ -167,7 +162,7 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 	if err != nil {
 		return err
 	}
-	if err := s.sinks.open(ctx, &s.Options, b.line); err != nil {
+	if err := s.openSinks(ctx, b.line); err != nil {
 		return err
 	}
 	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
@@ -176,7 +171,7 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 	if err := s.noMixture(ctx, b); err != nil {
 		return err
 	}
-	if err := s.sinks.check(ctx, b.restore, b.recovery, open); err != nil {
+	if err := s.sinks.Check(ctx, b.restore, b.recovery, open); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, &s.news)
@@ -188,17 +183,15 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 
 // noMixture refuses to add to the output of an earlier run that nothing is remembered of.
 func (s *start) noMixture(ctx context.Context, b *beginning) error {
-	if s.file != nil || b.recovery.fresh {
+	if s.file != nil || b.recovery.Fresh {
 		return nil
 	}
-	for _, n := range s.sinks.nodes {
-		earlier, err := s.sinks.committers[n.ID()].CommittedAfter(ctx, 0)
-		if err != nil && !errors.Is(err, sink.ErrUnknown) {
-			return refuse(exitcode.Refused, "sink %q: find out what earlier runs have committed: %v", n.Name, err)
-		}
-		if len(earlier) > 0 {
-			return s.mixture(n.Name, earlier[0], b.restore != nil)
-		}
+	step, earlier, err := s.sinks.Earlier(ctx)
+	switch {
+	case err != nil:
+		return refuse(exitcode.Refused, "%v", err)
+	case step != "":
+		return s.mixture(step, earlier, b.restore != nil)
 	}
 	return nil
 }
@@ -219,10 +212,10 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 	if s.file == nil {
 		return nil
 	}
-	if err := s.retry(ctx, b.storage.InitJob); err != nil {
+	if err := patience.Do(ctx, s.pause, func() error { return b.storage.InitJob(ctx) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
 	}
-	err := s.retry(ctx, func(ctx context.Context) error { return s.file.Put(ctx, b.record) })
+	err := patience.Do(ctx, s.pause, func() error { return s.file.Put(ctx, b.record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
 		return refuse(exitcode.Held, "%v; it has recorded a checkpoint while this process began, which has changed nothing: the same command tries again", err)
@@ -238,10 +231,10 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 		if err := s.markShared(ctx, b); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 		}
-		claim := func(ctx context.Context) error {
+		claim := func() error {
 			return linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir)
 		}
-		if err := s.retry(ctx, claim); err != nil {
+		if err := patience.Do(ctx, s.pause, claim); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
 	}
@@ -274,7 +267,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.file, err = retry(ctx, s.pause, func() (*linefile.File, error) {
+	if s.file, err = patience.Retry(ctx, s.pause, func() (*linefile.File, error) {
 		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
 	}); err != nil {
 		return refuse(exitcode.Refused, "%v", err)
@@ -283,7 +276,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if damage := s.file.Damage(); damage != nil {
 		s.situation.RecordDamage = damage.Error()
 	}
-	if s.situation.Found, err = retry(ctx, s.pause, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
+	if s.situation.Found, err = patience.Retry(ctx, s.pause, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	if err := s.alone(ctx); err != nil {
@@ -435,7 +428,7 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot, savepoint boo
 			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
 	}
 	s.situation.Flags.Claim = true
-	owner, err := retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from, savepoint) })
+	owner, err := patience.Retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from, savepoint) })
 	var damage *linefile.DamageError
 	if errors.As(err, &damage) {
 		err = nil // naming the snapshot with -s is the way on from a damaged record
@@ -448,16 +441,16 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot, savepoint boo
 }
 
 // dealOut says what each operator of a first attempt begins with.
-func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (restored, error) {
+func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (deal.Restored, error) {
 	if meta == nil {
-		return newRestored(nil, nil), nil
+		return deal.Restored{}, nil
 	}
 	p, err := s.plan(ctx, meta)
 	if err != nil {
-		return restored{}, err
+		return deal.Restored{}, err
 	}
 	if err := p.Err(); err != nil {
-		return restored{}, refuse(exitcode.Refused, "job %q: %v\nThe job was not started. Put right what is named above and run the same command again.", s.Name, err)
+		return deal.Restored{}, refuse(exitcode.Refused, "job %q: %v\nThe job was not started. Put right what is named above and run the same command again.", s.Name, err)
 	}
 	a := p.Assignment()
 	for _, d := range a.Dropped {
@@ -468,7 +461,7 @@ func (s *start) dealOut(ctx context.Context, meta *snapshot.Metadata) (restored,
 			s.Logger.Warn("state is left behind: its step does not declare it any more", "step", step.Name, "state", state.Name, "kind", state.Kind)
 		}
 	}
-	return adopt(meta, s.Plan, a), nil
+	return deal.Adopt(meta, s.Plan, a), nil
 }
 
 // decide asks what to do until it is clear.
@@ -480,7 +473,7 @@ func (s *start) decide(ctx context.Context) (line.Verdict, error) {
 			outcome, why := s.verify(ctx, v.Path)
 			s.situation.Learn(v.Path, outcome, why)
 		case line.Ask:
-			answers, err := s.sinks.ask(ctx, s, v)
+			answers, err := s.ask(ctx, v)
 			if err != nil {
 				return v, err
 			}
@@ -491,14 +484,35 @@ func (s *start) decide(ctx context.Context) (line.Verdict, error) {
 	}
 }
 
+// ask asks the sinks what they have committed after the checkpoint that the line might go back to.
+func (s *start) ask(ctx context.Context, v line.Verdict) ([]line.SinkAnswer, error) {
+	if err := s.openSinks(ctx, sink.Line{ID: v.Record.Line, Name: v.Record.Name, Epoch: v.Record.Epoch}); err != nil {
+		return nil, err
+	}
+	answers, err := s.sinks.Ask(ctx, v.After)
+	if err != nil {
+		return nil, refuse(exitcode.Refused, "%v", err)
+	}
+	return answers, nil
+}
+
+// openSinks opens the committers, unless they are.
+func (s *start) openSinks(ctx context.Context, l sink.Line) error {
+	err := s.sinks.Open(ctx, s.Plan, committers.Env{CommitterEnv: sink.CommitterEnv{Line: l, Logger: s.Logger, Now: s.Now}, Pause: s.pause})
+	if err != nil {
+		return refuse(exitcode.Refused, "%v", err)
+	}
+	return nil
+}
+
 // verify reads a checkpoint through.
 func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) {
-	_, err := retry(ctx, s.pause, func() (struct{}, error) {
+	err := patience.Do(ctx, s.pause, func() error {
 		m, err := s.load(ctx, path)
 		if err == nil {
 			err = s.verifyAll(ctx, m)
 		}
-		return struct{}{}, err
+		return err
 	})
 	if err == nil {
 		return line.Good, ""
@@ -524,37 +538,6 @@ func outcomeOf(err error) line.Outcome {
 		return line.Damaged
 	}
 	return line.Unreadable
-}
-
-// pauses are waited between attempts at something that may yet succeed.
-var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}
-
-// retry tries again what has failed without proof that it must. pause waits in between, see Options.pause.
-func retry[T any](ctx context.Context, pause func(context.Context, time.Duration), f func() (T, error)) (T, error) {
-	for _, d := range pauses {
-		v, err := f()
-		if err == nil || proves(err) {
-			return v, err
-		}
-		if pause(ctx, d); ctx.Err() != nil {
-			return v, err
-		}
-	}
-	return f()
-}
-
-// retry is retry for what has no result.
-func (o *Options) retry(ctx context.Context, f func(context.Context) error) error {
-	_, err := retry(ctx, o.pause, func() (struct{}, error) { return struct{}{}, f(ctx) })
-	return err
-}
-
-// proves reports whether an error tells that another attempt must fail too. Others may be of an answer that was lost, or of a place that is
-// out of reach for a moment.
-func proves(err error) bool {
-	var panicked *panicError
-	return storage.Classify(err) != storage.Unknown || errors.Is(err, publicstorage.ErrExist) || errors.Is(err, linefile.ErrTaken) ||
-		errors.Is(err, sink.ErrCannotWithdraw) || source.IsPermanent(err) || errors.As(err, &panicked)
 }
 
 // newStorage returns the place for the checkpoints of this run.
@@ -583,7 +566,7 @@ func guarantees(p *graph.Plan, c config.Checkpointing) []slog.Attr {
 
 func guarantee(p *graph.Plan, n *graph.Node, c config.Checkpointing) string {
 	switch {
-	case stepOf(n).Committer == nil:
+	case program.StepOf(n).Committer == nil:
 		return "at-least-once: the sink does not commit"
 	case !c.On():
 		return "at-least-once: no checkpoints"

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"context"
@@ -77,8 +77,8 @@ func notRescaled(meta *snapshot.Metadata, p *graph.Plan) (streams []snapshot.Str
 }
 
 // openCopy opens the copy of a stream, if there is a good one. What cannot be read of it is read from the checkpoint storage.
-func (m *master) openCopy(ctx context.Context, s snapshot.Stream) (operator.StreamReader, bool) {
-	found := m.found.Load()
+func (f *Files) openCopy(ctx context.Context, s snapshot.Stream) (operator.StreamReader, bool) {
+	found := f.found.Load()
 	if found == nil || s.Partial {
 		return nil, false
 	}
@@ -86,13 +86,13 @@ func (m *master) openCopy(ctx context.Context, s snapshot.Stream) (operator.Stre
 	if !ok {
 		return nil, false
 	}
-	return &copyReader{ctx: ctx, master: m, stream: s, local: r}, true
+	return &copyReader{ctx: ctx, files: f, stream: s, local: r}, true
 }
 
 // copyReader reads a copy, and the original from the first failure on. It is used by one goroutine, as operators do when they are opened.
 type copyReader struct {
 	ctx    context.Context
-	master *master
+	files  *Files
 	stream snapshot.Stream
 	local  *storage.StreamReader
 	remote *storage.StreamReader // nil as long as the copy can be read
@@ -107,8 +107,8 @@ func (r *copyReader) ReadAt(p []byte, off int64) (int, error) {
 	if err == nil || off+int64(n) == r.stream.Length {
 		return n, err
 	}
-	r.master.logger.Warn("a local copy of state cannot be read any more: the checkpoint storage is", "error", err)
-	if r.remote, err = r.master.storage.OpenStream(r.ctx, r.stream); err != nil {
+	r.files.report.Warn("a local copy of state cannot be read any more: the checkpoint storage is", "error", err)
+	if r.remote, err = r.files.storage.OpenStream(r.ctx, r.stream); err != nil {
 		return 0, err
 	}
 	return r.remote.ReadAt(p, off)

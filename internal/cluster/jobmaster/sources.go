@@ -1,13 +1,16 @@
-package local
+package jobmaster
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
 
+	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/splits"
+	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/source"
 )
 
@@ -31,33 +34,33 @@ type news struct {
 }
 
 // newSources starts the enumerators of all sources that have not finished. What they have to tell is posted.
-func newSources(p *graph.Plan, r restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
+func newSources(p *graph.Plan, r deal.Restored, logger *slog.Logger, post func(func()), tell *news) (sources, error) {
 	all := sources{}
 	for _, v := range p.Vertices {
 		n := v.Nodes[0]
-		if n.Kind != graph.Source || r.finished[v.ID()] {
+		if n.Kind != graph.Source || r.Finished[v.ID()] {
 			continue
 		}
 		id := n.ID()
 		e, err := newEnumerator(n, source.EnumeratorEnv{
 			Parallelism:  v.Parallelism,
-			RestoredFrom: int64(r.id),
+			RestoredFrom: int64(r.ID),
 			Logger:       logger.With("step", n.Name),
 			Changed:      func() { post(func() { tell.changed(id) }) },
 			Backlog:      func(on bool) { post(func() { tell.backlog(id, all[id], on) }) },
-		}, r.operators[id].Coordinator)
+		}, r.Enumerator(id))
 		if err != nil {
 			all.close(logger)
 			return nil, fmt.Errorf("source %q: %w", n.Name, err)
 		}
-		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}, given: splits.New[source.Split](r.id)}
+		all[id] = &enumerator{Enumerator: e, node: n, vertex: v, waiting: map[int]job.Attempt{}, given: splits.New[source.Split](r.ID)}
 	}
 	return all, nil
 }
 
 func newEnumerator(n *graph.Node, env source.EnumeratorEnv, restored []byte) (e source.Enumerator, err error) {
-	defer rescue(&err)
-	return stepOf(n).Enumerator(context.Background(), env, restored)
+	defer patience.Rescue(&err)
+	return program.StepOf(n).Enumerator(context.Background(), env, restored)
 }
 
 func (s sources) close(logger *slog.Logger) {
@@ -70,39 +73,34 @@ func (s sources) close(logger *slog.Logger) {
 
 // next asks an enumerator for a split.
 func (e *enumerator) next(subtask int) (split source.Split, what source.Assignment, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	return e.Next(subtask)
 }
 
 func (e *enumerator) snapshot() (state []byte, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	return e.Snapshot()
 }
 
 // requestSplit answers a reader that has asked for a split.
 func (m *master) requestSplit(a job.Attempt, id job.OperatorID) {
-	t, e := m.current(a), m.sources[id]
-	if t == nil || e == nil {
+	e := m.sources[id]
+	if e == nil || m.current(a) == nil {
 		return
 	}
 	split, what, err := e.next(a.Subtask.Index)
-	switch {
-	case err != nil:
+	if err != nil {
 		m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
-	case what == source.Wait:
+		return
+	}
+	switch what {
+	case source.Wait:
 		e.waiting[a.Subtask.Index] = a
-		m.answerSplit(t, func() error { t.task.Source.NoSplitYet(); return nil })
-	case what == source.NoMore:
-		m.answerSplit(t, func() error { t.task.Source.NoMoreSplits(); return nil })
+	case source.NoMore:
 	default:
 		e.given.Given(a.Subtask.Index, split)
-		m.answerSplit(t, func() error { return t.task.Source.AddSplits([]source.Split{split}) })
 	}
-}
-
-// answerSplit goes the same way as triggers: a split that is handed out before a checkpoint reaches its reader before the trigger.
-func (m *master) answerSplit(t *running, mail func() error) {
-	m.deliver(Message{Kind: SplitMessage, Task: t.attempt}, func() { t.task.Post(mail) })
+	m.taskManager.AnswerSplit(a, split, what)
 }
 
 // complete notes that a checkpoint is complete.
@@ -114,7 +112,7 @@ func (s sources) complete(id job.CheckpointID) {
 
 // reset gives back what a subtask has been handed since a checkpoint, and tells the enumerator. It returns false if that is not known.
 func (e *enumerator) reset(subtask int, to job.CheckpointID) (ok bool, err error) {
-	defer rescue(&err)
+	defer patience.Rescue(&err)
 	delete(e.waiting, subtask)
 	back, ok := e.given.Reset(subtask, to)
 	if !ok {

@@ -1,4 +1,4 @@
-package local
+package jobmaster
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/weirstream/weir/internal/cluster/committers"
+	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
@@ -84,7 +86,7 @@ func (m *master) do(a coordinator.Action) {
 	case coordinator.Ended:
 		m.endedFor(a)
 	default:
-		panic(fmt.Sprintf("local: the coordinator wants a %T done", a))
+		panic(fmt.Sprintf("jobmaster: the coordinator wants a %T done", a))
 	}
 }
 
@@ -177,12 +179,11 @@ func (m *master) sendTrigger(a coordinator.SendTrigger) {
 	m.triggered = max(m.triggered, a.ID)
 	b := barrier.Barrier{ID: a.ID, Timestamp: a.Timestamp, Snapshot: a.Snapshot}
 	for _, at := range a.Tasks {
-		t := m.current(at)
-		if t == nil {
+		if m.current(at) == nil {
 			m.coordinator.TriggerFailed(a.ID, reason.TaskCheckpointFailure, fmt.Sprintf("task %s does not run", at), m.Now())
 			return
 		}
-		m.deliver(Message{Kind: TriggerMessage, Task: at, ID: a.ID}, func() { t.task.Trigger(b) })
+		m.taskManager.TriggerCheckpoint(at, b)
 	}
 	m.coordinator.TriggersSent(a.ID, m.Now())
 }
@@ -286,7 +287,7 @@ func (m *master) completed(a coordinator.Completed) {
 		m.taken(a)
 		return
 	}
-	m.recovery = recovery{}
+	m.recovery = committers.Recovery{}
 	m.forgetDoubtful()
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
 	m.taken(a)
@@ -359,7 +360,7 @@ func (m *master) forgetDoubtful() {
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
 func (m *master) loadForRestart(from coordinator.Retained, p *graph.Plan) (*snapshot.Metadata, error) {
-	return retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
+	return patience.Retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {
