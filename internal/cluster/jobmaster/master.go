@@ -172,6 +172,7 @@ func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
 	m.storage, m.merger, m.copies, m.report = b.storage, b.merger, s.copies, s.Logger
+	m.retries = s.newRetries(s.checkpoints)
 	m.writeCopies = s.copies != nil && s.Config.LocalCopies().Write
 	m.found.Store(&s.found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())

@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
+	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
@@ -86,6 +88,20 @@ func (o *Options) newJob() job.ID {
 		return job.NewID()
 	}
 	return job.ID(o.drawBytes())
+}
+
+// newRetries returns how storage is asked again. A scheduler has enough chance of its own: with it all pauses are as long as they are on average.
+func (o *Options) newRetries(c config.Checkpointing) storage.Retries {
+	r := storage.Retries{
+		Most: c.Retries.Most, Backoff: c.Retries.Backoff, Longest: c.Retries.Longest, Memory: c.Retries.Memory, Pause: o.pause,
+		Note: func(err error, attempt int, pause time.Duration) {
+			o.Logger.Warn("what is written for a checkpoint has failed and is tried again", "error", err, "attempt", attempt, "pause", pause)
+		},
+	}
+	if o.Scheduler != nil {
+		r.Random = func() float64 { return 0.5 }
+	}
+	return r
 }
 
 // fileNames returns what makes names for files, nil for random ones.

@@ -25,6 +25,7 @@ type Files struct {
 	writeCopies bool                         // there are to be more of them
 	found       atomic.Pointer[copies.Found] // those that tasks are restored from now
 	places      places
+	retries     storage.Retries
 	report      *slog.Logger
 }
 
@@ -61,6 +62,9 @@ func (f *Files) MayUse() func(snapshot.Stream) bool {
 	}
 	return f.merger.MayUse
 }
+
+// Again calls do, which writes something for a checkpoint, until it has succeeded or has failed for good.
+func (f *Files) Again(ctx context.Context, do func() error) error { return f.retries.Do(ctx, do) }
 
 // streams is where a task writes its part of one snapshot.
 type streams struct {
