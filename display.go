@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/console"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 )
@@ -65,7 +66,7 @@ func (d *display) end(r Result, err error) exitcode.Code {
 		now := d.e.Progress()
 		p = &now
 	}
-	var refused *jobmaster.StartError
+	var refused *start.Error
 	if err != nil && (p == nil || errors.As(err, &refused)) {
 		fmt.Fprint(d.console, d.mistakes(err, code))
 		return code

@@ -19,6 +19,7 @@ import (
 	"github.com/weirstream/weir/connector/discard"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/state"
@@ -386,7 +387,7 @@ func TestChangedJobs(t *testing.T) {
 				return
 			}
 			_, err = weir.StartOn(context.Background(), c.shaped(test.shape, test.options...), c.fs, c.flags)
-			var refused *jobmaster.StartError
+			var refused *start.Error
 			if !errors.As(err, &refused) || refused.Code != test.code {
 				t.Fatalf("the start: %v", err)
 			}
@@ -581,7 +582,7 @@ func TestClaimTwice(t *testing.T) {
 	refused := func(code exitcode.Code, parts ...string) {
 		t.Helper()
 		_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
-		var start *jobmaster.StartError
+		var start *start.Error
 		if !errors.As(err, &start) || start.Code != code {
 			t.Fatalf("%v", err)
 		}
@@ -632,7 +633,7 @@ func TestCheckpointsWithoutSubdirectory(t *testing.T) {
 	refused := func(parts ...string) {
 		t.Helper()
 		_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
-		var start *jobmaster.StartError
+		var start *start.Error
 		if !errors.As(err, &start) || start.Code != exitcode.Refused {
 			t.Fatalf("%v", err)
 		}
@@ -687,11 +688,11 @@ func TestCheckpointsWithoutSubdirectory(t *testing.T) {
 		weir.To(weir.From(j, "in", w.in), "out", discard.Sink[reading]())
 		return j
 	}
-	_, err := weir.StartOn(context.Background(), other(), w.fs, jobmaster.Flags{})
+	_, err := weir.StartOn(context.Background(), other(), w.fs, start.Flags{})
 	contains(t, err, `job "test" keeps its checkpoints directly in `+w.dir)
 	j := other()
 	j.Set("execution.checkpointing.create-subdir", "false")
-	_, err = weir.StartOn(context.Background(), j, w.fs, jobmaster.Flags{})
+	_, err = weir.StartOn(context.Background(), j, w.fs, start.Flags{})
 	contains(t, err, "must be this job's alone", "test.line")
 
 	// A lost record does not make the checkpoints invisible.

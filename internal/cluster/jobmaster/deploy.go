@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/enumerators"
 	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/job"
@@ -21,7 +22,7 @@ func (m *master) deploy(meta *snapshot.Metadata) {
 	var waiting context.Context
 	waiting, m.hurry = context.WithCancel(context.Background())
 	patiently := func(f func() error) error {
-		return patience.Do(waiting, m.pause, f)
+		return patience.Do(waiting, m.Pause, f)
 	}
 	m.clerk.do(func() func() {
 		moved, err := m.recoverSinks(meta, r, patiently)
@@ -68,9 +69,9 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 		for id := range m.sources {
 			m.coordinator.Backlog(id, false, m.Now())
 		}
-		m.sources.close(m.logger)
+		m.sources.Close(m.logger)
 		m.sources = nil
-		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, &news{m.changed, m.backlog}); err != nil {
+		if m.sources, err = enumerators.Start(m.Plan, restored, enumerators.Env{Logger: m.logger, Post: m.post, News: &enumerators.News{Changed: m.changed, Backlog: m.backlog}}); err != nil {
 			return err
 		}
 	}

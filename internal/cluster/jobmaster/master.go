@@ -10,10 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/enumerators"
 	"github.com/weirstream/weir/internal/cluster/patience"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
@@ -68,7 +71,7 @@ type master struct {
 	tasks    map[job.Subtask]*running // the last attempt of each
 	alive    int                      // tasks that have not ended
 	starting int                      // tasks that do not run yet
-	sources  sources
+	sources  enumerators.Set
 	// awaitRunning is called when all tasks run.
 	awaitRunning []func()
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
@@ -144,25 +147,26 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
+func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *progress) *master {
 	m := &master{
-		Options:     s.Options,
-		checkpoints: s.checkpoints,
-		queue:       s.queue,
-		progress:    p,
-		logger:      s.Logger,
+		Options:     o,
 		taskManager: tasks,
-		id:          b.job,
-		line:        b.line,
-		record:      b.record,
-		file:        s.file,
-		shared:      s.shared,
-		claimed:     b.claimed,
-		sinks:       s.sinks,
-		clerk:       newClerk(s.Scheduler),
-		recovery:    b.recovery,
-		strategy:    failover.New(strategyOf(s.Config.Restart())),
-		history:     newHistory(s),
+		checkpoints: o.Config.Checkpointing(),
+		queue:       q,
+		progress:    p,
+		logger:      o.Logger,
+		id:          b.Job,
+		line:        b.Line,
+		record:      b.Record,
+		file:        b.File,
+		shared:      b.NoLock,
+		claimed:     b.Claimed,
+		sinks:       b.Sinks,
+		sources:     b.Sources,
+		clerk:       newClerk(o.Scheduler),
+		recovery:    b.Recovery,
+		strategy:    failover.New(strategyOf(o.Config.Restart())),
+		history:     newHistory(&o),
 		timers:      map[coordinator.Timer]func(){},
 		hurry:       func() {},
 		warned:      map[job.OperatorID]bool{},
@@ -171,20 +175,18 @@ func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
-	m.storage, m.merger, m.copies, m.report = b.storage, b.merger, s.copies, s.Logger
-	m.writeCopies = s.copies != nil && s.Config.LocalCopies().Write
-	m.found.Store(&s.found)
+	m.storage, m.merger, m.copies, m.report = b.Storage, b.Merger, b.Copies, o.Logger
+	m.writeCopies = b.Copies != nil && o.Config.LocalCopies().Write
+	m.found.Store(&b.Found)
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
-	m.sources = s.opened
-	s.news = news{m.changed, m.backlog}
-	m.ids.Add(b.ids)
+	m.ids.Add(b.IDs)
 	m.coordinator = m.newCoordinator()
-	m.coordinator.Restored(restoration(b), m.Now())
+	m.coordinator.Restored(b.Restoration, m.Now())
 	m.progress.became(view.JobCreated, m.Now())
 	m.post(func() {
-		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
+		m.logger.Info("sinks", guarantees(m.Plan, m.checkpoints)...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
-		m.deploy(b.restore)
+		m.deploy(b.Restore)
 	})
 	return m
 }
@@ -323,33 +325,6 @@ func (q *queue) take() []func() {
 	return items
 }
 
-func attrsToArgs(attrs []slog.Attr) (args []any) {
-	for _, a := range attrs {
-		args = append(args, a)
-	}
-	return args
-}
-
-func restoration(b *beginning) coordinator.Restoration {
-	r := coordinator.Restoration{LastID: b.ids.From - 1}
-	for _, s := range b.retained {
-		_, damaged := b.record.DamageOf(s.Checkpoint)
-		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
-	}
-	for _, s := range b.obsolete {
-		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
-	}
-	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
-	if b.restore != nil {
-		r.From = b.restore.Checkpoint
-		if b.noClaim {
-			savepoint := b.restore.Kind == snapshot.Savepoint
-			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true, Savepoint: savepoint})
-		}
-	}
-	return r
-}
-
 func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 
 // stopAll cancels the tasks and does what follows once all have ended.
@@ -371,7 +346,7 @@ func (m *master) whenStopped(then func()) {
 		return
 	}
 	m.afterStop = nil
-	m.sources.close(m.logger)
+	m.sources.Close(m.logger)
 	m.sources = nil
 	then()
 }
@@ -427,7 +402,10 @@ func (m *master) abort() { m.end(Aborted) }
 
 // refuse ends a run that never began. The line remembers it as little as a crash, and the same command tries again.
 func (m *master) refuse(err error) {
-	m.refusal = refuse(exitcode.Refused, "%v\nThe job was not started. Put right what is named above and run the same command again.", err)
+	m.refusal = &start.Error{
+		Code: exitcode.Refused,
+		Text: fmt.Sprintf("%v\nThe job was not started. Put right what is named above and run the same command again.", err),
+	}
 	m.end(Aborted)
 }
 
@@ -500,7 +478,7 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 	known := m.record
 	m.clerk.do(func() func() {
 		record := m.written(known).Ended(end)
-		err := patience.Do(context.Background(), m.pause, func() error { return m.put(record) })
+		err := patience.Do(context.Background(), m.Pause, func() error { return m.put(record) })
 		return func() {
 			if err != nil {
 				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)
@@ -513,6 +491,15 @@ func (m *master) writeEnd(s Status, kept bool, then func()) {
 			then()
 		}
 	}, m.post)
+}
+
+// endOf returns what the line remembers of an end.
+func endOf(s Status, now time.Time, kept bool, cause error, latest job.CheckpointID) line.End {
+	e := line.End{At: now, Kept: kept, Completed: latest, State: line.State(s)}
+	if cause != nil {
+		e.Reason, _, _ = strings.Cut(cause.Error(), "\n") // the log has the rest
+	}
+	return e
 }
 
 // latest returns the newest complete checkpoint of this job, 0 if there is none.

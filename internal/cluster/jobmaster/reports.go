@@ -160,7 +160,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 		m.whenStopped(m.afterStop)
 	case m.state == inFlight || m.state == deploying:
 		m.coordinatorStopped()
-		m.sources.close(m.logger)
+		m.sources.Close(m.logger)
 		m.sources = nil
 		m.finish(m.endOfTasks())
 	}

@@ -209,7 +209,7 @@ func (m *master) changePlan() {
 	m.tasks = map[job.Subtask]*running{}
 	m.coordinator.Rescaled(m.coordinatorJob())
 	if m.merger != nil {
-		m.merger.Rescaled(subtasksOf(m.Plan), m.newProcess())
+		m.merger.Rescaled(m.Plan.Subtasks(), m.NewProcess())
 	}
 	m.supervisor.Rescaled(m.regions())
 	m.progress.replan(m.Plan)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/patience"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
@@ -366,7 +367,7 @@ func (m *master) writeSavepoint(a coordinator.WriteMetadata) {
 		before := m.written(known)
 		next := before
 		if stops {
-			next = before.WithStop(line.Stop{Savepoint: named(a.Location, a.Metadata), Drained: a.Stop == element.Drain})
+			next = before.WithStop(line.Stop{Savepoint: start.Named(a.Location, a.Metadata), Drained: a.Stop == element.Drain})
 		}
 		pointer, size, err := m.publishAndFollow(at, a, stops, next)
 		var undone error
@@ -436,7 +437,7 @@ func (m *master) removeSavepoint(at storage.Location) error {
 	if p := m.places.of(at.ID); p != nil {
 		p.giveUp()
 	}
-	return patience.Do(context.Background(), m.pause, func() error {
+	return patience.Do(context.Background(), m.Pause, func() error {
 		return storage.RemoveSavepoint(context.Background(), m.FS, at)
 	})
 }
