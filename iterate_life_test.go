@@ -318,9 +318,7 @@ func TestLoopRescalesLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, step := range []string{"carousel", "riders"} {
-		for e.Progress().Checkpoint.Completed == 0 || k.rounds.Load() < int64(10*n) {
-			time.Sleep(time.Millisecond)
-		}
+		until(t, e, "rounds", func() bool { return e.Progress().Checkpoint.Completed > 0 && k.rounds.Load() >= int64(10*n) })
 		if err := e.Rescale(t.Context(), step, 3-i); err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
@@ -349,9 +347,7 @@ func TestLoopStopsWithSavepoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for e.Progress().Checkpoint.Completed == 0 || k.rounds.Load() < 10*n {
-				time.Sleep(time.Millisecond)
-			}
+			until(t, e, "rounds", func() bool { return e.Progress().Checkpoint.Completed > 0 && k.rounds.Load() >= 10*n })
 			return e
 		}
 		e := riding()

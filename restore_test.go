@@ -225,11 +225,7 @@ func (c *changing) run(j *weir.Job, position int) weir.Result {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); c.written(e) < len(c.in.splits)*position/2 || e.Progress().Phase != jobmaster.Running; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("it does not get there: %+v", e.Progress())
-		}
-	}
+	until(c.t, e, "records", func() bool { return c.written(e) >= len(c.in.splits)*position/2 && e.Progress().Phase == jobmaster.Running })
 	cancel()
 	r, _ := c.end(e, weir.Suspended)
 	return r

@@ -221,11 +221,7 @@ func (w *world) read(e *weir.Execution, position int) {
 	for i := range w.in.splits {
 		n += int64(min(position, w.in.limit(i)))
 	}
-	for deadline := time.Now().Add(20 * time.Second); e.Progress().Steps[0].Out < n || e.Progress().Phase != jobmaster.Running; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("it reads no further: %+v", e.Progress())
-		}
-	}
+	until(w.t, e, "records", func() bool { return e.Progress().Steps[0].Out >= n && e.Progress().Phase == jobmaster.Running })
 }
 
 // committed waits until so many records are committed.

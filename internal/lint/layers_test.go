@@ -66,7 +66,7 @@ var layers = []layer{
 
 	{"internal/storage/byscheme", "storage",
 		"it hands paths on by their scheme, whatever they are of"},
-	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/linefile internal/protocol/snapshot",
+	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/byscheme internal/storage/linefile internal/protocol/snapshot",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
 	{"internal/storage/copies", names + " storage internal/storage internal/storage/fs internal/protocol/snapshot internal/protocol/backup",
@@ -185,6 +185,7 @@ type ban struct{ packages, imports, why string }
 // foreign are all packages from outside the standard library, each with those that may import them.
 var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
+	{"internal/backend/heap", "github.com/klauspost/compress/s2", "snapshots compressed at the speed of a disk, which the standard library has nothing for"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
 	{"codec/protobuf", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it"},
 	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},
@@ -356,6 +357,7 @@ func position(t *testing.T, n ast.Node) string {
 func TestPlainJobStaysSmall(t *testing.T) {
 	want := []string{
 		"github.com/klauspost/compress/gzip",
+		"github.com/klauspost/compress/s2",
 		"github.com/klauspost/compress/zstd",
 		"go.yaml.in/yaml/v3",
 		"golang.org/x/sys/unix",

@@ -20,6 +20,7 @@ type storeScan struct {
 	mu     sync.Mutex // held while it is written and closed
 	closed bool
 	head   []byte
+	packs  bool // the groups are compressed
 	groups keygroup.Range
 	prefix prefix
 	now    [ProcessingTime + 1]int64          // what is over then is left out
@@ -43,7 +44,7 @@ func (s *Store[K]) captureStore() *Capture {
 		}
 	}
 	c.scan = &storeScan{
-		head: s.Head(), groups: s.groups, prefix: b.prefix(), now: s.times.now,
+		head: s.Head(), packs: s.layout.compress, groups: s.groups, prefix: b.prefix(), now: s.times.now,
 		ask: b.writer.scan(2, s.groups), stop: stop,
 	}
 	b.scans = append(slices.DeleteFunc(b.scans, (*storeScan).isClosed), c.scan)
@@ -84,12 +85,14 @@ func (c *storeScan) write(w io.Writer) (k snapshot.Keyed, err error) {
 	}
 	e := &scanWriter{storeScan: c, out: bufio.NewWriterSize(w, writeBytes), counting: c.taken[0], rows: c.taken[1]}
 	k.Range, k.Written = c.groups, c.groups
-	k.Header = int64(len(c.head))
-	e.write(c.head)
+	e.begin()
+	k.Header = e.at
 	e.more, e.left = e.rows.Next(), e.counting.Next()
 	for g := c.groups.First; g <= c.groups.Last && err == nil; g++ {
 		k.Offsets = append(k.Offsets, e.at)
-		err = e.group(uint16(g))
+		if err = e.group(uint16(g)); err == nil {
+			err = e.endGroup()
+		}
 	}
 	k.End = e.at
 	return k, errors.Join(err, e.rows.Err(), e.counting.Err(), e.out.Flush())
@@ -124,6 +127,7 @@ func (c *storeScan) isClosed() bool {
 type scanWriter struct {
 	*storeScan
 	out            *bufio.Writer
+	pack           *packer // between the groups and out, nil if they are not compressed
 	at             int64
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
@@ -131,7 +135,36 @@ type scanWriter struct {
 	seen           int // keys
 }
 
+// begin writes the head.
+func (e *scanWriter) begin() {
+	head := e.head
+	if e.packs {
+		head = appendCompressedHead(nil, head)
+	}
+	e.write(head)
+	if e.packs {
+		e.pack = &packer{out: e.out}
+	}
+}
+
+// endGroup writes what is left of a group.
+func (e *scanWriter) endGroup() error {
+	if e.pack == nil {
+		return nil
+	}
+	before := e.pack.written
+	err := e.pack.end()
+	e.at += e.pack.written - before
+	return err
+}
+
 func (e *scanWriter) write(p []byte) {
+	if e.pack != nil {
+		before := e.pack.written
+		e.pack.Write(p) // Flush tells the error
+		e.at += e.pack.written - before
+		return
+	}
 	e.at += int64(len(p))
 	for len(p) > writeBytes { // a row may be large
 		e.out.Write(p[:writeBytes]) // Flush tells the error

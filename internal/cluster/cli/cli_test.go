@@ -45,6 +45,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`line(" *: "| +)[0-9a-f]{32}`), "line${1}LINE"},
 	{regexp.MustCompile(`20(2[6-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z`), "TIME"}, // the data has whole seconds
+	{regexp.MustCompile(`process \d+ on \S+, since [^)]*`), "PROCESS"},
 	{regexp.MustCompile(`after [\d.]+[mµn]?s`), "after DURATION"},
 	{regexp.MustCompile(`(graph[": ]+)[0-9a-f]{16,}`), "${1}GRAPH"},
 	{regexp.MustCompile(`checksum [0-9a-f]{8}`), "checksum CRC"},

@@ -12,11 +12,9 @@ import (
 
 func declareGC(flags *flag.FlagSet) func(context.Context, string, IO) error {
 	remove := flags.Bool("delete", false, "delete it; without, only say what and why")
+	takeOver := flags.Bool("take-over", false, "on a store without locks: end runs that have not said that they ended, which have been killed, or fail then")
 	return func(ctx context.Context, dir string, io IO) (err error) {
-		if err := localOnly("gc", dir); err != nil {
-			return err
-		}
-		found, err := garbage.Find(ctx, dir, time.Now())
+		found, err := garbage.Search{FS: io.FS, Dir: dir, TakeOver: *takeOver, Now: time.Now()}.Find(ctx)
 		if err != nil {
 			return refusal{err}
 		}

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/weirstream/weir/internal/storage"
 	localfs "github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
+	publicstorage "github.com/weirstream/weir/storage"
 )
 
 const (
@@ -229,4 +232,69 @@ func damage(t *testing.T, path string) (undo func()) {
 	flip := func() { change(t, path, func(b []byte) []byte { b[40] ^= 1; return b }) }
 	flip()
 	return flip
+}
+
+// attic is a store without locks, another one for each test.
+var attic *localfs.Memory
+
+func init() {
+	publicstorage.Register(func(context.Context, publicstorage.Config) (publicstorage.FS, error) { return attic, nil }, "attic")
+}
+
+// in lists the files of a store below a directory.
+func in(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := attic.List(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if path := dir + "/" + e.Name; e.Dir {
+			all = append(all, in(t, path)...)
+		} else {
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+// On a store without locks the record says whether a job has ended. A run that has not is taken over if asked to, and changes nothing any more.
+func TestGCOnStores(t *testing.T) {
+	const dir = "attic://checkpoints"
+	attic = localfs.NewMemory()
+	s := &session{t: t, w: stopped(t, checkpoint.Dir(dir))}
+	s.w.dir = dir
+	jobDir := dir + "/" + s.w.job
+	for _, name := range []string{jobDir + "/chk-2/" + stream1, jobDir + "/shared/" + stream2, s.w.chk + "/" + stream2, dir + "/" + otherJob + "/chk-5/" + stream1, jobDir + "/chk-3/notes.txt"} {
+		if err := attic.PutIfAbsent(t.Context(), name, []byte("1234567")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	process, err := linefile.Open(t.Context(), attic, dir, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := *process.Record()
+	running.End = nil
+	if err := process.Put(t.Context(), running); err != nil { // as a process does that is killed later
+		t.Fatal(err)
+	}
+
+	before := in(t, dir)
+	s.run("gc", "--delete", dir)
+	if !slices.Equal(in(t, dir), before) {
+		t.Error("something was deleted although the job may run")
+	}
+	s.run("gc", "--delete", "--take-over", dir)
+	after := in(t, dir)
+	for _, path := range before {
+		if !slices.Contains(after, path) {
+			s.out.WriteString("gone: " + path + "\n")
+		}
+	}
+	if err := process.Put(t.Context(), running); !errors.Is(err, linefile.ErrTaken) {
+		t.Errorf("the process that was taken over writes its record: %v", err)
+	}
+	s.run("verify", s.w.chk)
+	s.golden("gc-store.txt")
 }

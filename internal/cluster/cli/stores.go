@@ -2,7 +2,6 @@ package cli
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"strings"
 
@@ -52,12 +51,4 @@ func splitDefines(args []string) []string {
 		out = append(out, arg)
 	}
 	return out
-}
-
-// localOnly refuses a command for stores.
-func localOnly(command, path string) error {
-	if byscheme.IsLocal(path) {
-		return nil
-	}
-	return usageError{fmt.Errorf("%s %s: not available for %s yet, only for local directories", command, path, storage.Scheme(path))}
 }

@@ -32,6 +32,7 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 		OpenStream:      d.Shared.Files.OpenStream,
 		MayUse:          d.Shared.Files.MayUse(),
 		Incremental:     m.checkpoints.Incremental,
+		Compress:        m.checkpoints.Compress,
 		Backend:         m.Backend,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,

@@ -1,4 +1,4 @@
-// Package garbage answers one question: what in a local checkpoint directory does nobody need any more?
+// Package garbage answers one question: what in a checkpoint directory does nobody need any more?
 //
 // Crashes leave things behind: checkpoints and savepoints that were never completed, files that are half written, streams that no metadata names, the
 // directory of a job that never completed anything. Jobs delete what they know of; the rest is found here.
@@ -8,12 +8,16 @@
 //   - No checkpoint or savepoint that is complete is ever garbage, nor a file that one refers to, nor a file whose name Weir does not give.
 //   - Shared files, and those of tasks, are garbage if nothing complete in the directory refers to them, unless a line in another directory has
 //     left its mark beside them: its checkpoints may.
-//   - The locks of all lines in the directory are held from before they are read until Close. So nothing changes meanwhile, and a line
-//     that runs ends the search. (On a system without such locks, neither Unix nor Windows, that is up to the user.)
+//   - Nobody who could need a thing may be at work. In a local directory the locks of all lines are held from before they are read until Close,
+//     and a line that runs ends the search. (On a system without such locks, neither Unix nor Windows, that is up to the user.) On stores
+//     without locks the records tell: see records.
+//   - What is deleted are the files that were found, by their names, and directories that are empty then. The names of streams are random, so
+//     what a job writes that starts meanwhile is not among them.
 //
 // That a job's directory belongs to no line is proved by the order of looking: a job takes its lock before it makes its directory, and
 // the directories are listed before the locks. So each directory that is found belongs to a line whose lock was seen too, or to
-// none that is still there.
+// none that is still there. On a store without locks, whoever has written a checkpoint's file has written the line's record before, and the
+// records are read once more when all files were listed.
 package garbage
 
 import (
@@ -29,9 +33,11 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	"github.com/weirstream/weir/internal/storage"
+	snapshots "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
+	"github.com/weirstream/weir/storage"
 )
 
 // Item is something that nobody needs.
@@ -39,20 +45,48 @@ type Item struct {
 	Path  string
 	Why   string
 	Bytes int64 // of the file, or of all files in the directory
-	dir   bool
+	tree
 }
 
-// Found is what was found in a directory. It holds the locks of the directory's lines until Close.
+// tree is a file, or a directory with all that is in it.
+type tree struct {
+	files []string
+	dirs  []string // the inner ones before the outer ones
+}
+
+// Search says where to look.
+type Search struct {
+	FS  storage.FS
+	Dir string
+	// TakeOver ends the runs that records on a store without locks say are at work: if one is, it can complete no checkpoint any more, and
+	// fails. Without it such a record ends the search. It changes nothing in a local directory.
+	TakeOver bool
+	Now      time.Time
+}
+
+// Found is what was found in a directory. It keeps lines from being started, or notices that they were, until Close.
 type Found struct {
 	Items []Item
-	locks []*linefile.Lock
+	fs    storage.FS
+	lines holder
 }
 
-// Find looks for garbage in a checkpoint directory and changes nothing but the text in lock files. The error is a *RunningError if a job
-// runs there; all others too mean that nothing can be told. Without an error the caller has to Close what is returned.
-func Find(ctx context.Context, dir string, now time.Time) (*Found, error) {
-	f := &finder{ctx: ctx, dir: strings.TrimRight(filepath.ToSlash(dir), "/"), claimed: map[job.ID]bool{}, reached: map[string]bool{}, merged: map[string]bool{}, complete: map[string]bool{}}
-	err := f.find(now)
+// Find looks for garbage in a checkpoint directory and changes nothing but the text in lock files, and records if runs are taken over. The error
+// is a *RunningError if a job runs there; all others too mean that nothing can be told. Without an error the caller has to Close what is returned.
+func (s Search) Find(ctx context.Context) (*Found, error) {
+	dir := strings.TrimRight(filepath.ToSlash(s.Dir), "/")
+	f := &finder{ctx: ctx, fs: s.FS, dir: dir, claimed: map[job.ID]bool{}, reached: map[string]bool{}, merged: map[string]bool{}, complete: map[string]bool{}}
+	if byscheme.IsLocal(dir) {
+		f.dir = byscheme.Local(dir)
+		f.fs, f.found.lines = fs.Local{}, &locks{dir: f.dir, now: s.Now}
+	} else {
+		f.found.lines = &records{fs: s.FS, dir: dir, takeOver: s.TakeOver, now: s.Now}
+	}
+	f.found.fs = f.fs
+	err := f.find()
+	if err == nil {
+		err = f.found.lines.check(ctx)
+	}
 	if err != nil {
 		err = errors.Join(err, f.found.Close())
 		return nil, err
@@ -64,43 +98,20 @@ func Find(ctx context.Context, dir string, now time.Time) (*Found, error) {
 func (f *Found) Delete(ctx context.Context) error {
 	var errs []error
 	for _, item := range f.Items {
-		if item.dir {
-			errs = append(errs, fs.Local{}.RemoveAll(ctx, item.Path))
-		} else {
-			errs = append(errs, fs.Local{}.Remove(ctx, item.Path))
+		err := f.fs.Remove(ctx, item.files...)
+		if errs = append(errs, err); err == nil {
+			errs = append(errs, f.fs.Remove(ctx, item.dirs...))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Close releases the locks.
-func (f *Found) Close() error {
-	var errs []error
-	for _, l := range f.locks {
-		errs = append(errs, l.Release())
-	}
-	f.locks = nil
-	return errors.Join(errs...)
-}
-
-// RunningError means that a job runs in the directory.
-type RunningError struct{ Held *linefile.HeldError }
-
-// Error says which job, and what to do.
-func (e *RunningError) Error() string {
-	who := ""
-	if e.Held.PID != 0 {
-		who = fmt.Sprintf(" (process %d on %s)", e.Held.PID, e.Held.Host)
-	}
-	return fmt.Sprintf("job %q is running in %s%s, and what it needs cannot be told: stop it first", e.Held.Name, e.Held.Dir, who)
-}
-
-// Unwrap returns the error of the lock.
-func (e *RunningError) Unwrap() error { return e.Held }
+// Close lets lines be started again.
+func (f *Found) Close() error { return f.lines.release() }
 
 type finder struct {
 	ctx     context.Context
-	fs      fs.Local
+	fs      storage.FS
 	dir     string
 	found   Found
 	claimed map[job.ID]bool // by a line
@@ -114,17 +125,17 @@ type finder struct {
 	complete map[string]bool
 }
 
-func (f *finder) find(now time.Time) error {
+func (f *finder) find() error {
 	jobs, err := f.jobs() // before the locks: see the package comment
 	if err != nil {
 		return err
 	}
-	if err := f.lock(now); err != nil {
+	if err := f.lines(); err != nil {
 		return err
 	}
-	checkpoints := map[job.ID][]storage.Found{}
+	checkpoints := map[job.ID][]snapshots.Found{}
 	for _, id := range jobs {
-		if checkpoints[id], err = f.checkpoints(storage.JobDir(f.dir, id)); err != nil {
+		if checkpoints[id], err = f.checkpoints(snapshots.JobDir(f.dir, id)); err != nil {
 			return err
 		}
 	}
@@ -143,7 +154,7 @@ func (f *finder) find(now time.Time) error {
 	}
 	for _, id := range jobs {
 		if f.claimed[id] {
-			err = f.claimedJob(storage.JobDir(f.dir, id), checkpoints[id])
+			err = f.claimedJob(snapshots.JobDir(f.dir, id), checkpoints[id])
 		} else {
 			err = f.unclaimedJob(id, checkpoints[id])
 		}
@@ -157,25 +168,18 @@ func (f *finder) find(now time.Time) error {
 // savepoints adds the directories of savepoints that were never completed, if they are by their names of jobs whose lines are here: those do
 // not run, so nobody completes them any more. Others may be of a job whose line is elsewhere, and which is at it right now.
 func (f *finder) savepoints() error {
-	entries, err := os.ReadDir(f.dir)
+	entries, err := f.list(f.dir, "savepoints")
 	if err != nil {
-		return fmt.Errorf("look for savepoints: %w", err)
+		return err
 	}
 	for _, e := range entries {
-		prefix, ok := storage.ParseSavepointName(e.Name())
-		if !ok || !e.IsDir() || !f.claims(prefix) {
+		path := f.dir + "/" + e.Name
+		if prefix, ok := snapshots.ParseSavepointName(e.Name); !ok || !e.Dir || !f.claims(prefix) || f.complete[path] {
 			continue
 		}
-		path := f.dir + "/" + e.Name()
-		if f.complete[path] {
-			continue
-		}
-		bytes, ours, err := f.sizeOf(path)
-		if err != nil {
+		// A savepoint that was completed holds metadata, under whatever name.
+		if err := f.addTree(path, "the savepoint was never completed, or its deletion was interrupted"); err != nil {
 			return err
-		}
-		if ours { // a savepoint that was completed holds metadata, under whatever name
-			f.add(Item{path, "the savepoint was never completed, or its deletion was interrupted", bytes, true})
 		}
 	}
 	return nil
@@ -191,34 +195,26 @@ func (f *finder) claims(prefix string) bool {
 }
 
 func (f *finder) jobs() (ids []job.ID, err error) {
-	entries, err := os.ReadDir(f.dir)
+	entries, err := f.list(f.dir, "jobs")
 	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
+		return nil, err
 	}
 	for _, e := range entries {
-		if id, err := job.ParseID(e.Name()); err == nil && e.IsDir() && id.String() == e.Name() {
+		if id, err := job.ParseID(e.Name); err == nil && e.Dir && id.String() == e.Name {
 			ids = append(ids, id)
 		}
 	}
 	return ids, nil
 }
 
-// lock takes the locks of all lines and then reads their records.
-func (f *finder) lock(now time.Time) error {
+// lines reads the records of all lines, which do not run.
+func (f *finder) lines() error {
 	names, err := linefile.Names(f.ctx, f.fs, f.dir)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		l, err := linefile.TakeLock(f.dir, name, now)
-		if held := (*linefile.HeldError)(nil); errors.As(err, &held) {
-			return &RunningError{held}
-		}
-		if err != nil {
-			return err
-		}
-		f.found.locks = append(f.found.locks, l)
-		file, err := linefile.Open(f.ctx, f.fs, f.dir, name)
+		file, err := f.found.lines.hold(f.ctx, name)
 		if err != nil {
 			return err
 		}
@@ -237,7 +233,7 @@ func (f *finder) lock(now time.Time) error {
 
 // directly looks through the checkpoints that lie directly in the directory. They belong to the one line there is; if there are several, or
 // none, nobody can tell.
-func (f *finder) directly(checkpoints []storage.Found) error {
+func (f *finder) directly(checkpoints []snapshots.Found) error {
 	if len(checkpoints) == 0 || f.records != 1 {
 		return nil
 	}
@@ -245,8 +241,8 @@ func (f *finder) directly(checkpoints []storage.Found) error {
 }
 
 // checkpoints lists the checkpoints in a directory and marks what the complete ones refer to.
-func (f *finder) checkpoints(dir string) ([]storage.Found, error) {
-	found, err := storage.List(f.ctx, f.fs, dir)
+func (f *finder) checkpoints(dir string) ([]snapshots.Found, error) {
+	found, err := snapshots.List(f.ctx, f.fs, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +259,7 @@ func (f *finder) checkpoints(dir string) ([]storage.Found, error) {
 
 // mark marks what a complete snapshot refers to.
 func (f *finder) mark(pointer string) error {
-	meta, err := storage.Load(f.ctx, f.fs, pointer)
+	meta, err := snapshots.Load(f.ctx, f.fs, pointer)
 	if err != nil {
 		return fmt.Errorf("nothing can be proved, since it is not known what %s refers to: %w", pointer, err)
 	}
@@ -276,16 +272,20 @@ func (f *finder) mark(pointer string) error {
 
 // completeSavepoints marks what the complete savepoints in the directory refer to.
 func (f *finder) completeSavepoints() error {
-	entries, err := os.ReadDir(f.dir)
+	entries, err := f.list(f.dir, "savepoints")
 	if err != nil {
-		return fmt.Errorf("look for savepoints: %w", err)
+		return err
 	}
 	for _, e := range entries {
-		path := f.dir + "/" + e.Name()
-		if _, ok := storage.ParseSavepointName(e.Name()); !ok || !e.IsDir() {
+		path := f.dir + "/" + e.Name
+		if _, ok := snapshots.ParseSavepointName(e.Name); !ok || !e.Dir {
 			continue
 		}
-		if _, err := os.Stat(path + "/" + storage.MetadataName); errors.Is(err, os.ErrNotExist) {
+		inside, err := f.list(path, "savepoints")
+		if err != nil {
+			return err
+		}
+		if !has(inside, snapshots.MetadataName) {
 			continue
 		}
 		f.complete[path] = true
@@ -297,7 +297,7 @@ func (f *finder) completeSavepoints() error {
 }
 
 // claimedJob looks through the directory of a job that a line remembers.
-func (f *finder) claimedJob(dir string, checkpoints []storage.Found) error {
+func (f *finder) claimedJob(dir string, checkpoints []snapshots.Found) error {
 	if err := f.leftovers(dir, true); err != nil {
 		return err
 	}
@@ -321,21 +321,21 @@ func (f *finder) claimedJob(dir string, checkpoints []storage.Found) error {
 // sharedFiles adds what lies in a job's directories of shared files, and of those of its tasks, and nobody refers to: files, and directories of
 // merged files as a whole, but only if Weir has given all the names in them.
 func (f *finder) sharedFiles(jobDir string) error {
-	for _, name := range storage.SharedDirs() {
+	for _, name := range snapshots.SharedDirs() {
 		dir := jobDir + "/" + name
-		entries, err := os.ReadDir(dir)
-		if errors.Is(err, os.ErrNotExist) || err == nil && usedElsewhere(entries) {
-			continue
-		}
+		entries, err := f.list(dir, "shared files")
 		if err != nil {
-			return fmt.Errorf("look for shared files: %w", err)
+			return err
+		}
+		if usedElsewhere(entries) {
+			continue
 		}
 		if err := f.leftovers(dir, false); err != nil {
 			return err
 		}
 		for _, e := range entries {
-			if e.IsDir() && storage.IsMergedDirName(e.Name()) {
-				if err := f.mergedFiles(dir + "/" + e.Name()); err != nil {
+			if e.Dir && snapshots.IsMergedDirName(e.Name) {
+				if err := f.mergedFiles(dir + "/" + e.Name); err != nil {
 					return err
 				}
 			}
@@ -350,71 +350,56 @@ func (f *finder) mergedFiles(dir string) error {
 	if f.merged[filepath.Base(dir)] {
 		return f.leftovers(dir, false)
 	}
-	bytes, ours, err := f.sizeOf(dir)
-	if err == nil && ours {
-		f.add(Item{dir, "no checkpoint refers to this directory of merged files", bytes, true})
-	}
-	return err
+	return f.addTree(dir, "no checkpoint refers to this directory of merged files")
 }
 
 // usedElsewhere reports whether a line in another directory has left its mark.
-func usedElsewhere(entries []os.DirEntry) bool {
-	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == storage.ClaimedName })
+func usedElsewhere(entries []entry) bool { return has(entries, snapshots.ClaimedName) }
+
+func has(entries []entry, name string) bool {
+	return slices.ContainsFunc(entries, func(e entry) bool { return e.Name == name })
 }
 
 // unfinished adds the directory of a checkpoint without metadata, unless there is something in it that Weir has not put there: it may be
 // metadata under another name.
-func (f *finder) unfinished(c storage.Found) error {
-	bytes, ours, err := f.sizeOf(c.Path)
-	if err == nil && ours {
-		f.add(Item{c.Path, fmt.Sprintf("checkpoint %d was never completed, or its deletion was interrupted", c.ID), bytes, true})
-	}
-	return err
+func (f *finder) unfinished(c snapshots.Found) error {
+	return f.addTree(c.Path, fmt.Sprintf("checkpoint %d was never completed, or its deletion was interrupted", c.ID))
 }
 
 // leftovers adds the files directly in a directory that nobody refers to: streams, unless only what is half written is looked for.
 func (f *finder) leftovers(dir string, onlyHalfWritten bool) error {
-	entries, err := os.ReadDir(dir)
+	entries, err := f.list(dir, "leftovers")
 	if err != nil {
-		return fmt.Errorf("look for leftovers: %w", err)
+		return err
 	}
 	for _, e := range entries {
-		path := dir + "/" + e.Name()
-		if !e.Type().IsRegular() || f.reached[e.Name()] {
+		if !e.regular || f.reached[e.Name] {
 			continue
 		}
 		why := ""
 		switch {
-		case halfWritten.MatchString(e.Name()):
+		case halfWritten.MatchString(e.Name):
 			why = "its writer was killed before it was complete"
-		case streamName.MatchString(e.Name()) && !onlyHalfWritten:
+		case streamName.MatchString(e.Name) && !onlyHalfWritten:
 			why = "no checkpoint's metadata names it"
 		default:
 			continue
 		}
-		info, err := e.Info()
-		if err != nil {
-			return fmt.Errorf("look for leftovers: %w", err)
-		}
-		f.add(Item{path, why, info.Size(), false})
+		path := dir + "/" + e.Name
+		f.add(Item{path, why, e.Size, tree{files: []string{path}}})
 	}
 	return nil
 }
 
 // unclaimedJob adds the directory of a job that no line remembers and that has completed nothing. Had it completed a checkpoint, a start
 // without a record would go on from there.
-func (f *finder) unclaimedJob(id job.ID, checkpoints []storage.Found) error {
+func (f *finder) unclaimedJob(id job.ID, checkpoints []snapshots.Found) error {
 	for _, c := range checkpoints {
 		if c.Published {
 			return nil
 		}
 	}
-	dir := storage.JobDir(f.dir, id)
-	bytes, ours, err := f.sizeOf(dir)
-	if err == nil && ours {
-		f.add(Item{dir, "no line remembers this job, and it has completed no checkpoint", bytes, true})
-	}
-	return err
+	return f.addTree(snapshots.JobDir(f.dir, id), "no line remembers this job, and it has completed no checkpoint")
 }
 
 // The names that Weir gives: to a stream, to a file that is being written, to directories of a job.
@@ -424,37 +409,86 @@ var (
 	jobDirs     = regexp.MustCompile(`^(chk-[1-9][0-9]*|shared|taskowned)$`)
 )
 
-// sizeOf returns the size of all files in a directory, and whether nobody refers to any of them and all have names that Weir gives.
-func (f *finder) sizeOf(dir string) (bytes int64, ours bool, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return 0, false, fmt.Errorf("look for leftovers: %w", err)
+// addTree adds a directory, provided that nobody refers to any of its files and all have names that Weir gives.
+func (f *finder) addTree(dir, why string) error {
+	var t tree
+	bytes, ours, err := f.walk(dir, &t)
+	if err == nil && ours {
+		f.add(Item{dir, why, bytes, t})
 	}
-	if slices.Contains(storage.SharedDirs(), filepath.Base(dir)) && usedElsewhere(entries) {
+	return err
+}
+
+// walk adds a directory to a tree, and returns the size of all files in it. ours is false as soon as there is something that must stay.
+func (f *finder) walk(dir string, t *tree) (bytes int64, ours bool, err error) {
+	entries, err := f.list(dir, "leftovers")
+	if err != nil {
+		return 0, false, err
+	}
+	if slices.Contains(snapshots.SharedDirs(), filepath.Base(dir)) && usedElsewhere(entries) {
 		return 0, false, nil
 	}
 	for _, e := range entries {
-		path := dir + "/" + e.Name()
+		path := dir + "/" + e.Name
 		switch {
-		case f.reached[e.Name()]:
+		case f.reached[e.Name]:
 			return 0, false, nil
-		case e.IsDir() && (jobDirs.MatchString(e.Name()) || storage.IsMergedDirName(e.Name())):
-			n, ours, err := f.sizeOf(path)
+		case e.Dir && (jobDirs.MatchString(e.Name) || snapshots.IsMergedDirName(e.Name)):
+			n, ours, err := f.walk(path, t)
 			if err != nil || !ours {
 				return 0, false, err
 			}
 			bytes += n
-		case e.Type().IsRegular() && (streamName.MatchString(e.Name()) || halfWritten.MatchString(e.Name()) || e.Name() == storage.ClaimedName):
-			info, err := e.Info()
-			if err != nil {
-				return 0, false, fmt.Errorf("look for leftovers: %w", err)
-			}
-			bytes += info.Size()
+		case e.regular && (streamName.MatchString(e.Name) || halfWritten.MatchString(e.Name) || e.Name == snapshots.ClaimedName):
+			t.files = append(t.files, path)
+			bytes += e.Size
 		default:
 			return 0, false, nil
 		}
 	}
+	t.dirs = append(t.dirs, dir)
 	return bytes, true, nil
 }
 
 func (f *finder) add(i Item) { f.found.Items = append(f.found.Items, i) }
+
+// entry is one in a directory. regular is false for what is neither a directory nor a file with content of its own, such as a link.
+type entry struct {
+	storage.Entry
+	regular bool
+}
+
+// list lists a directory, for the sake of something. That the checkpoint directory itself is absent is an error if that can be told; other
+// directories may be gone, or never made.
+func (f *finder) list(dir, what string) ([]entry, error) {
+	found, err := f.entries(dir)
+	if errors.Is(err, os.ErrNotExist) && dir != f.dir {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for %s: %w", what, err)
+	}
+	return found, nil
+}
+
+func (f *finder) entries(dir string) (all []entry, err error) {
+	if !byscheme.IsLocal(f.dir) {
+		found, err := f.fs.List(f.ctx, dir)
+		for _, e := range found {
+			all = append(all, entry{e, !e.Dir})
+		}
+		return all, err
+	}
+	found, err := os.ReadDir(dir) // with hidden files
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range found {
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entry{storage.Entry{Name: e.Name(), Dir: e.IsDir(), Size: info.Size()}, e.Type().IsRegular()})
+	}
+	return all, nil
+}

@@ -82,6 +82,22 @@ func (f *File) Announce(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// Holder returns who has the line as Announce has written it.
+func (f *File) Holder(ctx context.Context) (Holder, error) {
+	return readHolder(ctx, f.fs, f.lockPath())
+}
+
+// TakeOver gives the line a new epoch, as a start of the job does, so that the process that has it, if there is one, can change nothing any more.
+// The line must have a record.
+func (f *File) TakeOver(ctx context.Context, now time.Time) error {
+	r := *f.record
+	r.Epoch++
+	if err := f.Put(ctx, r); err != nil {
+		return err
+	}
+	return f.Announce(ctx, now)
+}
+
 func readHolder(ctx context.Context, fs storage.FS, path string) (Holder, error) {
 	text, err := readAll(ctx, fs, path)
 	return parseHolder(string(text)), err
