@@ -18,7 +18,7 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/discard"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/sink"
@@ -225,7 +225,9 @@ func (c *changing) run(j *weir.Job, position int) weir.Result {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	until(c.t, e, "records", func() bool { return c.written(e) >= len(c.in.splits)*position/2 && e.Progress().Phase == jobmaster.Running })
+	until(c.t, e, "records", func() bool {
+		return c.written(e) >= len(c.in.splits)*position/2 && e.Progress().Phase == progress.Running
+	})
 	cancel()
 	r, _ := c.end(e, weir.Suspended)
 	return r

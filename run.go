@@ -13,6 +13,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
@@ -76,9 +77,9 @@ func (e *Execution) Rescale(ctx context.Context, step string, parallelism int) e
 // Progress is how a job is doing at one moment, StepProgress what one of its steps has done, and CheckpointProgress what became of its
 // checkpoints.
 type (
-	Progress           = jobmaster.Progress
-	StepProgress       = jobmaster.StepProgress
-	CheckpointProgress = jobmaster.CheckpointProgress
+	Progress           = progress.Progress
+	StepProgress       = progress.Step
+	CheckpointProgress = progress.Checkpoints
 )
 
 // Progress returns how the job is doing.

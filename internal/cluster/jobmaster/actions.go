@@ -291,7 +291,7 @@ func (m *master) discardShared(a coordinator.DiscardShared) {
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.passed(s.ID)
-	m.progress.completed(s)
+	m.progress.Completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
 		m.taken(a)
@@ -310,7 +310,7 @@ func (m *master) completed(a coordinator.Completed) {
 
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
-	m.progress.failed(s)
+	m.progress.Failed(s)
 	if s.Reason == reason.CheckpointDeclinedTaskClosing {
 		m.warnOfUnions()
 	}

@@ -75,7 +75,7 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 			return err
 		}
 	}
-	m.progress.deployed(m.Plan) // which has the max parallelism of the state by now
+	m.progress.Deployed(m.Plan) // which has the max parallelism of the state by now
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
@@ -83,11 +83,11 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 func (m *master) deployTasks(r deal.Restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
-	m.progress.became(view.JobRunning, m.Now())
+	m.progress.Became(view.JobRunning, m.Now())
 	started, attempts := m.nextAttempts(which)
 	err := m.taskManager.Deploy(&Deployment{
 		Plan: m.Plan, Attempts: attempts, Restored: r, Line: m.line, Master: reports{m},
-		Shared: Shared{Files: &m.Files, Committer: m.sinks.Of, Metrics: m.progress.scope},
+		Shared: Shared{Files: &m.Files, Committer: m.sinks.Of, Metrics: m.progress.Scope},
 	})
 	if err != nil {
 		return err
@@ -121,5 +121,5 @@ func (m *master) taskDeployed(t *running) {
 	m.tasks[t.attempt.Subtask] = t
 	m.attempts[t.attempt.Subtask] = t.attempt.Number
 	m.coordinator.TaskDeployed(t.attempt)
-	m.progress.task(t.attempt, view.TaskInitializing, m.Now())
+	m.progress.Task(t.attempt, view.TaskInitializing, m.Now())
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/enumerators"
 	"github.com/weirstream/weir/internal/cluster/patience"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/exitcode"
@@ -40,7 +41,7 @@ type master struct {
 	taskManager TaskManager
 	checkpoints config.Checkpointing
 	queue       queue
-	progress    *progress
+	progress    *progress.Tracker
 	logger      *slog.Logger
 
 	id      job.ID
@@ -147,7 +148,7 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *progress) *master {
+func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *progress.Tracker) *master {
 	m := &master{
 		Options:     o,
 		taskManager: tasks,
@@ -182,7 +183,7 @@ func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *pro
 	m.ids.Add(b.IDs)
 	m.coordinator = m.newCoordinator()
 	m.coordinator.Restored(b.Restoration, m.Now())
-	m.progress.became(view.JobCreated, m.Now())
+	m.progress.Became(view.JobCreated, m.Now())
 	m.post(func() {
 		m.logger.Info("sinks", guarantees(m.Plan, m.checkpoints)...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
@@ -276,7 +277,7 @@ func (m *master) close() (Result, error) {
 	if m.refusal != nil {
 		m.result.Status = Failed // the line remembers nothing, as of an aborted run, but it was not the user who has ended it
 	}
-	m.progress.became(endState(m.result.Status), m.Now())
+	m.progress.Became(endState(m.result.Status), m.Now())
 	err := m.failure()
 	m.answerAll(err)
 	return m.result, err
@@ -331,7 +332,7 @@ func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
 func (m *master) stopAll(then func()) {
 	m.state = cancelling
 	m.hurry()
-	m.progress.cancelling(m.Now())
+	m.progress.Cancelling(m.Now())
 	m.supervisor.Halt()
 	for _, t := range m.tasks {
 		m.stopTask(t)
@@ -357,7 +358,7 @@ func (m *master) suspend(cause error) {
 		return
 	}
 	m.stopping.on = true
-	m.progress.entered(Stopping)
+	m.progress.Entered(progress.Stopping)
 	m.logger.Info("stopping", "cause", cause)
 	switch {
 	case m.coordinator.Stopping():
@@ -392,7 +393,7 @@ func (m *master) stopped(err error) {
 // cancel ends the job for good.
 func (m *master) cancel() {
 	if m.state != over && m.result.Status == "" {
-		m.progress.became(view.JobCancelling, m.Now())
+		m.progress.Became(view.JobCancelling, m.Now())
 	}
 	m.end(Canceled)
 }

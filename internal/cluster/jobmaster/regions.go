@@ -98,8 +98,8 @@ func (m *master) restarts(id failover.RestartID, t *running, err error, permanen
 	}
 	tasks, delay := m.supervisor.Scope(id)
 	m.logger.Warn("the job restarts", "tasks", fmt.Sprintf("%d of %d", tasks, len(m.tasks)), "delay", delay, "restarts", m.strategy.Restarts(), "error", err)
-	m.progress.restarted(m.strategy.Restarts(), err)
-	m.progress.became(view.JobRestarting, m.Now())
+	m.progress.Restarted(m.strategy.Restarts(), err)
+	m.progress.Became(view.JobRestarting, m.Now())
 }
 
 // neverBegan reports whether the job did not come to do anything: its state could not be restored, or something could not be opened. Then
@@ -117,7 +117,7 @@ func (m *master) supervise() bool {
 		case failover.Stop:
 			for _, s := range a.Tasks {
 				m.stopTask(m.tasks[s])
-				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
+				m.progress.Task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
 			m.after(a.Delay, func() { m.supervisor.Due(a.Restart) })
@@ -127,7 +127,7 @@ func (m *master) supervise() bool {
 		case failover.GiveUp:
 			m.logger.Error("the job has failed", "error", m.cause)
 			m.coordinatorStopped()
-			m.progress.became(view.JobFailing, m.Now())
+			m.progress.Became(view.JobFailing, m.Now())
 			m.stopAll(func() { m.finish(Failed) })
 		}
 	}

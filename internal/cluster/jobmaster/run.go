@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/enumerators"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/job"
@@ -59,7 +60,7 @@ func (e *TakenOverError) Unwrap() error { return e.Err }
 // Execution is a job that runs.
 type Execution struct {
 	master   *master // nil if there was nothing left to do
-	progress *progress
+	progress *progress.Tracker
 	id       job.ID
 	options  Options
 	done     chan struct{}
@@ -73,8 +74,8 @@ func Start(ctx context.Context, o Options, tasks TaskManager) (*Execution, error
 	if o.Scheduler != nil {
 		o.World = o.Scheduler
 	}
-	progress := newProgress(o.Plan)
-	progress.became(view.JobInitializing, o.Now())
+	tracker := progress.New(o.Plan)
+	tracker.Became(view.JobInitializing, o.Now())
 	queue := newQueue()
 	news := enumerators.Env{Logger: o.Logger, Post: queue.add, News: new(enumerators.News)}
 	b, err := start.Begin(ctx, o.Options, news)
@@ -82,16 +83,16 @@ func Start(ctx context.Context, o Options, tasks TaskManager) (*Execution, error
 		tasks.Close()
 		return nil, err
 	}
-	e := &Execution{progress: progress, id: b.Job, options: o, done: make(chan struct{})}
+	e := &Execution{progress: tracker, id: b.Job, options: o, done: make(chan struct{})}
 	if b.Finished {
 		b.Release()
 		tasks.Close()
-		progress.finishedBefore(o.Now())
+		tracker.FinishedBefore(o.Now())
 		e.result = Result{Status: AlreadyFinished, Job: b.Job, Text: b.Text}
 		close(e.done)
 		return e, nil
 	}
-	e.master = newMaster(o, b, tasks, queue, progress)
+	e.master = newMaster(o, b, tasks, queue, tracker)
 	*news.News = enumerators.News{Changed: e.master.changed, Backlog: e.master.backlog}
 	e.run(ctx, b.Release)
 	return e, nil
@@ -139,11 +140,11 @@ func (e *Execution) post(f func(m *master)) {
 }
 
 // Snapshot returns how the job is doing.
-func (e *Execution) Snapshot() Progress {
+func (e *Execution) Snapshot() progress.Progress {
 	if e.master == nil {
-		return Progress{}
+		return progress.Progress{}
 	}
-	return e.progress.snapshot()
+	return e.progress.Progress()
 }
 
 // strategyOf returns the restart strategy of a configuration.

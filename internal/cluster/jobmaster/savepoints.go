@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/patience"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
@@ -269,7 +270,7 @@ func (m *master) taken(a coordinator.Completed) {
 	case q.Kind == coordinator.StopWithSavepoint:
 		q.taken = &info
 		m.result.Savepoint = info.Path
-		m.progress.entered(Stopping)
+		m.progress.Entered(progress.Stopping)
 	default:
 		delete(m.asked, a.Request)
 		q.answer(info, nil)
@@ -338,7 +339,7 @@ func (m *master) failStopped(savepoint string, cause error) {
 	}
 	m.cause = &StopError{Savepoint: savepoint, Status: Failed, Err: cause}
 	m.logger.Error("the job has failed", "error", m.cause)
-	m.progress.became(view.JobFailing, m.Now())
+	m.progress.Became(view.JobFailing, m.Now())
 	m.coordinatorStopped()
 	m.stopAll(func() { m.finish(Failed) })
 }
