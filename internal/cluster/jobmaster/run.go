@@ -2,7 +2,6 @@ package jobmaster
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -44,18 +43,6 @@ type Result struct {
 	Savepoint  string // for -s: the path of the savepoint that the job has stopped with, or was cancelled after; empty if there is none
 	Text       string // for the user, if there is something to say beyond the status
 }
-
-// TakenOverError ends a run whose job another process has started since, on a store that has no locks. What this run had not committed by then is
-// not committed by it.
-type TakenOverError struct{ Err error }
-
-// Error says by whom.
-func (e *TakenOverError) Error() string {
-	return fmt.Sprintf("%v: this run has ended and commits nothing more. If that was not meant, stop one of the two, or give it another checkpoint directory and output", e.Err)
-}
-
-// Unwrap returns what the line's record has shown.
-func (e *TakenOverError) Unwrap() error { return e.Err }
 
 // Execution is a job that runs.
 type Execution struct {

@@ -142,34 +142,19 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	for _, note := range verdict.Notes {
 		s.Logger.Warn(note)
 	}
-	if verdict.Do == line.Refuse {
+	switch verdict.Do {
+	case line.Refuse:
 		return nil, &Error{verdict.Code, verdict.Text}
-	}
-	b := &Beginning{
-		Finished: verdict.Do == line.AlreadyFinished,
-		Text:     verdict.Text,
-		Record:   verdict.Record,
-		IDs:      verdict.IDs,
-		noClaim:  verdict.NoClaim,
-		claim:    verdict.Claim,
-		retained: verdict.Retained,
-		obsolete: verdict.Obsolete,
-		Recovery: committers.Recovery{Fresh: verdict.Fresh, Withdraw: verdict.Withdraw},
-	}
-	if b.Finished {
+	case line.AlreadyFinished:
+		b := &Beginning{Finished: true, Text: verdict.Text}
 		if r := s.situation.Record; r != nil {
 			b.Job = r.Job().ID
 		}
 		return b, nil
 	}
-	b.Job = b.Record.Job().ID
+	b := newBeginning(&verdict)
 	s.useCopies(b.Job)
-	if present := b.Record.Job(); present.Claimed {
-		b.Claimed = present.From.Path
-	}
-	b.Line = sink.Line{ID: b.Record.Line, Name: b.Record.Name, Epoch: b.Record.Epoch}
 	if verdict.Do == line.Resume {
-		b.path = verdict.Restore.Path
 		if b.Restore, err = s.load(ctx, b.path); err != nil {
 			return nil, err
 		}
@@ -190,6 +175,29 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	}
 	s.Logger.Info(b.Text)
 	return b, nil
+}
+
+// newBeginning returns what a verdict says of how the job begins.
+func newBeginning(v *line.Verdict) *Beginning {
+	b := &Beginning{
+		Text:     v.Text,
+		Job:      v.Record.Job().ID,
+		Line:     sink.Line{ID: v.Record.Line, Name: v.Record.Name, Epoch: v.Record.Epoch},
+		Record:   v.Record,
+		IDs:      v.IDs,
+		Recovery: committers.Recovery{Fresh: v.Fresh, Withdraw: v.Withdraw},
+		noClaim:  v.NoClaim,
+		claim:    v.Claim,
+		retained: v.Retained,
+		obsolete: v.Obsolete,
+	}
+	if present := b.Record.Job(); present.Claimed {
+		b.Claimed = present.From.Path
+	}
+	if v.Do == line.Resume {
+		b.path = v.Restore.Path
+	}
+	return b
 }
 
 // restoration tells the coordinator what it begins with.
