@@ -224,7 +224,9 @@ func (c *changing) run(j *weir.Job, position int) weir.Result {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	until(c.t, e, "records", func() bool { return c.written(e) >= len(c.in.splits)*position/2 && e.Progress().Phase == jobmaster.Running })
+	until(c.t, e, "records", func() bool {
+		return c.written(e) >= len(c.in.splits)*position/2 && e.Progress().Phase == jobmaster.Running
+	})
 	cancel()
 	r, _ := c.end(e, weir.Suspended)
 	return r
