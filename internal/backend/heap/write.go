@@ -20,6 +20,7 @@ type writer struct {
 	offset int64 // of buf in the stream
 	spare  map[*shape][]*image
 	ids    []int // for changedIn
+	owner  rowID // over a byte store, which is being encoded
 }
 
 const writeBytes = 256 << 10
