@@ -22,6 +22,7 @@ type writer struct {
 	packs  bool   // what is flushed is compressed
 	spare  map[*shape][]*image
 	ids    []int // for changedIn
+	owner  rowID // over a byte store, which is being encoded
 }
 
 const writeBytes = 256 << 10

@@ -357,11 +357,17 @@ func (m *master) cleanUp(at storage.Location) {
 
 // removeSavepoint deletes what there is of a savepoint that was given up, published or not.
 func (m *master) removeSavepoint(at storage.Location) error {
+	spread := false
 	if p := m.places.of(at.ID); p != nil {
 		p.giveUp()
+		spread = !p.at.Entropy.IsZero()
 	}
 	return patience.Do(context.Background(), m.Pause, func() error {
-		return storage.RemoveSavepoint(context.Background(), m.FS, at)
+		err := storage.RemoveSavepoint(context.Background(), m.FS, at)
+		if err == nil && spread { // its files lie elsewhere
+			err = m.storage.RemoveUnfinished(context.Background(), at)
+		}
+		return err
 	})
 }
 

@@ -51,7 +51,7 @@ func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharin
 // does not take over itself: what they refer to must stay. A claimed checkpoint may refer to files of a job that was claimed from before,
 // and so may those of others.
 func (s *start) findOthers(ctx context.Context, b *Beginning) {
-	for _, shared := range sharedDirs(b.shared.uses) {
+	for _, shared := range sharedDirs(s.entropy, b.shared.uses) {
 		if err := s.findOthersOf(ctx, shared, b); err != nil {
 			b.shared.unsure = true
 			s.Logger.Warn("it cannot be found out who else refers to shared files: none from before this start will be deleted", "directory", shared, "error", err)
@@ -81,12 +81,12 @@ func (s *start) findOthersOf(ctx context.Context, shared string, b *Beginning) e
 }
 
 // sharedDirs returns the directories of shared files that checkpoints refer to, in order.
-func sharedDirs(uses map[string]sharing.Uses) []string {
+func sharedDirs(e storage.Entropy, uses map[string]sharing.Uses) []string {
 	dirs := map[string]bool{}
 	for _, u := range uses {
 		for _, stream := range u.Streams {
 			if dir, ok := storage.SharedDirOf(stream); ok {
-				dirs[dir] = true
+				dirs[e.Plain(dir)] = true
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (s *start) markShared(ctx context.Context, b *Beginning) error {
 	dirs := map[string]bool{}
 	b.Restore.EachStream(func(stream *snapshot.Stream) {
 		if dir, ok := storage.SharedDirOf(*stream); ok {
-			dirs[dir] = true
+			dirs[s.entropy.Plain(dir)] = true
 		}
 	})
 	for dir := range dirs {

@@ -30,6 +30,7 @@ import (
 type start struct {
 	Options
 	checkpoints config.Checkpointing
+	entropy     storage.Entropy // of the directory of checkpoints
 	lock        *linefile.Lock
 	file        *linefile.File // nil if nothing is remembered
 	shared      bool           // see Beginning.NoLock
@@ -318,6 +319,9 @@ func (s *start) firstWrites(ctx context.Context, b *Beginning) error {
 
 // remember takes the lock of the line and reads its record.
 func (s *start) remember(ctx context.Context) (err error) {
+	if err := s.findEntropy(ctx); err != nil {
+		return err
+	}
 	s.situation = line.Situation{
 		Name:    s.Name,
 		Dir:     s.checkpoints.Dir,
@@ -359,6 +363,14 @@ func (s *start) remember(ctx context.Context) (err error) {
 	}
 	s.findClaimed(ctx)
 	return s.nameFrom(ctx)
+}
+
+// findEntropy takes the marker for random characters out of the directory of checkpoints, if there is one in it.
+func (s *start) findEntropy(ctx context.Context) (err error) {
+	if s.checkpoints.Dir, s.entropy, err = storage.EntropyOf(ctx, s.FS, s.checkpoints.Dir); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
 }
 
 // alone refuses to keep checkpoints directly in a directory in which anything else lies, and to start beside a job that does.
@@ -621,7 +633,7 @@ func (s *start) newStorage(id job.ID) (storage.Storage, error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
 		return storage.NewFiles(storage.FilesOptions{
-			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(),
+			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(), Entropy: s.entropy,
 		})
 	}
 	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
