@@ -56,7 +56,7 @@ func (w *incrementWriter) packedRows(r *rowsImage) error {
 		if err := w.flushIfFull(pageBytes + binary.MaxVarintLen64); err != nil {
 			return err
 		}
-		saved, claimed, wanted, err := w.claim(sh, &s.pages[k])
+		saved, claimed, wanted, err := w.claim(sh, s, k)
 		switch {
 		case err != nil || !wanted:
 			return err

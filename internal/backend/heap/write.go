@@ -128,10 +128,11 @@ func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
 // claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
 // keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed. If
 // the page is no part of the capture then wanted is false, and there is nothing to keep or to unlock.
-func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted bool, err error) {
+func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32, wanted bool, err error) {
 	if err := w.c.stopped(); err != nil {
 		return nil, 0, false, err
 	}
+	p := &s.pages[k]
 	before := p.lock()
 	claimed = max(before, w.c.epoch)
 	img, oldest := p.at(w.c.epoch), w.c.isOldest()
@@ -139,7 +140,7 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
-	case img == nil && w.c.wants(p.wrote):
+	case img == nil && w.c.wants(*s.wroteOf(k)):
 		return nil, claimed, true, nil
 	case img == nil:
 		p.unlock(claimed)
@@ -183,14 +184,13 @@ func (w *writer) spareImage(sh *shape) *image {
 // take returns the page as it was, in memory that is the writer's until it puts it back with give. It is nil if the page is no part of the
 // capture.
 func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
-	p := &s.pages[k]
-	saved, claimed, wanted, err := w.claim(sh, p)
+	saved, claimed, wanted, err := w.claim(sh, s, k)
 	if err != nil || saved != nil || !wanted {
 		return saved, err
 	}
 	img := w.spareImage(sh)
 	sh.copyTo(img, s, k)
-	p.unlock(claimed)
+	s.pages[k].unlock(claimed)
 	return img, nil
 }
 
@@ -218,7 +218,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 		if err := w.flushIfFull(pageBytes); err != nil {
 			return err
 		}
-		saved, claimed, _, err := w.claim(sh, &s.pages[k])
+		saved, claimed, _, err := w.claim(sh, s, k)
 		switch {
 		case err != nil:
 			return err
