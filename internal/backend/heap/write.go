@@ -21,7 +21,7 @@ type writer struct {
 	packed []byte // buf compressed
 	packs  bool   // what is flushed is compressed
 	spare  map[*shape][]*image
-	ids    []int // for changedIn
+	rows   []uint64 // for changedIn
 }
 
 const writeBytes = 256 << 10
@@ -378,26 +378,36 @@ func liveRows(live []uint64) iter.Seq[int] {
 func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
 	parts := w.c.layout.packed
 	whole := len(parts) == 1 && parts[0].size == sh.size
-	for i := 0; i < sh.perPage(); {
-		if whole {
-			run := liveRun(live, i)
-			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(base, uintptr(i)*sh.size)), uintptr(run)*sh.size)...)
-			n, i = n+run, i+run
-		} else if isLive(live, i) {
-			row := unsafe.Add(base, uintptr(i)*sh.size)
-			for _, p := range parts {
-				w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
-			}
-			n++
+	for i := nextLive(live, 0); i < len(live)<<6; {
+		run := liveRun(live, i)
+		if row := unsafe.Add(base, uintptr(i)*sh.size); whole {
+			w.buf = append(w.buf, unsafe.Slice((*byte)(row), uintptr(run)*sh.size)...)
+		} else {
+			w.packParts(parts, row, run, sh.size)
 		}
-		for i++; i < sh.perPage() && !isLive(live, i); {
-			i++
-		}
+		n, i = n+run, nextLive(live, i+run)
 	}
 	return n
 }
 
-func isLive(live []uint64, i int) bool { return live[i>>6]&(1<<(i&63)) != 0 }
+func (w *writer) packParts(parts []span, row unsafe.Pointer, rows int, size uintptr) {
+	for range rows {
+		for _, p := range parts {
+			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
+		}
+		row = unsafe.Add(row, size)
+	}
+}
+
+// nextLive returns the number of the first row in use from i on, at least that of all rows if there is none.
+func nextLive(live []uint64, i int) int {
+	for ; i>>6 < len(live); i = (i>>6 + 1) << 6 {
+		if rest := live[i>>6] >> (i & 63); rest != 0 {
+			return i + bits.TrailingZeros64(rest)
+		}
+	}
+	return i
+}
 
 // liveRun returns the number of rows in use from i on without a gap.
 func liveRun(live []uint64, i int) int {
