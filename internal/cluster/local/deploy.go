@@ -224,6 +224,7 @@ func (m *master) deployment(r restored, which func(job.Subtask) bool) *program.D
 		MayUse:          m.mayUse(),
 		Incremental:     m.checkpoints.Incremental,
 		Backend:         m.Backend,
+		Changelog:       m.changelog,
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        r.id,

@@ -38,19 +38,20 @@ type master struct {
 	progress    *progress
 	logger      *slog.Logger
 
-	id      job.ID
-	line    sink.Line
-	record  line.Record
-	file    *linefile.File
-	shared  bool // no lock keeps other processes out of the line: the record is what does
-	ids     line.IDs
-	storage storage.Storage
-	merger  *storage.Merger              // nil if files are not merged
-	copies  *copies.Copies               // of state on this machine; nil if there are none
-	found   atomic.Pointer[copies.Found] // those that tasks are restored from now
-	claimed string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
-	sinks   sinks
-	clerk   *clerk
+	id        job.ID
+	line      sink.Line
+	record    line.Record
+	file      *linefile.File
+	shared    bool // no lock keeps other processes out of the line: the record is what does
+	ids       line.IDs
+	storage   storage.Storage
+	merger    *storage.Merger              // nil if files are not merged
+	changelog *operator.Changelog          // nil if changes of keyed state are not logged
+	copies    *copies.Copies               // of state on this machine; nil if there are none
+	found     atomic.Pointer[copies.Found] // those that tasks are restored from now
+	claimed   string                       // path of a snapshot from elsewhere that belongs to this job, empty if there is none
+	sinks     sinks
+	clerk     *clerk
 	// recovery is what the sinks are told, until the first checkpoint of this run is complete: then there is nothing left of it to do.
 	recovery recovery
 
@@ -162,6 +163,7 @@ func newMaster(s *start, b *beginning, p *progress) *master {
 		shared:      s.shared,
 		storage:     b.storage,
 		merger:      b.merger,
+		changelog:   b.changelog,
 		copies:      s.copies,
 		claimed:     b.claimed,
 		sinks:       s.sinks,

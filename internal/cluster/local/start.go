@@ -47,23 +47,24 @@ type start struct {
 
 // beginning is how a job begins.
 type beginning struct {
-	finished bool
-	text     string
-	job      job.ID
-	line     sink.Line
-	record   line.Record
-	ids      line.Range
-	storage  storage.Storage
-	restore  *snapshot.Metadata // nil for a new start
-	path     string             // of restore
-	noClaim  bool
-	claim    bool   // restore is to be marked as claimed
-	claimed  string // path of the snapshot that the present job id was started from and owns, empty if there is none
-	retained []line.Snapshot
-	obsolete []line.Snapshot
-	recovery recovery
-	shared   sharedFiles
-	merger   *storage.Merger // nil: files are not merged
+	finished  bool
+	text      string
+	job       job.ID
+	line      sink.Line
+	record    line.Record
+	ids       line.Range
+	storage   storage.Storage
+	restore   *snapshot.Metadata // nil for a new start
+	path      string             // of restore
+	noClaim   bool
+	claim     bool   // restore is to be marked as claimed
+	claimed   string // path of the snapshot that the present job id was started from and owns, empty if there is none
+	retained  []line.Snapshot
+	obsolete  []line.Snapshot
+	recovery  recovery
+	shared    sharedFiles
+	merger    *storage.Merger     // nil: files are not merged
+	changelog *operator.Changelog // nil: changes of keyed state are not logged
 }
 
 // recovery is what the sinks are told before a run.
@@ -144,6 +145,9 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 		return nil, err
 	}
 	b.merger = s.newMerger(ctx, b.storage)
+	if b.changelog, err = s.newChangelog(ctx, b.storage); err != nil {
+		return nil, refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
 	if s.file == nil && b.restore == nil {
 		b.text = "new start: there is no checkpoint directory"
 	}

@@ -37,10 +37,11 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	// MayUse, Incremental and Backend are passed on to the operators.
+	// MayUse, Incremental, Backend and Changelog are passed on to the operators.
 	MayUse      func(s snapshot.Stream) bool
 	Incremental bool
 	Backend     *operator.Backend
+	Changelog   *operator.Changelog
 	// Checkpointed and NoFinal are as in task.Config.
 	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
@@ -269,6 +270,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		MayUse:          b.MayUse,
 		Incremental:     b.Incremental,
 		Backend:         b.Backend,
+		Changelog:       b.Changelog,
 		LeaveUndeclared: b.LeaveUndeclared,
 		OpenStream:      b.OpenStream,
 		Go:              t.Go,
