@@ -15,7 +15,8 @@ type scanLink struct {
 	r io.ReaderAt
 }
 
-// NewScanChain is NewScan for a stream and the increments on it, one reader for each. Every key is visited once, with its newest state.
+// NewScanChain is NewScan for a stream and the increments on it, one reader for each. Every key is visited once, with its newest state. What is
+// in the form of a backend has no rows that could be visited.
 func NewScanChain(chain []snapshot.Keyed, maxParallelism int, hashName, rule string, readers []io.ReaderAt) (*Scan, error) {
 	s, err := NewScan(chain[0], maxParallelism, hashName, rule, readers[0])
 	if err != nil {
@@ -24,6 +25,9 @@ func NewScanChain(chain []snapshot.Keyed, maxParallelism int, hashName, rule str
 	head, err := readAll(readers[0], 0, chain[0].Header)
 	if err != nil {
 		return nil, err
+	}
+	if chain[0].Format != "" {
+		return s, nil
 	}
 	for i, k := range chain[1:] {
 		if err := checkLink(&chain[0], &k, head, readers[i+1]); err != nil {

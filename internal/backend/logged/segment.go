@@ -75,6 +75,16 @@ func Apply(r io.Reader, to backend.Store, groups backend.Groups) error {
 	return in.err
 }
 
+// Check reads a segment through and returns the number of changes.
+func Check(r io.Reader) (changes int64, err error) {
+	in := segmentReader{in: bufio.NewReaderSize(r, 256<<10)}
+	in.head()
+	for in.next() {
+		changes++
+	}
+	return changes, in.err
+}
+
 func later(a, b []byte) []byte {
 	if bytes.Compare(a, b) < 0 {
 		return b
