@@ -7,6 +7,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
 	_ "github.com/weirstream/weir/state/pebble" // for the tests that run on it
@@ -14,7 +15,7 @@ import (
 )
 
 // StartOn starts a job on a file system of the test's.
-func StartOn(ctx context.Context, j *Job, fs storage.FS, flags jobmaster.Flags) (*Execution, error) {
+func StartOn(ctx context.Context, j *Job, fs storage.FS, flags start.Flags) (*Execution, error) {
 	e, err := startOn(ctx, j, door.Runtime{FS: fs, Now: time.Now, Flags: flags})
 	if err != nil {
 		return nil, err
@@ -40,15 +41,15 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
 
 // PlanOn says what StartOn would do.
-func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags jobmaster.Flags) (jobmaster.Preview, error) {
+func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags start.Flags) (start.Preview, error) {
 	cfg, _, err := config.Load(j.settings)
 	if err != nil {
-		return jobmaster.Preview{}, err
+		return start.Preview{}, err
 	}
 	p := cfg.Parallelism()
 	plan, err := j.plan(graph.Defaults{Parallelism: p.Default, MaxParallelism: p.Max})
 	if err != nil {
-		return jobmaster.Preview{}, err
+		return start.Preview{}, err
 	}
 	return local.PlanStart(ctx, local.Options{Name: j.name, Plan: plan, Config: cfg, Flags: flags, Logger: j.logger, FS: fs, Now: time.Now})
 }

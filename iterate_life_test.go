@@ -13,7 +13,7 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	istorage "github.com/weirstream/weir/internal/storage"
@@ -79,7 +79,7 @@ func (k *carousel) run(parallelism int, options ...checkpoint.Option) weir.Resul
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	k.rounds.Store(0)
-	e, err := weir.StartOn(ctx, k.job(parallelism, options...), k.fs, jobmaster.Flags{})
+	e, err := weir.StartOn(ctx, k.job(parallelism, options...), k.fs, start.Flags{})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -164,8 +164,8 @@ func TestLoopLoses(t *testing.T) {
 // alone is not.
 func TestLoopRefused(t *testing.T) {
 	k := newCarousel(t, 1)
-	_, err := weir.StartOn(t.Context(), k.job(1, checkpoint.Loops(checkpoint.RefuseLoops)), k.fs, jobmaster.Flags{})
-	var refused *jobmaster.StartError
+	_, err := weir.StartOn(t.Context(), k.job(1, checkpoint.Loops(checkpoint.RefuseLoops)), k.fs, start.Flags{})
+	var refused *start.Error
 	if !errors.As(err, &refused) || refused.Code != exitcode.Usage {
 		t.Fatalf("got %v", err)
 	}
@@ -313,7 +313,7 @@ func TestLoopFails(t *testing.T) {
 func TestLoopRescalesLive(t *testing.T) {
 	const n = 60
 	k := newCarousel(t, n)
-	e, err := weir.StartOn(t.Context(), k.job(1), k.fs, jobmaster.Flags{})
+	e, err := weir.StartOn(t.Context(), k.job(1), k.fs, start.Flags{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestLoopStopsWithSavepoint(t *testing.T) {
 		k.in.waits = true // in every subtask
 		riding := func() *weir.Execution {
 			k.rounds.Store(0)
-			e, err := weir.StartOn(t.Context(), k.job(parallelism), k.fs, jobmaster.Flags{})
+			e, err := weir.StartOn(t.Context(), k.job(parallelism), k.fs, start.Flags{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/storage/fs"
@@ -44,7 +44,7 @@ type world struct {
 	dir   string
 	out   *memory.Collector[string]
 	sink  sink.Sink[string] // out unless a test has put something before it
-	flags jobmaster.Flags
+	flags start.Flags
 	// options are added to those of every run.
 	options []checkpoint.Option
 	set     map[string]string
@@ -547,7 +547,7 @@ func TestStoppedAtStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := weir.StartOn(ctx, w.job(1), w.fs, w.flags)
-	var refused *jobmaster.StartError
+	var refused *start.Error
 	if !errors.As(err, &refused) || refused.Code != exitcode.Stopped {
 		t.Fatalf("error %v, want one with exit code %d", err, exitcode.Stopped)
 	}
@@ -643,7 +643,7 @@ func TestLateStaysLate(t *testing.T) {
 		j := newJob(t, 1)
 		j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Dir(dir))
 		weir.To(weir.Map(windows(weir.From(j, "in", in)), func(s string) string { passed <- struct{}{}; return s }), "out", out)
-		e, err := weir.StartOn(ctx, j, files, jobmaster.Flags{})
+		e, err := weir.StartOn(ctx, j, files, start.Flags{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,8 +5,8 @@ import (
 	"os"
 
 	"github.com/weirstream/weir/internal/cluster/config"
-	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 )
 
@@ -94,14 +94,14 @@ func Plan(ctx context.Context, j *Job) (*StartPlan, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	preview, err := local.PlanStart(ctx, p.options(jobmaster.Flags{}))
+	preview, err := local.PlanStart(ctx, p.options(start.Flags{}))
 	if err != nil {
 		return nil, err
 	}
 	return newStartPlan(j.name, preview), nil
 }
 
-func newStartPlan(name string, p jobmaster.Preview) *StartPlan {
+func newStartPlan(name string, p start.Preview) *StartPlan {
 	out := &StartPlan{
 		Job: name, Verdict: WouldNotStart, ExitStatus: int(p.Code), Why: p.Why, Checkpoint: int64(p.From.Checkpoint), Path: p.From.Path,
 		Warnings: p.Warnings, Steps: []StepPlan{}, text: p.Text,

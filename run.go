@@ -13,6 +13,8 @@ import (
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -75,9 +77,9 @@ func (e *Execution) Rescale(ctx context.Context, step string, parallelism int) e
 // Progress is how a job is doing at one moment, StepProgress what one of its steps has done, and CheckpointProgress what became of its
 // checkpoints.
 type (
-	Progress           = jobmaster.Progress
-	StepProgress       = jobmaster.StepProgress
-	CheckpointProgress = jobmaster.CheckpointProgress
+	Progress           = progress.Progress
+	StepProgress       = progress.Step
+	CheckpointProgress = progress.Checkpoints
 )
 
 // Progress returns how the job is doing.
@@ -99,7 +101,7 @@ func Start(ctx context.Context, j *Job) (*Execution, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return p.start(ctx, jobmaster.Flags{})
+	return p.start(ctx, start.Flags{})
 }
 
 // prepared is a job with its settings and its plan, which nothing stands against as far as they can tell.
@@ -129,7 +131,7 @@ func prepare(j *Job, layers ...*config.Layer) (*prepared, error) {
 }
 
 // start starts the job.
-func (p *prepared) start(ctx context.Context, flags jobmaster.Flags) (*Execution, error) {
+func (p *prepared) start(ctx context.Context, flags start.Flags) (*Execution, error) {
 	for _, n := range p.notes {
 		p.job.logger.Warn(string(n))
 	}
@@ -175,7 +177,7 @@ func (p *prepared) openBackend(o *local.Options) error {
 	return nil
 }
 
-func (p *prepared) options(flags jobmaster.Flags) local.Options {
+func (p *prepared) options(flags start.Flags) local.Options {
 	return local.Options{
 		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: byscheme.New(fs.Local{}, p.config.Storage()), Now: time.Now,
 		Labels: p.job.labels,
@@ -189,7 +191,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 // exitCode returns the exit status for how a run ended.
 func exitCode(r Result, err error) exitcode.Code {
-	var refused *jobmaster.StartError
+	var refused *start.Error
 	var taken *jobmaster.TakenOverError
 	var usage usageError
 	switch {

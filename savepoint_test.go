@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
@@ -221,7 +222,7 @@ func (w *world) read(e *weir.Execution, position int) {
 	for i := range w.in.splits {
 		n += int64(min(position, w.in.limit(i)))
 	}
-	until(w.t, e, "records", func() bool { return e.Progress().Steps[0].Out >= n && e.Progress().Phase == jobmaster.Running })
+	until(w.t, e, "records", func() bool { return e.Progress().Steps[0].Out >= n && e.Progress().Phase == progress.Running })
 }
 
 // committed waits until so many records are committed.

@@ -17,6 +17,7 @@ import (
 	"github.com/weirstream/weir/connector/datagen"
 	"github.com/weirstream/weir/connector/file"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
@@ -77,7 +78,7 @@ func ticking(t *testing.T, out string) *weir.Execution {
 }
 
 func isHeld(err error) bool {
-	var refused *jobmaster.StartError
+	var refused *start.Error
 	return errors.As(err, &refused) && refused.Code == exitcode.Held
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/storage"
 )
@@ -17,7 +18,7 @@ type Runtime struct {
 	FS        storage.FS
 	Now       func() time.Time
 	Scheduler local.Scheduler // nil for goroutines and timers
-	Flags     jobmaster.Flags
+	Flags     start.Flags
 	// Set holds options, which have the last word.
 	Set map[string]string
 }

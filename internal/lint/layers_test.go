@@ -75,6 +75,8 @@ var layers = []layer{
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
+	{"internal/backend/logged", names + " backend internal/backend/heap internal/backend/transfer internal/protocol/snapshot internal/protocol/changelog",
+		"it writes what others capture, as a protocol says"},
 	{"internal/backend/transfer", names + " backend internal/protocol/snapshot",
 		"files are moved without knowing what is in them or who has written them"},
 	{"internal/backend", "backend internal/nearest",
@@ -93,7 +95,7 @@ var layers = []layer{
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.
-	{"internal/inspect", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
+	{"internal/inspect", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/backend/logged internal/runtime/operator",
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
@@ -105,13 +107,15 @@ var layers = []layer{
 		"it prints what is declared there"},
 	{"internal/cluster/view", names + " internal/protocol/coordinator",
 		"what is shown is values; who runs the job fills them in, and who shows it knows no more"},
+	{"internal/cluster/progress", names + " internal/graph internal/protocol/coordinator internal/runtime/operator internal/cluster/view",
+		"it is told what happens and counted into, and shows it as values; it has no part in what happens"},
 	{"internal/cluster/figures", names + " internal/protocol/coordinator internal/cluster/view",
 		"it gives names to what a job tells of itself, whoever runs it"},
 	{"internal/cluster/exposition", names + " internal/cluster/view internal/cluster/figures",
 		"it writes what a job counts, whoever runs it"},
 	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/figures internal/cluster/exposition",
 		"it answers from what jobs tell of themselves, whoever runs them"},
-	{"internal/cluster/console", names + " internal/cluster/jobmaster",
+	{"internal/cluster/console", names + " internal/cluster/progress",
 		"it shows what a job tells of itself and has no part in what happens"},
 	{"internal/cluster/patience", "sink source storage internal/storage internal/storage/linefile",
 		"it knows by errors alone what is worth another attempt"},
@@ -119,12 +123,14 @@ var layers = []layer{
 		"who gets which state is decided below it, for a plan that it describes"},
 	{"internal/cluster/committers", names + " sink internal/graph internal/protocol/line internal/protocol/snapshot internal/runtime/operator internal/runtime/program internal/cluster/deal internal/cluster/patience",
 		"it deals with sinks and what they have prepared; when they recover is said above it"},
-	{"internal/cluster/jobmaster", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/operator internal/runtime/program internal/runtime/task internal/inspect internal/cluster/committers internal/cluster/config internal/cluster/deal internal/cluster/patience internal/cluster/view",
+	{"internal/cluster/enumerators", names + " source internal/graph internal/protocol/splits internal/runtime/program internal/cluster/deal internal/cluster/patience",
+		"it deals with sources and what they have handed out; who asks is above it"},
+	{"internal/cluster/start", names + " sink storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/operator internal/runtime/program internal/inspect internal/cluster/committers internal/cluster/config internal/cluster/deal internal/cluster/enumerators internal/cluster/patience",
+		"it finds out how a job begins by what protocols say, and opens what is needed; nothing runs yet"},
+	{"internal/cluster/jobmaster", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/operator internal/runtime/program internal/runtime/task internal/cluster/committers internal/cluster/config internal/cluster/deal internal/cluster/enumerators internal/cluster/patience internal/cluster/progress internal/cluster/start internal/cluster/view",
 		"it decides for a job by what protocols say, and tells whoever runs the tasks; how that is done it does not know"},
-	{"internal/cluster/local", names + " source storage internal/graph internal/protocol/barrier internal/protocol/snapshot internal/runtime/* internal/cluster/config internal/cluster/jobmaster",
+	{"internal/cluster/local", names + " source storage internal/graph internal/protocol/barrier internal/protocol/snapshot internal/runtime/* internal/cluster/config internal/cluster/jobmaster internal/cluster/start",
 		"it runs tasks and carries messages; what a job does next is the master's to say"},
-	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/inspect internal/cluster/config internal/cluster/view",
-		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
 
 	// What users see.
 	{"state/pebble", "state internal/backend internal/backend/pebble",
@@ -135,12 +141,12 @@ var layers = []layer{
 		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/logged internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
-	{"internal/door", "storage internal/graph internal/cluster/jobmaster internal/cluster/local",
+	{"internal/door", "storage internal/graph internal/cluster/jobmaster internal/cluster/local internal/cluster/start",
 		"it is opened by the door and used by weirtest, and says what passes between them"},
-	{"internal/sim", names + " sink source storage internal/protocol/snapshot internal/protocol/coordinator internal/runtime/task internal/storage/fs internal/cluster/jobmaster internal/cluster/local",
+	{"internal/sim", names + " sink source storage internal/protocol/snapshot internal/protocol/coordinator internal/runtime/task internal/storage/fs internal/cluster/jobmaster internal/cluster/local internal/cluster/start",
 		"it is the scheduler and the machine of a job, and does not know how users write one"},
 	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/jobmaster internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
@@ -204,7 +210,7 @@ var calls = []ban{
 		"the job's clock is Env.Now, which is virtual in tests; and nothing here waits"},
 	{"codec connector/* internal/backend/* internal/graph internal/protocol/* internal/runtime/* internal/storage sink source source/pace state storage window", "os.Getenv os.LookupEnv os.Environ",
 		"settings come through internal/cluster/config, which says where each came from"},
-	{"checkpoint codec connector/* internal/backend/* internal/cluster/config internal/cluster/jobmaster internal/cluster/local internal/graph internal/protocol/* internal/runtime/* internal/storage internal/storage/* sink source state storage window", "os.Exit log.Fatal log.Fatalf log.Fatalln",
+	{"checkpoint codec connector/* internal/backend/* internal/cluster/config internal/cluster/enumerators internal/cluster/jobmaster internal/cluster/local internal/cluster/start internal/graph internal/protocol/* internal/runtime/* internal/storage internal/storage/* sink source state storage window", "os.Exit log.Fatal log.Fatalf log.Fatalln",
 		"a package returns its errors; only a program may end the process"},
 }
 

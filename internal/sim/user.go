@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 )
@@ -28,7 +29,7 @@ type user struct {
 }
 
 // flags returns what the user adds to his command.
-func (u *user) flags() (jobmaster.Flags, map[string]string) {
+func (u *user) flags() (start.Flags, map[string]string) {
 	set := map[string]string{}
 	if u.from != "" {
 		set["execution.state-recovery.path"] = u.from
@@ -36,7 +37,7 @@ func (u *user) flags() (jobmaster.Flags, map[string]string) {
 			set["execution.state-recovery.claim-mode"] = "CLAIM"
 		}
 	}
-	return jobmaster.Flags{Fresh: u.fresh, Rewind: u.rewind}, set
+	return start.Flags{Fresh: u.fresh, Rewind: u.rewind}, set
 }
 
 // says tells that as one types it.
@@ -58,7 +59,7 @@ func (u *user) plain() { u.from, u.claim, u.rewind, u.fresh = "", false, false, 
 
 // refused sees that a start is refused, and reports whether that is because the job was cancelled: then the user tries something else.
 func (w *World) refused(err error) bool {
-	var refused *jobmaster.StartError
+	var refused *start.Error
 	u := &w.user
 	if u.claim && errors.As(err, &refused) && strings.Contains(refused.Text, "cannot be claimed: it belongs to") {
 		w.note("the start is refused: %s", refused.Text)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
@@ -74,7 +75,7 @@ type Process struct {
 	Now         func() time.Time
 	Scheduler   local.Scheduler
 	Parallelism int // 0 means that it is up to the job
-	Flags       jobmaster.Flags
+	Flags       start.Flags
 	Set         map[string]string // options, which have the last word: what the user says at the start
 }
 
@@ -313,7 +314,7 @@ func (w *World) count(e *jobmaster.Execution) {
 
 // mayTryAgain reports whether the user can give the same command again, when a start was refused.
 func mayTryAgain(err error) bool {
-	var refused *jobmaster.StartError
+	var refused *start.Error
 	return errors.As(err, &refused) && refused.Code == exitcode.Refused
 }
 

@@ -87,6 +87,25 @@ func (s *spreadFiles) take(dir string) []string {
 	return files
 }
 
+// InitLog makes the directory of the changelog.
+func (f *files) InitLog(ctx context.Context, above string) (dir string, err error) {
+	dir = join(f.jobDir(), changelogDir)
+	if above != "" {
+		dir = join(JobDir(above, f.job), changelogDir)
+	}
+	if err := f.fs.MakeDir(ctx, dir); err != nil {
+		return "", fmt.Errorf("prepare the directory of the changelog of job %s: %w", f.job, err)
+	}
+	return dir, nil
+}
+
+// NewLogWriter begins a segment.
+func (f *files) NewLogWriter(ctx context.Context, dir string) *StreamWriter {
+	return newStreamWriter(ctx, place{
+		scope: snapshot.Shared, inline: -1, buffer: f.buffer, throttle: f.throttle, retries: f.retries, fs: f.fs, dir: dir, prefix: dir + "/", newName: f.name,
+	})
+}
+
 func (f *files) Survives() bool { return true }
 
 func (f *files) String() string { return "filesystem " + f.dir }

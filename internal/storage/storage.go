@@ -5,6 +5,7 @@
 //
 //	<dir>/<job id>/shared/            files that may belong to several checkpoints
 //	<dir>/<job id>/taskowned/         files that tasks look after themselves
+//	<dir>/<job id>/changelog/         segments of the changelog, unless they are kept elsewhere; it is made by InitLog
 //	<dir>/<job id>/chk-<id>/          the files of one checkpoint
 //	<dir>/<job id>/chk-<id>/_metadata what the checkpoint consists of; it exists if and only if this file does
 //
@@ -52,6 +53,11 @@ type Storage interface {
 	// NewWriter begins one stream of state of a snapshot. It does no I/O: that begins when the stream outgrows its buffer. The
 	// context covers the writer until it has ended. All streams of a savepoint are exclusive, whatever scope is asked for.
 	NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter
+	// InitLog makes the directory of the changelog, and returns its name: below the given one, or in the job's own if that is empty.
+	InitLog(ctx context.Context, above string) (dir string, err error)
+	// NewLogWriter begins a segment of the changelog in its directory, which later checkpoints are going to name: in a file however short it
+	// is, since each of them would hold it else.
+	NewLogWriter(ctx context.Context, dir string) *StreamWriter
 	// PublishMetadata makes the snapshot exist, and returns its pointer: what a user gives to `-s`, and
 	// the length of its `_metadata` in bytes. It may be repeated after a
 	// failure; if another process has published something else under this id, it fails with storage.ErrExist. The file names in

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/storage"
@@ -70,6 +71,11 @@ type place struct {
 
 	// limit, if fs is nil, is the largest stream accepted.
 	limit int
+}
+
+// NewInlineWriter begins a stream that is kept in `_metadata` whatever its length, by a storage of any kind.
+func NewInlineWriter(ctx context.Context) *StreamWriter {
+	return newStreamWriter(ctx, place{scope: snapshot.Shared, limit: math.MaxInt})
 }
 
 func newStreamWriter(ctx context.Context, p place) *StreamWriter {

@@ -21,7 +21,8 @@ type writer struct {
 	packed []byte // buf compressed
 	packs  bool   // what is flushed is compressed
 	spare  map[*shape][]*image
-	ids    []int // for changedIn
+	rows   []uint64 // for changedIn
+	owner  rowID    // over a byte store, which is being encoded
 }
 
 const writeBytes = 256 << 10
@@ -128,10 +129,11 @@ func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
 // claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
 // keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed. If
 // the page is no part of the capture then wanted is false, and there is nothing to keep or to unlock.
-func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted bool, err error) {
+func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32, wanted bool, err error) {
 	if err := w.c.stopped(); err != nil {
 		return nil, 0, false, err
 	}
+	p := &s.pages[k]
 	before := p.lock()
 	claimed = max(before, w.c.epoch)
 	img, oldest := p.at(w.c.epoch), w.c.isOldest()
@@ -139,7 +141,7 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
-	case img == nil && w.c.wants(p.wrote):
+	case img == nil && w.c.wants(*s.wroteOf(k)):
 		return nil, claimed, true, nil
 	case img == nil:
 		p.unlock(claimed)
@@ -183,14 +185,13 @@ func (w *writer) spareImage(sh *shape) *image {
 // take returns the page as it was, in memory that is the writer's until it puts it back with give. It is nil if the page is no part of the
 // capture.
 func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
-	p := &s.pages[k]
-	saved, claimed, wanted, err := w.claim(sh, p)
+	saved, claimed, wanted, err := w.claim(sh, s, k)
 	if err != nil || saved != nil || !wanted {
 		return saved, err
 	}
 	img := w.spareImage(sh)
 	sh.copyTo(img, s, k)
-	p.unlock(claimed)
+	s.pages[k].unlock(claimed)
 	return img, nil
 }
 
@@ -218,7 +219,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 		if err := w.flushIfFull(pageBytes); err != nil {
 			return err
 		}
-		saved, claimed, _, err := w.claim(sh, &s.pages[k])
+		saved, claimed, _, err := w.claim(sh, s, k)
 		switch {
 		case err != nil:
 			return err
@@ -378,26 +379,36 @@ func liveRows(live []uint64) iter.Seq[int] {
 func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
 	parts := w.c.layout.packed
 	whole := len(parts) == 1 && parts[0].size == sh.size
-	for i := 0; i < sh.perPage(); {
-		if whole {
-			run := liveRun(live, i)
-			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(base, uintptr(i)*sh.size)), uintptr(run)*sh.size)...)
-			n, i = n+run, i+run
-		} else if isLive(live, i) {
-			row := unsafe.Add(base, uintptr(i)*sh.size)
-			for _, p := range parts {
-				w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
-			}
-			n++
+	for i := nextLive(live, 0); i < len(live)<<6; {
+		run := liveRun(live, i)
+		if row := unsafe.Add(base, uintptr(i)*sh.size); whole {
+			w.buf = append(w.buf, unsafe.Slice((*byte)(row), uintptr(run)*sh.size)...)
+		} else {
+			w.packParts(parts, row, run, sh.size)
 		}
-		for i++; i < sh.perPage() && !isLive(live, i); {
-			i++
-		}
+		n, i = n+run, nextLive(live, i+run)
 	}
 	return n
 }
 
-func isLive(live []uint64, i int) bool { return live[i>>6]&(1<<(i&63)) != 0 }
+func (w *writer) packParts(parts []span, row unsafe.Pointer, rows int, size uintptr) {
+	for range rows {
+		for _, p := range parts {
+			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
+		}
+		row = unsafe.Add(row, size)
+	}
+}
+
+// nextLive returns the number of the first row in use from i on, at least that of all rows if there is none.
+func nextLive(live []uint64, i int) int {
+	for ; i>>6 < len(live); i = (i>>6 + 1) << 6 {
+		if rest := live[i>>6] >> (i & 63); rest != 0 {
+			return i + bits.TrailingZeros64(rest)
+		}
+	}
+	return i
+}
 
 // liveRun returns the number of rows in use from i on without a gap.
 func liveRun(live []uint64, i int) int {

@@ -169,7 +169,7 @@ func (m *master) initLocation(a coordinator.InitLocation) {
 
 // snapshotCoordinators answers at once, so that no split is handed out between an enumerator's snapshot and its readers' triggers.
 func (m *master) snapshotCoordinators(a coordinator.SnapshotCoordinators) {
-	states, err := m.snapshotSources(a.ID, a.Operators)
+	states, err := m.sources.Snapshot(a.ID, a.Operators)
 	if err != nil {
 		m.coordinator.TriggerFailed(a.ID, reason.TriggerCheckpointFailure, err.Error(), m.Now())
 		return
@@ -289,10 +289,20 @@ func (m *master) discardState(a coordinator.DiscardState) {
 	})
 }
 
+// discardShared deletes beside the master what no checkpoint refers to any more.
+func (m *master) discardShared(a coordinator.DiscardShared) {
+	m.delete(func() {
+		if err := m.storage.DiscardShared(context.Background(), a.Files, a.Directories); err != nil {
+			m.logger.Warn(fmt.Sprintf("%d shared files and %d directories of such, or some of them, could not be deleted; weir gc finds them when the job does not run",
+				len(a.Files), len(a.Directories)), "error", err)
+		}
+	})
+}
+
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.passed(s.ID)
-	m.progress.completed(s)
+	m.progress.Completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
 		m.taken(a)
@@ -311,7 +321,7 @@ func (m *master) completed(a coordinator.Completed) {
 
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
-	m.progress.failed(s)
+	m.progress.Failed(s)
 	if s.Reason == reason.CheckpointDeclinedTaskClosing {
 		m.warnOfUnions()
 	}
@@ -371,7 +381,7 @@ func (m *master) forgetDoubtful() {
 
 // loadForRestart reads a checkpoint through. Damage ends the job: the next start asks the sinks before it goes back further.
 func (m *master) loadForRestart(from coordinator.Retained, p *graph.Plan) (*snapshot.Metadata, error) {
-	return patience.Retry(context.Background(), m.pause, func() (*snapshot.Metadata, error) {
+	return patience.Retry(context.Background(), m.Pause, func() (*snapshot.Metadata, error) {
 		ctx := context.Background()
 		meta, err := m.loadRetained(ctx, from)
 		if err == nil {

@@ -11,69 +11,14 @@ import (
 	"github.com/weirstream/weir/internal/storage/copies"
 )
 
-// useCopies lets the start have the copies of a job's state on this machine, if there are to be any.
-func (s *start) useCopies(id job.ID) {
-	c := s.Config.LocalCopies()
-	if !c.Write && !c.Read || s.onlyLook || s.copies != nil && s.copies.Job() == id {
-		return
-	}
-	s.found = nil
-	s.copies = copies.New(copies.Options{
-		Roots: c.Dirs, Job: id, Threshold: s.checkpoints.InlineThreshold,
-		Report: func(err error) { s.Logger.Warn("local copies of state", "error", err) },
-	})
-}
-
-// verifyAll reads a snapshot through. Copies of another job's are none of this one's business: that may be running.
-func (s *start) verifyAll(ctx context.Context, meta *snapshot.Metadata) (err error) {
-	if r := s.situation.Record; r == nil || r.Job().ID != meta.Job {
-		return storage.Verify(ctx, s.FS, meta)
-	}
-	s.useCopies(meta.Job)
-	s.found, err = s.verifyWithCopies(ctx, s.copies, meta, s.Plan)
-	return err
-}
-
 // verifyRestored reads a checkpoint through that tasks of a plan are restored from, and notes the copies that they can read instead.
 func (m *master) verifyRestored(ctx context.Context, meta *snapshot.Metadata, p *graph.Plan) error {
 	if m.copies == nil || meta.Job != m.id {
 		return m.storage.Verify(ctx, meta)
 	}
-	found, err := m.verifyWithCopies(ctx, m.copies, meta, p)
+	found, err := m.VerifyWithCopies(ctx, m.copies, meta, p)
 	m.found.Store(&found)
 	return err
-}
-
-// verifyWithCopies reads a checkpoint through that the job may go on from. Of state that there are good copies of here it does not read what
-// the checkpoint storage has; those are returned.
-func (o *Options) verifyWithCopies(ctx context.Context, c *copies.Copies, meta *snapshot.Metadata, p *graph.Plan) (copies.Found, error) {
-	if c == nil || !o.Config.LocalCopies().Read {
-		return nil, storage.Verify(ctx, o.FS, meta)
-	}
-	found := c.Find(ctx, meta.Checkpoint, notRescaled(meta, p))
-	return found, storage.VerifyBut(ctx, o.FS, meta, found.Has)
-}
-
-// notRescaled returns the streams of keyed state of the steps that have the parallelism that they had.
-func notRescaled(meta *snapshot.Metadata, p *graph.Plan) (streams []snapshot.Stream) {
-	parallelism := map[job.OperatorID]int{}
-	for _, v := range p.Vertices {
-		for _, n := range v.Nodes {
-			parallelism[n.ID()] = v.Parallelism
-		}
-	}
-	for i := range meta.Operators {
-		op := &meta.Operators[i]
-		if op.Parallelism != parallelism[op.ID] {
-			continue
-		}
-		for _, sub := range op.Subtasks {
-			if sub != nil {
-				streams = append(streams, copies.KeyedOf(sub)...)
-			}
-		}
-	}
-	return streams
 }
 
 // openCopy opens the copy of a stream, if there is a good one. What cannot be read of it is read from the checkpoint storage.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/enumerators"
 	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/job"
@@ -21,7 +22,7 @@ func (m *master) deploy(meta *snapshot.Metadata) {
 	var waiting context.Context
 	waiting, m.hurry = context.WithCancel(context.Background())
 	patiently := func(f func() error) error {
-		return patience.Do(waiting, m.pause, f)
+		return patience.Do(waiting, m.Pause, f)
 	}
 	m.clerk.do(func() func() {
 		moved, err := m.recoverSinks(meta, r, patiently)
@@ -68,13 +69,13 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 		for id := range m.sources {
 			m.coordinator.Backlog(id, false, m.Now())
 		}
-		m.sources.close(m.logger)
+		m.sources.Close(m.logger)
 		m.sources = nil
-		if m.sources, err = newSources(m.Plan, restored, m.logger, m.post, &news{m.changed, m.backlog}); err != nil {
+		if m.sources, err = enumerators.Start(m.Plan, restored, enumerators.Env{Logger: m.logger, Post: m.post, News: &enumerators.News{Changed: m.changed, Backlog: m.backlog}}); err != nil {
 			return err
 		}
 	}
-	m.progress.deployed(m.Plan) // which has the max parallelism of the state by now
+	m.progress.Deployed(m.Plan) // which has the max parallelism of the state by now
 	return m.deployTasks(restored, func(job.Subtask) bool { return true })
 }
 
@@ -82,11 +83,11 @@ func (m *master) deployAll(meta *snapshot.Metadata) error {
 func (m *master) deployTasks(r deal.Restored, which func(job.Subtask) bool) error {
 	m.deployed = true
 	maps.DeleteFunc(m.uncommitted, func(s job.Subtask, _ []job.OperatorID) bool { return which(s) })
-	m.progress.became(view.JobRunning, m.Now())
+	m.progress.Became(view.JobRunning, m.Now())
 	started, attempts := m.nextAttempts(which)
 	err := m.taskManager.Deploy(&Deployment{
 		Plan: m.Plan, Attempts: attempts, Restored: r, Line: m.line, Master: reports{m},
-		Shared: Shared{Files: &m.Files, Committer: m.sinks.Of, Metrics: m.progress.scope},
+		Shared: Shared{Files: &m.Files, Committer: m.sinks.Of, Metrics: m.progress.Scope},
 	})
 	if err != nil {
 		return err
@@ -120,5 +121,5 @@ func (m *master) taskDeployed(t *running) {
 	m.tasks[t.attempt.Subtask] = t
 	m.attempts[t.attempt.Subtask] = t.attempt.Number
 	m.coordinator.TaskDeployed(t.attempt)
-	m.progress.task(t.attempt, view.TaskInitializing, m.Now())
+	m.progress.Task(t.attempt, view.TaskInitializing, m.Now())
 }

@@ -21,8 +21,8 @@ type history struct {
 	all    *failover.History
 }
 
-func newHistory(s *start) *history {
-	return &history{labels: s.Labels, logger: s.Logger, all: failover.NewHistory(s.Config.Restart().HistorySize)}
+func newHistory(o *Options) *history {
+	return &history{labels: o.Labels, logger: o.Logger, all: failover.NewHistory(o.Config.Restart().HistorySize)}
 }
 
 // remember keeps a failure that belongs to a restart, 0 for none.

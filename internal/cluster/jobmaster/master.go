@@ -2,20 +2,16 @@ package jobmaster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
-	"github.com/weirstream/weir/internal/cluster/patience"
+	"github.com/weirstream/weir/internal/cluster/enumerators"
+	"github.com/weirstream/weir/internal/cluster/progress"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
-	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -37,7 +33,7 @@ type master struct {
 	taskManager TaskManager
 	checkpoints config.Checkpointing
 	queue       queue
-	progress    *progress
+	progress    *progress.Tracker
 	logger      *slog.Logger
 
 	id      job.ID
@@ -68,7 +64,7 @@ type master struct {
 	tasks    map[job.Subtask]*running // the last attempt of each
 	alive    int                      // tasks that have not ended
 	starting int                      // tasks that do not run yet
-	sources  sources
+	sources  enumerators.Set
 	// awaitRunning is called when all tasks run.
 	awaitRunning []func()
 	// afterStop is what follows once all tasks have ended, while they are being stopped.
@@ -144,25 +140,26 @@ type stopping struct {
 	id      job.CheckpointID // complete; its commits are awaited
 }
 
-func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
+func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *progress.Tracker) *master {
 	m := &master{
-		Options:     s.Options,
-		checkpoints: s.checkpoints,
-		queue:       s.queue,
-		progress:    p,
-		logger:      s.Logger,
+		Options:     o,
 		taskManager: tasks,
-		id:          b.job,
-		line:        b.line,
-		record:      b.record,
-		file:        s.file,
-		shared:      s.shared,
-		claimed:     b.claimed,
-		sinks:       s.sinks,
-		clerk:       newClerk(s.Scheduler),
-		recovery:    b.recovery,
-		strategy:    failover.New(strategyOf(s.Config.Restart())),
-		history:     newHistory(s),
+		checkpoints: o.Config.Checkpointing(),
+		queue:       q,
+		progress:    p,
+		logger:      o.Logger,
+		id:          b.Job,
+		line:        b.Line,
+		record:      b.Record,
+		file:        b.File,
+		shared:      b.NoLock,
+		claimed:     b.Claimed,
+		sinks:       b.Sinks,
+		sources:     b.Sources,
+		clerk:       newClerk(o.Scheduler),
+		recovery:    b.Recovery,
+		strategy:    failover.New(strategyOf(o.Config.Restart())),
+		history:     newHistory(&o),
 		timers:      map[coordinator.Timer]func(){},
 		hurry:       func() {},
 		warned:      map[job.OperatorID]bool{},
@@ -171,21 +168,19 @@ func newMaster(s *start, b *beginning, tasks TaskManager, p *progress) *master {
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
-	m.storage, m.merger, m.copies, m.report = b.storage, b.merger, s.copies, s.Logger
-	m.retries = s.newRetries(s.checkpoints)
-	m.writeCopies = s.copies != nil && s.Config.LocalCopies().Write
-	m.found.Store(&s.found)
+	m.storage, m.merger, m.changelog, m.copies, m.report = b.Storage, b.Merger, b.Changelog, b.Copies, o.Logger
+	m.writeCopies = b.Copies != nil && o.Config.LocalCopies().Write
+	m.found.Store(&b.Found)
+	m.retries = o.Retries()
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
-	m.sources = s.opened
-	s.news = news{m.changed, m.backlog}
-	m.ids.Add(b.ids)
+	m.ids.Add(b.IDs)
 	m.coordinator = m.newCoordinator()
-	m.coordinator.Restored(restoration(b), m.Now())
-	m.progress.became(view.JobCreated, m.Now())
+	m.coordinator.Restored(b.Restoration, m.Now())
+	m.progress.Became(view.JobCreated, m.Now())
 	m.post(func() {
-		m.logger.Info("sinks", attrsToArgs(guarantees(m.Plan, m.checkpoints))...)
+		m.logger.Info("sinks", guarantees(m.Plan, m.checkpoints)...)
 		m.logger.Info(survival(m.checkpoints, m.storage))
-		m.deploy(b.restore)
+		m.deploy(b.Restore)
 	})
 	return m
 }
@@ -275,7 +270,7 @@ func (m *master) close() (Result, error) {
 	if m.refusal != nil {
 		m.result.Status = Failed // the line remembers nothing, as of an aborted run, but it was not the user who has ended it
 	}
-	m.progress.became(endState(m.result.Status), m.Now())
+	m.progress.Became(endState(m.result.Status), m.Now())
 	err := m.failure()
 	m.answerAll(err)
 	return m.result, err
@@ -294,255 +289,5 @@ func (m *master) failure() error {
 
 // post adds something that has happened. Any goroutine may call it.
 func (m *master) post(f func()) { m.queue.add(f) }
-
-// queue holds what has happened and was not handled yet. It is unbounded, since those who add must not wait.
-type queue struct {
-	ready chan struct{}
-	mu    *sync.Mutex // guards items
-	items *[]func()
-}
-
-func newQueue() queue {
-	return queue{ready: make(chan struct{}, 1), mu: &sync.Mutex{}, items: new([]func())}
-}
-
-func (q *queue) add(f func()) {
-	q.mu.Lock()
-	*q.items = append(*q.items, f)
-	q.mu.Unlock()
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (q *queue) take() []func() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	items := *q.items
-	*q.items = nil
-	return items
-}
-
-func attrsToArgs(attrs []slog.Attr) (args []any) {
-	for _, a := range attrs {
-		args = append(args, a)
-	}
-	return args
-}
-
-func restoration(b *beginning) coordinator.Restoration {
-	r := coordinator.Restoration{LastID: b.ids.From - 1}
-	for _, s := range b.retained {
-		_, damaged := b.record.DamageOf(s.Checkpoint)
-		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
-	}
-	for _, s := range b.obsolete {
-		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
-	}
-	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
-	if b.restore != nil {
-		r.From = b.restore.Checkpoint
-		if b.noClaim {
-			savepoint := b.restore.Kind == snapshot.Savepoint
-			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true, Savepoint: savepoint})
-		}
-	}
-	return r
-}
-
-func (m *master) coordinatorStopped() { m.coordinator.JobNotRunning(m.Now()) }
-
-// stopAll cancels the tasks and does what follows once all have ended.
-func (m *master) stopAll(then func()) {
-	m.state = cancelling
-	m.hurry()
-	m.progress.cancelling(m.Now())
-	m.supervisor.Halt()
-	for _, t := range m.tasks {
-		m.stopTask(t)
-	}
-	m.whenStopped(then)
-}
-
-// whenStopped calls then when no task is left.
-func (m *master) whenStopped(then func()) {
-	if m.alive > 0 {
-		m.afterStop = then
-		return
-	}
-	m.afterStop = nil
-	m.sources.close(m.logger)
-	m.sources = nil
-	then()
-}
-
-// suspend stops the job with a checkpoint, so that the same command goes on from there.
-func (m *master) suspend(cause error) {
-	if m.state == over || m.stopping.on || m.result.Status != "" {
-		return
-	}
-	m.stopping.on = true
-	m.progress.entered(Stopping)
-	m.logger.Info("stopping", "cause", cause)
-	switch {
-	case m.coordinator.Stopping():
-		m.logger.Info("it is being stopped with a savepoint already")
-	case m.state == inFlight && m.checkpoints.On():
-		request, err := m.coordinator.Request(coordinator.Request{Kind: coordinator.Configured}, m.Now())
-		if err != nil {
-			m.logger.Error("stop without a checkpoint", "error", err)
-			m.stopAll(func() { m.finish(Suspended) })
-			return
-		}
-		m.stopping.request = request
-	case m.state == cancelling: // what follows looks at stopping
-	default:
-		m.coordinatorStopped()
-		m.stopAll(func() { m.finish(Suspended) })
-	}
-}
-
-// stopped ends a stop whose checkpoint has come to an end. If that is because the job was ended meanwhile, there is nothing left to do.
-func (m *master) stopped(err error) {
-	if m.result.Status != "" {
-		return
-	}
-	if err != nil {
-		m.logger.Error("the checkpoint to stop with failed: the job goes on from the one before", "error", err)
-	}
-	m.coordinatorStopped()
-	m.stopAll(func() { m.finish(Suspended) })
-}
-
-// cancel ends the job for good.
-func (m *master) cancel() {
-	if m.state != over && m.result.Status == "" {
-		m.progress.became(view.JobCancelling, m.Now())
-	}
-	m.end(Canceled)
-}
-
-// abort ends the job at once.
-func (m *master) abort() { m.end(Aborted) }
-
-// refuse ends a run that never began. The line remembers it as little as a crash, and the same command tries again.
-func (m *master) refuse(err error) {
-	m.refusal = refuse(exitcode.Refused, "%v\nThe job was not started. Put right what is named above and run the same command again.", err)
-	m.end(Aborted)
-}
-
-// takenOver ends a run whose line another process has: it writes, commits and deletes nothing more.
-func (m *master) takenOver(err error) {
-	if m.refusal != nil || m.state == over {
-		return
-	}
-	m.refusal = &TakenOverError{err}
-	m.logger.Error("this run stops at once: another process has taken the job over", "error", err)
-	m.end(Aborted)
-}
-
-func (m *master) end(s Status) {
-	if m.state == over || m.result.Status != "" {
-		return
-	}
-	m.result.Status = s
-	m.coordinatorStopped()
-	m.stopAll(func() { m.finish(s) })
-}
-
-// finish settles what remains once no task runs.
-func (m *master) finish(s Status) {
-	m.state = over
-	m.result.Status = s
-	m.disposeCopies(s)
-	status := map[Status]coordinator.EndStatus{
-		Finished: coordinator.JobFinished, Canceled: coordinator.JobCanceled, Failed: coordinator.JobFailed,
-		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
-	}[s]
-	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
-	end := func() { m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) }) }
-	if m.merger == nil {
-		end()
-		return
-	}
-	m.clerk.do(func() func() {
-		m.closeMerger()
-		return end
-	}, m.post)
-}
-
-// endOfTasks returns how a job ends whose tasks have all finished. If there was no last checkpoint to commit with, it is not at its end: all
-// checkpoints stay, and another run goes on from the newest.
-func (m *master) endOfTasks() Status {
-	if len(m.uncommitted) == 0 {
-		return Finished
-	}
-	names := m.sinks.Names(slices.Concat(slices.Collect(maps.Values(m.uncommitted))...))
-	for i, name := range names {
-		names[i] = strconv.Quote(name)
-	}
-	m.result.Text = fmt.Sprintf("all data was read, but the last output of %s is NOT committed: execution.checkpointing.checkpoints-after-tasks-finish=false "+
-		"takes no checkpoint at the end of the data. Run the same command without that setting to go on from the last checkpoint and commit it",
-		strings.Join(names, ", "))
-	m.logger.Error(m.result.Text)
-	return Suspended
-}
-
-// writeEnd remembers how the job ended, before any checkpoint is deleted. An aborted run is remembered like a crash: not at all.
-func (m *master) writeEnd(s Status, kept bool, then func()) {
-	if m.file == nil || s == Aborted {
-		then()
-		return
-	}
-	end := endOf(s, m.Now(), kept, m.cause, m.latest())
-	end.Savepoint = m.cancelledWith
-	_, end.Stopped = m.coordinator.StoppedWith()
-	known := m.record
-	m.clerk.do(func() func() {
-		record := m.written(known).Ended(end)
-		err := patience.Do(context.Background(), m.pause, func() error { return m.put(record) })
-		return func() {
-			if err != nil {
-				m.logger.Error("the end of the job could not be recorded: all checkpoints are kept", "error", err)
-				m.cause = errors.Join(m.cause, err)
-				m.result.Status, m.ended = Failed, true
-				return
-			}
-			m.record = record
-			m.removeUnsettled()
-			then()
-		}
-	}, m.post)
-}
-
-// latest returns the newest complete checkpoint of this job, 0 if there is none.
-func (m *master) latest() (id job.CheckpointID) {
-	for _, r := range m.coordinator.Retained() {
-		if !r.Foreign && !r.Damaged && r.Pointer != m.claimed {
-			id = max(id, r.ID)
-		}
-	}
-	return id
-}
-
-// endedFor handles the coordinator's last word.
-func (m *master) endedFor(e coordinator.Ended) {
-	m.ended = true
-	if savepoint, stopped := m.coordinator.StoppedWith(); stopped { // then the job goes on from no checkpoint
-		m.result.Text = m.stopText(savepoint)
-		return
-	}
-	if m.storage.Survives() {
-		for _, r := range e.Kept {
-			if !r.Damaged {
-				m.result.Checkpoint = r.Pointer
-			}
-		}
-	}
-	if m.result.Status == Suspended && m.result.Checkpoint == "" && m.result.Text == "" {
-		m.result.Text = "there is no checkpoint that outlives this process: the next run begins again"
-	}
-}
 
 func (m *master) String() string { return fmt.Sprintf("job %q (%s)", m.Name, m.id) }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -20,7 +19,7 @@ func (m *master) notifyComplete(a coordinator.NotifyComplete) {
 	c := operator.Checkpoint{ID: a.ID, Triggered: a.Timestamp, Subsumed: a.Subsumed}
 	m.checkpointIs((*storage.Merger).Complete, a.ID)
 	m.copiesAre((*copies.Copies).Confirm, a.ID)
-	m.sources.complete(a.ID)
+	m.sources.Complete(a.ID)
 	for _, at := range a.Tasks {
 		if m.current(at) != nil {
 			m.taskManager.NotifyCheckpointComplete(at, c)
@@ -109,31 +108,6 @@ func (m *master) remindAborted() {
 // passed notes that the barriers of a checkpoint have gone through all tasks: none holds back anything for an older one.
 func (m *master) passed(id job.CheckpointID) {
 	m.givenUp = slices.DeleteFunc(m.givenUp, func(a coordinator.NotifyAborted) bool { return a.ID < id })
-}
-
-// tellSources calls the enumerators that want to know, in the order of the plan. Where no task is told there is none: a savepoint is
-// nobody's business but that of who asked for it.
-func (m *master) tellSources(tasks []job.Attempt, f func(source.CheckpointListener) error) {
-	if len(tasks) == 0 {
-		return
-	}
-	for _, v := range m.Plan.Vertices {
-		e := m.sources[v.Nodes[0].ID()]
-		if e == nil {
-			continue
-		}
-		if err := e.tell(f); err != nil {
-			m.fail(fmt.Errorf("source %q: %w", e.node.Name, err), false)
-		}
-	}
-}
-
-func (e *enumerator) tell(f func(source.CheckpointListener) error) (err error) {
-	defer patience.Rescue(&err)
-	if l, ok := e.Enumerator.(source.CheckpointListener); ok {
-		return f(l)
-	}
-	return nil
 }
 
 // warnOfUnions says, once for each step, that a state of which every subtask is restored with all elements keeps checkpoints from completing

@@ -98,8 +98,8 @@ func (m *master) restarts(id failover.RestartID, t *running, err error, permanen
 	}
 	tasks, delay := m.supervisor.Scope(id)
 	m.logger.Warn("the job restarts", "tasks", fmt.Sprintf("%d of %d", tasks, len(m.tasks)), "delay", delay, "restarts", m.strategy.Restarts(), "error", err)
-	m.progress.restarted(m.strategy.Restarts(), err)
-	m.progress.became(view.JobRestarting, m.Now())
+	m.progress.Restarted(m.strategy.Restarts(), err)
+	m.progress.Became(view.JobRestarting, m.Now())
 }
 
 // neverBegan reports whether the job did not come to do anything: its state could not be restored, or something could not be opened. Then
@@ -117,7 +117,7 @@ func (m *master) supervise() bool {
 		case failover.Stop:
 			for _, s := range a.Tasks {
 				m.stopTask(m.tasks[s])
-				m.progress.task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
+				m.progress.Task(m.tasks[s].attempt, view.TaskCanceling, m.Now())
 			}
 		case failover.Wait:
 			m.after(a.Delay, func() { m.supervisor.Due(a.Restart) })
@@ -127,7 +127,7 @@ func (m *master) supervise() bool {
 		case failover.GiveUp:
 			m.logger.Error("the job has failed", "error", m.cause)
 			m.coordinatorStopped()
-			m.progress.became(view.JobFailing, m.Now())
+			m.progress.Became(view.JobFailing, m.Now())
 			m.stopAll(func() { m.finish(Failed) })
 		}
 	}
@@ -242,7 +242,7 @@ func (m *master) restartAll(r *failover.Restore, meta *snapshot.Metadata) error 
 // restartSome starts some tasks while the others go on. If their sources do not know any more what they have handed out since the checkpoint,
 // all have to restart.
 func (m *master) restartSome(r *failover.Restore, from deal.Restored) error {
-	known, err := m.resetSources(r.Tasks, from)
+	known, err := m.resetSources(r.Tasks, from.ID, from.Finished)
 	switch {
 	case err != nil:
 		m.fail(err, false) // the enumerator is in an unknown state, which only a new one mends
@@ -276,33 +276,4 @@ func setOf(tasks []job.Subtask) map[job.Subtask]bool {
 		set[s] = true
 	}
 	return set
-}
-
-// resetSources gives the enumerators back what they have handed to tasks since a checkpoint. It returns false if that is not known. Of a source
-// that had finished there is nothing to give back.
-func (m *master) resetSources(tasks []job.Subtask, from deal.Restored) (known bool, err error) {
-	reset := map[job.OperatorID]bool{}
-	for _, s := range tasks {
-		e := m.sources[job.OperatorID(s.Vertex)] // a source is the head of its vertex
-		if e == nil || from.Finished[s.Vertex] {
-			continue
-		}
-		if known, err := e.reset(s.Index, from.ID); err != nil || !known {
-			return known, inSource(e, err)
-		}
-		reset[e.node.ID()] = true
-	}
-	for _, v := range m.Plan.Vertices {
-		if id := job.OperatorID(v.ID()); reset[id] {
-			m.changed(id) // others may wait for what has come back
-		}
-	}
-	return true, nil
-}
-
-func inSource(e *enumerator, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("source %q: %w", e.node.Name, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -81,7 +82,7 @@ func (m *master) taskRunning(a job.Attempt) {
 		return
 	}
 	m.coordinator.TaskRunning(a)
-	m.progress.task(a, view.TaskRunning, m.Now())
+	m.progress.Task(a, view.TaskRunning, m.Now())
 	t.runs = true
 	m.starting--
 	defer m.sendQueries()
@@ -89,7 +90,7 @@ func (m *master) taskRunning(a job.Attempt) {
 		return
 	}
 	m.state, m.ran = inFlight, true
-	m.progress.entered(Running)
+	m.progress.Entered(progress.Running)
 	m.coordinator.JobRunning(m.Now(), m.random())
 	m.rescaled(nil)
 	for _, f := range m.awaitRunning {
@@ -138,7 +139,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 	m.taskManager.Cancel(a)
 	m.alive--
 	defer m.queriesLeft(a)
-	m.progress.task(a, endOfTask(err), m.Now())
+	m.progress.Task(a, endOfTask(err), m.Now())
 	if !t.runs {
 		m.starting--
 	}
@@ -160,7 +161,7 @@ func (m *master) taskEnded(a job.Attempt, err error) {
 		m.whenStopped(m.afterStop)
 	case m.state == inFlight || m.state == deploying:
 		m.coordinatorStopped()
-		m.sources.close(m.logger)
+		m.sources.Close(m.logger)
 		m.sources = nil
 		m.finish(m.endOfTasks())
 	}

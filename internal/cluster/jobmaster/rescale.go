@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -186,8 +187,8 @@ func (m *master) moveTo(r *rescaling, meta *snapshot.Metadata, err error) {
 func (m *master) restartByPlan() {
 	m.state = restarting
 	m.coordinator.Failover(m.Now())
-	m.progress.entered(Restarting)
-	m.progress.became(view.JobRestarting, m.Now())
+	m.progress.Entered(progress.Restarting)
+	m.progress.Became(view.JobRestarting, m.Now())
 	m.supervisor.Restart()
 }
 
@@ -209,8 +210,8 @@ func (m *master) changePlan() {
 	m.tasks = map[job.Subtask]*running{}
 	m.coordinator.Rescaled(m.coordinatorJob())
 	if m.merger != nil {
-		m.merger.Rescaled(subtasksOf(m.Plan), m.newProcess())
+		m.merger.Rescaled(m.Plan.Subtasks(), m.NewProcess())
 	}
 	m.supervisor.Rescaled(m.regions())
-	m.progress.replan(m.Plan)
+	m.progress.Replan(m.Plan)
 }

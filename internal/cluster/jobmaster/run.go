@@ -2,47 +2,23 @@ package jobmaster
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"math"
-	"strings"
-	"time"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/enumerators"
+	"github.com/weirstream/weir/internal/cluster/progress"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/cluster/view"
-	"github.com/weirstream/weir/internal/exitcode"
-	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/failover"
-	"github.com/weirstream/weir/internal/protocol/line"
-	"github.com/weirstream/weir/storage"
 )
-
-// Flags are what a user asks for at a start.
-type Flags struct {
-	Fresh            bool
-	Rewind           bool
-	Withdraw         bool
-	AcceptDuplicates bool
-	// DropUncommitted names sinks that the job no longer has, whose prepared output may be lost: see assign.Options.
-	DropUncommitted []string
-}
 
 // Options say which job to run and how.
 type Options struct {
-	Name   string
-	Plan   *graph.Plan
-	Config *config.Config
-	Flags  Flags
-	Logger *slog.Logger
-	// FS is where checkpoints go.
-	FS storage.FS
-	// Now is the wall clock.
-	Now func() time.Time
+	start.Options
 	// Labels say what is to be remembered with a failure.
 	Labels []func(error) map[string]string
-	// Scheduler makes everything beside the tasks happen in an order of its choice; nil outside of tests.
+	// Scheduler makes everything beside the tasks happen in an order of its choice; nil outside of tests. It is the World of the start, too.
 	Scheduler Scheduler
 }
 
@@ -68,35 +44,10 @@ type Result struct {
 	Text       string // for the user, if there is something to say beyond the status
 }
 
-// StartError says why a job did not start. Nothing was changed.
-type StartError struct {
-	Code exitcode.Code
-	Text string
-}
-
-// Error returns the text.
-func (e *StartError) Error() string { return e.Text }
-
-// TakenOverError ends a run whose job another process has started since, on a store that has no locks. What this run had not committed by then is
-// not committed by it.
-type TakenOverError struct{ Err error }
-
-// Error says by whom.
-func (e *TakenOverError) Error() string {
-	return fmt.Sprintf("%v: this run has ended and commits nothing more. If that was not meant, stop one of the two, or give it another checkpoint directory and output", e.Err)
-}
-
-// Unwrap returns what the line's record has shown.
-func (e *TakenOverError) Unwrap() error { return e.Err }
-
-func refuse(code exitcode.Code, format string, args ...any) error {
-	return &StartError{code, fmt.Sprintf(format, args...)}
-}
-
 // Execution is a job that runs.
 type Execution struct {
 	master   *master // nil if there was nothing left to do
-	progress *progress
+	progress *progress.Tracker
 	id       job.ID
 	options  Options
 	done     chan struct{}
@@ -104,29 +55,33 @@ type Execution struct {
 	err      error
 }
 
-// Start begins a job whose tasks are run by tasks, which it closes in the end, or says why the job does not begin. The context bounds the run:
-// when it is cancelled the job takes a checkpoint and stops, resumable.
+// Start begins a job whose tasks are run by tasks, which it closes in the end, or says why the job does not begin: see start.Begin. The context
+// bounds the run: when it is cancelled the job takes a checkpoint and stops, resumable.
 func Start(ctx context.Context, o Options, tasks TaskManager) (*Execution, error) {
-	progress := newProgress(o.Plan)
-	progress.became(view.JobInitializing, o.Now())
-	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue()}
-	b, err := s.begin(ctx)
-	if err != nil {
-		s.giveUp()
-		tasks.Close()
-		return nil, s.unlessStopped(ctx, err)
+	if o.Scheduler != nil {
+		o.World = o.Scheduler
 	}
-	e := &Execution{progress: progress, id: b.job, options: o, done: make(chan struct{})}
-	if b.finished {
-		s.release()
+	tracker := progress.New(o.Plan)
+	tracker.Became(view.JobInitializing, o.Now())
+	queue := newQueue()
+	news := enumerators.Env{Logger: o.Logger, Post: queue.add, News: new(enumerators.News)}
+	b, err := start.Begin(ctx, o.Options, news)
+	if err != nil {
 		tasks.Close()
-		progress.finishedBefore(o.Now())
-		e.result = Result{Status: AlreadyFinished, Job: b.job, Text: b.text}
+		return nil, err
+	}
+	e := &Execution{progress: tracker, id: b.Job, options: o, done: make(chan struct{})}
+	if b.Finished {
+		b.Release()
+		tasks.Close()
+		tracker.FinishedBefore(o.Now())
+		e.result = Result{Status: AlreadyFinished, Job: b.Job, Text: b.Text}
 		close(e.done)
 		return e, nil
 	}
-	e.master = newMaster(s, b, tasks, progress)
-	e.run(ctx, s.release)
+	e.master = newMaster(o, b, tasks, queue, tracker)
+	*news.News = enumerators.News{Changed: e.master.changed, Backlog: e.master.backlog}
+	e.run(ctx, b.Release)
 	return e, nil
 }
 
@@ -148,16 +103,6 @@ func (e *Execution) run(ctx context.Context, release func()) {
 		}
 		return worked, ended
 	})
-}
-
-// unlessStopped returns why a start failed. If that was told to stop, nothing stands against the next one, whatever the interrupted
-// operation says.
-func (s *start) unlessStopped(ctx context.Context, err error) error {
-	var refused *StartError
-	if ctx.Err() == nil || errors.As(err, &refused) && refused.Code != exitcode.Refused {
-		return err
-	}
-	return refuse(exitcode.Stopped, "job %q was stopped before it began; the same command starts it again (%v)", s.Name, err)
 }
 
 // Wait returns when the job has ended. The error says why it failed.
@@ -182,11 +127,11 @@ func (e *Execution) post(f func(m *master)) {
 }
 
 // Snapshot returns how the job is doing.
-func (e *Execution) Snapshot() Progress {
+func (e *Execution) Snapshot() progress.Progress {
 	if e.master == nil {
-		return Progress{}
+		return progress.Progress{}
 	}
-	return e.progress.snapshot()
+	return e.progress.Progress()
 }
 
 // strategyOf returns the restart strategy of a configuration.
@@ -211,30 +156,4 @@ func strategyOf(r config.Restart) failover.Config {
 		}
 	}
 	return failover.Config{Kind: failover.None}
-}
-
-// locations returns where the sources and the sinks of a plan read and write, by name.
-func locations(p *graph.Plan) (sources, sinks map[string]string) {
-	sources, sinks = map[string]string{}, map[string]string{}
-	for _, v := range p.Vertices {
-		for _, n := range v.Nodes {
-			switch {
-			case n.Location == "":
-			case n.Kind == graph.Source:
-				sources[n.Name] = n.Location
-			case n.Kind == graph.Sink:
-				sinks[n.Name] = n.Location
-			}
-		}
-	}
-	return sources, sinks
-}
-
-// endOf returns what the line remembers of an end.
-func endOf(s Status, now time.Time, kept bool, cause error, latest job.CheckpointID) line.End {
-	e := line.End{At: now, Kept: kept, Completed: latest, State: line.State(s)}
-	if cause != nil {
-		e.Reason, _, _ = strings.Cut(cause.Error(), "\n") // the log has the rest
-	}
-	return e
 }

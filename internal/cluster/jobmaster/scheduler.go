@@ -2,16 +2,10 @@ package jobmaster
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/hex"
 	"math/rand/v2"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/config"
-	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
-	"github.com/weirstream/weir/internal/storage"
-	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
 // Scheduler says when the master does what. In production there is none: goroutines, timers and chance do as they like. A test gives one that
@@ -53,82 +47,11 @@ func (m *master) after(d time.Duration, f func()) (stop func()) {
 	return m.Scheduler.After(d, post)
 }
 
-// pause returns when d has passed or ctx is done.
-func (o *Options) pause(ctx context.Context, d time.Duration) {
-	if o.Scheduler != nil {
-		o.Scheduler.Sleep(d)
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 func (m *master) random() float64 {
 	if m.Scheduler == nil {
 		return rand.Float64()
 	}
 	return m.Scheduler.Random()
-}
-
-// newLine returns the id of a line that may begin.
-func (o *Options) newLine() string {
-	if o.Scheduler == nil {
-		return linefile.NewID()
-	}
-	return hex.EncodeToString(o.drawBytes())
-}
-
-// newJob returns the id of a job that may begin.
-func (o *Options) newJob() job.ID {
-	if o.Scheduler == nil {
-		return job.NewID()
-	}
-	return job.ID(o.drawBytes())
-}
-
-// newRetries returns how storage is asked again. A scheduler has enough chance of its own: with it all pauses are as long as they are on average.
-func (o *Options) newRetries(c config.Checkpointing) storage.Retries {
-	r := storage.Retries{
-		Most: c.Retries.Most, Backoff: c.Retries.Backoff, Longest: c.Retries.Longest, Memory: c.Retries.Memory, Pause: o.pause,
-		Note: func(err error, attempt int, pause time.Duration) {
-			o.Logger.Warn("what is written for a checkpoint has failed and is tried again", "error", err, "attempt", attempt, "pause", pause)
-		},
-	}
-	if o.Scheduler != nil {
-		r.Random = func() float64 { return 0.5 }
-	}
-	return r
-}
-
-// fileNames returns what makes names for files, nil for random ones.
-func (o *Options) fileNames() func() string {
-	if o.Scheduler == nil {
-		return nil
-	}
-	return func() string { return hex.EncodeToString(o.drawBytes()) }
-}
-
-// randomBytes returns 16 bytes that nobody else has.
-func (o *Options) randomBytes() []byte {
-	if o.Scheduler != nil {
-		return o.drawBytes()
-	}
-	b := make([]byte, 16)
-	crand.Read(b) // never fails
-	return b
-}
-
-func (o *Options) drawBytes() []byte {
-	b := make([]byte, 16)
-	for i := 0; i < len(b); i += 4 {
-		n := uint32(o.Scheduler.Random() * (1 << 24))
-		b[i], b[i+1], b[i+2], b[i+3] = byte(n>>16), byte(n>>8), byte(n), byte(i)
-	}
-	return b
 }
 
 // delete deletes files beside the master. The end of the run waits for it.

@@ -202,7 +202,7 @@ func (w *filesWorld) restored(from *snapshot.Metadata, path string, claim, own b
 	r := coordinator.Restoration{Uses: map[string]sharing.Uses{}}
 	if from != nil {
 		r.From = from.Checkpoint
-		r.Uses[path] = usesOf(from)
+		r.Uses[path] = sharing.UsesOf(from)
 	}
 	switch {
 	case from == nil:
@@ -210,12 +210,12 @@ func (w *filesWorld) restored(from *snapshot.Metadata, path string, claim, own b
 	case own:
 		if m := w.all()[w.claimed]; m != nil {
 			r.Retained = append(r.Retained, coordinator.Retained{ID: m.Checkpoint, Pointer: w.claimed, Claimed: true})
-			r.Uses[w.claimed] = usesOf(m)
+			r.Uses[w.claimed] = sharing.UsesOf(m)
 		}
 		for id, m := range w.published(w.id) {
 			pointer := storage.CheckpointDir(storage.JobDir("/c", w.id), id)
 			r.Retained = append(r.Retained, coordinator.Retained{ID: id, Pointer: pointer})
-			r.Uses[pointer] = usesOf(m)
+			r.Uses[pointer] = sharing.UsesOf(m)
 		}
 		slices.SortFunc(r.Retained, func(a, b coordinator.Retained) int { return int(a.ID - b.ID) })
 	case claim:
@@ -235,7 +235,7 @@ func (w *filesWorld) restored(from *snapshot.Metadata, path string, claim, own b
 func (w *filesWorld) others(r *coordinator.Restoration) {
 	for path, m := range w.all() {
 		if _, own := r.Uses[path]; !own {
-			r.Others = append(r.Others, usesOf(m))
+			r.Others = append(r.Others, sharing.UsesOf(m))
 		}
 	}
 }

@@ -35,6 +35,7 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 		Incremental:     m.checkpoints.Incremental,
 		Compress:        m.checkpoints.Compress,
 		Backend:         m.Backend,
+		Changelog:       d.Shared.Files.Changelog(),
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        d.Restored.ID,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/storage"
@@ -17,7 +18,7 @@ type Options struct {
 	Name   string
 	Plan   *graph.Plan
 	Config *config.Config
-	Flags  jobmaster.Flags
+	Flags  start.Flags
 	Logger *slog.Logger
 	// FS is where checkpoints go.
 	FS storage.FS
@@ -33,13 +34,10 @@ type Options struct {
 
 // master returns what the master has to know.
 func (o *Options) master() jobmaster.Options {
-	m := jobmaster.Options{
-		Name: o.Name, Plan: o.Plan, Config: o.Config, Flags: o.Flags, Logger: o.Logger, FS: o.FS, Now: o.Now, Labels: o.Labels,
+	return jobmaster.Options{
+		Options: start.Options{Name: o.Name, Plan: o.Plan, Config: o.Config, Flags: o.Flags, Logger: o.Logger, FS: o.FS, Now: o.Now},
+		Labels:  o.Labels, Scheduler: o.Scheduler,
 	}
-	if o.Scheduler != nil {
-		m.Scheduler = o.Scheduler
-	}
-	return m
 }
 
 // Start begins a job, or says why it does not. The context bounds the run: when it is cancelled the job takes a checkpoint and stops,
@@ -48,7 +46,7 @@ func Start(ctx context.Context, o Options) (*jobmaster.Execution, error) {
 	return jobmaster.Start(ctx, o.master(), newTaskManager(o))
 }
 
-// PlanStart says what Start would do, and does nothing: see jobmaster.PlanStart. The backend is not looked at, and stays open.
-func PlanStart(ctx context.Context, o Options) (jobmaster.Preview, error) {
-	return jobmaster.PlanStart(ctx, o.master())
+// PlanStart says what Start would do, and does nothing: see start.Plan. The backend is not looked at, and stays open.
+func PlanStart(ctx context.Context, o Options) (start.Preview, error) {
+	return start.Plan(ctx, o.master().Options)
 }

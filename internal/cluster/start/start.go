@@ -1,23 +1,23 @@
-package jobmaster
+package start
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/weirstream/weir/internal/cluster/committers"
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/deal"
+	"github.com/weirstream/weir/internal/cluster/enumerators"
 	"github.com/weirstream/weir/internal/cluster/patience"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
-	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/byscheme"
 	"github.com/weirstream/weir/internal/storage/copies"
@@ -33,39 +33,77 @@ type start struct {
 	entropy     storage.Entropy // of the directory of checkpoints
 	lock        *linefile.Lock
 	file        *linefile.File // nil if nothing is remembered
-	shared      bool           // see master
+	shared      bool           // see Beginning.NoLock
 	situation   line.Situation
 	loaded      map[string]*snapshot.Metadata // by path
 	sinks       committers.Set
-	queue       queue
-	// news brings what enumerators tell to the master; it is set before anything in the queue is handled.
-	news   news
-	copies *copies.Copies // of state on this machine; nil if there are none
-	found  copies.Found   // those that are good, of the snapshot that was verified last
-	opened sources        // the enumerators, which the master takes over
+	post        func(func())      // to the master
+	news        *enumerators.News // that enumerators tell to the master, which completes it before it handles anything
+	copies      *copies.Copies    // of state on this machine; nil if there are none
+	found       copies.Found      // those that are good, of the snapshot that was verified last
+	opened      enumerators.Set   // the enumerators, which the master takes over
 	// onlyLook says that nothing may be changed, not even who holds the lock.
 	onlyLook bool
 }
 
-// beginning is how a job begins.
-type beginning struct {
-	finished bool
-	text     string
-	job      job.ID
-	line     sink.Line
-	record   line.Record
-	ids      line.Range
-	storage  storage.Storage
-	restore  *snapshot.Metadata // nil for a new start
-	path     string             // of restore
+// Beginning is how a job begins, and what was opened for it. Who is given one owns all of it, and calls Release in the end.
+type Beginning struct {
+	// Finished means that an earlier run has done it all. Then only Job and Text are set.
+	Finished bool
+	// Text says, for the user, how the job begins.
+	Text string
+	Job  job.ID
+	Line sink.Line
+	// Record is the line's as it was written for this start; IDs are the ids of checkpoints that it has reserved.
+	Record line.Record
+	IDs    line.Range
+	// File keeps the record, nil if nothing is remembered.
+	File *linefile.File
+	// NoLock means that none keeps other processes out of the line: the record is what does.
+	NoLock bool
+
+	// Restore is what the job goes on from, nil for a new start. Restoration is the same for the coordinator.
+	Restore     *snapshot.Metadata
+	Restoration coordinator.Restoration
+	// Claimed is the path of the snapshot that the present job id was started from and owns, empty if there is none.
+	Claimed string
+
+	Storage storage.Storage
+	Merger  *storage.Merger // nil: files are not merged
+	// Changelog is nil if changes of keyed state are not logged.
+	Changelog *operator.Changelog
+	Copies    *copies.Copies // of state on this machine; nil if there are none
+	Found     copies.Found   // those of Restore that are good
+
+	// Release gives the line free for other processes.
+	Release func()
+
+	// Recovery is what Sinks are to be told, which have not recovered. Sources are open.
+	Recovery committers.Recovery
+	Sinks    committers.Set
+	Sources  enumerators.Set
+
+	path     string // of Restore
 	noClaim  bool
-	claim    bool   // restore is to be marked as claimed
-	claimed  string // path of the snapshot that the present job id was started from and owns, empty if there is none
+	claim    bool // Restore is to be marked as claimed
 	retained []line.Snapshot
 	obsolete []line.Snapshot
-	recovery committers.Recovery
 	shared   sharedFiles
-	merger   *storage.Merger // nil: files are not merged
+}
+
+// Begin finds out how a job begins and prepares it, or says why it does not: an *Error, or what has failed. Then nothing of it is left. What
+// enumerators have to tell goes by news, whose Logger is that of the options.
+func Begin(ctx context.Context, o Options, news enumerators.Env) (*Beginning, error) {
+	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), post: news.Post, news: news.News}
+	b, err := s.begin(ctx)
+	if err != nil {
+		s.giveUp()
+		return nil, s.unlessStopped(ctx, err)
+	}
+	b.File, b.NoLock, b.Copies, b.Found = s.file, s.shared, s.copies, s.found
+	b.Sinks, b.Sources, b.Release = s.sinks, s.opened, s.release
+	b.Restoration = b.restoration()
+	return b, nil
 }
 
 func (s *start) release() {
@@ -78,15 +116,25 @@ func (s *start) release() {
 
 // giveUp closes what was opened for a job that does not start.
 func (s *start) giveUp() {
-	s.opened.close(s.Logger)
+	s.opened.Close(s.Logger)
 	if err := s.sinks.Close(); err != nil {
 		s.Logger.Warn("close the sinks", "error", err)
 	}
 	s.release()
 }
 
+// unlessStopped returns why a start failed. If that was told to stop, nothing stands against the next one, whatever the interrupted
+// operation says.
+func (s *start) unlessStopped(ctx context.Context, err error) error {
+	var refused *Error
+	if ctx.Err() == nil || errors.As(err, &refused) && refused.Code != exitcode.Refused {
+		return err
+	}
+	return refuse(exitcode.Stopped, "job %q was stopped before it began; the same command starts it again (%v)", s.Name, err)
+}
+
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
-func (s *start) begin(ctx context.Context) (*beginning, error) {
+func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
 		return nil, err
 	}
@@ -97,40 +145,25 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	for _, note := range verdict.Notes {
 		s.Logger.Warn(note)
 	}
-	if verdict.Do == line.Refuse {
-		return nil, &StartError{verdict.Code, verdict.Text}
-	}
-	b := &beginning{
-		finished: verdict.Do == line.AlreadyFinished,
-		text:     verdict.Text,
-		record:   verdict.Record,
-		ids:      verdict.IDs,
-		noClaim:  verdict.NoClaim,
-		claim:    verdict.Claim,
-		retained: verdict.Retained,
-		obsolete: verdict.Obsolete,
-		recovery: committers.Recovery{Fresh: verdict.Fresh, Withdraw: verdict.Withdraw},
-	}
-	if b.finished {
+	switch verdict.Do {
+	case line.Refuse:
+		return nil, &Error{verdict.Code, verdict.Text}
+	case line.AlreadyFinished:
+		b := &Beginning{Finished: true, Text: verdict.Text}
 		if r := s.situation.Record; r != nil {
-			b.job = r.Job().ID
+			b.Job = r.Job().ID
 		}
 		return b, nil
 	}
-	b.job = b.record.Job().ID
-	s.useCopies(b.job)
-	if present := b.record.Job(); present.Claimed {
-		b.claimed = present.From.Path
-	}
-	b.line = sink.Line{ID: b.record.Line, Name: b.record.Name, Epoch: b.record.Epoch}
+	b := newBeginning(&verdict)
+	s.useCopies(b.Job)
 	if verdict.Do == line.Resume {
-		b.path = verdict.Restore.Path
-		if b.restore, err = s.load(ctx, b.path); err != nil {
+		if b.Restore, err = s.load(ctx, b.path); err != nil {
 			return nil, err
 		}
 	}
 	s.findShared(ctx, b)
-	if b.storage, err = s.newStorage(b.job); err != nil {
+	if b.Storage, err = s.newStorage(b.Job); err != nil {
 		return nil, refuse(exitcode.Usage, "%v", err)
 	}
 	if err := s.prepare(ctx, b); err != nil {
@@ -139,12 +172,59 @@ func (s *start) begin(ctx context.Context) (*beginning, error) {
 	if err := s.firstWrites(ctx, b); err != nil {
 		return nil, err
 	}
-	b.merger = s.newMerger(ctx, b.storage)
-	if s.file == nil && b.restore == nil {
-		b.text = "new start: there is no checkpoint directory"
+	b.Merger = s.newMerger(ctx, b.Storage)
+	if b.Changelog, err = s.newChangelog(ctx, b.Storage); err != nil {
+		return nil, refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
-	s.Logger.Info(b.text)
+	if s.file == nil && b.Restore == nil {
+		b.Text = "new start: there is no checkpoint directory"
+	}
+	s.Logger.Info(b.Text)
 	return b, nil
+}
+
+// newBeginning returns what a verdict says of how the job begins.
+func newBeginning(v *line.Verdict) *Beginning {
+	b := &Beginning{
+		Text:     v.Text,
+		Job:      v.Record.Job().ID,
+		Line:     sink.Line{ID: v.Record.Line, Name: v.Record.Name, Epoch: v.Record.Epoch},
+		Record:   v.Record,
+		IDs:      v.IDs,
+		Recovery: committers.Recovery{Fresh: v.Fresh, Withdraw: v.Withdraw},
+		noClaim:  v.NoClaim,
+		claim:    v.Claim,
+		retained: v.Retained,
+		obsolete: v.Obsolete,
+	}
+	if present := b.Record.Job(); present.Claimed {
+		b.Claimed = present.From.Path
+	}
+	if v.Do == line.Resume {
+		b.path = v.Restore.Path
+	}
+	return b
+}
+
+// restoration tells the coordinator what it begins with.
+func (b *Beginning) restoration() coordinator.Restoration {
+	r := coordinator.Restoration{LastID: b.IDs.From - 1}
+	for _, s := range b.retained {
+		_, damaged := b.Record.DamageOf(s.Checkpoint)
+		r.Retained = append(r.Retained, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path, Damaged: damaged})
+	}
+	for _, s := range b.obsolete {
+		r.Obsolete = append(r.Obsolete, coordinator.Retained{ID: s.Checkpoint, Pointer: s.Path})
+	}
+	r.Uses, r.Others, r.Unsure = b.shared.uses, b.shared.others, b.shared.unsure
+	if b.Restore != nil {
+		r.From = b.Restore.Checkpoint
+		if b.noClaim {
+			savepoint := b.Restore.Kind == snapshot.Savepoint
+			r.Retained = append(r.Retained, coordinator.Retained{ID: r.From, Pointer: b.path, Foreign: true, Savepoint: savepoint})
+		}
+	}
+	return r
 }
 
 // find finds out how the line goes on.
@@ -158,24 +238,24 @@ func (s *start) find(ctx context.Context) (line.Verdict, error) {
 
 // prepare finds out whether the job can begin, and changes nothing: the state fits its steps, the sinks will be able to recover, the sources
 // find what they read.
-func (s *start) prepare(ctx context.Context, b *beginning) error {
-	restored, err := s.dealOut(ctx, b.restore)
+func (s *start) prepare(ctx context.Context, b *Beginning) error {
+	restored, err := s.dealOut(ctx, b.Restore)
 	if err != nil {
 		return err
 	}
-	if err := s.openSinks(ctx, b.line); err != nil {
+	if err := s.openSinks(ctx, b.Line); err != nil {
 		return err
 	}
 	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
-		return b.storage.OpenStream(ctx, stream)
+		return b.Storage.OpenStream(ctx, stream)
 	}
 	if err := s.noMixture(ctx, b); err != nil {
 		return err
 	}
-	if err := s.sinks.Check(ctx, b.restore, b.recovery, open); err != nil {
+	if err := s.sinks.Check(ctx, b.Restore, b.Recovery, open); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
-	s.opened, err = newSources(s.Plan, restored, s.Logger, s.queue.add, &s.news)
+	s.opened, err = enumerators.Start(s.Plan, restored, enumerators.Env{Logger: s.Logger, Post: s.post, News: s.news})
 	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
@@ -183,8 +263,8 @@ func (s *start) prepare(ctx context.Context, b *beginning) error {
 }
 
 // noMixture refuses to add to the output of an earlier run that nothing is remembered of.
-func (s *start) noMixture(ctx context.Context, b *beginning) error {
-	if s.file != nil || b.recovery.Fresh {
+func (s *start) noMixture(ctx context.Context, b *Beginning) error {
+	if s.file != nil || b.Recovery.Fresh {
 		return nil
 	}
 	step, earlier, err := s.sinks.Earlier(ctx)
@@ -192,7 +272,7 @@ func (s *start) noMixture(ctx context.Context, b *beginning) error {
 	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	case step != "":
-		return s.mixture(step, earlier, b.restore != nil)
+		return s.mixture(step, earlier, b.Restore != nil)
 	}
 	return nil
 }
@@ -209,14 +289,14 @@ func (s *start) mixture(step, earlier string, named bool) error {
 
 // firstWrites proves that the place for checkpoints can be written to, and takes the line over. Each write can be repeated after one that has
 // failed or only seems to have.
-func (s *start) firstWrites(ctx context.Context, b *beginning) error {
+func (s *start) firstWrites(ctx context.Context, b *Beginning) error {
 	if s.file == nil {
 		return nil
 	}
-	if err := patience.Do(ctx, s.pause, func() error { return b.storage.InitJob(ctx) }); err != nil {
+	if err := patience.Do(ctx, s.Pause, func() error { return b.Storage.InitJob(ctx) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
 	}
-	err := patience.Do(ctx, s.pause, func() error { return s.file.Put(ctx, b.record) })
+	err := patience.Do(ctx, s.Pause, func() error { return s.file.Put(ctx, b.Record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
 		return refuse(exitcode.Held, "%v; it has recorded a checkpoint while this process began, which has changed nothing: the same command tries again", err)
@@ -233,9 +313,9 @@ func (s *start) firstWrites(ctx context.Context, b *beginning) error {
 			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 		}
 		claim := func() error {
-			return linefile.Claim(ctx, s.FS, *b.record.Job().From, b.record, s.checkpoints.Dir)
+			return linefile.Claim(ctx, s.FS, *b.Record.Job().From, b.Record, s.checkpoints.Dir)
 		}
-		if err := patience.Do(ctx, s.pause, claim); err != nil {
+		if err := patience.Do(ctx, s.Pause, claim); err != nil {
 			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 		}
 	}
@@ -271,7 +351,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.file, err = patience.Retry(ctx, s.pause, func() (*linefile.File, error) {
+	if s.file, err = patience.Retry(ctx, s.Pause, func() (*linefile.File, error) {
 		return linefile.Open(ctx, s.FS, s.checkpoints.Dir, s.Name)
 	}); err != nil {
 		return refuse(exitcode.Refused, "%v", err)
@@ -280,7 +360,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if damage := s.file.Damage(); damage != nil {
 		s.situation.RecordDamage = damage.Error()
 	}
-	if s.situation.Found, err = patience.Retry(ctx, s.pause, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
+	if s.situation.Found, err = patience.Retry(ctx, s.Pause, func() ([]line.Found, error) { return s.file.Survey(ctx, s.look) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	if err := s.alone(ctx); err != nil {
@@ -333,7 +413,7 @@ func (s *start) alone(ctx context.Context) (err error) {
 
 // takeLock keeps other processes out.
 func (s *start) takeLock() (err error) {
-	if s.onlyLook || s.Scheduler != nil || s.shared { // a simulated process has its world to itself
+	if s.onlyLook || s.World != nil || s.shared { // a simulated process has its world to itself
 		return nil
 	}
 	if s.lock, err = linefile.TakeLock(s.checkpoints.Dir, s.Name, s.Now()); err == nil {
@@ -401,10 +481,11 @@ func (s *start) look(ctx context.Context, path string) (line.Found, error) {
 	if err != nil {
 		return line.Found{}, err
 	}
-	return line.Found{Snapshot: named(path, m), JobName: m.JobName}, nil
+	return line.Found{Snapshot: Named(path, m), JobName: m.JobName}, nil
 }
 
-func named(path string, m *snapshot.Metadata) line.Snapshot {
+// Named returns what lines remember of a snapshot that lies at path.
+func Named(path string, m *snapshot.Metadata) line.Snapshot {
 	return line.Snapshot{Path: path, Job: m.Job, Checkpoint: m.Checkpoint, Line: m.Line, Epoch: m.Epoch}
 }
 
@@ -425,7 +506,7 @@ func (s *start) nameFrom(ctx context.Context) error {
 		s.situation.Flags.From = &line.Snapshot{Path: dir}
 		return nil
 	}
-	from := named(dir, m)
+	from := Named(dir, m)
 	s.situation.Flags.From = &from
 	return s.nameClaim(ctx, from, m.Kind == snapshot.Savepoint)
 }
@@ -440,7 +521,7 @@ func (s *start) nameClaim(ctx context.Context, from line.Snapshot, savepoint boo
 			"Set execution.checkpointing.dir, or leave it to its owner with --claim-mode NO_CLAIM", from.Path)
 	}
 	s.situation.Flags.Claim = true
-	owner, err := patience.Retry(ctx, s.pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from, savepoint) })
+	owner, err := patience.Retry(ctx, s.Pause, func() (*line.Owner, error) { return linefile.Owner(ctx, s.FS, from, savepoint) })
 	var damage *linefile.DamageError
 	if errors.As(err, &damage) {
 		err = nil // naming the snapshot with -s is the way on from a damaged record
@@ -510,7 +591,7 @@ func (s *start) ask(ctx context.Context, v line.Verdict) ([]line.SinkAnswer, err
 
 // openSinks opens the committers, unless they are.
 func (s *start) openSinks(ctx context.Context, l sink.Line) error {
-	err := s.sinks.Open(ctx, s.Plan, committers.Env{CommitterEnv: sink.CommitterEnv{Line: l, Logger: s.Logger, Now: s.Now}, Pause: s.pause})
+	err := s.sinks.Open(ctx, s.Plan, committers.Env{CommitterEnv: sink.CommitterEnv{Line: l, Logger: s.Logger, Now: s.Now}, Pause: s.Pause})
 	if err != nil {
 		return refuse(exitcode.Refused, "%v", err)
 	}
@@ -519,7 +600,7 @@ func (s *start) openSinks(ctx context.Context, l sink.Line) error {
 
 // verify reads a checkpoint through.
 func (s *start) verify(ctx context.Context, path string) (line.Outcome, string) {
-	err := patience.Do(ctx, s.pause, func() error {
+	err := patience.Do(ctx, s.Pause, func() error {
 		m, err := s.load(ctx, path)
 		if err == nil {
 			err = s.verifyAll(ctx, m)
@@ -557,37 +638,10 @@ func (s *start) newStorage(id job.ID) (storage.Storage, error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
 		return storage.NewFiles(storage.FilesOptions{
-			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(), Entropy: s.entropy, Retries: s.newRetries(s.checkpoints),
+			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(), Entropy: s.entropy, Retries: s.Retries(),
 		})
 	}
 	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
-}
-
-// guarantees says what each sink of a plan gives, and why not more.
-func guarantees(p *graph.Plan, c config.Checkpointing) []slog.Attr {
-	var attrs []slog.Attr
-	for _, v := range p.Vertices {
-		for _, n := range v.Nodes {
-			if n.Kind == graph.Sink {
-				attrs = append(attrs, slog.String(n.Name, guarantee(p, n, c)))
-			}
-		}
-	}
-	return attrs
-}
-
-func guarantee(p *graph.Plan, n *graph.Node, c config.Checkpointing) string {
-	switch {
-	case program.StepOf(n).Committer == nil:
-		return "at-least-once: the sink does not commit"
-	case !c.On():
-		return "at-least-once: no checkpoints"
-	case len(p.Loops) > 0 && c.Loops == config.LoseInLoops:
-		return "not even at-least-once: what is in a loop at a checkpoint is lost in a restore"
-	case c.Mode == config.AtLeastOnce:
-		return "at-least-once: checkpoints in AT_LEAST_ONCE mode"
-	}
-	return "exactly-once"
 }
 
 // checkLoops refuses checkpoints of a job with a loop, unless they are forced.
@@ -599,19 +653,4 @@ func checkLoops(name string, p *graph.Plan, c config.Checkpointing) error {
   -D weir.checkpointing.loops=FORCE              they are part of the checkpoint, in code checkpoint.Loops(checkpoint.ForceLoops)
   -D weir.checkpointing.loops=FORCE_WITH_LOSS    they are lost in a restore, as with Flink's force flag
   neither execution.checkpointing.interval nor .dir    no checkpoints`, name, p.Loops[0].Head.Name)
-}
-
-// survival says what remains of the checkpoints, and what does not.
-func survival(c config.Checkpointing, st storage.Storage) string {
-	switch {
-	case !c.On():
-		return "no checkpoints: a failure begins again from nothing"
-	case c.Interval == 0:
-		return fmt.Sprintf("checkpoints on request and at the end of the data in %s", st)
-	case !st.Survives():
-		return fmt.Sprintf("checkpoints every %v in memory: nothing survives this process", c.Interval)
-	case c.Retention == config.NoExternalized:
-		return fmt.Sprintf("checkpoints every %v in %s: deleted when the job fails for good or is cancelled", c.Interval, st)
-	}
-	return fmt.Sprintf("checkpoints every %v in %s", c.Interval, st)
 }

@@ -1,4 +1,4 @@
-package jobmaster
+package start
 
 import (
 	"context"
@@ -58,10 +58,10 @@ type Preview struct {
 	Why string
 }
 
-// PlanStart says what Start would do, and does nothing: it takes no lock, writes nothing and opens no source. It may be asked while the job
+// Plan says what Begin would do, and does nothing: it takes no lock, writes nothing and opens no source. It may be asked while the job
 // runs. Two-phase sinks are opened to be asked what they have committed, as a start does before it changes anything.
-func PlanStart(ctx context.Context, o Options) (Preview, error) {
-	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), queue: newQueue(), onlyLook: true}
+func Plan(ctx context.Context, o Options) (Preview, error) {
+	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), onlyLook: true}
 	defer s.giveUp()
 	p, err := s.preview(ctx)
 	if err != nil {
@@ -73,7 +73,7 @@ func PlanStart(ctx context.Context, o Options) (Preview, error) {
 
 func (s *start) preview(ctx context.Context) (Preview, error) {
 	v, err := s.find(ctx)
-	var refused *StartError
+	var refused *Error
 	switch {
 	case errors.As(err, &refused):
 		return Preview{Why: refused.Text, Code: refused.Code}, nil

@@ -1,4 +1,4 @@
-package jobmaster
+package progress
 
 import (
 	"errors"
@@ -23,49 +23,49 @@ func TestProgressOfSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProgress(plan)
-	if s := p.snapshot(); s.Phase != Starting || len(s.Steps) != 2 || s.Steps[1].Watermark != element.NoTime || s.Newest != element.NoTime {
+	p := New(plan)
+	if s := p.Progress(); s.Phase != Starting || len(s.Steps) != 2 || s.Steps[1].Watermark != element.NoTime || s.Newest != element.NoTime {
 		t.Errorf("at first: %+v", s)
 	}
 	measure := func(subtask int, n int64) *metrics.Scope {
-		p.scope(source.ID(), subtask).Counter(operator.RecordsOut).Add(n)
-		out := p.scope(sink.ID(), subtask)
+		p.Scope(source.ID(), subtask).Counter(operator.RecordsOut).Add(n)
+		out := p.Scope(sink.ID(), subtask)
 		operator.NewEntry(out).Records.Add(n)
 		out.Counter("rejected").Add(n)
-		p.scope(timed.ID(), subtask).Gauge(operator.NewestTime).Set(n * 100)
+		p.Scope(timed.ID(), subtask).Gauge(operator.NewestTime).Set(n * 100)
 		return out
 	}
 	first := measure(0, 7)
 	measure(1, 5)
 	first.Gauge(operator.Watermark).Set(600) // the other subtask has none, and does not hold it back
-	s := p.snapshot()
+	s := p.Progress()
 	if in := s.Steps[0]; in.Name != "in" || !in.Source || in.Sink || in.Out != 12 || in.In != 0 {
 		t.Errorf("the source: %+v", in)
 	}
 	if out := s.Steps[1]; !out.Sink || out.In != 12 || out.Counters["rejected"] != 12 || out.Watermark != 600 || s.Newest != 700 {
 		t.Errorf("the sink: %+v, newest %d", out, s.Newest)
 	}
-	p.scope(sink.ID(), 1).Gauge(operator.Watermark).Set(-400)
-	if s := p.snapshot(); s.Steps[1].Watermark != -400 {
+	p.Scope(sink.ID(), 1).Gauge(operator.Watermark).Set(-400)
+	if s := p.Progress(); s.Steps[1].Watermark != -400 {
 		t.Errorf("the lowest watermark: %d", s.Steps[1].Watermark)
 	}
 }
 
 // A job that is stopping does not look as if it ran on, even if it restarts meanwhile.
 func TestProgressOfJob(t *testing.T) {
-	p := newProgress(&graph.Plan{})
-	p.entered(Running)
-	p.restarted(1, errors.New("boom"))
-	if s := p.snapshot(); s.Phase != Restarting || s.Restarts != 1 || s.LastError != "boom" {
+	p := New(&graph.Plan{})
+	p.Entered(Running)
+	p.Restarted(1, errors.New("boom"))
+	if s := p.Progress(); s.Phase != Restarting || s.Restarts != 1 || s.LastError != "boom" {
 		t.Errorf("after a failure: %+v", s)
 	}
-	p.entered(Stopping)
-	p.entered(Running)
+	p.Entered(Stopping)
+	p.Entered(Running)
 	at := time.Unix(7, 0)
-	p.failed(coordinator.CheckpointStats{ID: 1, Reason: reason.CheckpointExpired})
-	p.completed(coordinator.CheckpointStats{ID: 2, StateBytes: 10, Duration: time.Second, Ended: at})
-	s := p.snapshot()
-	want := CheckpointProgress{Completed: 1, Failed: 1, LastID: 2, LastBytes: 10, LastDuration: time.Second, LastAt: at, LastFailure: "CHECKPOINT_EXPIRED"}
+	p.Failed(coordinator.CheckpointStats{ID: 1, Reason: reason.CheckpointExpired})
+	p.Completed(coordinator.CheckpointStats{ID: 2, StateBytes: 10, Duration: time.Second, Ended: at})
+	s := p.Progress()
+	want := Checkpoints{Completed: 1, Failed: 1, LastID: 2, LastBytes: 10, LastDuration: time.Second, LastAt: at, LastFailure: "CHECKPOINT_EXPIRED"}
 	if s.Phase != Stopping || s.Checkpoint != want {
 		t.Errorf("at the end: %+v", s)
 	}

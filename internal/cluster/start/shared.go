@@ -1,4 +1,4 @@
-package jobmaster
+package start
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/internal/cluster/patience"
-	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/sharing"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -23,23 +22,23 @@ type sharedFiles struct {
 }
 
 // findShared reads what the checkpoints that the job takes over refer to. One that cannot be read may refer to anything that was there before.
-func (s *start) findShared(ctx context.Context, b *beginning) {
+func (s *start) findShared(ctx context.Context, b *Beginning) {
 	b.shared.uses = map[string]sharing.Uses{}
 	found := append(append([]line.Snapshot{}, b.retained...), b.obsolete...)
 	for _, f := range found {
 		b.shared.uses[f.Path] = s.usesOf(ctx, f.Path, &b.shared)
 	}
-	if b.restore != nil {
-		b.shared.uses[b.path] = usesOf(b.restore)
+	if b.Restore != nil {
+		b.shared.uses[b.path] = sharing.UsesOf(b.Restore)
 	}
 	s.findOthers(ctx, b)
 }
 
 func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharing.Uses {
-	m, err := patience.Retry(ctx, s.pause, func() (*snapshot.Metadata, error) { return s.load(ctx, path) })
+	m, err := patience.Retry(ctx, s.Pause, func() (*snapshot.Metadata, error) { return s.load(ctx, path) })
 	switch {
 	case err == nil:
-		return usesOf(m)
+		return sharing.UsesOf(m)
 	case storage.Classify(err) == storage.Absent:
 		return sharing.Uses{}
 	}
@@ -51,7 +50,7 @@ func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharin
 // findOthers reads the complete checkpoints that lie in the same checkpoint directory as the shared files that the job takes over, and that it
 // does not take over itself: what they refer to must stay. A claimed checkpoint may refer to files of a job that was claimed from before,
 // and so may those of others.
-func (s *start) findOthers(ctx context.Context, b *beginning) {
+func (s *start) findOthers(ctx context.Context, b *Beginning) {
 	for _, shared := range sharedDirs(s.entropy, b.shared.uses) {
 		if err := s.findOthersOf(ctx, shared, b); err != nil {
 			b.shared.unsure = true
@@ -60,15 +59,15 @@ func (s *start) findOthers(ctx context.Context, b *beginning) {
 	}
 }
 
-func (s *start) findOthersOf(ctx context.Context, shared string, b *beginning) error {
-	elsewhere, err := patience.Retry(ctx, s.pause, func() (string, error) { return linefile.SharedElsewhere(ctx, s.FS, shared, b.record.Line) })
+func (s *start) findOthersOf(ctx context.Context, shared string, b *Beginning) error {
+	elsewhere, err := patience.Retry(ctx, s.Pause, func() (string, error) { return linefile.SharedElsewhere(ctx, s.FS, shared, b.Record.Line) })
 	if err == nil && elsewhere != "" {
 		err = fmt.Errorf("a job with its checkpoints in %s has claimed some of it", elsewhere)
 	}
 	if err != nil {
 		return err
 	}
-	found, err := patience.Retry(ctx, s.pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, storage.Parent(shared)) })
+	found, err := patience.Retry(ctx, s.Pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, storage.Parent(shared)) })
 	if err != nil {
 		return err
 	}
@@ -94,35 +93,19 @@ func sharedDirs(e storage.Entropy, uses map[string]sharing.Uses) []string {
 	return slices.Sorted(maps.Keys(dirs))
 }
 
-func usesOf(m *snapshot.Metadata) sharing.Uses {
-	u := sharing.Uses{Directories: m.Directories}
-	m.EachStream(func(s *snapshot.Stream) { u.Streams = append(u.Streams, *s) })
-	return u
-}
-
 // markShared leaves a mark beside the shared files of a snapshot that is claimed, for whoever cleans up there: checkpoints elsewhere refer to
 // them from now on.
-func (s *start) markShared(ctx context.Context, b *beginning) error {
+func (s *start) markShared(ctx context.Context, b *Beginning) error {
 	dirs := map[string]bool{}
-	b.restore.EachStream(func(stream *snapshot.Stream) {
+	b.Restore.EachStream(func(stream *snapshot.Stream) {
 		if dir, ok := storage.SharedDirOf(*stream); ok {
 			dirs[s.entropy.Plain(dir)] = true
 		}
 	})
 	for dir := range dirs {
-		if err := linefile.MarkShared(ctx, s.FS, dir, b.record, s.checkpoints.Dir); err != nil {
+		if err := linefile.MarkShared(ctx, s.FS, dir, b.Record, s.checkpoints.Dir); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// discardShared deletes beside the master what no checkpoint refers to any more.
-func (m *master) discardShared(a coordinator.DiscardShared) {
-	m.delete(func() {
-		if err := m.storage.DiscardShared(context.Background(), a.Files, a.Directories); err != nil {
-			m.logger.Warn(fmt.Sprintf("%d shared files and %d directories of such, or some of them, could not be deleted; weir gc finds them when the job does not run",
-				len(a.Files), len(a.Directories)), "error", err)
-		}
-	})
 }

@@ -1,4 +1,10 @@
-package jobmaster
+// Package progress says how a job is doing, whoever asks and whenever: what its steps have counted, what became of its tasks and checkpoints,
+// how often it has restarted.
+//
+//   - It is told, and asks nobody: the master says what happens, and tasks count in scopes that they are given here.
+//   - What a subtask has counted stays when it restarts, and when the job is rescaled.
+//   - Whoever asks gets values of one moment, and holds up nobody but for a moment.
+package progress
 
 import (
 	"sync"
@@ -16,11 +22,11 @@ import (
 // Progress is how a job is doing at one moment.
 type Progress struct {
 	Phase Phase
-	Steps []StepProgress // those with an id, in the order of the plan
+	Steps []Step // those with an id, in the order of the plan
 	// Newest is the largest event time that was assigned to a record, in milliseconds since 1970 UTC; the smallest
 	// int64 if none was.
 	Newest     int64
-	Checkpoint CheckpointProgress
+	Checkpoint Checkpoints
 	Restarts   int
 	LastError  string // why it restarted; empty if it never did
 }
@@ -36,9 +42,9 @@ const (
 	Stopping   Phase = "stopping" // until its last checkpoint is complete and committed
 )
 
-// StepProgress is what a step has done, summed over its subtasks, since the process began. What is read again after a restart counts
+// Step is what a step has done, summed over its subtasks, since the process began. What is read again after a restart counts
 // again.
-type StepProgress struct {
+type Step struct {
 	Name         string
 	Source, Sink bool
 	In           int64 // records; a source has none
@@ -49,8 +55,8 @@ type StepProgress struct {
 	Counters  map[string]int64 // the step's own
 }
 
-// CheckpointProgress is what became of the checkpoints.
-type CheckpointProgress struct {
+// Checkpoints is what became of the checkpoints.
+type Checkpoints struct {
 	Completed, Failed int
 	LastID            job.CheckpointID // of the last complete one
 	LastBytes         int64
@@ -61,8 +67,8 @@ type CheckpointProgress struct {
 	LastSync, MaxSync time.Duration
 }
 
-// progress gathers what a job does. Tasks count without it; the master tells it the rest.
-type progress struct {
+// Tracker gathers what a job does. Tasks count without it; the master tells it the rest. Any goroutine may call its methods.
+type Tracker struct {
 	mu   sync.Mutex // guards all below
 	plan *graph.Plan
 	all  map[scopeKey]*metrics.Scope
@@ -78,17 +84,18 @@ type scopeKey struct {
 	subtask  int
 }
 
-func newProgress(p *graph.Plan) *progress {
-	out := &progress{
+// New returns the tracker of a job that has not begun.
+func New(p *graph.Plan) *Tracker {
+	out := &Tracker{
 		plan: p, all: map[scopeKey]*metrics.Scope{}, most: map[job.OperatorID]int{}, now: Progress{Phase: Starting, Newest: element.NoTime},
 		board: board{tasks: map[job.Subtask]*view.Subtask{}},
 	}
-	out.deployed(p)
+	out.Deployed(p)
 	return out
 }
 
-// replan takes over a plan of the same steps.
-func (p *progress) replan(plan *graph.Plan) {
+// Replan takes over a plan of the same steps.
+func (p *Tracker) Replan(plan *graph.Plan) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, v := range p.plan.Vertices {
@@ -99,8 +106,8 @@ func (p *progress) replan(plan *graph.Plan) {
 	p.plan = plan
 }
 
-// scope returns the metrics of an operator in one subtask, which go on over restarts.
-func (p *progress) scope(op job.OperatorID, subtask int) *metrics.Scope {
+// Scope returns the metrics of an operator in one subtask, which go on over restarts.
+func (p *Tracker) Scope(op job.OperatorID, subtask int) *metrics.Scope {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := scopeKey{op, subtask}
@@ -110,8 +117,8 @@ func (p *progress) scope(op job.OperatorID, subtask int) *metrics.Scope {
 	return p.all[key]
 }
 
-// entered says what the job does now. A job that is stopping does nothing else any more.
-func (p *progress) entered(phase Phase) {
+// Entered says what the job does now. A job that is stopping does nothing else any more.
+func (p *Tracker) Entered(phase Phase) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.now.Phase != Stopping {
@@ -119,14 +126,16 @@ func (p *progress) entered(phase Phase) {
 	}
 }
 
-func (p *progress) restarted(n int, err error) {
-	p.entered(Restarting)
+// Restarted says that the job is about to restart for the nth time, and why.
+func (p *Tracker) Restarted(n int, err error) {
+	p.Entered(Restarting)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now.Restarts, p.now.LastError = n, err.Error()
 }
 
-func (p *progress) completed(s coordinator.CheckpointStats) {
+// Completed counts a complete checkpoint.
+func (p *Tracker) Completed(s coordinator.CheckpointStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &p.now.Checkpoint
@@ -136,14 +145,16 @@ func (p *progress) completed(s coordinator.CheckpointStats) {
 	c.MaxSync = max(c.MaxSync, c.LastSync)
 }
 
-func (p *progress) failed(s coordinator.CheckpointStats) {
+// Failed counts a checkpoint that came to nothing.
+func (p *Tracker) Failed(s coordinator.CheckpointStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now.Checkpoint.Failed++
 	p.now.Checkpoint.LastFailure = s.Reason.String()
 }
 
-func (p *progress) snapshot() Progress {
+// Progress returns how the job is doing now.
+func (p *Tracker) Progress() Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now
@@ -160,8 +171,8 @@ func (p *progress) snapshot() Progress {
 }
 
 // step sums up a step's subtasks, and returns the newest event time that it has assigned.
-func (p *progress) step(n *graph.Node, parallelism int) (s StepProgress, newest int64) {
-	s = StepProgress{Name: n.Name, Source: n.Kind == graph.Source, Sink: n.Kind == graph.Sink, Watermark: element.NoTime, Counters: map[string]int64{}}
+func (p *Tracker) step(n *graph.Node, parallelism int) (s Step, newest int64) {
+	s = Step{Name: n.Name, Source: n.Kind == graph.Source, Sink: n.Kind == graph.Sink, Watermark: element.NoTime, Counters: map[string]int64{}}
 	newest = element.NoTime
 	for i := range max(parallelism, p.most[n.ID()]) {
 		scope := p.all[scopeKey{n.ID(), i}]
