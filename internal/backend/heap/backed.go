@@ -371,7 +371,11 @@ func (l *ListColumn[T]) release(owner rowID, row unsafe.Pointer) {
 
 // seal hands all changes to the writer.
 func (b *backing) seal() {
-	b.wait() // one batch is written while the next one fills
+	if b.writer.pending.Load() >= mostPending {
+		b.wait()
+	} else {
+		b.poll()
+	}
 	now := b.core.times.now
 	for _, r := range b.dirty {
 		if rows := &b.core.tables[r.group].rows; rows.isLive(r.id) && b.metaOf(r).sealed == b.now {
