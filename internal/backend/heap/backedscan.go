@@ -23,6 +23,7 @@ type storeScan struct {
 	packs  bool // the groups are compressed
 	groups keygroup.Range
 	prefix prefix
+	of     []ScannedState                     // the states of a row
 	now    [ProcessingTime + 1]int64          // what is over then is left out
 	ask    func() ([]backend.Iterator, error) // waits for them
 	stop   func() error                       // returns why nothing more is to be written, if so
@@ -44,11 +45,19 @@ func (s *Store[K]) captureStore() *Capture {
 		}
 	}
 	c.scan = &storeScan{
-		head: s.Head(), packs: s.layout.compress, groups: s.groups, prefix: b.prefix(), now: s.times.now,
-		ask: b.writer.scan(2, s.groups), stop: stop,
+		head: s.Head(), packs: s.layout.compress, groups: s.groups, prefix: b.prefix(), of: b.states, now: s.times.now,
+		ask: b.writer.scan(iterators(b.states), s.groups), stop: stop,
 	}
 	b.scans = append(slices.DeleteFunc(b.scans, (*storeScan).isClosed), c.scan)
 	return c
+}
+
+// iterators returns the number of iterations that it takes to write states: one that counts rows, one for the rows, and one for what is outlying.
+func iterators(states []ScannedState) int {
+	if slices.ContainsFunc(states, func(c ScannedState) bool { return c.mayBeOutlying() }) {
+		return 3
+	}
+	return 2
 }
 
 // WriteStore writes what a byte store has in some groups, in the form of docs/formats/keyed.md: one that was opened with a snapshot of
@@ -59,14 +68,16 @@ func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Wr
 		return snapshot.Keyed{}, refusal{err}
 	}
 	domains := map[Domain]bool{}
+	var states []ScannedState
 	for _, c := range h.columns {
+		states = append(states, c.state())
 		if c.kind == KindTimer || c.kind == KindTimers {
 			domains[c.domain] = true
 		}
 	}
 	scan := &storeScan{
-		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, now: newTimes().now,
-		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, 2, groups) },
+		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, of: states, now: newTimes().now,
+		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, iterators(states), groups) },
 		stop: func() error { return nil },
 	}
 	k, err := scan.write(w)
@@ -84,6 +95,9 @@ func (c *storeScan) write(w io.Writer) (k snapshot.Keyed, err error) {
 		return k, err
 	}
 	e := &scanWriter{storeScan: c, out: bufio.NewWriterSize(w, writeBytes), counting: c.taken[0], rows: c.taken[1]}
+	if len(c.taken) > 2 {
+		e.places = placesOf{it: c.taken[2], more: c.taken[2].Next()}
+	}
 	k.Range, k.Written = c.groups, c.groups
 	e.begin()
 	k.Header = e.at
@@ -95,7 +109,10 @@ func (c *storeScan) write(w io.Writer) (k snapshot.Keyed, err error) {
 		}
 	}
 	k.End = e.at
-	return k, errors.Join(err, e.rows.Err(), e.counting.Err(), e.out.Flush())
+	for _, it := range c.taken {
+		err = errors.Join(err, it.Err())
+	}
+	return k, errors.Join(err, e.out.Flush())
 }
 
 // close lets the byte store forget the moment, once nothing is written any more. An error of an iterator means nothing then. It is idempotent.
@@ -131,6 +148,7 @@ type scanWriter struct {
 	at             int64
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
+	places         placesOf
 	scratch        []byte
 	seen           int // keys
 }
@@ -216,7 +234,9 @@ func (e *scanWriter) group(g uint16) error {
 			e.write([]byte{rowFollows})
 		}
 		e.write(key[keyPrefix:])
-		e.write(value[e.prefix.size():])
+		if err := e.states(key, value[e.prefix.size():]); err != nil {
+			return err
+		}
 	}
 	if e.prefix.lives {
 		e.write([]byte{noRowFollows})

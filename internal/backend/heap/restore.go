@@ -398,28 +398,36 @@ func (in *restorer[K]) keyed(key K, err error) error {
 
 // row reads the states of a row.
 func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
-	for i, c := range in.columns {
-		if c == nil {
-			if src, err = in.stored[i].pass(src, in.k.Increment); err != nil {
-				return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
-			}
-			continue
-		}
-		cell := unsafe.Add(row, c.off)
-		switch {
-		case c.linked != nil && in.k.Increment:
-			src, err = c.linked.decodeChanges(src, cell, id, in.stamps[i])
-		case c.linked != nil:
-			src, err = c.linked.decode(src, cell, id, in.stamps[i])
-		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
-			src, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
-		case c.kind == KindValue:
-			src, err = c.decode(src, cell, in.readings[i])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("state %q: %w", c.name, err)
+	for i := range in.columns {
+		if src, err = in.state(i, src, id, row); err != nil {
+			return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
 		}
 	}
+	return in.endRow(src, id, row)
+}
+
+// state reads one state of a row, by its number in the stream.
+func (in *restorer[K]) state(i int, src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
+	c := in.columns[i]
+	if c == nil {
+		return in.stored[i].pass(src, in.k.Increment)
+	}
+	cell := unsafe.Add(row, c.off)
+	switch {
+	case c.linked != nil && in.k.Increment:
+		return c.linked.decodeChanges(src, cell, id, in.stamps[i])
+	case c.linked != nil:
+		return c.linked.decode(src, cell, id, in.stamps[i])
+	case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+		return c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
+	case c.kind == KindValue:
+		return c.decode(src, cell, in.readings[i])
+	}
+	return src, nil
+}
+
+// endRow sets the states of a row that the stream does not have, and reads its timers.
+func (in *restorer[K]) endRow(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
 	for _, c := range in.begins {
 		c.begin(unsafe.Add(row, c.off))
 	}

@@ -24,6 +24,7 @@ type writer struct {
 	full   int    // how much of buf is written at once
 	spare  map[*shape][]*image
 	rows   []uint64 // for changedIn
+	owner  rowID    // over a byte store, which is being encoded
 }
 
 const (

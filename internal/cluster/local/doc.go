@@ -8,5 +8,5 @@
 //   - Under a Scheduler nothing runs and nothing arrives but when it says so.
 //
 // Goroutines: one for each subtask, which it starts and which ends when the task is cancelled or finished; and those of jobmaster. All of them
-// have ended when Execution.Wait returns.
+// have ended when jobmaster.Execution.Wait returns.
 package local
