@@ -485,7 +485,7 @@ type rowEncoder struct {
 
 func (e *rowEncoder) init(l *Layout) {
 	e.c = Capture{layout: l}
-	e.w = writer{c: &e.c, out: &e.long}
+	e.w = writer{c: &e.c, out: &e.long, full: writeBytes}
 	n := 0
 	for _, c := range l.columns {
 		if c.linked != nil {
