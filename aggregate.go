@@ -34,7 +34,8 @@ func countEach[K comparable, T any](o *keyedOp[K, T, KV[K, int64]], n *state.Val
 	return nil
 }
 
-// Reduce combines the records of each key and emits the new result for each record. The first record is the first result.
+// Reduce combines the records of each key and emits the new result for each record. The first record is the first result. It is state "value"; T
+// may have [Migrating].
 func Reduce[K comparable, T any](in Keyed[K, T], id string, combine func(T, T) T, options ...Option) Stream[T] {
 	return Process(in, id, &reducer[K, T]{combine: combine}, options...)
 }
@@ -56,7 +57,42 @@ func (r *reducer[K, T]) On(c *Ctx[K, T], e T) error {
 	return nil
 }
 
-// Aggregate adds the records of each key to an accumulator, which is zero at first, and emits a result for each record.
+// Migrating is what the type of an accumulator or a record can have, of [Aggregate], [Window] or [Reduce]: functions that make values of it from those
+// of its former types, as a processor's method of that name. It is called on a zero value. A type that several of these steps keep may have
+// migrations of the states of all.
+type Migrating interface{ Migrations() []state.Migration }
+
+// The states of the steps that ask the type of what they keep for its migrations.
+const (
+	accumulatorState = "accumulator"
+	panesState       = "panes"
+	valueState       = "value"
+)
+
+// migrationsOf returns the migrations that a type has, but for those of the states of other steps.
+func migrationsOf[T any](kept string) []state.Migration {
+	m, ok := any(new(T)).(Migrating)
+	if !ok {
+		return nil
+	}
+	var all []state.Migration
+	for _, x := range m.Migrations() {
+		switch name := x.State(); name {
+		case accumulatorState, panesState, valueState:
+			if name != kept {
+				continue
+			}
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// Migrations implements Migrating.
+func (*reducer[K, T]) Migrations() []state.Migration { return migrationsOf[T](valueState) }
+
+// Aggregate adds the records of each key to an accumulator, which is zero at first, and emits a result for each record. The accumulator is state
+// "accumulator"; Acc may have [Migrating].
 func Aggregate[K comparable, In, Acc, Out any](in Keyed[K, In], id string, add func(*Acc, In), result func(K, Acc) Out, options ...Option) Stream[Out] {
 	return Process(in, id, &aggregator[K, In, Acc, Out]{add: add, result: result}, options...)
 }
@@ -65,6 +101,11 @@ type aggregator[K comparable, In, Acc, Out any] struct {
 	Acc    state.Value[Acc] `state:"accumulator"`
 	add    func(*Acc, In)
 	result func(K, Acc) Out
+}
+
+// Migrations implements Migrating.
+func (*aggregator[K, In, Acc, Out]) Migrations() []state.Migration {
+	return migrationsOf[Acc](accumulatorState)
 }
 
 // On adds a record.
@@ -78,7 +119,7 @@ func (a *aggregator[K, In, Acc, Out]) On(c *Ctx[K, Out], e In) error {
 
 // Window adds the records of each key and event-time window to an accumulator, which is zero at first, and emits one result when event
 // time has passed the window's end. The result carries the last millisecond of the window as its event time. Records that come later are
-// dropped and counted as late_records; records without event time are an error.
+// dropped and counted as late_records; records without event time are an error. The accumulators are state "panes"; Acc may have [Migrating].
 func Window[K comparable, In, Acc, Out any](in Keyed[K, In], id string, w window.Assigner, add func(*Acc, In), result func(K, window.Span, Acc) Out, options ...Option) Stream[Out] {
 	if err := w.Validate(); err != nil {
 		in.in.job.fail("step %q: %w", id, err)
@@ -97,6 +138,11 @@ type windowed[K comparable, In, Acc, Out any] struct {
 	add     func(*Acc, In)
 	result  func(K, window.Span, Acc) Out
 	late    *Counter
+}
+
+// Migrations implements Migrating.
+func (*windowed[K, In, Acc, Out]) Migrations() []state.Migration {
+	return migrationsOf[Acc](panesState)
 }
 
 // Open finds the counter of late records.

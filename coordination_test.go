@@ -8,7 +8,7 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/source"
 )
 
@@ -23,12 +23,12 @@ func TestConcurrentCheckpoints(t *testing.T) {
 			if s.rng.IntN(80) > 0 {
 				return
 			}
-			kinds := []local.RequestKind{local.ConfiguredCheckpoint, local.FullCheckpoint, local.IncrementalCheckpoint, local.Savepoint}
+			kinds := []jobmaster.RequestKind{jobmaster.ConfiguredCheckpoint, jobmaster.FullCheckpoint, jobmaster.IncrementalCheckpoint, jobmaster.Savepoint}
 			underWay++
 			if underWay > 1 {
 				overlapped++
 			}
-			weir.Ask(e, local.NewRequest(kinds[s.rng.IntN(4)], "/savepoints"), func(_ local.SnapshotInfo, err error) {
+			weir.Ask(e, jobmaster.NewRequest(kinds[s.rng.IntN(4)], "/savepoints"), func(_ jobmaster.SnapshotInfo, err error) {
 				underWay--
 				if err == nil {
 					completed++
@@ -53,8 +53,8 @@ func TestCheckpointsByHand(t *testing.T) {
 			if s.rng.IntN(150) > 0 {
 				return
 			}
-			kind := []local.RequestKind{local.ConfiguredCheckpoint, local.Savepoint}[s.rng.IntN(2)]
-			weir.Ask(e, local.NewRequest(kind, "/savepoints"), func(_ local.SnapshotInfo, err error) {
+			kind := []jobmaster.RequestKind{jobmaster.ConfiguredCheckpoint, jobmaster.Savepoint}[s.rng.IntN(2)]
+			weir.Ask(e, jobmaster.NewRequest(kind, "/savepoints"), func(_ jobmaster.SnapshotInfo, err error) {
 				if err == nil {
 					completed++
 				}
@@ -111,13 +111,11 @@ func TestBacklog(t *testing.T) {
 	w.in.hold(0, 30)
 	e := w.start(context.Background(), 2)
 	<-in.started
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until the job runs
-		if _, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no checkpoint can be taken by hand")
-		}
+	if err := e.Running(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint); err != nil {
+		t.Fatal(err)
 	}
 	before := e.Progress().Checkpoint.Completed
 	time.Sleep(100 * time.Millisecond) // ten intervals: the test cannot fail for want of time

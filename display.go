@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	"github.com/weirstream/weir/internal/cluster/console"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 )
@@ -60,12 +61,12 @@ func (d *display) close() { d.console.Close() }
 func (d *display) end(r Result, err error) exitcode.Code {
 	d.close()
 	code := exitCode(r, err)
-	var p *local.Progress
+	var p *progress.Progress
 	if d.e != nil && r.Status != AlreadyFinished {
 		now := d.e.Progress()
 		p = &now
 	}
-	var refused *local.StartError
+	var refused *start.Error
 	if err != nil && (p == nil || errors.As(err, &refused)) {
 		fmt.Fprint(d.console, d.mistakes(err, code))
 		return code

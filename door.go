@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
 )
 
 func init() {
-	door.Start = func(ctx context.Context, j any, r door.Runtime) (*local.Execution, error) {
+	door.Start = func(ctx context.Context, j any, r door.Runtime) (*jobmaster.Execution, error) {
 		return startOn(ctx, j.(*Job), r)
 	}
 	door.Check = func(j any) error {
@@ -23,7 +24,7 @@ func init() {
 }
 
 // startOn starts a job on something else than this machine.
-func startOn(ctx context.Context, j *Job, r door.Runtime) (*local.Execution, error) {
+func startOn(ctx context.Context, j *Job, r door.Runtime) (*jobmaster.Execution, error) {
 	last := config.Operator()
 	for _, key := range slices.Sorted(maps.Keys(r.Set)) {
 		last.Set(key, r.Set[key], "the test")

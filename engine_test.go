@@ -17,6 +17,7 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/connector/discard"
+	"github.com/weirstream/weir/connector/file"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
@@ -686,12 +687,17 @@ func TestWrongGraph(t *testing.T) {
 	weir.To(weir.Process(keyed, "silent", &silent{}), "in", memory.Collect[int]())
 	weir.To(weir.Forward(in), "forward", memory.Collect[int](), weir.Parallelism(3))
 	weir.To(in, "negative", memory.Collect[int](), weir.Parallelism(-1))
+	shared := memory.Collect[int]()
+	for i, s := range []sink.Sink[int]{shared, shared, file.JSON[int]("out"), file.JSON[int]("./out")} {
+		weir.To(in, fmt.Sprint("sink ", i), s)
+	}
 	other := &everything{}
 	weir.SideOutput(weir.Map(in, func(n int) int { return n }), &other.Odd)
 	weir.EventTime(in, func(int) int64 { return 0 }, weir.BoundedDisorder(-time.Second))
 	weir.Window(keyed, "w", window.Tumbling(0), func(*int, int) {}, func(int, window.Span, int) int { return 0 })
 	contains(t, runFor(t, j), `job "test" cannot be built`, `nothing reads what "count" produces`, `"silent": *weir_test.silent has timers but no method OnTimer`,
-		`two steps have the id "in"`, `step "forward": Forward needs the same parallelism`, `step "negative"`, "SideOutput", "must not be negative", "window size 0s")
+		`two steps have the id "in"`, `step "forward": Forward needs the same parallelism`, `step "negative"`, "SideOutput", "must not be negative", "window size 0s",
+		`sinks "sink 0" and "sink 1" have the same *memory.Collector[int]: give each one of its own`, `sinks "sink 2" and "sink 3" both write to`)
 	contains(t, runFor(t, newJob(t, 1)), "the job has no steps")
 }
 

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/connector/datagen"
 	"github.com/weirstream/weir/connector/memory"
 	"github.com/weirstream/weir/savepoint"
 	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/window"
 )
 
 // tallied is what the first version of the step "counts" keeps.
@@ -94,5 +97,91 @@ func TestRefusedEvolution(t *testing.T) {
 		if err != nil || user == "cleo" && p.Count.Get() != 2 {
 			t.Errorf("%s has %d, %v", user, p.Count.Get(), err)
 		}
+	}
+}
+
+// revenue was an int64, in cents.
+type revenue struct {
+	Cents    int64
+	Currency string
+}
+
+func (revenue) Migrations() []state.Migration {
+	var all []state.Migration
+	for _, name := range []string{"accumulator", "panes", "value"} {
+		all = append(all, state.Migrate(name, func(cents int64) (revenue, error) { return revenue{cents, "EUR"}, nil }))
+	}
+	return all
+}
+
+// misnamed has a migration of a state that no step has.
+type misnamed struct{ Cents int32 }
+
+func (misnamed) Migrations() []state.Migration {
+	return []state.Migration{state.Migrate("accumulater", func(cents int64) (misnamed, error) { return misnamed{int32(cents)}, nil })}
+}
+
+// What Aggregate, Window and Reduce keep becomes what it is by the migrations of its type.
+func TestMigratingTypes(t *testing.T) {
+	w := savepoint.New("sums")
+	var (
+		aggregated struct {
+			Acc state.Value[int64] `state:"accumulator"`
+		}
+		windowed struct {
+			Panes state.Map[int64, int64] `state:"panes"`
+			End   state.Timer             `timer:"end,event"`
+		}
+		reduced struct {
+			Sum  state.Value[int64] `state:"value"`
+			Some state.Value[bool]  `state:"present"`
+		}
+	)
+	for step, p := range map[string]any{"aggregate": &aggregated, "window": &windowed, "reduce": &reduced} {
+		keys, err := savepoint.AddKeyed[string](w, step, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys.Key("ann")
+	}
+	aggregated.Acc.Set(100)
+	windowed.Panes.Put(0, 200)
+	windowed.End.AtMillis(59_999)
+	reduced.Sum.Set(300)
+	reduced.Some.Set(true)
+	path := filepath.Join(t.TempDir(), "old")
+	if err := w.Write(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+
+	j := exampleJob()
+	j.Set("execution.state-recovery.path", path)
+	payments := weir.From(j, "payments", datagen.Source(1, func(int64) revenue { return revenue{5, "EUR"} }))
+	ann := weir.KeyBy(weir.EventTime(payments, func(revenue) time.Time { return time.UnixMilli(0) }), func(revenue) string { return "ann" })
+	add := func(sum *revenue, r revenue) {
+		sum.Cents, sum.Currency = sum.Cents+r.Cents, sum.Currency+"+"+r.Currency
+	}
+	result := func(_ string, sum revenue) revenue { return sum }
+	var out [3]*memory.Collector[revenue]
+	for i := range out {
+		out[i] = memory.Collect[revenue]()
+	}
+	weir.To(weir.Aggregate(ann, "aggregate", add, result), "a", out[0])
+	weir.To(weir.Window(ann, "window", window.Tumbling(time.Minute), add, func(_ string, _ window.Span, sum revenue) revenue { return sum }), "w", out[1])
+	weir.To(weir.Reduce(ann, "reduce", func(sum, r revenue) revenue { add(&sum, r); return sum }), "r", out[2])
+	if _, err := weir.Run(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []revenue{{105, "EUR+EUR"}, {205, "EUR+EUR"}, {305, "EUR+EUR"}} {
+		if got := out[i].Records(); !slices.Equal(got, []revenue{want}) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+
+	j = exampleJob()
+	numbers := weir.KeyBy(weir.From(j, "numbers", datagen.Source(1, func(i int64) int64 { return i })), func(int64) string { return "" })
+	weir.To(weir.Aggregate(numbers, "sum", func(*misnamed, int64) {}, func(string, misnamed) int64 { return 0 }), "out", memory.Collect[int64]())
+	if _, err := weir.Run(t.Context(), j); err == nil || !strings.Contains(err.Error(), `there is a migration of state "accumulater", but no such state`) {
+		t.Errorf("a migration of no state: %v", err)
 	}
 }

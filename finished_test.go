@@ -210,9 +210,7 @@ func TestBoundedBesideUnbounded(t *testing.T) {
 		w.in.waits = true // the long branch waits for more, whatever it has read
 		ended := func() bool { return d.count("finish") >= 3*2 }
 		w.upTo(2, 60, func(e *weir.Execution, cancel func()) {
-			for !ended() {
-				time.Sleep(time.Millisecond)
-			}
+			until(t, e, "end of the short branch", ended)
 			w.checkpoints(e, 3) // the last ones without the short branch
 			cancel()
 		}, weir.Suspended)

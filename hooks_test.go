@@ -318,9 +318,7 @@ func TestToldAfterFailure(t *testing.T) {
 		fail.Store(true)
 		w.in.hold(0, 80)
 		w.in.hold(1, 80)
-		for e.Progress().Restarts == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		until(t, e, "restart", func() bool { return e.Progress().Restarts > 0 })
 		w.checkpoints(e, 2)
 		cancel()
 	}, weir.Suspended)
@@ -357,9 +355,7 @@ func TestToldOfAbort(t *testing.T) {
 	}
 	w.in.mu.Unlock()
 	w.in.hold(0, 60)
-	for e.Progress().Checkpoint.Failed < 1 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, e, "failed checkpoint", func() bool { return e.Progress().Checkpoint.Failed > 0 })
 	close(proceed)
 	w.checkpoints(e, 2)
 	w.finishRunning(e)

@@ -13,7 +13,7 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	istorage "github.com/weirstream/weir/internal/storage"
@@ -79,7 +79,7 @@ func (k *carousel) run(parallelism int, options ...checkpoint.Option) weir.Resul
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	k.rounds.Store(0)
-	e, err := weir.StartOn(ctx, k.job(parallelism, options...), k.fs, local.Flags{})
+	e, err := weir.StartOn(ctx, k.job(parallelism, options...), k.fs, start.Flags{})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -164,8 +164,8 @@ func TestLoopLoses(t *testing.T) {
 // alone is not.
 func TestLoopRefused(t *testing.T) {
 	k := newCarousel(t, 1)
-	_, err := weir.StartOn(t.Context(), k.job(1, checkpoint.Loops(checkpoint.RefuseLoops)), k.fs, local.Flags{})
-	var refused *local.StartError
+	_, err := weir.StartOn(t.Context(), k.job(1, checkpoint.Loops(checkpoint.RefuseLoops)), k.fs, start.Flags{})
+	var refused *start.Error
 	if !errors.As(err, &refused) || refused.Code != exitcode.Usage {
 		t.Fatalf("got %v", err)
 	}
@@ -313,14 +313,12 @@ func TestLoopFails(t *testing.T) {
 func TestLoopRescalesLive(t *testing.T) {
 	const n = 60
 	k := newCarousel(t, n)
-	e, err := weir.StartOn(t.Context(), k.job(1), k.fs, local.Flags{})
+	e, err := weir.StartOn(t.Context(), k.job(1), k.fs, start.Flags{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, step := range []string{"carousel", "riders"} {
-		for e.Progress().Checkpoint.Completed == 0 || k.rounds.Load() < int64(10*n) {
-			time.Sleep(time.Millisecond)
-		}
+		until(t, e, "rounds", func() bool { return e.Progress().Checkpoint.Completed > 0 && k.rounds.Load() >= int64(10*n) })
 		if err := e.Rescale(t.Context(), step, 3-i); err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
@@ -345,13 +343,11 @@ func TestLoopStopsWithSavepoint(t *testing.T) {
 		k.in.waits = true // in every subtask
 		riding := func() *weir.Execution {
 			k.rounds.Store(0)
-			e, err := weir.StartOn(t.Context(), k.job(parallelism), k.fs, local.Flags{})
+			e, err := weir.StartOn(t.Context(), k.job(parallelism), k.fs, start.Flags{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for e.Progress().Checkpoint.Completed == 0 || k.rounds.Load() < 10*n {
-				time.Sleep(time.Millisecond)
-			}
+			until(t, e, "rounds", func() bool { return e.Progress().Checkpoint.Completed > 0 && k.rounds.Load() >= 10*n })
 			return e
 		}
 		e := riding()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/internal/cluster/config"
@@ -22,6 +23,34 @@ type Job struct {
 	errs     []error
 	warnings []string
 	loop     string // the id of the loop whose body is being built, if any
+	commits  []committing
+}
+
+// committing is a step that commits what it writes.
+type committing struct {
+	id       string
+	sink     any
+	location string
+}
+
+// addCommitting notes a step that commits, and refuses one whose sink another step has, or another sink of the same place: each would
+// take what the other has prepared for its own.
+func (j *Job) addCommitting(c committing) {
+	for _, other := range j.commits {
+		switch {
+		case c.location != "" && c.location == other.location:
+			j.fail("sinks %q and %q both write to %s: give each a place of its own, or unite their streams", other.id, c.id, c.location)
+		case c.location == "" && isSame(c.sink, other.sink):
+			j.fail("sinks %q and %q have the same %T: give each one of its own, or unite their streams", other.id, c.id, c.sink)
+		}
+	}
+	j.commits = append(j.commits, c)
+}
+
+// isSame reports whether two values are one that is pointed to twice.
+func isSame(a, b any) bool {
+	v := reflect.ValueOf(a)
+	return v.Kind() == reflect.Pointer && v.Type().Elem().Size() > 0 && a == b
 }
 
 // NewJob returns a job without steps. The name, together with the checkpoint directory, is what a later run is recognised by.

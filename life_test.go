@@ -18,7 +18,7 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/storage/fs"
@@ -44,7 +44,7 @@ type world struct {
 	dir   string
 	out   *memory.Collector[string]
 	sink  sink.Sink[string] // out unless a test has put something before it
-	flags local.Flags
+	flags start.Flags
 	// options are added to those of every run.
 	options []checkpoint.Option
 	set     map[string]string
@@ -295,16 +295,26 @@ func (w *world) upTo(parallelism, position int, stop func(e *weir.Execution, can
 // checkpoints waits until n more checkpoints have completed.
 func (w *world) checkpoints(e *weir.Execution, n int) {
 	w.t.Helper()
-	until := e.Progress().Checkpoint.Completed + n
-	for deadline := time.Now().Add(20 * time.Second); e.Progress().Checkpoint.Completed < until; {
+	n += e.Progress().Checkpoint.Completed
+	until(w.t, e, "checkpoint", func() bool { return e.Progress().Checkpoint.Completed >= n })
+}
+
+// until waits for something that a running job will do, and that only looking tells.
+func until(t testing.TB, e *weir.Execution, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		select {
 		case <-e.Done():
+			if done() {
+				return
+			}
 			r, err := e.Wait()
-			w.t.Fatalf("the job ended as %s: %v", r.Status, err)
-		case <-time.After(time.Millisecond):
+			t.Fatalf("the job ended as %s before %s: %v", r.Status, what, err)
+		default:
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("no checkpoint completes: %+v", e.Progress())
+			e.Abort()
+			t.Fatalf("no %s: %+v", what, e.Progress())
 		}
 	}
 }
@@ -510,9 +520,7 @@ func TestTolerated(t *testing.T) {
 	e := w.start(context.Background(), 2)
 	w.checkpoints(e, 1)
 	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: 6, Err: syscall.ENOSPC})
-	for e.Progress().Checkpoint.Failed < 3 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, e, "failed checkpoints", func() bool { return e.Progress().Checkpoint.Failed >= 3 })
 	for i := range w.in.splits {
 		w.in.release(i)
 	}
@@ -539,7 +547,7 @@ func TestStoppedAtStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := weir.StartOn(ctx, w.job(1), w.fs, w.flags)
-	var refused *local.StartError
+	var refused *start.Error
 	if !errors.As(err, &refused) || refused.Code != exitcode.Stopped {
 		t.Fatalf("error %v, want one with exit code %d", err, exitcode.Stopped)
 	}
@@ -635,7 +643,7 @@ func TestLateStaysLate(t *testing.T) {
 		j := newJob(t, 1)
 		j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Dir(dir))
 		weir.To(weir.Map(windows(weir.From(j, "in", in)), func(s string) string { passed <- struct{}{}; return s }), "out", out)
-		e, err := weir.StartOn(ctx, j, files, local.Flags{})
+		e, err := weir.StartOn(ctx, j, files, start.Flags{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -676,9 +684,7 @@ func TestFinishedSubtasks(t *testing.T) {
 				defer cancel()
 				e := w.start(ctx, 2)
 				if name == "aborted at once" {
-					for e.Progress().Steps[0].Out < 60+15 {
-						time.Sleep(100 * time.Microsecond)
-					}
+					until(t, e, "records", func() bool { return e.Progress().Steps[0].Out >= 60+15 })
 				} else {
 					w.checkpoints(e, 4) // the first subtask has ended after the second
 				}
@@ -804,9 +810,7 @@ func TestCheckpointTimeout(t *testing.T) {
 			w.finish(2)
 			continue
 		}
-		for e.Progress().Checkpoint.Failed < failed+2 {
-			time.Sleep(time.Millisecond)
-		}
+		until(t, e, "failed checkpoints", func() bool { return e.Progress().Checkpoint.Failed >= failed+2 })
 		close(proceed)
 		w.checkpoints(e, 1)
 		w.in.release(0)
@@ -934,18 +938,19 @@ func TestDoubtfulCheckpoint(t *testing.T) {
 	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: fs.Forever, Late: true, Err: errTest})
 	faulty.Inject(fs.Fault{Op: fs.OpOpen, Path: "_metadata", Times: fs.Forever, Err: errTest}) // nobody can see that it is there
 	e := w.start(context.Background(), 2)
-	for e.Progress().Checkpoint.Failed == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, e, "failed checkpoint", func() bool { return e.Progress().Checkpoint.Failed > 0 })
 	faulty.Clear()
 	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: fs.Forever, Err: errTest})
 	fail.Store(true)
 	w.in.hold(0, 31)
-	for read := int64(0); e.Progress().Restarts == 0 || e.Progress().Steps[0].Out == read; time.Sleep(time.Millisecond) {
-		if e.Progress().Restarts == 0 {
-			read = e.Progress().Steps[0].Out
+	read := int64(0)
+	until(t, e, "record after the restart", func() bool {
+		p := e.Progress()
+		if p.Restarts == 0 {
+			read = p.Steps[0].Out
 		}
-	}
+		return p.Restarts > 0 && p.Steps[0].Out != read
+	})
 	e.Abort()
 	w.end(e, weir.Aborted)
 	if found := w.metadata(); len(found) > 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/local"
 	"github.com/weirstream/weir/internal/cluster/rest"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 )
 
@@ -38,7 +39,7 @@ func Main(name string, build func(j *Job) error) {
 
 // command is what was said on the command line.
 type command struct {
-	flags    local.Flags
+	flags    start.Flags
 	file     string // --config
 	operator *config.Layer
 	ui       ui
@@ -276,7 +277,7 @@ func prepareAll(c *command, j *Job, buildErr error) (*prepared, error) {
 }
 
 // runUntilSignal runs the job. The first signal lets it stop with a checkpoint, the second ends it; a third has its usual effect.
-func runUntilSignal(p *prepared, flags local.Flags, d *display, shown *uiJob) (Result, error) {
+func runUntilSignal(p *prepared, flags start.Flags, d *display, shown *uiJob) (Result, error) {
 	signals := make(chan os.Signal, 2) // one to stop, one to abort
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)

@@ -8,7 +8,8 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/sim"
@@ -67,7 +68,7 @@ func TestPatientStart(t *testing.T) {
 			w := newWorld(t, 2, 20)
 			out := &shySink{Output: sim.NewOutput[string](chance), fails: c.fails, err: c.err}
 			w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, out, sim.Dir
-			r := chance.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+			r := chance.Play(func(ctx context.Context, p sim.Process) (*jobmaster.Execution, error) {
 				files := fs.NewFaulty(p.FS, nil)
 				if c.fault.Op != "" {
 					c.fault.Err = errTest
@@ -87,7 +88,7 @@ func TestPatientStart(t *testing.T) {
 				}
 				return
 			}
-			var refused *local.StartError
+			var refused *start.Error
 			if !errors.As(r.Err, &refused) || refused.Code != exitcode.Refused || !strings.Contains(r.Err.Error(), c.want) {
 				t.Errorf("got %v, want a refusal that says %q", r.Err, c.want)
 			}
@@ -117,7 +118,7 @@ func TestCannotRecover(t *testing.T) {
 		t.Helper()
 		w.sink = reluctant{w.out, make(chan struct{}, 10), source.Permanent(errTest)}
 		r, err := w.end(w.start(context.Background(), 1), weir.Failed)
-		var refused *local.StartError
+		var refused *start.Error
 		if !errors.As(err, &refused) || refused.Code != exitcode.Refused {
 			t.Errorf("%+v, %v: want a refusal", r, err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 )
 
@@ -93,14 +94,14 @@ func Plan(ctx context.Context, j *Job) (*StartPlan, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	preview, err := local.PlanStart(ctx, p.options(local.Flags{}))
+	preview, err := local.PlanStart(ctx, p.options(start.Flags{}))
 	if err != nil {
 		return nil, err
 	}
 	return newStartPlan(j.name, preview), nil
 }
 
-func newStartPlan(name string, p local.Preview) *StartPlan {
+func newStartPlan(name string, p start.Preview) *StartPlan {
 	out := &StartPlan{
 		Job: name, Verdict: WouldNotStart, ExitStatus: int(p.Code), Why: p.Why, Checkpoint: int64(p.From.Checkpoint), Path: p.From.Path,
 		Warnings: p.Warnings, Steps: []StepPlan{}, text: p.Text,

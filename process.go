@@ -162,6 +162,9 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	if (env.Incremental || env.Changelog != nil) && env.Backend == nil {
 		o.layout.Track()
 	}
+	if env.Compress {
+		o.layout.Compress()
+	}
 	if t, ok := processor.(timed[K, Out]); ok {
 		o.onTimer = t.OnTimer
 	}

@@ -182,28 +182,11 @@ func (s *sliced) release() {
 func (s *sliced) sees(e *weir.Execution, split int) {
 	s.t.Helper()
 	for _, r := range s.in.splits[split][:3] {
-		s.until(e, fmt.Sprintf("records of key %d", r.Key), func() bool {
+		until(s.t, e, fmt.Sprintf("records of key %d", r.Key), func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.mu.seen[r.Key] >= len(s.in.splits[split])/3
 		})
-	}
-}
-
-// until waits for something that the job will do.
-func (s *sliced) until(e *weir.Execution, what string, done func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		select {
-		case <-e.Done():
-			_, err := e.Wait()
-			s.t.Fatalf("the job ended before %s: %v", what, err)
-		default:
-		}
-		if time.Now().After(deadline) {
-			e.Abort()
-			s.t.Fatalf("no %s: %+v", what, e.Progress())
-		}
 	}
 }
 
@@ -240,7 +223,7 @@ func TestRegionRestarts(t *testing.T) {
 	for _, split := range []int{0, 2, 3} {
 		w.sees(e, split)
 	}
-	w.until(e, "failures", func() bool { return e.Progress().Restarts > 20 })
+	until(t, e, "failures", func() bool { return e.Progress().Restarts > 20 })
 	w.checkpointless(e)
 	on.Store(false)
 	w.end(e, weir.Finished)
@@ -287,7 +270,7 @@ func TestRegionsOfFiles(t *testing.T) {
 		for n := 61; failures.Load() < 8; n++ { // so that there are checkpoints in between
 			w.in.hold(1, min(n, 170))
 			if n%4 == 0 {
-				w.until(e, "a checkpoint", completes(e))
+				until(t, e, "a checkpoint", completes(e))
 			}
 		}
 		w.release()
@@ -343,7 +326,7 @@ func TestRegionsTogether(t *testing.T) {
 	e := w.upTo(60)
 	w.release()
 	w.sees(e, 1)
-	w.until(e, "failures", func() bool { return e.Progress().Restarts > 20 })
+	until(t, e, "failures", func() bool { return e.Progress().Restarts > 20 })
 	on.Store(false)
 	w.end(e, weir.Finished)
 	w.check()
@@ -442,7 +425,7 @@ func TestGlobalFailure(t *testing.T) {
 					w.in.release(i)
 				}
 			}
-			w.until(e, "restart", func() bool { return e.Progress().Restarts == 1 })
+			until(t, e, "restart", func() bool { return e.Progress().Restarts == 1 })
 			w.release()
 			w.end(e, weir.Finished)
 			w.check()
@@ -483,9 +466,9 @@ func TestFailureWhilePublishing(t *testing.T) {
 	armed.Store(true)
 	<-publishing
 	w.in.release(1)
-	w.until(e, "failure", func() bool { return e.Progress().Restarts == 1 })
+	until(t, e, "failure", func() bool { return e.Progress().Restarts == 1 })
 	goOn <- true
-	w.until(e, "checkpoint", completes(e))
+	until(t, e, "checkpoint", completes(e))
 	w.release()
 	w.end(e, weir.Finished)
 	w.check()
@@ -513,7 +496,7 @@ func TestPermanentFailureInSlice(t *testing.T) {
 	}
 	e := w.upTo(60)
 	w.in.release(0)
-	w.until(e, "restart", func() bool { return e.Progress().Restarts == 1 })
+	until(t, e, "restart", func() bool { return e.Progress().Restarts == 1 })
 	w.in.release(2)
 	_, err := w.end(e, weir.Failed)
 	contains(t, err, "can never be read")
@@ -538,7 +521,7 @@ func TestRegionWithoutCheckpoint(t *testing.T) {
 	w.in.hold(0, 60) // so that each slice has one split
 	w.in.hold(2, 60)
 	e := w.start(context.Background(), 3)
-	w.until(e, "restarts", func() bool { return failures.Load() > 3 })
+	until(t, e, "restarts", func() bool { return failures.Load() > 3 })
 	w.release()
 	w.end(e, weir.Finished)
 	w.check()

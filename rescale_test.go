@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/connector/memory"
@@ -145,9 +144,7 @@ func TestLiveRescaleWhileFailing(t *testing.T) {
 	e := w.start(context.Background(), 2)
 	w.checkpoints(e, 1)
 	w.in.hold(0, 60)
-	for e.Progress().Restarts == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, e, "restart", func() bool { return e.Progress().Restarts > 0 })
 	contains(t, e.Rescale(context.Background(), "in", 3), "not all tasks", "try again")
 	w.checkpoints(e, 1)
 	if err := e.Rescale(context.Background(), "in", 3); err != nil {

@@ -18,7 +18,8 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/discard"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/state"
@@ -224,11 +225,9 @@ func (c *changing) run(j *weir.Job, position int) weir.Result {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); c.written(e) < len(c.in.splits)*position/2 || e.Progress().Phase != local.Running; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("it does not get there: %+v", e.Progress())
-		}
-	}
+	until(c.t, e, "records", func() bool {
+		return c.written(e) >= len(c.in.splits)*position/2 && e.Progress().Phase == progress.Running
+	})
 	cancel()
 	r, _ := c.end(e, weir.Suspended)
 	return r
@@ -386,7 +385,7 @@ func TestChangedJobs(t *testing.T) {
 				return
 			}
 			_, err = weir.StartOn(context.Background(), c.shaped(test.shape, test.options...), c.fs, c.flags)
-			var refused *local.StartError
+			var refused *start.Error
 			if !errors.As(err, &refused) || refused.Code != test.code {
 				t.Fatalf("the start: %v", err)
 			}
@@ -581,7 +580,7 @@ func TestClaimTwice(t *testing.T) {
 	refused := func(code exitcode.Code, parts ...string) {
 		t.Helper()
 		_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
-		var start *local.StartError
+		var start *start.Error
 		if !errors.As(err, &start) || start.Code != code {
 			t.Fatalf("%v", err)
 		}
@@ -632,7 +631,7 @@ func TestCheckpointsWithoutSubdirectory(t *testing.T) {
 	refused := func(parts ...string) {
 		t.Helper()
 		_, err := weir.StartOn(context.Background(), w.job(1), w.fs, w.flags)
-		var start *local.StartError
+		var start *start.Error
 		if !errors.As(err, &start) || start.Code != exitcode.Refused {
 			t.Fatalf("%v", err)
 		}
@@ -687,11 +686,11 @@ func TestCheckpointsWithoutSubdirectory(t *testing.T) {
 		weir.To(weir.From(j, "in", w.in), "out", discard.Sink[reading]())
 		return j
 	}
-	_, err := weir.StartOn(context.Background(), other(), w.fs, local.Flags{})
+	_, err := weir.StartOn(context.Background(), other(), w.fs, start.Flags{})
 	contains(t, err, `job "test" keeps its checkpoints directly in `+w.dir)
 	j := other()
 	j.Set("execution.checkpointing.create-subdir", "false")
-	_, err = weir.StartOn(context.Background(), j, w.fs, local.Flags{})
+	_, err = weir.StartOn(context.Background(), j, w.fs, start.Flags{})
 	contains(t, err, "must be this job's alone", "test.line")
 
 	// A lost record does not make the checkpoints invisible.

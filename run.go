@@ -11,7 +11,10 @@ import (
 	"github.com/weirstream/weir/backend"
 	internal "github.com/weirstream/weir/internal/backend"
 	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -20,29 +23,29 @@ import (
 )
 
 // Result is how a run of a job ended.
-type Result = local.Result
+type Result = jobmaster.Result
 
 // Status is how a run of a job ended, in a word.
-type Status = local.Status
+type Status = jobmaster.Status
 
 // The ways a run ends.
 const (
 	// Finished: all input was read and all output committed.
-	Finished = local.Finished
+	Finished = jobmaster.Finished
 	// AlreadyFinished: an earlier run has done it all; nothing was done.
-	AlreadyFinished = local.AlreadyFinished
+	AlreadyFinished = jobmaster.AlreadyFinished
 	// Canceled: a client has ended the job for good.
-	Canceled = local.Canceled
+	Canceled = jobmaster.Canceled
 	// Failed: the job has given up.
-	Failed = local.Failed
+	Failed = jobmaster.Failed
 	// Suspended: the job was asked to stop. The same command goes on from its checkpoint.
-	Suspended = local.Suspended
+	Suspended = jobmaster.Suspended
 	// Aborted: the job was stopped without waiting. The same command goes on from its last complete checkpoint.
-	Aborted = local.Aborted
+	Aborted = jobmaster.Aborted
 )
 
 // Execution is a job that runs in this process. Its methods may be called concurrently.
-type Execution struct{ e *local.Execution }
+type Execution struct{ e *jobmaster.Execution }
 
 // Wait returns when the job has ended. The error says why it failed; it is nil for every other end.
 func (e *Execution) Wait() (Result, error) { return e.e.Wait() }
@@ -57,7 +60,7 @@ func (e *Execution) Cancel() { e.e.Cancel() }
 func (e *Execution) Abort() { e.e.Abort() }
 
 // Failure is one failure of a job.
-type Failure = local.Failure
+type Failure = jobmaster.Failure
 
 // Failures returns the failures of the run, the newest first, and whether there were more than are kept (option
 // web.exception-history-size).
@@ -74,9 +77,9 @@ func (e *Execution) Rescale(ctx context.Context, step string, parallelism int) e
 // Progress is how a job is doing at one moment, StepProgress what one of its steps has done, and CheckpointProgress what became of its
 // checkpoints.
 type (
-	Progress           = local.Progress
-	StepProgress       = local.StepProgress
-	CheckpointProgress = local.CheckpointProgress
+	Progress           = progress.Progress
+	StepProgress       = progress.Step
+	CheckpointProgress = progress.Checkpoints
 )
 
 // Progress returns how the job is doing.
@@ -98,7 +101,7 @@ func Start(ctx context.Context, j *Job) (*Execution, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return p.start(ctx, local.Flags{})
+	return p.start(ctx, start.Flags{})
 }
 
 // prepared is a job with its settings and its plan, which nothing stands against as far as they can tell.
@@ -128,7 +131,7 @@ func prepare(j *Job, layers ...*config.Layer) (*prepared, error) {
 }
 
 // start starts the job.
-func (p *prepared) start(ctx context.Context, flags local.Flags) (*Execution, error) {
+func (p *prepared) start(ctx context.Context, flags start.Flags) (*Execution, error) {
 	for _, n := range p.notes {
 		p.job.logger.Warn(string(n))
 	}
@@ -174,7 +177,7 @@ func (p *prepared) openBackend(o *local.Options) error {
 	return nil
 }
 
-func (p *prepared) options(flags local.Flags) local.Options {
+func (p *prepared) options(flags start.Flags) local.Options {
 	return local.Options{
 		Name: p.job.name, Plan: p.plan, Config: p.config, Flags: flags, Logger: p.job.logger, FS: byscheme.New(fs.Local{}, p.config.Storage()), Now: time.Now,
 		Labels: p.job.labels,
@@ -188,8 +191,8 @@ func (e usageError) Unwrap() error { return e.error }
 
 // exitCode returns the exit status for how a run ended.
 func exitCode(r Result, err error) exitcode.Code {
-	var refused *local.StartError
-	var taken *local.TakenOverError
+	var refused *start.Error
+	var taken *jobmaster.TakenOverError
 	var usage usageError
 	switch {
 	case errors.As(err, &taken):

@@ -16,7 +16,8 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
@@ -221,11 +222,7 @@ func (w *world) read(e *weir.Execution, position int) {
 	for i := range w.in.splits {
 		n += int64(min(position, w.in.limit(i)))
 	}
-	for deadline := time.Now().Add(20 * time.Second); e.Progress().Steps[0].Out < n || e.Progress().Phase != local.Running; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("it reads no further: %+v", e.Progress())
-		}
-	}
+	until(w.t, e, "records", func() bool { return e.Progress().Steps[0].Out >= n && e.Progress().Phase == progress.Running })
 }
 
 // committed waits until so many records are committed.
@@ -771,8 +768,8 @@ func TestStopStories(t *testing.T) {
 				return
 			}
 			asks--
-			kinds := []local.RequestKind{local.StopWithSavepoint, local.StopWithSavepoint, local.Savepoint, local.ConfiguredCheckpoint}
-			r := local.NewRequest(kinds[s.rng.IntN(len(kinds))], savepoints)
+			kinds := []jobmaster.RequestKind{jobmaster.StopWithSavepoint, jobmaster.StopWithSavepoint, jobmaster.Savepoint, jobmaster.ConfiguredCheckpoint}
+			r := jobmaster.NewRequest(kinds[s.rng.IntN(len(kinds))], savepoints)
 			r.Native = s.rng.IntN(2) == 0
 			if s.trouble > 0 && s.rng.IntN(3) == 0 {
 				s.trouble--
@@ -781,9 +778,9 @@ func TestStopStories(t *testing.T) {
 				s.faulty.Inject(f)
 			}
 			s.note("%s is asked for at %d", r.Kind, turn)
-			weir.Ask(e, r, func(info local.SnapshotInfo, err error) {
+			weir.Ask(e, r, func(info jobmaster.SnapshotInfo, err error) {
 				s.note("%s: %s, %v", r.Kind, path.Dir(info.Path), err)
-				if err == nil && r.Kind != local.ConfiguredCheckpoint {
+				if err == nil && r.Kind != jobmaster.ConfiguredCheckpoint {
 					taken = append(taken, info.Path)
 				}
 			})

@@ -15,7 +15,7 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/sim"
 	"github.com/weirstream/weir/internal/storage/fs"
@@ -202,7 +202,7 @@ func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r
 	if d.Seed%3 == 0 {
 		w.set["execution.checkpointing.incremental"] = "true"
 	}
-	r = chance.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+	r = chance.Play(func(ctx context.Context, p sim.Process) (*jobmaster.Execution, error) {
 		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: p.Set})
 	})
 	return r, w, out.Records()

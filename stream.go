@@ -74,6 +74,7 @@ func To[T any](in Stream[T], id string, s sink.Sink[T], options ...Option) {
 		step.Committer = func(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
 			return two.Committer(ctx, env)
 		}
+		in.job.addCommitting(committing{id, s, s.Location()})
 		step.Form = operator.SinkForm
 		step.Withdrawer, _ = s.(sink.Withdrawer)
 	}

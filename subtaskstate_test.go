@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/state"
@@ -247,9 +246,7 @@ func TestUnionHoldsCheckpointsUp(t *testing.T) {
 	w.in.release(0)
 	log.await(t, `No checkpoint completes until all subtasks of step "chained shares" have ended`)
 	before := e.Progress().Checkpoint
-	for e.Progress().Checkpoint.Failed < before.Failed+3 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, e, "failed checkpoints", func() bool { return e.Progress().Checkpoint.Failed >= before.Failed+3 })
 	if n := e.Progress().Checkpoint.Completed; n != before.Completed {
 		t.Errorf("%d checkpoints have completed", n-before.Completed)
 	}

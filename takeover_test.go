@@ -16,7 +16,8 @@ import (
 	"github.com/weirstream/weir/checkpoint"
 	"github.com/weirstream/weir/connector/datagen"
 	"github.com/weirstream/weir/connector/file"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/internal/storage/linefile"
@@ -77,7 +78,7 @@ func ticking(t *testing.T, out string) *weir.Execution {
 }
 
 func isHeld(err error) bool {
-	var refused *local.StartError
+	var refused *start.Error
 	return errors.As(err, &refused) && refused.Code == exitcode.Held
 }
 
@@ -102,7 +103,7 @@ func TestFrozenProcess(t *testing.T) {
 			}
 			close(z.thaw)
 			_, err = first.Wait()
-			var taken *local.TakenOverError
+			var taken *jobmaster.TakenOverError
 			if !errors.As(err, &taken) || !errors.Is(err, linefile.ErrTaken) {
 				t.Fatalf("the first run ended with %v", err)
 			}

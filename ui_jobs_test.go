@@ -300,7 +300,7 @@ func TestRegionIsShown(t *testing.T) {
 	w.in.poll = failing(1, 61, &on)
 	e := w.upTo(60)
 	w.release()
-	w.until(e, "failures", func() bool { return e.Progress().Restarts > 20 })
+	until(t, e, "failures", func() bool { return e.Progress().Restarts > 20 })
 	on.Store(false)
 	w.end(e, weir.Finished)
 	s := show(t, e)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
@@ -146,11 +145,7 @@ func TestFourSourcesUnited(t *testing.T) {
 			e := w.start(context.Background(), parallelism)
 			for quarter, want := range []mishap{inQuarter, inSnapshot, inThird, inClose} { // what comes next once so many quarters are read
 				holdAll(tapes, records*quarter/4+records/8)
-				for deadline := time.Now().Add(20 * time.Second); e.Progress().Restarts < int(want); time.Sleep(time.Millisecond) {
-					if time.Now().After(deadline) {
-						t.Fatalf("mishap %d does not happen", want-1)
-					}
-				}
+				until(t, e, fmt.Sprintf("mishap %d", want-1), func() bool { return e.Progress().Restarts >= int(want) })
 				if err := e.Running(context.Background()); err != nil {
 					t.Fatal(err)
 				}

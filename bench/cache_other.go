@@ -5,5 +5,5 @@ package main
 import "errors"
 
 func dropFromCache(string) error {
-	return errors.New("cold reads can be measured on Linux only; choose -workload warm")
+	return errors.New("cold reads can be measured on Linux only; choose -only warm")
 }

@@ -15,7 +15,7 @@ var checkpointTime = program{
 	name:  "checkpoint-time",
 	about: "time from the trigger of a checkpoint of small state until it is complete",
 	workloads: []workload{{
-		name: "three-stages", events: 500, cold: true, compared: eventsPerSecond,
+		name: "three-stages", size: size{events: 500}, quick: size{events: 7}, cold: true, compared: eventsPerSecond,
 		limit:   side{name: "limit", run: publishFiles},
 		engines: checkpointTimeEngines(bar{Figure: takenP50, AtMost: 30, Goal: 10}, bar{Figure: takenP99, AtMost: 150}),
 	}},

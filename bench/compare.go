@@ -25,6 +25,7 @@ type comparison struct {
 // settings are the command line's.
 type settings struct {
 	runs        int
+	quick       bool
 	events      int64 // 0: the workload's own
 	parallelism int
 	only        string // name of the only side to run; empty: all
@@ -32,19 +33,23 @@ type settings struct {
 	profile     string // prefix of profile files; empty: none
 }
 
-func compare(out io.Writer, program string, w workload, s settings) error {
+// compare prints each run, and returns the summary that it has printed.
+func compare(out io.Writer, program string, w workload, s settings) (sum summaryLine, err error) {
+	if s.quick {
+		w.size = w.quick
+	}
 	if s.events != 0 {
 		w.events = s.events
 	}
 	c := comparison{program: program, work: w, settings: s, out: json.NewEncoder(out), lines: map[string][]runLine{}}
 	for run := 1; run <= c.runs; run++ {
 		if err := c.round(run); err != nil {
-			return err
+			return sum, err
 		}
 	}
-	sum := c.summary()
+	sum = c.summary()
 	fmt.Fprint(os.Stderr, sum.text(w))
-	return c.out.Encode(sum)
+	return sum, c.out.Encode(sum)
 }
 
 // sides returns those that can run, the limit first.
@@ -62,7 +67,7 @@ func (c *comparison) round(run int) error {
 	var first *runLine
 	for _, s := range c.sides() {
 		line, err := spawn(order{
-			Program: c.program, Workload: c.work.name, Side: s.name, Events: c.work.events, Parallelism: c.parallelism,
+			Program: c.program, Workload: c.work.name, Side: s.name, Keys: c.work.keys, Events: c.work.events, Parallelism: c.parallelism,
 			Dir: c.dir, Profile: profilePath(c.profile, c.work.name, s.name),
 		})
 		if err != nil {
@@ -133,7 +138,7 @@ func note(s side) string {
 }
 
 // against sets an engine run beside the limit. Its bars may name any figure, "ratio_cpu", "ratio_wall", or a figure followed by
-// " above limit" for the difference to the limit's.
+// " above limit" for the difference to the limit's or " of limit" for the part of it.
 func (c *comparison) against(limit map[string]measure.Spread, e side) sideSummary {
 	s := sideSummary{Side: e.name, Note: note(e), Figures: spreads(c.lines[e.name])}
 	if len(s.Figures) == 0 || len(limit) == 0 {
@@ -141,28 +146,52 @@ func (c *comparison) against(limit map[string]measure.Spread, e side) sideSummar
 	}
 	s.RatioCPU = s.Figures[eventsPerCPUSecond].Median / limit[eventsPerCPUSecond].Median
 	s.RatioWall = s.Figures[eventsPerSecond].Median / limit[eventsPerSecond].Median
-	s.PairsCPU = pairs(c.lines[e.name], c.lines[c.work.limit.name])
-	flat := map[string]float64{"ratio_cpu": s.RatioCPU, "ratio_wall": s.RatioWall}
-	for name, f := range s.Figures {
-		flat[name] = f.Median
-		if l, ok := limit[name]; ok {
-			flat[name+" above limit"] = f.Median - l.Median
-		}
-	}
+	near := pairs(c.lines[e.name], c.lines[c.work.limit.name], eventsPerCPUSecond, ratio)
+	s.PairsCPU = &near
 	for _, b := range e.bars {
-		s.Bars = append(s.Bars, b.judge(flat))
+		s.Bars = append(s.Bars, b.judge(c.figure(b.Figure, e)))
 	}
 	return s
 }
 
-// pairs returns the spread of the ratios of events per CPU-second, run by run.
-func pairs(engine, limit []runLine) *measure.Spread {
-	var ratios []float64
-	for i := range min(len(engine), len(limit)) {
-		ratios = append(ratios, engine[i].Figures[eventsPerCPUSecond]/limit[i].Figures[eventsPerCPUSecond])
+// figure returns how a bar's figure has varied. Of one that is set beside the limit's the median is that of the medians, and the bounds are
+// those of the pairs of neighbouring runs.
+func (c *comparison) figure(name string, e side) (s measure.Spread, ok bool) {
+	name, beside := relative(name)
+	engine, limit := c.lines[e.name], c.lines[c.work.limit.name]
+	s, ok = spreads(engine)[name]
+	l, has := spreads(limit)[name]
+	if beside == nil || !ok || !has {
+		return s, ok && beside == nil
 	}
-	s := measure.SpreadOf(ratios)
-	return &s
+	near := pairs(engine, limit, name, beside)
+	return measure.Spread{Median: beside(s.Median, l.Median), Min: near.Min, Max: near.Max}, true
+}
+
+// relative takes apart the name of a bar's figure: that of a run's figure, and how it is set beside the limit's; nil if it is not.
+func relative(bar string) (figure string, beside func(engine, limit float64) float64) {
+	switch name, how, _ := strings.Cut(bar, " "); {
+	case bar == "ratio_cpu":
+		return eventsPerCPUSecond, ratio
+	case bar == "ratio_wall":
+		return eventsPerSecond, ratio
+	case how == "of limit":
+		return name, ratio
+	case how == "above limit":
+		return name, func(engine, limit float64) float64 { return engine - limit }
+	}
+	return bar, nil
+}
+
+func ratio(engine, limit float64) float64 { return engine / limit }
+
+// pairs returns the spread of a figure beside the limit's, run by run.
+func pairs(engine, limit []runLine, figure string, beside func(engine, limit float64) float64) measure.Spread {
+	var all []float64
+	for i := range min(len(engine), len(limit)) {
+		all = append(all, beside(engine[i].Figures[figure], limit[i].Figures[figure]))
+	}
+	return measure.SpreadOf(all)
 }
 
 func spreads(lines []runLine) map[string]measure.Spread {

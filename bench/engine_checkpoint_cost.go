@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/weirstream/weir"
@@ -14,32 +15,33 @@ import (
 
 // checkpointCostWithout is the keyed update over 268 MB of state with no checkpoints.
 func checkpointCostWithout() side {
-	return side{name: "engine-without", run: func(t *task) (outcome, error) { return updateLargeState(t, false) }}
+	return side{name: "engine-without", run: func(t *task) (outcome, error) { return updateLargeState(t, newJob(t, "checkpoint-cost")) }}
 }
 
 // checkpointCostWith is the same with a checkpoint every second.
-func checkpointCostWith(bars ...bar) []side {
-	return []side{{name: "engine", bars: bars, run: func(t *task) (outcome, error) { return updateLargeState(t, true) }}}
+func checkpointCostWith(name string, incremental bool, bars ...bar) side {
+	return side{name: name, bars: bars, run: func(t *task) (outcome, error) {
+		j := newJob(t, "checkpoint-cost")
+		j.Checkpoint(checkpoint.Every(time.Second), checkpoint.Dir(filepath.Join(t.dir, "checkpoints")))
+		j.Set("execution.checkpointing.incremental", strconv.FormatBool(incremental))
+		return updateLargeState(t, j)
+	}}
 }
 
 // updateLargeState fills the state, and measures from there until all draws have arrived. The first checkpoints, taken while it is
 // filled, do not count for batches.
-func updateLargeState(t *task, checkpoints bool) (outcome, error) {
-	j := newJob(t, "checkpoint-cost")
-	if checkpoints {
-		j.Checkpoint(checkpoint.Every(time.Second), checkpoint.Dir(filepath.Join(t.dir, "checkpoints")))
-	}
+func updateLargeState(t *task, j *weir.Job) (outcome, error) {
 	clocks := make(batchClocks, t.parallelism)
 	// What is measured ends with the last record; the end of the job, with its last checkpoint, is not part of it.
-	out := &tallying[counted]{add: tallyCounts, fullAt: largeState + t.events, full: t.meter.Stop}
+	out := &tallying[counted]{add: tallyCounts, fullAt: t.keys + t.events, full: t.meter.Stop}
 	out.seen = func(subtask int, _ int64, _ []counted) { clocks[subtask].end() }
-	u := newTurn(largeState, out, func() {
+	u := newTurn(t.keys, out, func() {
 		for i := range clocks {
 			clocks[i].times = measure.Histogram{}
 		}
 		t.meter.Start()
 	})
-	weir.To(weir.Process(weir.KeyBy(weir.From(j, "keys", fillThenDraw(largeState, t.events, u)), weir.Self), "counts", &timedCounter{clocks: clocks}), "tally", out)
+	weir.To(weir.Process(weir.KeyBy(weir.From(j, "keys", fillThenDraw(t.size, u)), weir.Self), "counts", &timedCounter{clocks: clocks}), "tally", out)
 	e, err := weir.Start(context.Background(), j)
 	if err != nil {
 		return outcome{}, err
@@ -49,10 +51,9 @@ func updateLargeState(t *task, checkpoints bool) (outcome, error) {
 		err = errors.New("the job did not finish")
 	}
 	figures := clocks.figures()
-	if c := e.Progress().Checkpoint; checkpoints {
+	if c := e.Progress().Checkpoint; c.Completed > 0 {
 		figures[syncPartMax] = milliseconds(c.MaxSync)
 		figures["checkpoints"] = float64(c.Completed)
-		figures["checkpoint_mb"] = float64(c.LastBytes) / 1e6
 	}
 	return outcome{tally: out.total(), figures: figures}, err
 }

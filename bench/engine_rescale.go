@@ -14,19 +14,19 @@ import (
 )
 
 // rescaleWithout counts all keys in turn, again and again, at one parallelism.
-func rescaleWithout(keys int64) side {
-	return side{name: "engine-without", run: func(t *task) (outcome, error) { return countInTurn(t, keys, false) }}
+func rescaleWithout() side {
+	return side{name: "engine-without", run: func(t *task) (outcome, error) { return countInTurn(t, false) }}
 }
 
 // rescaleWith does the same, and doubles the parallelism of the counting step once every key has been there.
-func rescaleWith(keys int64, bars ...bar) []side {
-	return []side{{name: "engine", bars: bars, run: func(t *task) (outcome, error) { return countInTurn(t, keys, true) }}}
+func rescaleWith(bars ...bar) []side {
+	return []side{{name: "engine", bars: bars, run: func(t *task) (outcome, error) { return countInTurn(t, true) }}}
 }
 
 // countInTurn counts every key three times. What is compared is the third count of each key, so the source waits before the third turn until
 // the parallelism is as it should be: records between the last checkpoint and the restart come twice to a sink without transactions.
-func countInTurn(t *task, keys int64, rescaled bool) (outcome, error) {
-	keys = min(keys, t.events/3)
+func countInTurn(t *task, rescaled bool) (outcome, error) {
+	keys := min(t.keys, t.events/3)
 	j := newJob(t, "rescale")
 	j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.Dir(filepath.Join(t.dir, "checkpoints")))
 	filled, ready := make(chan struct{}), new(atomic.Bool)

@@ -12,11 +12,11 @@ import (
 
 // stateUpdateEngines is a Process that increments a Value, from sources that emit ownKeys(index, p): first inOrder, then, when all of
 // these are counted and the meter is started, drawnFrom.
-func stateUpdateEngines(keys int64, bars ...bar) []side {
+func stateUpdateEngines(bars ...bar) []side {
 	return []side{{name: "process", bars: bars, run: func(t *task) (outcome, error) {
 		j := newJob(t, "state-update")
 		out := &tallying[counted]{add: tallyCounts}
-		src := fillThenDraw(keys, t.events, newTurn(keys, out, t.meter.Start))
+		src := fillThenDraw(t.size, newTurn(t.keys, out, t.meter.Start))
 		weir.To(weir.Process(weir.KeyBy(weir.From(j, "keys", src), weir.Self), "counts", &keyCounter{}), "tally", out)
 		err := runToEnd(j)
 		return outcome{tally: out.total()}, err
@@ -60,17 +60,17 @@ func (u *turn) check() bool {
 	return true
 }
 
-// fillThenDraw is a source that emits every key once and, after the turn, as many drawn ones as said.
-func fillThenDraw(keys, draws int64, u *turn) *events[int64] {
-	return fillThenDrawBy(keyClass.drawnFrom, keys, draws, u)
+// fillThenDraw is a source that emits every key once and, after the turn, draws one for each event.
+func fillThenDraw(s size, u *turn) *events[int64] {
+	return fillThenDrawBy(keyClass.drawnFrom, s, u)
 }
 
-func fillThenDrawBy(draw drawing, keys, draws int64, u *turn) *events[int64] {
+func fillThenDrawBy(draw drawing, s size, u *turn) *events[int64] {
 	return &events[int64]{func(index, splits int, _ int64) input[int64] {
-		own, n := ownKeys(index, splits), ownKeysOf(keys, index, splits)
+		own, n := ownKeys(index, splits), ownKeysOf(s.keys, index, splits)
 		return &twoParts{
 			fill: nexmark.NewReader(own.inOrder, 0, 1, n),
-			draw: nexmark.NewReader(draw(own, n), index, splits, draws),
+			draw: nexmark.NewReader(draw(own, n), index, splits, s.events),
 			turn: u,
 		}
 	}}

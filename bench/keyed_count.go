@@ -18,17 +18,17 @@ var keyedCount = program{
 	about: "generator, filter, partition by key, count, discard",
 	workloads: []workload{
 		{
-			name: "nexmark-48", events: 50_000_000,
+			name: "nexmark-48", size: size{events: 50_000_000}, quick: few,
 			limit:   side{name: "limit", run: func(t *task) (outcome, error) { return countNarrow(t, bids), nil }},
 			engines: keyedCountEngines(bids, narrow, bar{Figure: "ratio_cpu", AtLeast: 0.6, Goal: 0.75}, bar{Figure: "ratio_cpu", AtLeast: 0.75, Goal: 0.9}),
 		},
 		{
-			name: "nexmark-80", events: 50_000_000,
+			name: "nexmark-80", size: size{events: 50_000_000}, quick: few,
 			limit:   side{name: "limit", run: func(t *task) (outcome, error) { return countWide(t, bids), nil }},
 			engines: keyedCountEngines(bids, wide, bar{Figure: "ratio_cpu", AtLeast: 0.6, Goal: 0.75}, bar{Figure: "ratio_cpu", AtLeast: 0.75, Goal: 0.9}),
 		},
 		{
-			name: "uniform-10m-48", events: 40_000_000,
+			name: "uniform-10m-48", size: size{events: 40_000_000}, quick: few,
 			limit: side{name: "limit", run: func(t *task) (outcome, error) { return countNarrow(t, tenMillionKeys), nil }},
 			engines: append(
 				keyedCountEngines(tenMillionKeys, narrow, bar{Figure: "ratio_cpu", AtLeast: 0.55, Goal: 0.7}, bar{Figure: "ratio_cpu", AtLeast: 0.55, Goal: 0.7}),

@@ -36,7 +36,7 @@ func latencyAt(perSecond int64, checkpoints bool, bars ...bar) workload {
 		name = "rate-100k"
 	}
 	return workload{
-		name: name, events: perSecond * latencySeconds, cold: true, compared: ageP99,
+		name: name, size: size{events: perSecond * latencySeconds}, quick: few, cold: true, compared: ageP99,
 		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return countAtRate(t, perSecond), nil }},
 		engines: latencyEngines(perSecond, checkpoints, bars...),
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func taskOf(t *testing.T, events int64, p int) *task {
-	return &task{events: events, parallelism: p, dir: t.TempDir(), meter: new(measure.Meter)}
+	return &task{size: size{events: events}, parallelism: p, dir: t.TempDir(), meter: new(measure.Meter)}
 }
 
 // referenceCount does what keyed-count does with one loop and a Go map.
@@ -74,7 +75,9 @@ func TestStatelessLimits(t *testing.T) {
 // the number of keys loses none.
 func TestStateUpdateInsertsFirst(t *testing.T) {
 	for _, p := range []int{1, 2, 3} {
-		out := updateTables(taskOf(t, 5000, p), 1000)
+		task := taskOf(t, 5000, p)
+		task.keys = 1000
+		out := updateTables(task)
 		if out.tally.Records != 6000 {
 			t.Errorf("p=%d: %d results, want 1000 inserts and 5000 updates", p, out.tally.Records)
 		}
@@ -194,7 +197,7 @@ func TestTallyDoesNotDependOnOrder(t *testing.T) {
 }
 
 func TestBars(t *testing.T) {
-	figures := map[string]float64{"ratio": 0.6, "ms": 5}
+	figures := map[string]measure.Spread{"ratio": {Median: 0.6, Min: 0.5, Max: 0.7}, "ms": {Median: 5, Min: 4, Max: 6}}
 	for _, c := range []struct {
 		bar  bar
 		want bool
@@ -205,7 +208,8 @@ func TestBars(t *testing.T) {
 		{bar{Figure: "ms", AtMost: 4.9}, false},
 		{bar{Figure: "missing", AtMost: 5}, false},
 	} {
-		if got := c.bar.judge(figures); got.Reached != c.want {
+		figure, ok := figures[c.bar.Figure]
+		if got := c.bar.judge(figure, ok); got.Reached != c.want {
 			t.Errorf("%+v: reached %v, want %v", c.bar, got.Reached, c.want)
 		}
 	}
@@ -216,7 +220,7 @@ func TestSummary(t *testing.T) {
 	line := func(perCPU, ms float64) runLine {
 		return runLine{Figures: map[string]float64{eventsPerCPUSecond: perCPU, eventsPerSecond: 2 * perCPU, "ms": ms}}
 	}
-	engine := side{name: "engine", run: filterNarrow, bars: []bar{{Figure: "ratio_cpu", AtLeast: 0.5}, {Figure: "ms above limit", AtMost: 2}}}
+	engine := side{name: "engine", run: filterNarrow, bars: []bar{{Figure: "ratio_cpu", AtLeast: 0.5}, {Figure: "ms above limit", AtMost: 2}, {Figure: "ms of limit", AtMost: 3}}}
 	c := comparison{
 		work:     workload{limit: side{name: "limit", run: filterNarrow}, engines: []side{engine, {name: "later"}}},
 		settings: settings{runs: 3},
@@ -234,8 +238,13 @@ func TestSummary(t *testing.T) {
 	if p := e.PairsCPU; p.Median != 0.5 || p.Max != 0.6 {
 		t.Errorf("run by run %+v, want 0.6, 0.5 and 0.45", p)
 	}
-	if !e.Bars[0].Reached || e.Bars[1].Value != 2.5 || e.Bars[1].Reached {
+	if !e.Bars[0].Reached || e.Bars[1].Value != 2.5 || e.Bars[1].Reached || e.Bars[1].Min != 1 || e.Bars[1].Max != 3 || e.Bars[2].Value != 3.5 {
 		t.Errorf("bars %+v", e.Bars)
+	}
+	var all report
+	all.add(s)
+	if text := all.String(); !strings.Contains(text, "MISSED, unsteady") {
+		t.Errorf("the report does not mark what was missed beside a limit that moved:\n%s", text)
 	}
 	if later := s.Engines[1]; later.Note == "" || later.Bars != nil {
 		t.Errorf("a side that cannot run: %+v", later)

@@ -34,7 +34,7 @@ type drawing func(c keyClass, n int64) func(first int64, out []int64)
 
 func pebbleUpdateOf(name string, draw drawing, bars ...bar) workload {
 	return workload{
-		name: name, events: 2_000_000, cold: true, // the fill warms up
+		name: name, size: size{pebbleKeys, 2_000_000}, quick: fewKeys, cold: true, // the fill warms up
 		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return updatePebbles(t, draw) }},
 		engines: pebbleUpdateEngines(draw, bars...),
 	}
@@ -70,12 +70,12 @@ func updatePebbles(t *task, draw drawing) (outcome, error) {
 		defer dbs[i].Close()
 	}
 	inParallel(p, func(index int) {
-		insert := nexmark.NewReader(ownKeys(index, p).inOrder, 0, 1, ownKeysOf(pebbleKeys, index, p))
+		insert := nexmark.NewReader(ownKeys(index, p).inOrder, 0, 1, ownKeysOf(t.keys, index, p))
 		sums[index], errs[index] = countInPebble(insert, dbs[index])
 	})
 	t.meter.Start()
 	inParallel(p, func(index int) {
-		updates := nexmark.NewReader(draw(ownKeys(index, p), ownKeysOf(pebbleKeys, index, p)), index, p, t.events)
+		updates := nexmark.NewReader(draw(ownKeys(index, p), ownKeysOf(t.keys, index, p)), index, p, t.events)
 		sum, err := countInPebble(updates, dbs[index])
 		sums[index].merge(sum)
 		errs[index] = firstError(errs[index], err)

@@ -6,13 +6,11 @@ var rescale = program{
 	name:  "rescale",
 	about: "the pause of a job with 10 M keys that is rescaled from 2 to 4 subtasks while it runs",
 	workloads: []workload{{
-		name: "keys-10m-2-to-4", events: 30_000_000, cold: true, compared: eventsPerSecond,
-		limit:   rescaleWithout(rescaledKeys),
-		engines: rescaleWith(rescaledKeys, bar{Figure: rescaleGap, AtMost: 3}),
+		name: "keys-10m-2-to-4", size: size{10_000_000, 30_000_000}, quick: size{10_007, 30_021}, cold: true, compared: eventsPerSecond,
+		limit:   rescaleWithout(),
+		engines: rescaleWith(bar{Figure: rescaleGap, AtMost: 3}),
 	}},
 }
-
-const rescaledKeys = 10_000_000
 
 // rescaleGap is the longest time in which nothing came to the sink, between the call of Rescale and the end of the job.
 const rescaleGap = "rescale_gap_s"

@@ -35,7 +35,7 @@ func readIntoCache(path string) error {
 
 func restoreFrom(name string, prepare func(path string) error) workload {
 	return workload{
-		name: name, events: 10_000_000, cold: true, compared: eventsPerSecond,
+		name: name, size: size{events: 10_000_000}, quick: few, cold: true, compared: eventsPerSecond,
 		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return restoreTables(t, prepare) }},
 		engines: restoreEngines(prepare, bar{Figure: wallSeconds, AtMost: 1}, bar{Figure: "ratio_wall", AtLeast: 0.2, Goal: 0.5}),
 	}

@@ -21,7 +21,8 @@ type runLine struct {
 	Program  string             `json:"program"`
 	Workload string             `json:"workload"`
 	Side     string             `json:"side"`
-	Run      int                `json:"run"` // counted from 1
+	Run      int                `json:"run"`            // counted from 1
+	Keys     int64              `json:"keys,omitempty"` // of the state that is there when the measuring begins
 	Events   int64              `json:"events"`
 	Records  int64              `json:"records"`
 	Checksum string             `json:"checksum"`
@@ -35,7 +36,7 @@ func (l *runLine) tally() string {
 // order is what a child is told to do.
 type order struct {
 	Program, Workload, Side string
-	Events                  int64
+	Keys, Events            int64
 	Parallelism             int
 	Dir                     string
 	Profile                 string
@@ -102,7 +103,7 @@ func find(o order) (workload, side, error) {
 }
 
 func perform(o order, w workload, s side, dir string) (runLine, error) {
-	t := &task{events: o.Events, parallelism: o.Parallelism, dir: dir, meter: new(measure.Meter)}
+	t := &task{size: size{o.Keys, o.Events}, parallelism: o.Parallelism, dir: dir, meter: new(measure.Meter)}
 	if !w.cold {
 		// The whole work once before: the first touch of a page of memory costs microseconds on a virtual machine, and depends on
 		// what other machines on the host did. The heap keeps its pages for the second time.
@@ -122,7 +123,7 @@ func perform(o order, w workload, s side, dir string) (runLine, error) {
 		return runLine{}, err
 	}
 	return runLine{
-		Program: o.Program, Workload: o.Workload, Side: o.Side, Events: o.Events,
+		Program: o.Program, Workload: o.Workload, Side: o.Side, Keys: o.Keys, Events: o.Events,
 		Records: out.tally.Records, Checksum: strconv.FormatUint(out.tally.Checksum, 16),
 		Figures: figuresOf(o.Events, t.meter.Usage(), out.figures),
 	}, nil
@@ -148,5 +149,5 @@ func profilePath(prefix, workload, side string) string {
 	if prefix == "" {
 		return ""
 	}
-	return strings.Join([]string{prefix, workload, side, "prof"}, ".")
+	return strings.Join([]string{prefix, strings.ReplaceAll(workload, "/", "."), side, "prof"}, ".")
 }

@@ -18,27 +18,30 @@ var stateUpdate = program{
 	},
 }
 
+// fewKeys is the quick size of what updates keys that are all there already.
+var fewKeys = size{keys: 20_011, events: 100_003}
+
 func stateUpdateOf(keys int64, more ...bar) workload {
 	bars := append([]bar{{Figure: "ratio_cpu", AtLeast: 0.4, Goal: 0.7}}, more...)
 	return workload{
-		name: fmt.Sprintf("keys-%d", keys), events: 50_000_000, cold: true, // the fill warms up
-		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return updateTables(t, keys), nil }},
-		engines: stateUpdateEngines(keys, bars...),
+		name: fmt.Sprintf("keys-%d", keys), size: size{keys, 50_000_000}, quick: fewKeys, cold: true, // the fill warms up
+		limit:   side{name: "limit", run: func(t *task) (outcome, error) { return updateTables(t), nil }},
+		engines: stateUpdateEngines(bars...),
 	}
 }
 
 // updateTables is the limit. Loop i of p has the keys i+1, i+1+p, i+1+2p, ...; it inserts all of them, and what is measured is the
 // updates that follow.
-func updateTables(t *task, keys int64) outcome {
+func updateTables(t *task) outcome {
 	p := t.parallelism
 	tables, sums := countTables(p)
 	inParallel(p, func(index int) {
-		insert := nexmark.NewReader(ownKeys(index, p).inOrder, 0, 1, ownKeysOf(keys, index, p))
+		insert := nexmark.NewReader(ownKeys(index, p).inOrder, 0, 1, ownKeysOf(t.keys, index, p))
 		sums[index] = countAll(insert, tables[index])
 	})
 	t.meter.Start()
 	inParallel(p, func(index int) {
-		updates := nexmark.NewReader(ownKeys(index, p).drawnFrom(ownKeysOf(keys, index, p)), index, p, t.events)
+		updates := nexmark.NewReader(ownKeys(index, p).drawnFrom(ownKeysOf(t.keys, index, p)), index, p, t.events)
 		sum := countAll(updates, tables[index])
 		sums[index].merge(sum)
 	})

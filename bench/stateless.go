@@ -13,17 +13,17 @@ var stateless = program{
 	about: "generator, filter, discard; and how long a trivial job takes to its first record",
 	workloads: []workload{
 		{
-			name: "filter-48", events: 100_000_000,
+			name: "filter-48", size: size{events: 100_000_000}, quick: few,
 			limit:   side{name: "limit", run: filterNarrow},
 			engines: statelessEngines(narrow, bar{Figure: "ratio_cpu", AtLeast: 0.6, Goal: 0.8}),
 		},
 		{
-			name: "filter-80", events: 100_000_000,
+			name: "filter-80", size: size{events: 100_000_000}, quick: few,
 			limit:   side{name: "limit", run: filterWide},
 			engines: statelessEngines(wide, bar{Figure: "ratio_cpu", AtLeast: 0.6, Goal: 0.8}),
 		},
 		{
-			name: "first-record", events: 1000, cold: true, compared: firstRecordMs,
+			name: "first-record", size: size{events: 1000}, quick: size{events: 1000}, cold: true, compared: firstRecordMs,
 			limit:   side{name: "limit", run: firstRecord},
 			engines: firstRecordEngines(bar{Figure: firstRecordMs, AtMost: 150, Goal: 50}),
 		},

@@ -16,8 +16,9 @@ type program struct {
 
 // workload is one piece of work, done by a limit and by engine runs that must come to the same result.
 type workload struct {
-	name   string
-	events int64 // how many a run has unless the command line says otherwise
+	name  string
+	size       // of a run unless the command line says otherwise
+	quick size // of a run with -quick, and in the tests
 	// cold leaves out the run that precedes the measured one in the same process as a warm-up. For work whose first time is what
 	// counts, or that warms up by itself.
 	cold bool
@@ -26,6 +27,15 @@ type workload struct {
 	limit    side
 	engines  []side
 }
+
+// size is how much there is to do.
+type size struct {
+	keys   int64 // of the state, for workloads that fill it before they begin; else 0
+	events int64
+}
+
+// few is the quick size of what has no keys to fill in. It is no multiple of anything, so that the last batches are short.
+var few = size{events: 100_003}
 
 // comparedFigure returns compared or its default.
 func (w *workload) comparedFigure() string {
@@ -44,7 +54,7 @@ type side struct {
 
 // task is what a side gets to do. Its run owns the process: nothing else happens meanwhile.
 type task struct {
-	events      int64
+	size
 	parallelism int
 	dir         string // an empty folder for files, removed afterwards
 	// meter runs while the side does. A side that prepares something calls Start when it is done with that,
@@ -83,20 +93,21 @@ type bar struct {
 	AtLeast float64 `json:"at_least,omitempty"`
 	AtMost  float64 `json:"at_most,omitempty"`
 	Goal    float64 `json:"goal,omitempty"`
-	// Value and Reached are filled in when the runs are over.
+	// Value, how it varied and Reached are filled in when the runs are over.
 	Value   float64 `json:"value"`
+	Min     float64 `json:"min"`
+	Max     float64 `json:"max"`
 	Reached bool    `json:"reached"`
 }
 
-// judge returns the bar with the figure's value: missing is an error of the program, reported as not reached.
-func (b bar) judge(figures map[string]float64) bar {
-	value, ok := figures[b.Figure]
-	b.Value = value
+// judge returns the bar with the figure's value: one that is not there is an error of the program, reported as not reached.
+func (b bar) judge(s measure.Spread, ok bool) bar {
+	b.Value, b.Min, b.Max = s.Median, s.Min, s.Max
 	most := b.AtMost
 	if most == 0 {
 		most = math.Inf(1)
 	}
-	b.Reached = ok && value >= b.AtLeast && value <= most
+	b.Reached = ok && b.Value >= b.AtLeast && b.Value <= most
 	return b
 }
 
@@ -106,15 +117,20 @@ func (b bar) String() string {
 	if b.Reached {
 		verdict = "reached"
 	}
-	bound, relation := b.AtLeast, ">="
-	if b.AtMost != 0 {
-		bound, relation = b.AtMost, "<="
-	}
-	s := fmt.Sprintf("%s %.4g, bar %s %.4g %s", b.Figure, b.Value, relation, bound, verdict)
+	s := fmt.Sprintf("%s %s, bar %s %s", b.Figure, b.value(), b.bound(), verdict)
 	if b.Goal != 0 {
 		s += fmt.Sprintf(", goal %.4g", b.Goal)
 	}
 	return s
+}
+
+func (b bar) value() string { return fmt.Sprintf("%.4g [%.4g..%.4g]", b.Value, b.Min, b.Max) }
+
+func (b bar) bound() string {
+	if b.AtMost != 0 {
+		return fmt.Sprintf("<= %.4g", b.AtMost)
+	}
+	return fmt.Sprintf(">= %.4g", b.AtLeast)
 }
 
 // Figures that every run has.

@@ -64,7 +64,7 @@ func TestLargeMap(t *testing.T) {
 	if w.largest > 512<<10 {
 		t.Errorf("a piece of %d bytes was written", w.largest)
 	}
-	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2<<20 && !raceDetector { // which makes more things escape
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2<<20 && !raceDetector && pebbles == nil { // the detector makes more things escape, Pebble reads blocks
 		t.Errorf("%d bytes were allocated to write %d", allocated, k.End)
 	}
 	again := newOperator(t, &q, hashKey)

@@ -55,6 +55,14 @@ type FS interface {
 	RemoveAll(ctx context.Context, dir string) error
 }
 
+// Spreader is an FS of a store that divides its work among machines by the beginnings of paths. In a path with its marker, each file of state
+// gets so many random characters in the place of it, and all else has nothing there.
+type Spreader interface {
+	FS
+	// Entropy returns the marker, "" for none, and the number of characters, at least 1.
+	Entropy() (marker string, length int)
+}
+
 // Writer writes one new file. It is used by one goroutine and ended by exactly one of Commit and Abort.
 type Writer interface {
 	io.Writer

@@ -15,7 +15,7 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/connector/memory"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/nearest"
@@ -275,7 +275,7 @@ func (s *suite) play(d sim.Decisions, crashAt int) sim.Report {
 		checks = append(checks, check)
 	}
 	set := settings(w)
-	r := w.Play(func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+	r := w.Play(func(ctx context.Context, p sim.Process) (*jobmaster.Execution, error) {
 		j := weir.NewJob("weirtest")
 		j.Logger(slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err := s.build(j); err != nil {

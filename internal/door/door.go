@@ -6,7 +6,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/storage"
 )
@@ -16,7 +18,7 @@ type Runtime struct {
 	FS        storage.FS
 	Now       func() time.Time
 	Scheduler local.Scheduler // nil for goroutines and timers
-	Flags     local.Flags
+	Flags     start.Flags
 	// Set holds options, which have the last word.
 	Set map[string]string
 }
@@ -24,7 +26,7 @@ type Runtime struct {
 // What weir provides. Each panics if it is given anything but a *weir.Job.
 var (
 	// Start begins to run a job. Neither the environment nor a configuration file is read.
-	Start func(ctx context.Context, job any, r Runtime) (*local.Execution, error)
+	Start func(ctx context.Context, job any, r Runtime) (*jobmaster.Execution, error)
 	// Check returns everything that is wrong with a job, nil if it could be run.
 	Check func(job any) error
 	// Steps returns the job's steps, whose payloads are *program.Step. A caller may change the payloads before the job is started.

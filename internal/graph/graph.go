@@ -107,6 +107,14 @@ type Plan struct {
 	defaults Defaults
 }
 
+// Subtasks returns how many subtasks the plan has.
+func (p *Plan) Subtasks() (n int) {
+	for _, v := range p.Vertices {
+		n += v.Parallelism
+	}
+	return n
+}
+
 // Loop is a part of a plan in which records go round.
 type Loop struct {
 	Head, Tail *Node

@@ -107,16 +107,30 @@ var layers = []layer{
 		"it prints what is declared there"},
 	{"internal/cluster/view", names + " internal/protocol/coordinator",
 		"what is shown is values; who runs the job fills them in, and who shows it knows no more"},
+	{"internal/cluster/progress", names + " internal/graph internal/protocol/coordinator internal/runtime/operator internal/cluster/view",
+		"it is told what happens and counted into, and shows it as values; it has no part in what happens"},
 	{"internal/cluster/figures", names + " internal/protocol/coordinator internal/cluster/view",
 		"it gives names to what a job tells of itself, whoever runs it"},
 	{"internal/cluster/exposition", names + " internal/cluster/view internal/cluster/figures",
 		"it writes what a job counts, whoever runs it"},
 	{"internal/cluster/rest", names + " internal/protocol/coordinator internal/cluster/view internal/cluster/figures internal/cluster/exposition",
 		"it answers from what jobs tell of themselves, whoever runs them"},
-	{"internal/cluster/console", names + " internal/cluster/local",
+	{"internal/cluster/console", names + " internal/cluster/progress",
 		"it shows what a job tells of itself and has no part in what happens"},
-	{"internal/cluster/*", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/* internal/inspect internal/cluster/config internal/cluster/view",
-		"a process puts the rooms together; it sees neither the user's surface nor the form of state, which it hands on to be compared"},
+	{"internal/cluster/patience", "sink source storage internal/storage internal/storage/linefile",
+		"it knows by errors alone what is worth another attempt"},
+	{"internal/cluster/deal", names + " internal/graph internal/protocol/assign internal/protocol/snapshot",
+		"who gets which state is decided below it, for a plan that it describes"},
+	{"internal/cluster/committers", names + " sink internal/graph internal/protocol/line internal/protocol/snapshot internal/runtime/operator internal/runtime/program internal/cluster/deal internal/cluster/patience",
+		"it deals with sinks and what they have prepared; when they recover is said above it"},
+	{"internal/cluster/enumerators", names + " source internal/graph internal/protocol/splits internal/runtime/program internal/cluster/deal internal/cluster/patience",
+		"it deals with sources and what they have handed out; who asks is above it"},
+	{"internal/cluster/start", names + " sink storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/operator internal/runtime/program internal/inspect internal/cluster/committers internal/cluster/config internal/cluster/deal internal/cluster/enumerators internal/cluster/patience",
+		"it finds out how a job begins by what protocols say, and opens what is needed; nothing runs yet"},
+	{"internal/cluster/jobmaster", names + " sink source storage internal/graph internal/protocol/* internal/storage internal/storage/* internal/runtime/operator internal/runtime/program internal/runtime/task internal/cluster/committers internal/cluster/config internal/cluster/deal internal/cluster/enumerators internal/cluster/patience internal/cluster/progress internal/cluster/start internal/cluster/view",
+		"it decides for a job by what protocols say, and tells whoever runs the tasks; how that is done it does not know"},
+	{"internal/cluster/local", names + " source storage internal/graph internal/protocol/barrier internal/protocol/snapshot internal/runtime/* internal/cluster/config internal/cluster/jobmaster internal/cluster/start",
+		"it runs tasks and carries messages; what a job does next is the master's to say"},
 
 	// What users see.
 	{"state/pebble", "state internal/backend internal/backend/pebble",
@@ -130,11 +144,11 @@ var layers = []layer{
 	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/logged internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
-	{"internal/door", "storage internal/graph internal/cluster/local",
+	{"internal/door", "storage internal/graph internal/cluster/jobmaster internal/cluster/local internal/cluster/start",
 		"it is opened by the door and used by weirtest, and says what passes between them"},
-	{"internal/sim", names + " sink source storage internal/protocol/snapshot internal/protocol/coordinator internal/runtime/task internal/storage/fs internal/cluster/local",
+	{"internal/sim", names + " sink source storage internal/protocol/snapshot internal/protocol/coordinator internal/runtime/task internal/storage/fs internal/cluster/jobmaster internal/cluster/local internal/cluster/start",
 		"it is the scheduler and the machine of a job, and does not know how users write one"},
-	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/local",
+	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/jobmaster internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
 
 	{"cmd/weir", "internal/cluster/cli storage/azure storage/gcs storage/hdfs storage/s3",
@@ -175,6 +189,7 @@ type ban struct{ packages, imports, why string }
 // foreign are all packages from outside the standard library, each with those that may import them.
 var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
+	{"internal/backend/heap", "github.com/klauspost/compress/s2", "snapshots compressed at the speed of a disk, which the standard library has nothing for"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
 	{"codec/protobuf", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it"},
 	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},
@@ -195,7 +210,7 @@ var calls = []ban{
 		"the job's clock is Env.Now, which is virtual in tests; and nothing here waits"},
 	{"codec connector/* internal/backend/* internal/graph internal/protocol/* internal/runtime/* internal/storage sink source source/pace state storage window", "os.Getenv os.LookupEnv os.Environ",
 		"settings come through internal/cluster/config, which says where each came from"},
-	{"checkpoint codec connector/* internal/backend/* internal/cluster/config internal/cluster/local internal/graph internal/protocol/* internal/runtime/* internal/storage internal/storage/* sink source state storage window", "os.Exit log.Fatal log.Fatalf log.Fatalln",
+	{"checkpoint codec connector/* internal/backend/* internal/cluster/config internal/cluster/enumerators internal/cluster/jobmaster internal/cluster/local internal/cluster/start internal/graph internal/protocol/* internal/runtime/* internal/storage internal/storage/* sink source state storage window", "os.Exit log.Fatal log.Fatalf log.Fatalln",
 		"a package returns its errors; only a program may end the process"},
 }
 
@@ -346,6 +361,7 @@ func position(t *testing.T, n ast.Node) string {
 func TestPlainJobStaysSmall(t *testing.T) {
 	want := []string{
 		"github.com/klauspost/compress/gzip",
+		"github.com/klauspost/compress/s2",
 		"github.com/klauspost/compress/zstd",
 		"go.yaml.in/yaml/v3",
 		"golang.org/x/sys/unix",

@@ -10,7 +10,7 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/checkpoint"
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/sim"
 	"github.com/weirstream/weir/state"
@@ -153,7 +153,7 @@ func play(d sim.Decisions, v variation) sim.Report {
 	if v.build != nil {
 		build = v.build
 	}
-	start := func(ctx context.Context, p sim.Process) (*local.Execution, error) {
+	start := func(ctx context.Context, p sim.Process) (*jobmaster.Execution, error) {
 		j := weir.NewJob(name)
 		j.Logger(slog.New(slog.DiscardHandler))
 		j.Checkpoint(checkpoint.Dir(sim.Dir), checkpoint.KeepOnCancel(), checkpoint.TolerateFailures(1<<30))

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 )
@@ -28,7 +29,7 @@ type user struct {
 }
 
 // flags returns what the user adds to his command.
-func (u *user) flags() (local.Flags, map[string]string) {
+func (u *user) flags() (start.Flags, map[string]string) {
 	set := map[string]string{}
 	if u.from != "" {
 		set["execution.state-recovery.path"] = u.from
@@ -36,7 +37,7 @@ func (u *user) flags() (local.Flags, map[string]string) {
 			set["execution.state-recovery.claim-mode"] = "CLAIM"
 		}
 	}
-	return local.Flags{Fresh: u.fresh, Rewind: u.rewind}, set
+	return start.Flags{Fresh: u.fresh, Rewind: u.rewind}, set
 }
 
 // says tells that as one types it.
@@ -58,7 +59,7 @@ func (u *user) plain() { u.from, u.claim, u.rewind, u.fresh = "", false, false, 
 
 // refused sees that a start is refused, and reports whether that is because the job was cancelled: then the user tries something else.
 func (w *World) refused(err error) bool {
-	var refused *local.StartError
+	var refused *start.Error
 	u := &w.user
 	if u.claim && errors.As(err, &refused) && strings.Contains(refused.Text, "cannot be claimed: it belongs to") {
 		w.note("the start is refused: %s", refused.Text)
@@ -131,16 +132,16 @@ func (u *user) finishedBefore() error {
 }
 
 // ended sees how a process has ended, and reports whether there is nothing more to do.
-func (w *World) ended(r local.Result, err error) (finished bool) {
+func (w *World) ended(r jobmaster.Result, err error) (finished bool) {
 	u := &w.user
 	switch {
 	case err != nil:
-	case r.Status == local.Canceled:
+	case r.Status == jobmaster.Canceled:
 		u.plain()
 		u.cancelled, u.from = true, r.Savepoint
-	case r.Status == local.Finished && r.Savepoint == "":
+	case r.Status == jobmaster.Finished && r.Savepoint == "":
 		return true
-	case r.Status == local.Finished:
+	case r.Status == jobmaster.Finished:
 		u.plain()
 		if w.watch.drained[r.Savepoint] {
 			u.drained = r.Savepoint
@@ -148,18 +149,18 @@ func (w *World) ended(r local.Result, err error) (finished bool) {
 			u.stopped = true
 		}
 	}
-	return r.Status == local.AlreadyFinished
+	return r.Status == jobmaster.AlreadyFinished
 }
 
 // ask lets the user ask a running job for something.
-func (p *process) ask(detail int, e *local.Execution) {
-	r := local.NewRequest(local.Savepoint, savepointDir)
+func (p *process) ask(detail int, e *jobmaster.Execution) {
+	r := jobmaster.NewRequest(jobmaster.Savepoint, savepointDir)
 	r.Native = detail%2 == 0
 	what := "a savepoint"
 	switch detail / 2 % 8 {
 	case 0, 1:
 	case 2:
-		r, what = local.NewRequest(local.ConfiguredCheckpoint, ""), "a checkpoint"
+		r, what = jobmaster.NewRequest(jobmaster.ConfiguredCheckpoint, ""), "a checkpoint"
 	case 3, 4:
 		r.Kind, what = coordinator.StopWithSavepoint, "to stop with a savepoint"
 	case 5:
@@ -176,7 +177,7 @@ func (p *process) ask(detail int, e *local.Execution) {
 	}
 	p.user.doubts = p.user.doubts || r.Cancel
 	p.note("the user asks for %s", what)
-	e.Ask(r, func(s local.SnapshotInfo, err error) {
+	e.Ask(r, func(s jobmaster.SnapshotInfo, err error) {
 		if err != nil {
 			p.note("he is told: %s", oneLine(err))
 			return

@@ -15,7 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
@@ -73,7 +75,7 @@ type Process struct {
 	Now         func() time.Time
 	Scheduler   local.Scheduler
 	Parallelism int // 0 means that it is up to the job
-	Flags       local.Flags
+	Flags       start.Flags
 	Set         map[string]string // options, which have the last word: what the user says at the start
 }
 
@@ -151,7 +153,7 @@ func (w *World) From(dir string, claim bool) {
 }
 
 // PlayOne is Play for one process.
-func (w *World) PlayOne(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
+func (w *World) PlayOne(start func(ctx context.Context, p Process) (*jobmaster.Execution, error)) Report {
 	_, err := w.process(start)
 	return w.tellReport(cmp.Or(err, w.watch.broken))
 }
@@ -221,7 +223,7 @@ const (
 
 // Play runs a job, as many processes as it takes, until it has finished or something happened that must not. start begins a process
 // of it.
-func (w *World) Play(start func(ctx context.Context, p Process) (*local.Execution, error)) Report {
+func (w *World) Play(start func(ctx context.Context, p Process) (*jobmaster.Execution, error)) Report {
 	for {
 		finished, err := w.process(start)
 		if err == nil && w.watch.broken != nil {
@@ -244,7 +246,7 @@ func (w *World) tellReport(err error) Report {
 }
 
 // process runs one process of the job, and reports whether the job has finished.
-func (w *World) process(start func(context.Context, Process) (*local.Execution, error)) (finished bool, err error) {
+func (w *World) process(start func(context.Context, Process) (*jobmaster.Execution, error)) (finished bool, err error) {
 	p := &process{World: w}
 	w.now = p
 	w.watch.process()
@@ -304,7 +306,7 @@ func (w *World) process(start func(context.Context, Process) (*local.Execution, 
 	return w.ended(r, err), err
 }
 
-func (w *World) count(e *local.Execution) {
+func (w *World) count(e *jobmaster.Execution) {
 	s := e.Snapshot()
 	w.report.Completed += s.Checkpoint.Completed
 	w.report.Restarts += s.Restarts
@@ -312,7 +314,7 @@ func (w *World) count(e *local.Execution) {
 
 // mayTryAgain reports whether the user can give the same command again, when a start was refused.
 func mayTryAgain(err error) bool {
-	var refused *local.StartError
+	var refused *start.Error
 	return errors.As(err, &refused) && refused.Code == exitcode.Refused
 }
 
@@ -329,7 +331,7 @@ const (
 )
 
 // live takes turns until the process has ended or died.
-func (p *process) live(e *local.Execution, suspend func()) error {
+func (p *process) live(e *jobmaster.Execution, suspend func()) error {
 	defer func() {
 		if p.dead {
 			p.count(e)
@@ -367,7 +369,7 @@ func (p *process) turnsUntilEnd(before func() bool) error {
 }
 
 // suffer lets something happen to the process as a whole.
-func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
+func (p *process) suffer(what, detail int, e *jobmaster.Execution, suspend func()) {
 	switch what {
 	case turnKill:
 		p.die(detail, "between two steps")
@@ -391,7 +393,7 @@ func (p *process) suffer(what, detail int, e *local.Execution, suspend func()) {
 }
 
 // rescale changes the parallelism of one step while the job runs, if there is a choice.
-func (p *process) rescale(detail int, e *local.Execution) {
+func (p *process) rescale(detail int, e *jobmaster.Execution) {
 	steps, choice := e.Snapshot().Steps, p.config.Parallelism
 	if len(steps) == 0 || len(choice) == 0 {
 		return

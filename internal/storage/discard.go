@@ -55,12 +55,23 @@ func ownFiles(dir string, streams []snapshot.Stream) []string {
 			continue
 		}
 		full := resolve(dir, s)
-		if in, _ := split(full); in == strings.TrimRight(dir, "/") && !seen[full] {
+		if in, _ := split(full); sameDir(in, strings.TrimRight(dir, "/")) && !seen[full] {
 			seen[full] = true
 			own = append(own, full)
 		}
 	}
 	return own
+}
+
+// sameDir reports whether a file's directory is that of the snapshot, or has its name in another place. There it lies because of entropy: what
+// a snapshot has for itself is named in full for no other reason.
+func sameDir(in, dir string) bool {
+	if in == dir {
+		return true
+	}
+	_, name := split(in)
+	_, want := split(dir)
+	return name == want && storage.Scheme(in) == storage.Scheme(dir)
 }
 
 func streamsOf(meta *snapshot.Metadata) []snapshot.Stream {

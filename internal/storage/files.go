@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
@@ -11,6 +12,8 @@ import (
 type files struct {
 	layout
 	throttle  *throttle
+	entropy   Entropy
+	spread    spreadFiles
 	threshold int
 	buffer    int
 }
@@ -23,6 +26,13 @@ func (f *files) NewWriter(ctx context.Context, at Location, scope snapshot.Scope
 		p.prefix = p.dir + "/"
 	} else {
 		p.dir = f.dirOf(at)
+	}
+	p.entropy = f.entropy
+	if at.Savepoint != "" {
+		p.entropy = at.Entropy
+	}
+	if !p.entropy.IsZero() && p.scope == snapshot.Exclusive {
+		p.made = func(path string) { f.spread.add(p.dir, path) }
 	}
 	return newStreamWriter(ctx, p)
 }
@@ -44,6 +54,55 @@ func (f *files) NewLogWriter(ctx context.Context, dir string) *StreamWriter {
 	return newStreamWriter(ctx, place{
 		scope: snapshot.Shared, inline: -1, buffer: f.buffer, throttle: f.throttle, fs: f.fs, dir: dir, prefix: dir + "/", newName: f.name,
 	})
+}
+
+func (f *files) PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error) {
+	pointer, size, err = f.layout.PublishMetadata(ctx, at, meta)
+	if err == nil {
+		f.spread.take(f.dirOf(at)) // metadata names them
+	}
+	return pointer, size, err
+}
+
+// RemoveUnfinished deletes what the directory does not hold too.
+func (f *files) RemoveUnfinished(ctx context.Context, at Location) error {
+	if err := f.layout.RemoveUnfinished(ctx, at); err != nil {
+		return err
+	}
+	files := f.spread.take(f.dirOf(at))
+	if len(files) == 0 {
+		return nil
+	}
+	if err := f.fsOf(at).Remove(ctx, files...); err != nil {
+		f.spread.add(f.dirOf(at), files...)
+		return fmt.Errorf("%s: remove unfinished files: %w", at, err)
+	}
+	return nil
+}
+
+// spreadFiles are the files of unfinished snapshots that lie elsewhere because of entropy, by the snapshot's directory. Nobody else could find
+// them: they go with the snapshot as long as the process lives.
+type spreadFiles struct {
+	mu    sync.Mutex // guards files
+	files map[string][]string
+}
+
+func (s *spreadFiles) add(dir string, paths ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[string][]string{}
+	}
+	s.files[dir] = append(s.files[dir], paths...)
+}
+
+// take returns the files of a snapshot and forgets them.
+func (s *spreadFiles) take(dir string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files := s.files[dir]
+	delete(s.files, dir)
+	return files
 }
 
 func (f *files) Survives() bool { return true }

@@ -40,11 +40,14 @@ func (l *layout) InitSavepoint(ctx context.Context, id job.CheckpointID, target 
 	if l.outside == nil {
 		return Location{}, fmt.Errorf("savepoint %d: there is no file system to put it in", id)
 	}
-	var err error
+	target, entropy, err := EntropyOf(ctx, l.outside, target)
+	if err != nil {
+		return Location{}, fmt.Errorf("savepoint %d: %w", id, err)
+	}
 	for range savepointAttempts {
 		dir := join(target, l.newSavepointName())
 		if err = makeNewDir(ctx, l.outside, dir); err == nil {
-			return Location{ID: id, Savepoint: dir}, nil
+			return Location{ID: id, Savepoint: dir, Entropy: entropy}, nil
 		}
 		if ctx.Err() != nil {
 			break

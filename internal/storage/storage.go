@@ -18,6 +18,8 @@
 // The order for one snapshot: InitCheckpoint or InitSavepoint, then NewWriter for each stream and Finish, then PublishMetadata or else
 // RemoveUnfinished; later Discard.
 //
+// Where paths have entropy, files of state lie in directories of the same names elsewhere, and metadata names them in full: see Entropy.
+//
 //   - A stream that Finish has returned is durable.
 //   - PublishMetadata is one atomic step, and comes last.
 //   - ErrCorrupt is returned on proof of damage only: a wrong length, a wrong checksum, a file that is definitely absent. Any other
@@ -95,6 +97,8 @@ type Location struct {
 	ID job.CheckpointID
 	// Savepoint is the directory of a savepoint. It is empty for a checkpoint, whose directory follows from its id.
 	Savepoint string
+	// Entropy says where in Savepoint files of state get random directories. Only who writes state needs it.
+	Entropy Entropy
 }
 
 // String names what is written, for messages.
@@ -120,6 +124,8 @@ type FilesOptions struct {
 	// UploadRate is how many bytes a second all streams together may write to files; 0: any number. It keeps checkpoints from taking the network
 	// or the disk from what the job reads and writes, and makes them take longer.
 	UploadRate int64
+	// Entropy says where in Dir files of state get random directories; Dir is the plain one.
+	Entropy Entropy
 	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
 	NewName func() string
 }
@@ -147,6 +153,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 	return &files{
 		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat, newName: o.NewName},
 		throttle:  newThrottle(o.UploadRate),
+		entropy:   o.Entropy,
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),
 	}, nil

@@ -53,9 +53,12 @@ type place struct {
 
 	// For files.
 	fs     storage.FS
-	dir    string      // where the file is made
-	prefix string      // what goes before the file's name in a reference to it
-	merged *MergedPart // where the file is taken from that the stream is appended to; nil for a file of its own
+	dir    string // where the file is made
+	prefix string // what goes before the file's name in a reference to it
+	// entropy gives each file a directory of its own in the place of dir and prefix.
+	entropy Entropy
+	made    func(path string) // is told of each file that is made, nil for nobody
+	merged  *MergedPart       // where the file is taken from that the stream is appended to; nil for a file of its own
 	// newName returns a name that is not taken, as good as surely.
 	newName func() string
 
@@ -146,10 +149,13 @@ func (w *StreamWriter) create() (err error) {
 		return w.append()
 	}
 	for range nameAttempts {
-		name := w.place.newName()
-		w.file, err = w.place.fs.Create(w.ctx, join(w.place.dir, name))
+		path, reference := w.place.newFile()
+		w.file, err = w.place.fs.Create(w.ctx, path)
 		if err == nil {
-			w.name = w.place.prefix + name
+			w.name = reference
+			if w.place.made != nil {
+				w.place.made(path)
+			}
 			return nil
 		}
 		w.file = nil
@@ -158,6 +164,16 @@ func (w *StreamWriter) create() (err error) {
 		}
 	}
 	return fmt.Errorf("create a file for state: %w", err)
+}
+
+// newFile returns the path of a new file, and how the stream will refer to it.
+func (p *place) newFile() (path, reference string) {
+	name := p.newName()
+	if p.entropy.IsZero() {
+		return join(p.dir, name), p.prefix + name
+	}
+	path = join(p.entropy.Spread(p.dir), name)
+	return path, path
 }
 
 // append finds a file whose end the stream is to be.

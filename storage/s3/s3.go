@@ -45,8 +45,27 @@ func open(ctx context.Context, c storage.Config, more ...func(*s3.Options)) (sto
 	if err != nil {
 		return nil, err
 	}
-	return object.New(&store{client: client, partSize: partSize, parallel: parallel}, advice), nil
+	made := object.New(&store{client: client, partSize: partSize, parallel: parallel}, advice)
+	marker := c.Get("s3.entropy.key")
+	if marker == "" {
+		return made, nil
+	}
+	length, err := number(c, "s3.entropy.length", 4)
+	if err != nil {
+		return nil, err
+	}
+	return spread{made, marker, length}, nil
 }
+
+// spread is the file system with a marker for entropy.
+type spread struct {
+	*object.FS
+	marker string
+	length int
+}
+
+// Entropy implements storage.Spreader.
+func (s spread) Entropy() (marker string, length int) { return s.marker, s.length }
 
 func number(c storage.Config, key string, unset int) (int, error) {
 	text := c.Get(key)

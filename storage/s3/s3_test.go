@@ -167,3 +167,31 @@ func TestBadOption(t *testing.T) {
 		t.Error("Open succeeded")
 	}
 }
+
+// A marker for entropy is told to who asks for it, with its length, and nobody else has one.
+func TestEntropy(t *testing.T) {
+	for _, c := range []struct {
+		options map[string]string
+		marker  string
+		length  int
+	}{
+		{map[string]string{}, "", 0},
+		{map[string]string{"s3.entropy.key": "_entropy_"}, "_entropy_", 4},
+		{map[string]string{"s3.entropy.key": "_e_", "s3.entropy.length": "7"}, "_e_", 7},
+	} {
+		fs, err := Open(t.Context(), storage.NewConfig(c.options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		marker, length := "", 0
+		if s, ok := fs.(storage.Spreader); ok {
+			marker, length = s.Entropy()
+		}
+		if marker != c.marker || length != c.length {
+			t.Errorf("%v: marker %q with %d characters", c.options, marker, length)
+		}
+	}
+	if _, err := Open(t.Context(), storage.NewConfig(map[string]string{"s3.entropy.key": "_e_", "s3.entropy.length": "0"})); err == nil {
+		t.Error("a length of 0 is accepted")
+	}
+}

@@ -21,16 +21,19 @@ import (
 //   - seal encodes all rows that are not clean, in time that is bounded by mostDirty, and hands them to the writer. Until it has written
 //     them, in the order of the seals, none of them is evicted; and it takes snapshots, between two seals.
 //   - A key whose last state was cleared keeps its row until the byte store knows. So what is not in the tables can always be looked up there.
+//   - A map or list that has grown lies in the byte store entry by entry, and so it is in the tables: see outlying.go.
 //   - The earliest deadline of each row that was sealed is in the byte store too, by time, so that the row is read when it is due: see
 //     alarms.
 //
 // All but the writer's work is done on the subtask's goroutine.
 type backing struct {
-	core    *core
-	store   backend.Store
-	limit   int64 // of held, in bytes
-	meta    [][]rowMeta
-	columns []releaser
+	core     *core
+	store    backend.Store
+	limit    int64 // of held, in bytes
+	meta     [][]rowMeta
+	columns  []releaser
+	outliers []outlier // those of columns that can be outlying
+	states   []ScannedState
 
 	// The following need the type of the key.
 	decode  func(src []byte, id rowID) error     // reads the states of a row, which is zero but for its key
@@ -41,7 +44,12 @@ type backing struct {
 	keys    keyList
 	dirty   []rowID // changed since the last seal; it may have doubles and rows that were freed since
 	most    int     // of dirty: mostDirty, or fewer if rows are large
+	entries int     // of outlying maps and lists, changed since the last seal
 	held    int64   // bytes of all rows, roughly
+	grown   int64   // bytes that came to rows since the last seal, and are not in held yet
+	relief  int64   // of both together, from which room is made within a batch
+	reliefs int     // how often room was made within a batch
+	loading bool    // what is decoded is the byte store's
 	now     uint32  // the number of the next seal
 	applied uint32  // of the last one that is written
 	hand    rowID   // where eviction goes on
@@ -54,6 +62,8 @@ type backing struct {
 	told    int              // how many of the batch it was told of
 	closing chan struct{}
 	scans   []*storeScan // that may not be closed yet
+	scratch []byte
+	value   []byte
 	err     error
 }
 
@@ -65,9 +75,10 @@ type rowMeta struct {
 }
 
 const (
-	recent = 1 << iota // it was used since eviction has passed
-	kept               // the byte store has the key, or is going to have it
-	unkept             // nobody but the tables knows of it
+	recent    = 1 << iota // it was used since eviction has passed
+	kept                  // the byte store has the key, or is going to have it
+	unkept                // nobody but the tables knows of it
+	scattered             // something that hangs on it is outlying, or was
 )
 
 const (
@@ -85,11 +96,15 @@ const (
 func (s *Store[K]) Back(under backend.Store, memory int64) {
 	b := &backing{core: &s.core, store: under, limit: memory, meta: make([][]rowMeta, len(s.tables)), now: 1, most: leastDirty, batch: &backend.Batch{}, closing: make(chan struct{})}
 	b.writer.store = under
+	b.relief = b.limit + b.slack()
 	b.encoder.init(s.layout)
 	b.alarms.init(b)
 	for _, c := range s.layout.columns {
 		if r, ok := c.linked.(releaser); ok {
 			b.columns = append(b.columns, r)
+		}
+		if o, ok := c.linked.(outlier); ok {
+			b.outliers = append(b.outliers, o)
 		}
 	}
 	in := restorer[K]{s: s}
@@ -98,9 +113,12 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		err = in.match(h)
 	}
 	b.fail(err) // a layout fits itself
+	b.states = in.stored
 	s.layout.readsAsWritten()
 	b.decode = func(src []byte, id rowID) error {
+		b.loading = true
 		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))
+		b.loading = false
 		if err == nil && len(rest) > 0 {
 			err = fmt.Errorf("%w: %d bytes follow a row", ErrCorrupt, len(rest))
 		}
@@ -228,6 +246,8 @@ func (b *backing) touch(refs []Ref) {
 const (
 	rowSpace   = 0
 	alarmSpace = 1 // and the domain
+	placeSpace = 2 // what is outlying, in order: the key of the row, the number of the state (2 bytes), the place (8 bytes)
+	entrySpace = 3 // entries of outlying maps: the key of the row, the number of the state (2 bytes), the key of the entry
 )
 
 // rowKey appends the key of a row in the byte store.
@@ -240,12 +260,13 @@ const keyPrefix = 3 // bytes before the key
 
 // batchEnded writes back and evicts, if it is time.
 func (b *backing) batchEnded() {
-	if len(b.dirty) >= b.most || b.batch.Len() >= mostDirty {
+	if len(b.dirty)+b.entries >= b.most || b.batch.Len() >= mostDirty || b.grown > b.limit/8 {
 		b.seal()
 	}
 	if b.held > b.limit {
 		b.shrink()
 	}
+	b.relief = b.limit + b.slack()
 }
 
 // shrink makes room: it evicts rows that were not used lately until an eighth of the limit is free, and writes back as many as it takes.
@@ -277,6 +298,11 @@ func (b *backing) evict(goal int64) {
 				continue
 			}
 			m := b.metaOf(b.hand)
+			if m.flags&scattered != 0 {
+				for _, c := range b.outliers {
+					c.evict(b.hand, goal)
+				}
+			}
 			if m.flags&recent != 0 {
 				m.flags &^= recent
 			} else if m.sealed <= b.applied {
@@ -318,6 +344,10 @@ func (s *core) free(r rowID) {
 
 func (m *MapColumn[K, V]) release(owner rowID, row unsafe.Pointer) {
 	g, cell := &m.groups[owner.group], (*mapCell)(unsafe.Add(row, m.off))
+	if cell.isOutlying() {
+		m.drain(g, cell, owner)
+		return
+	}
 	id := cell.head - 1
 	for range cell.len() {
 		next := linksAt(g.rows.at(id)).next
@@ -329,6 +359,10 @@ func (m *MapColumn[K, V]) release(owner rowID, row unsafe.Pointer) {
 func (t *TimersColumn) release(owner rowID, row unsafe.Pointer) { t.deadlines.release(owner, row) }
 
 func (l *ListColumn[T]) release(owner rowID, row unsafe.Pointer) {
+	if o := l.outlyingAt(owner); o != nil {
+		l.backing().held -= o.weight
+		delete(l.outlying, owner)
+	}
 	r := &l.group[owner.group]
 	for chunk := (*listCell)(unsafe.Add(row, l.off)).head; chunk != 0; {
 		next := *nextOf(r.at(chunk - 1))
@@ -352,7 +386,7 @@ func (b *backing) encode() {
 			b.sealRow(r, now)
 		}
 	}
-	b.dirty = b.dirty[:0]
+	b.dirty, b.entries, b.grown = b.dirty[:0], 0, 0
 	b.tell()
 }
 
@@ -375,11 +409,21 @@ func (b *backing) sealRow(r rowID, now [ProcessingTime + 1]int64) {
 	switch {
 	case living:
 		b.batch.Put(key, value)
+		if m.flags&scattered != 0 {
+			for _, c := range b.outliers {
+				c.seal(r)
+			}
+		}
 		b.held += int64(len(value)) - int64(m.size)
 		m.size, m.flags = uint32(len(value)), m.flags&^unkept|kept
 	default:
 		if m.flags&kept != 0 {
 			b.batch.Delete(key)
+		}
+		if m.flags&scattered != 0 {
+			for _, c := range b.outliers {
+				c.wipe(r)
+			}
 		}
 		b.held -= int64(m.size)
 		m.size, m.flags = 0, m.flags&^(kept|unkept)
@@ -450,7 +494,7 @@ func (e *rowEncoder) init(l *Layout) {
 // encode returns the room for alarms and the states of a row, valid until the next call. living is false if none is left.
 func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (value []byte, living bool) {
 	l, row := s.layout, s.tables[r.group].rows.at(r.id)
-	e.c.now = now
+	e.c.now, e.w.owner = now, r
 	n := 0
 	for _, c := range l.columns {
 		if c.linked != nil {
@@ -475,6 +519,9 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 	key := len(l.keyCodec.Append(e.w.buf, row))
 	hanging := func(i int, c *column, cell unsafe.Pointer) error {
 		defer e.tables[i].leave()
+		if of, ok := c.linked.(outlier); ok {
+			return e.outlier(s, of, c, cell, &e.tables[i])
+		}
 		return c.linked.encode(&e.w, cell, &e.tables[i])
 	}
 	if err := e.w.row(row, hanging); err != nil {
@@ -495,6 +542,25 @@ func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (va
 		s.livesOf(r).put(value[prefix.alarms:])
 	}
 	return value, true
+}
+
+// outlier encodes what hangs on a cell of a row, or makes it outlying if that is too long.
+func (e *rowEncoder) outlier(s *core, of outlier, c *column, cell unsafe.Pointer, f *frozen) error {
+	from := e.long.Len() + len(e.w.buf)
+	if err := c.linked.encode(&e.w, cell, f); err != nil {
+		return err
+	}
+	if e.long.Len()+len(e.w.buf)-from <= outlyingFrom || !of.spread(e.w.owner) {
+		return nil
+	}
+	s.backed.metaOf(e.w.owner).flags |= scattered
+	if kept := e.long.Len(); from < kept {
+		e.long.Truncate(from)
+		e.w.buf = e.w.buf[:0]
+	} else {
+		e.w.buf = e.w.buf[:from-kept]
+	}
+	return c.linked.encode(&e.w, cell, f)
 }
 
 // keyList is a list of keys in one piece of memory.

@@ -22,18 +22,22 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 	if err != nil {
 		return err
 	}
-	src, err := readAll(in.r, from, to)
-	if err != nil {
-		return err
-	}
-	more := true
+	w, more := &window{r: in.r, from: from, to: to}, true
 	for i := 0; i < n && more; i++ {
+		if err = w.fill(windowBytes / 2); err != nil {
+			return err
+		}
 		if in.stamped {
-			if more, src, err = cutMark(src); err != nil || !more {
+			if more, w.src, err = cutMark(w.src); err != nil || !more {
 				break
 			}
 		}
-		if src, err = in.storedRow(src, group); err != nil {
+		if in.holdsRow(w) {
+			w.src, err = in.storedRow(w.src, group)
+		} else {
+			err = in.streamedRow(w, group)
+		}
+		if err != nil {
 			return fmt.Errorf("row %d: %w", i, err)
 		}
 		if i%keysAtOnce == 0 {
@@ -43,11 +47,14 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 			return err
 		}
 	}
-	if in.stamped && err == nil && more {
-		src, err = cutEnd(src)
+	if err == nil {
+		err = w.fill(1)
 	}
-	if err == nil && len(src) > 0 {
-		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+	if in.stamped && err == nil && more {
+		w.src, err = cutEnd(w.src)
+	}
+	if left := int64(len(w.src)) + w.to - w.from; err == nil && left > 0 {
+		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, left)
 	}
 	in.s.EndBatch()
 	return errors.Join(err, in.s.backed.err)
@@ -57,25 +64,34 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 const keysAtOnce = 256
 
 func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err error) {
-	s := in.s
 	var k K
 	if src, err = in.key.Decode(src, unsafe.Pointer(&k)); err != nil {
 		return nil, fmt.Errorf("its key: %w", err)
 	}
-	h := s.hash(&k)
-	if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-		return nil, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, k, g+int(s.first))
+	r, err := in.newRow(k, group)
+	if err != nil {
+		return nil, err
 	}
-	if _, twice := s.find(&s.tables[group], k, uint32(h)); twice {
-		return nil, fmt.Errorf("%w: key %v is there twice", ErrCorrupt, k)
-	}
-	r := s.findOrInsert(k, h, group)
-	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups
-	s.backed.changed(rowID{group, r.id})
 	if rest, err = in.row(src, rowID{group, r.id}, r.row); err != nil {
 		return nil, in.keyed(k, err)
 	}
 	return rest, nil
+}
+
+// newRow makes the row of a key that was read.
+func (in *restorer[K]) newRow(k K, group uint32) (r Ref, err error) {
+	s := in.s
+	h := s.hash(&k)
+	if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
+		return r, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, k, g+int(s.first))
+	}
+	if _, twice := s.find(&s.tables[group], k, uint32(h)); twice {
+		return r, fmt.Errorf("%w: key %v is there twice", ErrCorrupt, k)
+	}
+	r = s.findOrInsert(k, h, group)
+	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups
+	s.backed.changed(rowID{group, r.id})
+	return r, nil
 }
 
 // SameStates reports whether the heads of snapshots are those of the layout, so that their rows can be read as they are.

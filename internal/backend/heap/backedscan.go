@@ -20,8 +20,10 @@ type storeScan struct {
 	mu     sync.Mutex // held while it is written and closed
 	closed bool
 	head   []byte
+	packs  bool // the groups are compressed
 	groups keygroup.Range
 	prefix prefix
+	of     []ScannedState                     // the states of a row
 	now    [ProcessingTime + 1]int64          // what is over then is left out
 	ask    func() ([]backend.Iterator, error) // waits for them
 	stop   func() error                       // returns why nothing more is to be written, if so
@@ -43,11 +45,19 @@ func (s *Store[K]) captureStore() *Capture {
 		}
 	}
 	c.scan = &storeScan{
-		head: s.Head(), groups: s.groups, prefix: b.prefix(), now: s.times.now,
-		ask: b.writer.scan(2, s.groups), stop: stop,
+		head: s.Head(), packs: s.layout.compress, groups: s.groups, prefix: b.prefix(), of: b.states, now: s.times.now,
+		ask: b.writer.scan(iterators(b.states), s.groups), stop: stop,
 	}
 	b.scans = append(slices.DeleteFunc(b.scans, (*storeScan).isClosed), c.scan)
 	return c
+}
+
+// iterators returns the number of iterations that it takes to write states: one that counts rows, one for the rows, and one for what is outlying.
+func iterators(states []ScannedState) int {
+	if slices.ContainsFunc(states, func(c ScannedState) bool { return c.mayBeOutlying() }) {
+		return 3
+	}
+	return 2
 }
 
 // WriteStore writes what a byte store has in some groups, in the form of docs/formats/keyed.md: one that was opened with a snapshot of
@@ -58,14 +68,16 @@ func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Wr
 		return snapshot.Keyed{}, refusal{err}
 	}
 	domains := map[Domain]bool{}
+	var states []ScannedState
 	for _, c := range h.columns {
+		states = append(states, c.state())
 		if c.kind == KindTimer || c.kind == KindTimers {
 			domains[c.domain] = true
 		}
 	}
 	scan := &storeScan{
-		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, now: newTimes().now,
-		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, 2, groups) },
+		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, of: states, now: newTimes().now,
+		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, iterators(states), groups) },
 		stop: func() error { return nil },
 	}
 	k, err := scan.write(w)
@@ -83,16 +95,24 @@ func (c *storeScan) write(w io.Writer) (k snapshot.Keyed, err error) {
 		return k, err
 	}
 	e := &scanWriter{storeScan: c, out: bufio.NewWriterSize(w, writeBytes), counting: c.taken[0], rows: c.taken[1]}
+	if len(c.taken) > 2 {
+		e.places = placesOf{it: c.taken[2], more: c.taken[2].Next()}
+	}
 	k.Range, k.Written = c.groups, c.groups
-	k.Header = int64(len(c.head))
-	e.write(c.head)
+	e.begin()
+	k.Header = e.at
 	e.more, e.left = e.rows.Next(), e.counting.Next()
 	for g := c.groups.First; g <= c.groups.Last && err == nil; g++ {
 		k.Offsets = append(k.Offsets, e.at)
-		err = e.group(uint16(g))
+		if err = e.group(uint16(g)); err == nil {
+			err = e.endGroup()
+		}
 	}
 	k.End = e.at
-	return k, errors.Join(err, e.rows.Err(), e.counting.Err(), e.out.Flush())
+	for _, it := range c.taken {
+		err = errors.Join(err, it.Err())
+	}
+	return k, errors.Join(err, e.out.Flush())
 }
 
 // close lets the byte store forget the moment, once nothing is written any more. An error of an iterator means nothing then. It is idempotent.
@@ -124,14 +144,45 @@ func (c *storeScan) isClosed() bool {
 type scanWriter struct {
 	*storeScan
 	out            *bufio.Writer
+	pack           *packer // between the groups and out, nil if they are not compressed
 	at             int64
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
+	places         placesOf
 	scratch        []byte
 	seen           int // keys
 }
 
+// begin writes the head.
+func (e *scanWriter) begin() {
+	head := e.head
+	if e.packs {
+		head = appendCompressedHead(nil, head)
+	}
+	e.write(head)
+	if e.packs {
+		e.pack = &packer{out: e.out}
+	}
+}
+
+// endGroup writes what is left of a group.
+func (e *scanWriter) endGroup() error {
+	if e.pack == nil {
+		return nil
+	}
+	before := e.pack.written
+	err := e.pack.end()
+	e.at += e.pack.written - before
+	return err
+}
+
 func (e *scanWriter) write(p []byte) {
+	if e.pack != nil {
+		before := e.pack.written
+		e.pack.Write(p) // Flush tells the error
+		e.at += e.pack.written - before
+		return
+	}
 	e.at += int64(len(p))
 	for len(p) > writeBytes { // a row may be large
 		e.out.Write(p[:writeBytes]) // Flush tells the error
@@ -183,7 +234,9 @@ func (e *scanWriter) group(g uint16) error {
 			e.write([]byte{rowFollows})
 		}
 		e.write(key[keyPrefix:])
-		e.write(value[e.prefix.size():])
+		if err := e.states(key, value[e.prefix.size():]); err != nil {
+			return err
+		}
 	}
 	if e.prefix.lives {
 		e.write([]byte{noRowFollows})

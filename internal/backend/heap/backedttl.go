@@ -2,6 +2,7 @@ package heap
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"unsafe"
 
@@ -44,7 +45,7 @@ func (s *core) livesOf(r rowID) lives {
 		}
 		var stamp int64
 		if newest, ok := c.linked.(stampedTable); ok {
-			stamp = newest.newestStamp(r.group, row)
+			stamp = newest.newestStamp(r, row)
 		} else {
 			stamp = *stampAt(cell)
 		}
@@ -73,11 +74,14 @@ func (c *column) hasState(cell unsafe.Pointer) bool {
 // stampedTable is a linked table whose rows expire.
 type stampedTable interface {
 	// newestStamp returns the newest stamp of what hangs on a row, none if nothing does, undated if that is not known.
-	newestStamp(group uint32, row unsafe.Pointer) int64
+	newestStamp(r rowID, row unsafe.Pointer) int64
 }
 
-func (m *MapColumn[K, V]) newestStamp(group uint32, row unsafe.Pointer) int64 {
-	g, cell := &m.groups[group], (*mapCell)(unsafe.Add(row, m.off))
+func (m *MapColumn[K, V]) newestStamp(r rowID, row unsafe.Pointer) int64 {
+	g, cell := &m.groups[r.group], (*mapCell)(unsafe.Add(row, m.off))
+	if cell.isOutlying() {
+		return m.headOf(r).stamp
+	}
 	stamp, id := int64(none), cell.head-1
 	for range cell.len() {
 		row := g.rows.at(id)
@@ -87,9 +91,12 @@ func (m *MapColumn[K, V]) newestStamp(group uint32, row unsafe.Pointer) int64 {
 	return stamp
 }
 
-func (l *ListColumn[T]) newestStamp(group uint32, row unsafe.Pointer) int64 {
+func (l *ListColumn[T]) newestStamp(r rowID, row unsafe.Pointer) int64 {
+	if o := l.outlyingAt(r); o != nil {
+		return o.stamp
+	}
 	stamp := int64(none)
-	for e := range l.each(&l.group[group], unsafe.Add(row, l.off)) {
+	for e := range l.each(&l.group[r.group], unsafe.Add(row, l.off)) {
 		stamp = newer(stamp, *stampAt(e))
 	}
 	return stamp
@@ -125,19 +132,18 @@ func (b *backing) sweepStore(n int) {
 		b.fail(err)
 		return
 	}
-	for ; n > 0 && it.Next(); n-- {
-		if key, value := it.Key(), it.Value(); key[2] == rowSpace && b.prefix().over(value, now) && !b.has(key) {
+	for ; n > 0 && b.err == nil && it.Next(); n-- {
+		switch key, value := it.Key(), it.Value(); {
+		case key[2] == placeSpace:
+			b.fail(b.sweepPlace(key, value))
+		case key[2] == rowSpace && b.prefix().over(value, now) && !b.has(key):
 			b.batch.Delete(key)
+			b.fail(b.removeOutlying(key, value))
 		}
 		w.from = append(append(w.from[:0:0], it.Key()...), 0)
 	}
 	w.resting = n > 0
-	if err := it.Err(); err != nil {
-		b.fail(err)
-	}
-	if err := it.Close(); err != nil {
-		b.fail(err)
-	}
+	b.fail(errors.Join(it.Err(), it.Close()))
 }
 
 // prefix is what stands before the states of a row in the byte store.

@@ -38,6 +38,9 @@ func NewMigration[Old, New any](state string, f func(Old) (New, error)) Migratio
 	}}
 }
 
+// State returns the name of the state that the migration is for.
+func (m Migration) State() string { return m.state }
+
 // migrant is implemented by processors that have migrations.
 type migrant interface{ Migrations() []Migration }
 

@@ -41,3 +41,14 @@ func (s *Store[K]) Removed(group int, since Epoch) iter.Seq[[]byte] {
 func (t *TTL) Expired(written, now int64) bool {
 	return newExpiry(t).expiredAt(written^math.MinInt64, now)
 }
+
+// OutlyingFrom makes maps and lists outlying from so many bytes on, and room within a batch for each so many bytes that come. It returns what undoes
+// it.
+func OutlyingFrom(bytes int, slack int64) (undo func()) {
+	before, slackBefore := outlyingFrom, leastSlack
+	outlyingFrom, leastSlack = bytes, slack
+	return func() { outlyingFrom, leastSlack = before, slackBefore }
+}
+
+// Held returns the bytes that the tables over a byte store take, roughly.
+func (s *Store[K]) Held() int64 { return s.backed.used() }

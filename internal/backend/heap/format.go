@@ -76,10 +76,12 @@ func (l *Layout) appendHead(dst []byte, increment bool) []byte {
 
 // head is the description of key and columns in a snapshot.
 type head struct {
-	increment bool
-	key       *codec.Schema
-	columns   []headColumn
-	stamped   bool // some column has stamps
+	plain      []byte // the head as it is where nothing is compressed
+	compressed bool
+	increment  bool
+	key        *codec.Schema
+	columns    []headColumn
+	stamped    bool // some column has stamps
 }
 
 type headColumn struct {
@@ -92,13 +94,17 @@ type headColumn struct {
 
 // parseHead is the reverse of appendHead.
 func parseHead(src []byte) (*head, error) {
-	h := &head{increment: strings.HasPrefix(string(src), magicIncrement)}
+	src, compressed, err := plainHead(src)
+	if err != nil {
+		return nil, err
+	}
+	h := &head{plain: src, compressed: compressed, increment: strings.HasPrefix(string(src), magicIncrement)}
 	if len(src) <= len(magic) || !h.increment && !strings.HasPrefix(string(src), magic) {
 		return nil, fmt.Errorf("%w: it begins neither with %q nor with %q", ErrCorrupt, magic, magicIncrement)
 	}
 	v := src[len(magic)]
 	if v < plainVersion || v > version {
-		return nil, fmt.Errorf("keyed state of format version %d: this program reads versions %d to %d", v, plainVersion, version)
+		return nil, fmt.Errorf("keyed state of format version %d: this program reads versions %d to %d", v, plainVersion, compressedVersion)
 	}
 	r := reader{src: src[len(magic)+1:]}
 	h.key = r.schema()

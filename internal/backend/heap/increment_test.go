@@ -15,10 +15,14 @@ import (
 
 // grown is an increment on what filled returns, with every kind of change, and the state of each key after it.
 func grown(t testing.TB) (base, increment link, dumps map[string]string) {
+	var p everything
+	return grownIn(t, &p, openTracking(t, &p, 0, 1, keyhash.String))
+}
+
+// grownIn is grown, made by a store.
+func grownIn(t testing.TB, p *everything, s *heap.Store[string]) (base, increment link, dumps map[string]string) {
 	k, b, dumps := filled(t)
 	base = link{k, b}
-	var p everything
-	s := openTracking(t, &p, 0, 1, keyhash.String)
 	restore(t, s, []link{base}, k.Written)
 	epoch, ok := s.Restored()
 	if !ok {

@@ -58,6 +58,7 @@ type Layout struct {
 	columns  []*column
 	warnings []string
 	tracked  bool // rows have marks of their own
+	compress bool // snapshots are compressed
 	done     bool
 
 	// The following are set by finish.
@@ -148,6 +149,10 @@ func notAKeyStruct(t reflect.Type) string {
 // Track makes the store note when each row was last changed and which rows were removed, at the price of 4 bytes for each row. Without it a
 // store has no increments: see [Store.CaptureSince]. It is called before NewStore.
 func (l *Layout) Track() { l.tracked = true }
+
+// Compress makes captures write compressed streams, which every store reads, at the price of processor time in [Capture.Write]. It is called
+// before NewStore.
+func (l *Layout) Compress() { l.compress = true }
 
 // Warnings returns what works but may surprise, a sentence each.
 func (l *Layout) Warnings() []string { return slices.Clone(l.warnings) }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"reflect"
+	"slices"
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
@@ -33,6 +34,12 @@ type ListColumn[T any] struct {
 	ttl   *expiry // its stamp begins the element; elements are in the order of their stamps, but for those that were not dated at first
 	group []rows
 	wiped int // how often a list was cleared, so that loops notice
+
+	state     int                     // the number of the column
+	canSpread bool                    // over a byte store it may be outlying
+	outlying  map[rowID]*outlyingList // by row, those in memory
+	drained   int                     // how often one was taken out of memory
+	strings   []uintptr               // where in an element its strings lie
 }
 
 // DeclareList declares a keyed list. ttl is the one given in code, nil if there is none.
@@ -48,6 +55,7 @@ func DeclareList[T any](d *Declaration, ttl *TTL) *ListColumn[T] {
 	}
 	l.elem = newPart(c, reflect.TypeFor[T]())
 	l.ttl = newExpiry(o.ttl)
+	l.canSpread = l.ttl == nil || !l.ttl.RefreshOnRead // else reading writes all
 	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
 	if l.ttl != nil {
 		col.cell, col.sweepRow = reflect.TypeFor[expiringCell](), l.sweepRow
@@ -75,6 +83,7 @@ func (l *ListColumn[T]) init(s *core, col *column) {
 	l.first = row.Field(1).Offset
 	l.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
 	l.shape.always = l.ttl != nil
+	l.state, l.strings = slices.Index(s.layout.columns, col), stringsIn(l.elem.cell, 0, nil)
 	l.group = make([]rows, s.groups.Len())
 	for i := range l.group {
 		l.group[i].sh = l.shape
@@ -120,8 +129,8 @@ func (l *ListColumn[T]) removed(cell unsafe.Pointer) uint32 {
 	return (*expiringCell)(cell).removed
 }
 
-// wipe makes a cell that of an empty list.
-func (l *ListColumn[T]) wipe(cell unsafe.Pointer) {
+// wipeCell makes a cell that of an empty list.
+func (l *ListColumn[T]) wipeCell(cell unsafe.Pointer) {
 	if l.ttl != nil {
 		*(*expiringCell)(cell) = expiringCell{}
 		return
@@ -143,6 +152,9 @@ func (l *ListColumn[T]) Append(x T) {
 		*stampAt(e) = stamp
 	}
 	store(&l.elem, unsafe.Add(e, l.inner), x, encoded)
+	if l.cur.core.backed != nil {
+		l.appended(l.at(), e)
+	}
 }
 
 // nextStamp returns the stamp of an element that is to be appended.
@@ -150,6 +162,8 @@ func (l *ListColumn[T]) nextStamp(r *rows, cell *listCell) int64 {
 	stamp := l.ttl.stamp()
 	if cell.count > 0 {
 		stamp = max(stamp, *stampAt(l.elementAt(r.at(cell.tail-1), (cell.count-1)%l.fit)))
+	} else if o := l.outlyingAt(l.at()); o != nil && o.stamp != undated {
+		stamp = max(stamp, o.stamp)
 	}
 	return stamp
 }
@@ -181,6 +195,9 @@ func (l *ListColumn[T]) addChunk(r *rows, cell *listCell) {
 // Len returns the number of elements.
 func (l *ListColumn[T]) Len() int {
 	r, cell := l.here()
+	if o := l.outlyingAt(l.at()); o != nil {
+		return l.lenOutlying(l.at(), o)
+	}
 	n := int(cell.count - l.removed(unsafe.Pointer(cell)))
 	if l.ttl == nil || l.ttl.ReturnExpired {
 		return n
@@ -197,6 +214,12 @@ func (l *ListColumn[T]) Len() int {
 // Clear removes all elements.
 func (l *ListColumn[T]) Clear() {
 	r, cell := l.here()
+	if o := l.outlyingAt(l.at()); o != nil {
+		l.cur.Own()
+		l.clear(l.at(), o)
+		l.cur.Cleared()
+		return
+	}
 	if cell.count == 0 {
 		return
 	}
@@ -213,7 +236,7 @@ func (l *ListColumn[T]) removeAll(r *rows, cell *listCell) {
 		r.remove(chunk - 1)
 		chunk = next
 	}
-	l.wipe(unsafe.Pointer(cell))
+	l.wipeCell(unsafe.Pointer(cell))
 }
 
 // each returns the addresses of the elements in order. The loop must end before the list is cleared.
@@ -235,17 +258,26 @@ func (l *ListColumn[T]) each(r *rows, cell unsafe.Pointer) iter.Seq[unsafe.Point
 // Each calls yield for each element in order until it returns false. Elements that are appended meanwhile are not among them; when a list
 // is cleared the loop ends.
 func (l *ListColumn[T]) Each(yield func(T) bool) {
+	r, cell := l.here()
+	if l.outlyingAt(l.at()) != nil {
+		l.eachOutlying(l.at(), 0, l.outlyingAt(l.at()).next, yield)
+		return
+	}
 	if l.ttl != nil {
 		l.eachStamped(yield)
 		return
 	}
-	r, cell := l.here()
-	wiped, chunk := l.wiped, cell.head
-	for i := range cell.count {
+	wiped, drained, chunk := l.wiped, l.drained, cell.head
+	n := cell.count
+	for i := range n {
 		if i > 0 && i%l.fit == 0 {
 			chunk = *nextOf(r.at(chunk - 1))
 		}
 		if !yield(load[T](&l.elem, l.elementAt(r.at(chunk-1), i%l.fit))) || l.wiped != wiped {
+			return
+		}
+		if l.drained != drained && l.outlyingAt(l.at()) != nil {
+			l.eachOutlying(l.at(), uint64(i)+1, uint64(n), yield)
 			return
 		}
 	}
@@ -254,7 +286,7 @@ func (l *ListColumn[T]) Each(yield func(T) bool) {
 // eachStamped is Each for elements that expire.
 func (l *ListColumn[T]) eachStamped(yield func(T) bool) {
 	r, cell := l.here()
-	wiped, now := l.wiped, l.ttl.stamp()
+	wiped, drained, now := l.wiped, l.drained, l.ttl.stamp()
 	chunk := cell.head
 	for i, n := l.removed(unsafe.Pointer(cell)), cell.count; i < n; i++ {
 		if i > 0 && i%l.fit == 0 {
@@ -272,11 +304,18 @@ func (l *ListColumn[T]) eachStamped(yield func(T) bool) {
 		if !yield(load[T](&l.elem, unsafe.Add(e, l.inner))) || l.wiped != wiped {
 			return
 		}
+		if l.drained != drained && l.outlyingAt(l.at()) != nil {
+			l.eachOutlying(l.at(), uint64(i)+1, uint64(n), yield)
+			return
+		}
 	}
 }
 
 // sweepRow removes the elements that have expired from the beginning of a list, and reports whether it is empty now.
 func (l *ListColumn[T]) sweepRow(main *rows, id rowID, most int) (emptied bool) {
+	if l.outlyingAt(id) != nil {
+		return l.sweepOutlying(id, most)
+	}
 	cell := (*expiringCell)(unsafe.Add(main.at(id.id), l.off))
 	r := &l.group[id.group]
 	for ; cell.count > 0 && most > 0; most-- {
@@ -311,7 +350,12 @@ func (l *ListColumn[T]) dropChunk(r *rows, cell *expiringCell) {
 
 // living returns the number of elements that have not expired when the capture was made, up to most.
 func (l *ListColumn[T]) living(w *writer, cell unsafe.Pointer, f *frozen, most int) (n int) {
-	if l.ttl == nil {
+	switch o := l.outlyingAt(w.owner); {
+	case o != nil && (l.ttl == nil || !w.expired(l.ttl, o.stamp)):
+		return min(int(o.count), most)
+	case o != nil:
+		return 0
+	case l.ttl == nil:
 		return min(int((*listCell)(cell).count), most)
 	}
 	for e := range l.frozen(cell, f) {
@@ -341,6 +385,10 @@ func (l *ListColumn[T]) frozen(cell unsafe.Pointer, f *frozen) iter.Seq[unsafe.P
 }
 
 func (l *ListColumn[T]) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
+	if o := l.outlyingAt(w.owner); o != nil {
+		w.buf = o.appendTo(w.buf, l.ttl != nil)
+		return nil
+	}
 	w.buf = appendCount(w.buf, l.living(w, cell, f, math.MaxInt))
 	for e := range l.frozen(cell, f) {
 		if l.ttl != nil {
@@ -358,6 +406,9 @@ func (l *ListColumn[T]) encode(w *writer, cell unsafe.Pointer, f *frozen) error 
 }
 
 func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) ([]byte, error) {
+	if b := l.backing(); b != nil && b.loading && isOutlying(src) {
+		return l.decodeHead(src, cell, owner)
+	}
 	n, src, err := count(src, "list")
 	if err != nil {
 		return nil, err
@@ -378,6 +429,7 @@ func (l *ListColumn[T]) decode(src []byte, cell unsafe.Pointer, owner rowID, sta
 		if src, err = l.elem.decode(src, unsafe.Add(e, l.inner)); err != nil {
 			return nil, err
 		}
+		l.counted(owner, e)
 	}
 	return src, nil
 }

@@ -25,9 +25,12 @@ const (
 	walked = 3
 	// indexed says that the map's entries are in the index. They stay there until the map is empty.
 	indexed = 1 << 31
+	// mostEntries is the number of entries of one map, for the sake of the flags beside it.
+	mostEntries = outlying - 1
 )
 
-func (c *mapCell) len() uint32     { return c.count &^ indexed }
+// len returns the number of entries in memory.
+func (c *mapCell) len() uint32     { return c.count &^ (indexed | outlying) }
 func (c *mapCell) isIndexed() bool { return c.count&indexed != 0 }
 
 // links begin the row of an entry. The entries of a map form a ring in the order in which they were put. If they expire a stamp follows.
@@ -44,15 +47,22 @@ type MapColumn[K comparable, V any] struct {
 	ttl            *expiry
 	stampOff       uintptr
 	keyStrings     []uintptr
+	valStrings     []uintptr
 	hash           func(*K) uint64
 	groups         []mapGroup
 	loops          []*mapLoop
+
+	state     int                       // the number of the column
+	canSpread bool                      // over a byte store it may be outlying
+	outlying  map[rowID]*outlyingMap[K] // by row, those in memory
 }
 
 type mapGroup struct {
-	index index
-	rows  rows
-	gone  graves // entries that were deleted
+	number uint32
+	index  index
+	rows   rows
+	gone   graves      // entries that were deleted
+	meta   []entryMeta // of entries of outlying maps, by their row
 }
 
 // DeclareMap declares a map. ttl is the one given in code, nil if there is none.
@@ -73,6 +83,7 @@ func DeclareMap[K comparable, V any](d *Declaration, ttl *TTL) *MapColumn[K, V] 
 	}
 	m.key, m.val = newPart(kc, kt), newPart(vc, vt)
 	m.ttl = newExpiry(o.ttl)
+	m.canSpread = isBytes(kt)
 	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
 	col.entries = func(s *core, col *column) linked {
 		m.init(s, col)
@@ -98,13 +109,14 @@ func (m *MapColumn[K, V]) init(s *core, col *column) {
 	if m.ttl != nil {
 		m.stampOff = row.Field(3).Offset
 	}
-	m.keyStrings = stringsIn(m.key.cell, 0, nil)
+	m.keyStrings, m.valStrings = stringsIn(m.key.cell, 0, nil), stringsIn(m.val.cell, 0, nil)
+	m.state = slices.Index(s.layout.columns, col)
 	seed := maphash.MakeSeed()
 	m.hash = hasherOf(func(k K) uint64 { return maphash.Comparable(seed, k) })
 	m.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
 	m.groups = make([]mapGroup, s.groups.Len())
 	for i := range m.groups {
-		m.groups[i] = mapGroup{index: newIndex(s.arena), rows: rows{sh: m.shape}}
+		m.groups[i] = mapGroup{number: uint32(i), index: newIndex(s.arena), rows: rows{sh: m.shape}}
 	}
 }
 
@@ -137,7 +149,14 @@ func (m *MapColumn[K, V]) tag(owner uint32, k *K) uint32 {
 // find returns the row of the entry of k in the map of an owner.
 func (m *MapColumn[K, V]) find(g *mapGroup, cell *mapCell, owner uint32, k K) (id uint32, ok bool) {
 	if cell.isIndexed() {
-		return m.lookUp(g, owner, k)
+		if id, ok = m.lookUp(g, owner, k); !cell.isOutlying() {
+			return id, ok
+		}
+		if !ok {
+			return m.fetch(g, cell, rowID{g.number, owner}, k)
+		}
+		m.metaOf(g, id).flags |= recent
+		return id, true
 	}
 	id = cell.head - 1
 	for range cell.count {
@@ -192,6 +211,9 @@ func (m *MapColumn[K, V]) readStamped(g *mapGroup, cell *mapCell, id uint32) (v 
 		m.cur.Touch()
 		g.rows.change(id)
 		*m.stampOf(row) = now
+		if cell.isOutlying() {
+			m.touched(g, m.at(), id)
+		}
 	}
 	return load[V](&m.val, m.valAt(row)), true
 }
@@ -227,17 +249,32 @@ func (m *MapColumn[K, V]) Put(k K, v V) {
 		*m.stampOf(row) = m.ttl.stamp()
 	}
 	store(&m.val, m.valAt(row), v, encoded)
+	if m.cur.core.backed != nil {
+		m.noted(g, cell, m.at(), id, !ok)
+	}
 }
 
-// insert adds an entry at the end of the ring and leaves its value zero. The cell must be owned.
+// insert adds an entry and leaves its value zero. The cell must be owned.
 func (m *MapColumn[K, V]) insert(g *mapGroup, cell *mapCell, owner uint32, k K) uint32 {
+	id := m.link(g, cell, owner, k)
+	if cell.isOutlying() {
+		m.entered(g, rowID{g.number, owner}, id)
+	}
+	return id
+}
+
+// link adds an entry at the end of the ring of those in memory.
+func (m *MapColumn[K, V]) link(g *mapGroup, cell *mapCell, owner uint32, k K) uint32 {
+	if cell.len() == mostEntries {
+		panic("a map is full: it has more than a billion entries under one key of the stream; divide them among more keys")
+	}
 	id := g.rows.insert()
 	row := g.rows.at(id)
 	*m.keyAt(row) = k
 	cloneStrings(unsafe.Pointer(m.keyAt(row)), m.keyStrings)
 	l := linksAt(row)
 	*l = links{owner, id, id}
-	if cell.count == 0 {
+	if cell.len() == 0 {
 		cell.head = id + 1
 	} else {
 		l.next = cell.head - 1
@@ -281,7 +318,14 @@ func (m *MapColumn[K, V]) drop(g *mapGroup, cell *mapCell, owner rowID, id uint3
 	m.cur.core.noteChange(owner)
 	m.leaving(owner, id, linksAt(g.rows.at(id)))
 	m.bury(g, id)
-	if m.unlink(g, cell, id); cell.count == 0 {
+	if cell.isOutlying() {
+		m.leave(g, owner, id)
+	}
+	m.unlink(g, cell, id)
+	if cell.isOutlying() {
+		m.left(cell, owner)
+	}
+	if cell.count == 0 {
 		m.cur.core.doubtful = append(m.cur.core.doubtful, owner)
 	}
 }
@@ -296,6 +340,8 @@ func (m *MapColumn[K, V]) unlink(g *mapGroup, cell *mapCell, id uint32) {
 	m.remove(g, cell, id)
 	cell.count--
 	switch {
+	case cell.isOutlying() && cell.len() == 0:
+		cell.head = 0
 	case cell.len() == 0:
 		*cell = mapCell{}
 	case cell.head == id+1:
@@ -326,8 +372,13 @@ func (m *MapColumn[K, V]) remove(g *mapGroup, cell *mapCell, id uint32) {
 // Len returns the number of entries.
 func (m *MapColumn[K, V]) Len() int {
 	g, cell := m.here()
-	if m.ttl == nil || m.ttl.ReturnExpired {
+	switch all := m.ttl == nil || m.ttl.ReturnExpired; {
+	case all && cell.isOutlying():
+		return int(m.headOf(m.at()).count)
+	case all:
 		return int(cell.len())
+	case cell.isOutlying():
+		return m.lenOutlying(m.at())
 	}
 	n, id := 0, cell.head-1
 	for range cell.len() {
@@ -347,9 +398,12 @@ func (m *MapColumn[K, V]) Clear() {
 		return
 	}
 	m.cur.Own()
-	for _, l := range m.loops {
-		l.over = l.over || l.owner == m.at()
+	if cell.isOutlying() {
+		m.clear(m.at())
+		m.cur.Cleared()
+		return
 	}
+	m.endLoops(m.at())
 	if known := m.removeAll(g, cell); known && m.shape.clock.tracks {
 		m.cur.core.remember(&g.gone, m.cur.ref.id, nil)
 	}
@@ -381,6 +435,10 @@ type mapLoop struct {
 func (m *MapColumn[K, V]) Each(yield func(K, V) bool) {
 	g, cell := m.here()
 	if cell.count == 0 {
+		return
+	}
+	if cell.isOutlying() && !m.outlying[m.at()].inOrder {
+		m.eachOutlying(m.at(), yield)
 		return
 	}
 	first := cell.head - 1
@@ -435,7 +493,12 @@ func (m *MapColumn[K, V]) sweepEntry(group, id uint32) {
 // living returns the number of entries that have not expired when the capture was made, up to most.
 func (m *MapColumn[K, V]) living(w *writer, cell unsafe.Pointer, f *frozen, most int) (n int) {
 	c := (*mapCell)(cell)
-	if m.ttl == nil {
+	switch {
+	case c.isOutlying() && (m.ttl == nil || !w.expired(m.ttl, m.headOf(w.owner).stamp)):
+		return min(int(m.headOf(w.owner).count), most)
+	case c.isOutlying():
+		return 0
+	case m.ttl == nil:
 		return min(int(c.len()), most)
 	}
 	id := c.head - 1
@@ -453,6 +516,10 @@ func (m *MapColumn[K, V]) living(w *writer, cell unsafe.Pointer, f *frozen, most
 
 func (m *MapColumn[K, V]) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
 	c := (*mapCell)(cell)
+	if c.isOutlying() {
+		w.buf = m.headOf(w.owner).appendTo(w.buf, m.ttl != nil)
+		return nil
+	}
 	w.buf = appendCount(w.buf, m.living(w, cell, f, math.MaxInt))
 	id := c.head - 1
 	for range c.len() {
@@ -474,20 +541,24 @@ func (m *MapColumn[K, V]) encode(w *writer, cell unsafe.Pointer, f *frozen) erro
 }
 
 func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID, stamps stampsIn) ([]byte, error) {
+	g, c := &m.groups[owner.group], (*mapCell)(cell)
+	if b := m.backing(); b != nil && b.loading && isOutlying(src) {
+		return m.decodeHead(src, c, owner)
+	}
 	n, src, err := count(src, "map")
 	if err != nil {
 		return nil, err
 	}
-	g, c := &m.groups[owner.group], (*mapCell)(cell)
 	for range n {
 		var k K
 		if src, err = m.key.decode(src, unsafe.Pointer(&k)); err != nil {
 			return nil, err
 		}
-		if _, twice := m.find(g, c, owner.id, k); twice {
+		if m.isTwice(g, c, owner.id, k) {
 			return nil, fmt.Errorf("%w: a map holds a key twice", codec.ErrCorrupt)
 		}
-		row := g.rows.at(m.insert(g, c, owner.id, k))
+		id := m.insert(g, c, owner.id, k)
+		row := g.rows.at(id)
 		var stamp int64
 		if stamp, src, err = stamps.cut(src, m.ttl); err != nil {
 			return nil, err
@@ -498,8 +569,19 @@ func (m *MapColumn[K, V]) decode(src []byte, cell unsafe.Pointer, owner rowID, s
 		if src, err = m.val.decode(src, m.valAt(row)); err != nil {
 			return nil, err
 		}
+		m.counted(g, c, owner, id)
 	}
 	return src, nil
+}
+
+// isTwice reports whether a map has a key already. Of one that is restored into a byte store only what is in memory is looked at.
+func (m *MapColumn[K, V]) isTwice(g *mapGroup, cell *mapCell, owner uint32, k K) (twice bool) {
+	if cell.isOutlying() {
+		_, twice = m.lookUp(g, owner, k)
+	} else {
+		_, twice = m.find(g, cell, owner, k)
+	}
+	return twice
 }
 
 // count reads the number of elements of a map or list. Elements may take no bytes at all, so that the length of src is no bound.

@@ -50,6 +50,9 @@ func (s *Store[K]) Query(key K, hash uint64, state string, into any) (found bool
 	if !ok {
 		return false, 0, fmt.Errorf("state %q is %s, and not to be had as %s", state, c.described(), asked(into))
 	}
+	if err := s.Err(); err != nil {
+		return false, 0, err
+	}
 	return a.found, a.ends, nil
 }
 
@@ -129,24 +132,24 @@ func (v *ValueColumn[T]) isBegin(cell unsafe.Pointer) bool {
 }
 
 func (m *MapColumn[K, V]) query(row unsafe.Pointer, id rowID, into any) (answer, bool) {
-	var cell mapCell
+	cell := &mapCell{}
 	if row != nil {
-		cell = *(*mapCell)(unsafe.Add(row, m.off))
+		cell = (*mapCell)(unsafe.Add(row, m.off))
 	}
 	switch into := into.(type) {
 	case *map[K]V:
 		*into = nil
-		for e := range m.entries(&cell, id.group) {
+		for k, v := range m.all(cell, id) {
 			if *into == nil {
 				*into = map[K]V{}
 			}
-			(*into)[*m.keyAt(e)] = load[V](&m.val, m.valAt(e))
+			(*into)[k] = v
 		}
 		return answer{len(*into) > 0, math.MaxInt64}, true
 	case *Entry[K, V]:
 		into.Gone = true
 		g := &m.groups[id.group]
-		entry, ok := m.find(g, &cell, id.id, into.Key)
+		entry, ok := m.find(g, cell, id.id, into.Key)
 		if !ok {
 			return nothing, true
 		}
@@ -185,6 +188,15 @@ func (l *ListColumn[T]) query(row unsafe.Pointer, id rowID, into any) (answer, b
 	*to = nil
 	if row == nil {
 		return nothing, true
+	}
+	if o := l.outlyingAt(id); o != nil {
+		l.visit(id, o.next, func(_ uint64, stamp int64, value func() T) bool {
+			if l.ttl == nil || !l.ttl.expired(stamp) {
+				*to = append(*to, value())
+			}
+			return true
+		})
+		return answer{len(*to) > 0, math.MaxInt64}, true
 	}
 	for e := range l.each(&l.group[id.group], unsafe.Add(row, l.off)) {
 		if l.ttl == nil || !l.ttl.expired(*stampAt(e)) {

@@ -25,7 +25,7 @@ func (s *Store[K]) RestoreDeclared(k snapshot.Keyed, r io.ReaderAt) error {
 }
 
 func (s *Store[K]) restoreFrom(k snapshot.Keyed, r io.ReaderAt, leave bool) error {
-	in := restorer[K]{s: s, k: k, r: r, leave: leave}
+	in := restorer[K]{s: s, k: k, stream: r, leave: leave}
 	if err := in.restore(); err != nil {
 		return fmt.Errorf("restore keyed state of groups %v: %w", k.Range, err)
 	}
@@ -44,7 +44,8 @@ func (r refusal) Unwrap() error { return r.error }
 type restorer[K comparable] struct {
 	s        *Store[K]
 	k        snapshot.Keyed
-	r        io.ReaderAt
+	stream   io.ReaderAt
+	r        io.ReaderAt    // of the group that is read: the stream, or what it is unpacked to
 	leave    bool           // what the layout does not have
 	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
 	readings []*reading     // of the columns that have values; nil for others
@@ -55,6 +56,8 @@ type restorer[K comparable] struct {
 	stamped  bool           // whether rows come with marks
 	timers   bool           // whether the stream has timers
 	packed   bool           // whether the stream has the layout's packed form
+	unpacks  bool           // whether the groups are compressed
+	raw      []byte         // for groups that are read once they are unpacked, and not referred to
 	buf      []byte
 }
 
@@ -62,7 +65,7 @@ func (in *restorer[K]) restore() error {
 	if err := checkHandle(&in.k); err != nil {
 		return err
 	}
-	src, err := readAll(in.r, 0, in.k.Header)
+	src, err := readAll(in.stream, 0, in.k.Header)
 	if err != nil {
 		return err
 	}
@@ -77,7 +80,8 @@ func (in *restorer[K]) restore() error {
 		return refusal{err}
 	}
 	defer in.s.layout.readsAsWritten()
-	in.s.foreign = in.s.foreign || !bytes.Equal(src, in.s.layout.appendHead(nil, h.increment))
+	in.unpacks = h.compressed
+	in.s.foreign = in.s.foreign || !bytes.Equal(h.plain, in.s.layout.appendHead(nil, h.increment))
 	wanted := in.k.Range.Intersect(in.s.groups)
 	for g := wanted.First; g <= wanted.Last; g++ {
 		if err := in.group(g); err != nil {
@@ -166,6 +170,9 @@ func (l *Layout) column(name string) *column {
 
 // readAll reads a part of a stream without trusting its length: memory grows with what is really there.
 func readAll(r io.ReaderAt, from, to int64) ([]byte, error) {
+	if u, ok := r.(unpacked); ok && from >= 0 && from <= to && to <= int64(len(u)) {
+		return u[from:to], nil
+	}
 	src, err := io.ReadAll(io.NewSectionReader(r, from, to-from))
 	if err == nil && int64(len(src)) < to-from {
 		err = fmt.Errorf("%w: it ends at byte %d of %d", ErrCorrupt, from+int64(len(src)), to)
@@ -181,6 +188,10 @@ func (in *restorer[K]) group(g int) error {
 	}
 	if from == to {
 		return nil
+	}
+	from, to, err := in.open(from, to)
+	if err != nil {
+		return err
 	}
 	group := uint32(g) - in.s.first
 	if in.s.backed != nil {
@@ -201,6 +212,20 @@ func (in *restorer[K]) group(g int) error {
 		return in.packedRows(group, n, from, to)
 	}
 	return in.codedRows(group, n, from, to)
+}
+
+// open has a group be read where it is not compressed, and says where that is.
+func (in *restorer[K]) open(from, to int64) (rawFrom, rawTo int64, err error) {
+	if !in.unpacks {
+		in.r = in.stream
+		return from, to, nil
+	}
+	src, err := unpackGroup(in.stream, from, to, in.raw)
+	if in.packed {
+		in.raw = src
+	}
+	in.r = src
+	return 0, int64(len(src)), err
 }
 
 // rowCount reads the number of rows of a group and returns where they begin.
@@ -373,28 +398,36 @@ func (in *restorer[K]) keyed(key K, err error) error {
 
 // row reads the states of a row.
 func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
-	for i, c := range in.columns {
-		if c == nil {
-			if src, err = in.stored[i].pass(src, in.k.Increment); err != nil {
-				return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
-			}
-			continue
-		}
-		cell := unsafe.Add(row, c.off)
-		switch {
-		case c.linked != nil && in.k.Increment:
-			src, err = c.linked.decodeChanges(src, cell, id, in.stamps[i])
-		case c.linked != nil:
-			src, err = c.linked.decode(src, cell, id, in.stamps[i])
-		case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
-			src, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
-		case c.kind == KindValue:
-			src, err = c.decode(src, cell, in.readings[i])
-		}
-		if err != nil {
-			return nil, fmt.Errorf("state %q: %w", c.name, err)
+	for i := range in.columns {
+		if src, err = in.state(i, src, id, row); err != nil {
+			return nil, fmt.Errorf("state %q: %w", in.stored[i].Name, err)
 		}
 	}
+	return in.endRow(src, id, row)
+}
+
+// state reads one state of a row, by its number in the stream.
+func (in *restorer[K]) state(i int, src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
+	c := in.columns[i]
+	if c == nil {
+		return in.stored[i].pass(src, in.k.Increment)
+	}
+	cell := unsafe.Add(row, c.off)
+	switch {
+	case c.linked != nil && in.k.Increment:
+		return c.linked.decodeChanges(src, cell, id, in.stamps[i])
+	case c.linked != nil:
+		return c.linked.decode(src, cell, id, in.stamps[i])
+	case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+		return c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
+	case c.kind == KindValue:
+		return c.decode(src, cell, in.readings[i])
+	}
+	return src, nil
+}
+
+// endRow sets the states of a row that the stream does not have, and reads its timers.
+func (in *restorer[K]) endRow(src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
 	for _, c := range in.begins {
 		c.begin(unsafe.Add(row, c.off))
 	}

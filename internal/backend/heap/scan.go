@@ -27,6 +27,7 @@ type Scan struct {
 	most   int // max parallelism
 	hash   func(key []byte) uint64
 	marked bool // rows come with marks
+	head   *head
 	links  []scanLink
 }
 
@@ -87,7 +88,7 @@ func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.R
 	if h.increment {
 		return nil, fmt.Errorf("%w: an increment without what it changes", ErrCorrupt)
 	}
-	s := &Scan{Key: h.key, k: k, r: r, most: maxParallelism, marked: h.stamped}
+	s := &Scan{Key: h.key, k: k, r: r, most: maxParallelism, marked: h.stamped, head: h}
 	seen := map[string]bool{}
 	for _, c := range h.columns {
 		if seen[c.name] {
@@ -121,7 +122,7 @@ func (s *Scan) Rows(visit func(Row) error) error {
 }
 
 func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
-	src, err := readAll(s.r, from, to)
+	src, err := readGroup(s.r, from, to, s.head.compressed)
 	if err != nil {
 		return err
 	}

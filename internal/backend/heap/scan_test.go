@@ -120,6 +120,8 @@ func TestScanDamaged(t *testing.T) {
 func FuzzScan(f *testing.F) {
 	k, b, _ := filled(f)
 	f.Add(append(appendHandle(nil, k), b...))
+	k, b = compressedOf(f, k, b)
+	f.Add(append(appendHandle(nil, k), b...))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		k, b, err := parseHandle(file)
 		if err != nil {

@@ -11,8 +11,9 @@ import (
 
 // scanLink is an increment of a chain that is scanned.
 type scanLink struct {
-	k snapshot.Keyed
-	r io.ReaderAt
+	k          snapshot.Keyed
+	r          io.ReaderAt
+	compressed bool
 }
 
 // NewScanChain is NewScan for a stream and the increments on it, one reader for each. Every key is visited once, with its newest state. What is
@@ -22,41 +23,38 @@ func NewScanChain(chain []snapshot.Keyed, maxParallelism int, hashName, rule str
 	if err != nil {
 		return nil, err
 	}
-	head, err := readAll(readers[0], 0, chain[0].Header)
-	if err != nil {
-		return nil, err
-	}
 	if chain[0].Format != "" {
 		return s, nil
 	}
 	for i, k := range chain[1:] {
-		if err := checkLink(&chain[0], &k, head, readers[i+1]); err != nil {
+		h, err := s.checkLink(&k, readers[i+1])
+		if err != nil {
 			return nil, fmt.Errorf("increment %d: %w", i+1, err)
 		}
-		s.links = append(s.links, scanLink{k, readers[i+1]})
+		s.links = append(s.links, scanLink{k, readers[i+1], h.compressed})
 	}
 	return s, nil
 }
 
-// checkLink makes sure that an increment is one, and of the same states as its base.
-func checkLink(base, k *snapshot.Keyed, head []byte, r io.ReaderAt) error {
+// checkLink reads the head of an increment, and makes sure that it is one, and of the same states as its base.
+func (s *Scan) checkLink(k *snapshot.Keyed, r io.ReaderAt) (*head, error) {
 	if err := checkHandle(k); err != nil {
-		return err
+		return nil, err
 	}
 	src, err := readAll(r, 0, k.Header)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h, err := parseHead(src)
 	switch {
 	case err != nil:
-		return err
-	case !h.increment || !k.Increment || base.Written != k.Written:
-		return fmt.Errorf("%w: it is none on a stream of groups %v", ErrCorrupt, base.Written)
-	case !bytes.Equal(src[len(magic):], head[len(magic):]):
-		return fmt.Errorf("%w: its states are not those of its base", ErrCorrupt)
+		return nil, err
+	case !h.increment || !k.Increment || s.k.Written != k.Written:
+		return nil, fmt.Errorf("%w: it is none on a stream of groups %v", ErrCorrupt, s.k.Written)
+	case !bytes.Equal(h.plain[len(magic):], s.head.plain[len(magic):]):
+		return nil, fmt.Errorf("%w: its states are not those of its base", ErrCorrupt)
 	}
-	return nil
+	return h, nil
 }
 
 // bounds returns where a group lies in a stream, counted from the first that was written.
@@ -102,7 +100,7 @@ func (s *Scan) merged(i int, visit func(Row) error) error {
 		if from == to {
 			continue
 		}
-		src, err := readAll(l.r, from, to)
+		src, err := readGroup(l.r, from, to, l.compressed)
 		if err == nil {
 			err = s.apply(m, g, src)
 		}

@@ -17,9 +17,12 @@ type writer struct {
 	c      *Capture
 	out    io.Writer
 	buf    []byte
-	offset int64 // of buf in the stream
+	offset int64  // of buf in the stream
+	packed []byte // buf compressed
+	packs  bool   // what is flushed is compressed
 	spare  map[*shape][]*image
 	ids    []int // for changedIn
+	owner  rowID // over a byte store, which is being encoded
 }
 
 const writeBytes = 256 << 10
@@ -28,31 +31,51 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 	k.Range, k.Written, k.Increment = w.c.groups, w.c.groups, w.c.IsIncrement()
 	w.spare = map[*shape][]*image{}
 	defer w.giveAll()
-	w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10), k.Increment)
-	k.Header = int64(len(w.buf))
+	if w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10), k.Increment); w.c.layout.compress {
+		err = w.compressed()
+	}
+	k.Header = w.offset + int64(len(w.buf))
 	for g := range w.c.main {
+		if w.packs && err == nil {
+			err = w.flush() // no block belongs to two groups
+		}
+		if err != nil {
+			return k, err
+		}
 		k.Offsets = append(k.Offsets, w.offset+int64(len(w.buf)))
 		if k.Increment {
 			err = w.increment(g)
 		} else {
 			err = w.group(g)
 		}
-		if err != nil {
-			return k, err
-		}
 	}
-	err = w.flush()
+	if err == nil {
+		err = w.flush()
+	}
 	k.End = w.offset
 	return k, err
+}
+
+// compressed writes the head of a compressed stream, and has all that follows be compressed.
+func (w *writer) compressed() error {
+	w.buf = appendCompressedHead(nil, w.buf)
+	err := w.flush()
+	w.buf, w.packs = make([]byte, 0, writeBytes+64<<10), true
+	return err
 }
 
 func (w *writer) flush() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	n, err := w.out.Write(w.buf)
+	src := w.buf
+	if w.packs {
+		w.packed = appendBlocks(w.packed[:0], w.buf)
+		src = w.packed
+	}
+	n, err := w.out.Write(src)
 	w.offset += int64(n)
-	if err == nil && n < len(w.buf) {
+	if err == nil && n < len(src) {
 		err = io.ErrShortWrite
 	}
 	w.buf = w.buf[:0]

@@ -212,8 +212,10 @@ var (
 	})
 
 	SnapshotCompression = boolOption(spec[bool]{
-		Key: "execution.checkpointing.snapshot-compression", Default: new(false),
-		Doc: "Whether the state in a checkpoint is compressed.",
+		Key: "execution.checkpointing.snapshot-compression", Default: new(false), Built: true,
+		Doc: "Whether keyed state is compressed, each key group by itself, in checkpoints of the backend `hashmap`, full and incremental, and in " +
+			"canonical savepoints of any backend. It is not for the files of Pebble, which compresses them itself, nor for state of a subtask. " +
+			"What was written before, either way, is read either way.",
 	})
 
 	Unaligned = boolOption(spec[bool]{
@@ -379,6 +381,7 @@ type Checkpointing struct {
 	AlignedTimeout time.Duration
 	// Incremental checkpoints refer to files of earlier ones.
 	Incremental bool
+	Compress    bool // keyed state in the form that every backend reads is compressed
 	// AfterTasksFinish: checkpoints go on after some tasks have finished, and tasks wait for a last one.
 	AfterTasksFinish bool
 	Tolerable        int // failures in a row that do not fail the job; math.MaxInt32: any number
@@ -424,6 +427,7 @@ func (c *Config) Checkpointing() Checkpointing {
 		AlignedTimeout:   Get(c, AlignedCheckpointTimeout),
 		DuringBacklog:    c.duringBacklog(),
 		Incremental:      Get(c, IncrementalCheckpoints),
+		Compress:         Get(c, SnapshotCompression),
 		AfterTasksFinish: Get(c, CheckpointsAfterTasksFinish),
 		Tolerable:        Get(c, TolerableFailedCheckpoints),
 		NumRetained:      Get(c, NumRetained),

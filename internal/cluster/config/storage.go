@@ -61,6 +61,17 @@ var (
 		Doc: "How many parts of one file are under way at once.",
 	})
 
+	S3EntropyKey = stringOption(spec[string]{
+		Key: "s3.entropy.key", Built: true, Check: checkMarker,
+		Doc: "A marker such as `_entropy_`. In a directory of checkpoints or savepoints on S3 whose path has it, each file of state gets random " +
+			"characters in its place, and what else there is nothing, so that S3 divides the requests. Unset: no path has such a marker.",
+	})
+
+	S3EntropyLength = intOption(spec[int]{
+		Key: "s3.entropy.length", Default: new(4), Built: true, Check: between(1, 64),
+		Doc: "How many random characters take the place of `s3.entropy.key`.",
+	})
+
 	GSRootURL = stringOption(spec[string]{
 		Key: "gs.storage.root.url", Built: true, Check: checkURL,
 		Doc: "URL of the Google Cloud Storage service. Unset: Google's.",
@@ -193,4 +204,12 @@ func (c *Config) Storage() storage.Config {
 		values[key] = s.value
 	}
 	return storage.NewConfig(values)
+}
+
+// checkMarker refuses what could not be found in a path again, or would change its directories.
+func checkMarker(marker string) error {
+	if strings.ContainsAny(marker, `/\~#@*+%{}<>[]|"`) {
+		return errors.New("a marker consists of letters, digits, underscores and the like")
+	}
+	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/element"
 )
 
@@ -51,7 +51,7 @@ func (c *Console) Logger() *slog.Logger { return c.logger }
 func (c *Console) Write(text []byte) (int, error) { return c.screen.Write(text) }
 
 // Follow shows how the job is doing until Close is called. Drawing can be ruled out, for when others write to the terminal too.
-func (c *Console) Follow(progress func() local.Progress, draw bool) {
+func (c *Console) Follow(progress func() progress.Progress, draw bool) {
 	every, show := reportEvery, c.report
 	if c.canDraw && draw {
 		every, show = redrawEvery, c.redraw
@@ -78,7 +78,7 @@ func (c *Console) redraw(s *Status) { _ = c.screen.Draw(s.Lines) }
 
 func (c *Console) report(s *Status) { c.logger.Info("status", s.Attrs()...) }
 
-func (c *Console) status(p local.Progress) *Status {
+func (c *Console) status(p progress.Progress) *Status {
 	now := time.Now()
 	return &Status{Job: c.job, Process: os.Getpid(), Started: c.started, Now: now, Progress: p, Rates: c.meter.add(now, p.Steps)}
 }
@@ -97,8 +97,8 @@ func (c *Console) Close() {
 }
 
 // Summarize writes how the run ended. p is nil if the job did not run.
-func (c *Console) Summarize(p *local.Progress, e End) {
-	s := &Status{Job: c.job, Started: c.started, Now: time.Now(), Progress: local.Progress{Newest: element.NoTime}}
+func (c *Console) Summarize(p *progress.Progress, e End) {
+	s := &Status{Job: c.job, Started: c.started, Now: time.Now(), Progress: progress.Progress{Newest: element.NoTime}}
 	if p != nil {
 		s.Progress = *p
 	}

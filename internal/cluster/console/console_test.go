@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/element"
 )
 
@@ -19,9 +19,9 @@ func TestConsoleAsLog(t *testing.T) {
 		c := newConsole("words", &b, terminal{})
 		c.Logger().Info("job runs in process 7")
 		start := time.Now()
-		p := func() local.Progress {
+		p := func() progress.Progress {
 			in := 7 * time.Since(start).Milliseconds()
-			return local.Progress{Phase: local.Running, Newest: element.NoTime, Steps: []local.StepProgress{{Name: "count", In: in, Watermark: element.NoTime}}}
+			return progress.Progress{Phase: progress.Running, Newest: element.NoTime, Steps: []progress.Step{{Name: "count", In: in, Watermark: element.NoTime}}}
 		}
 		c.Follow(p, true)
 		time.Sleep(25 * time.Second)
@@ -45,7 +45,7 @@ func TestConsoleOnTerminal(t *testing.T) {
 		v := &vt{width: 60}
 		c := newConsole("words", v, terminal{isTerminal: true, canDraw: true, size: v.size})
 		c.Logger().Info("job runs")
-		c.Follow(func() local.Progress { return local.Progress{Phase: local.Running, Newest: element.NoTime} }, true)
+		c.Follow(func() progress.Progress { return progress.Progress{Phase: progress.Running, Newest: element.NoTime} }, true)
 		time.Sleep(time.Second + time.Millisecond)
 		synctest.Wait()
 		if got := v.String(); !strings.Contains(got, "job runs\nwords: running, 1s, process") {
@@ -60,7 +60,7 @@ func TestConsoleOnTerminal(t *testing.T) {
 		var b bytes.Buffer
 		c = newConsole("words", &b, terminal{isTerminal: true, size: v.size})
 		c.Logger().Info("job runs")
-		c.Follow(func() local.Progress { return local.Progress{Phase: local.Running, Newest: element.NoTime} }, true)
+		c.Follow(func() progress.Progress { return progress.Progress{Phase: progress.Running, Newest: element.NoTime} }, true)
 		time.Sleep(11 * time.Second)
 		c.Close()
 		if got := b.String(); strings.Contains(got, "\x1b") || !strings.Contains(got, "status (phase=running, running=10s, restarts=0)") {

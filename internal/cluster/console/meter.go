@@ -3,7 +3,7 @@ package console
 import (
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
 )
 
 // over is the length of time that a rate is measured over: long enough to be read, short enough to follow.
@@ -14,11 +14,11 @@ type meter struct{ samples []sample } // of the last while, oldest first
 
 type sample struct {
 	at    time.Time
-	steps []local.StepProgress
+	steps []progress.Step
 }
 
 // add takes a sample and returns the rate of each step since the oldest one kept.
-func (m *meter) add(at time.Time, steps []local.StepProgress) []Rate {
+func (m *meter) add(at time.Time, steps []progress.Step) []Rate {
 	m.samples = append(m.samples, sample{at, steps})
 	for len(m.samples) > 2 && at.Sub(m.samples[1].at) >= over {
 		m.samples = m.samples[1:]

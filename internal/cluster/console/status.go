@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/element"
 )
 
@@ -17,7 +17,7 @@ type Status struct {
 	Process  int
 	Started  time.Time // of the run in this process
 	Now      time.Time
-	Progress local.Progress
+	Progress progress.Progress
 	// Rates holds for each step of Progress how fast it is; it may be empty.
 	Rates []Rate
 }
@@ -144,7 +144,7 @@ func (s *Status) Attrs() []any {
 	return append(attrs, "restarts", s.Progress.Restarts)
 }
 
-func (s *Status) stepAttr(i int, step local.StepProgress) slog.Attr {
+func (s *Status) stepAttr(i int, step progress.Step) slog.Attr {
 	r := Rate{}
 	if i < len(s.Rates) {
 		r = s.Rates[i]

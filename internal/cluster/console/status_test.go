@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weirstream/weir/internal/cluster/local"
+	"github.com/weirstream/weir/internal/cluster/progress"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/script"
 )
@@ -23,50 +23,50 @@ func millis(text string) int64 {
 // jobs are the ones that the scripts draw.
 var jobs = map[string]*Status{
 	"starting": {Job: "flights", Process: 1234, Started: now.Add(-300 * time.Millisecond), Now: now,
-		Progress: local.Progress{Phase: local.Starting, Newest: element.NoTime, Steps: flights(0)}},
+		Progress: progress.Progress{Phase: progress.Starting, Newest: element.NoTime, Steps: flights(0)}},
 	"flights": {Job: "flights", Process: 1234, Started: now.Add(-83 * time.Second), Now: now,
-		Progress: local.Progress{
-			Phase: local.Running, Newest: millis("2001-01-06T08:22:00Z"), Steps: flights(84902),
-			Checkpoint: local.CheckpointProgress{
+		Progress: progress.Progress{
+			Phase: progress.Running, Newest: millis("2001-01-06T08:22:00Z"), Steps: flights(84902),
+			Checkpoint: progress.Checkpoints{
 				Completed: 42, LastID: 42, LastBytes: 188416, LastDuration: 6 * time.Millisecond, LastAt: now.Add(-350 * time.Millisecond)},
 		},
 		Rates: []Rate{{0, 20000}, {20000, 2870}, {2870, 0}},
 	},
 	"live": {Job: "clicks", Process: 7, Started: now.Add(-26 * time.Hour), Now: now,
-		Progress: local.Progress{
-			Phase: local.Restarting, Newest: now.Add(-90 * time.Second).UnixMilli(), Restarts: 3,
+		Progress: progress.Progress{
+			Phase: progress.Restarting, Newest: now.Add(-90 * time.Second).UnixMilli(), Restarts: 3,
 			LastError: "step \"parse\", subtask 1: panic: no\x1b[2J such column\ngoroutine 7 [running]:",
-			Steps: []local.StepProgress{
+			Steps: []progress.Step{
 				{Name: "clicks", Source: true, Out: 987654321, Watermark: element.NoTime},
 				{Name: "parse", In: 987654321, Out: 987654000, Watermark: now.Add(-100 * time.Second).UnixMilli()},
 				{Name: "a step whose name is rather long, as some are", In: 987654000, Out: 12, Watermark: element.MaxTime},
 			},
-			Checkpoint: local.CheckpointProgress{Completed: 9, Failed: 2, LastFailure: "CHECKPOINT_EXPIRED", LastID: 11, LastBytes: 281018368,
+			Checkpoint: progress.Checkpoints{Completed: 9, Failed: 2, LastFailure: "CHECKPOINT_EXPIRED", LastID: 11, LastBytes: 281018368,
 				LastDuration: 12 * time.Second, LastAt: now.Add(-4 * time.Minute)},
 		},
 		Rates: []Rate{{0, 1.25e6}, {1.25e6, 1.25e6}, {1.25e6, 0.3}},
 	},
 	"untimed": {Job: "wordcount", Process: 99, Started: now.Add(-5 * time.Second), Now: now,
-		Progress: local.Progress{Phase: local.Stopping, Newest: element.NoTime, Steps: flights(1000)[:2]}},
+		Progress: progress.Progress{Phase: progress.Stopping, Newest: element.NoTime, Steps: flights(1000)[:2]}},
 	"many": {Job: "many", Process: 1, Started: now, Now: now,
-		Progress: local.Progress{Phase: local.Running, Newest: element.NoTime, Steps: steps(40)}},
+		Progress: progress.Progress{Phase: progress.Running, Newest: element.NoTime, Steps: steps(40)}},
 }
 
-func flights(n int64) []local.StepProgress {
+func flights(n int64) []progress.Step {
 	watermark := element.NoTime
 	if n == 84902 {
 		watermark = millis("2001-01-06T07:21:59Z")
 	}
-	return []local.StepProgress{
+	return []progress.Step{
 		{Name: "flights", Source: true, Out: n, Watermark: element.NoTime},
 		{Name: "hourly-counts", In: n, Out: n / 7, Watermark: watermark},
 		{Name: "hourly", Sink: true, In: n / 7, Watermark: watermark},
 	}
 }
 
-func steps(n int) (all []local.StepProgress) {
+func steps(n int) (all []progress.Step) {
 	for i := range n {
-		all = append(all, local.StepProgress{Name: fmt.Sprintf("step-%d", i), In: int64(i), Out: int64(i), Watermark: element.NoTime})
+		all = append(all, progress.Step{Name: fmt.Sprintf("step-%d", i), In: int64(i), Out: int64(i), Watermark: element.NoTime})
 	}
 	return all
 }
@@ -127,7 +127,7 @@ func TestLinesFit(t *testing.T) {
 func TestMeter(t *testing.T) {
 	var m meter
 	at := now
-	step := func(in int64) []local.StepProgress { return []local.StepProgress{{In: in, Out: 2 * in}} }
+	step := func(in int64) []progress.Step { return []progress.Step{{In: in, Out: 2 * in}} }
 	if got := m.add(at, step(100)); got[0] != (Rate{}) {
 		t.Errorf("at first: %v", got)
 	}

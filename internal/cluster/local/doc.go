@@ -1,9 +1,12 @@
-// Package local runs a whole job in one process: tasks, coordinator, enumerators, committers and the job line.
+// Package local runs a whole job in one process: its master, and all its tasks.
 //
-// A run has two parts. Start finds out how the job begins: it takes the line's lock, asks protocol/line, verifies checkpoints, lets the
-// sinks recover. Then the master runs the job until it ends. The master is one goroutine; everything that happens is a function in its
-// queue, and all decisions are those of the pure packages below protocol.
+// What is decided about the job, the master decides (package jobmaster). Here is the taskManager that it tells: it makes tasks out of the
+// job's plan, gives each a goroutine, and carries messages and reports by calling the other side.
 //
-// Goroutines: the master's; one for each subtask; one that does the master's I/O in order (the clerk); short ones that delete files. All
-// of them have ended when Execution.Wait returns.
+//   - Files, committers and counters are shared with the master instead of being opened again.
+//   - The state backend is closed when the job has ended, whatever the end.
+//   - Under a Scheduler nothing runs and nothing arrives but when it says so.
+//
+// Goroutines: one for each subtask, which it starts and which ends when the task is cancelled or finished; and those of jobmaster. All of them
+// have ended when jobmaster.Execution.Wait returns.
 package local

@@ -2,43 +2,22 @@ package local
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/hex"
-	"math/rand/v2"
-	"time"
 
+	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/job"
-	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/runtime/task"
-	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
-// Scheduler says what happens when. In production there is none: goroutines, timers and chance do as they like. A test gives one that lets a
-// whole job happen on one goroutine, in an order that it draws from a seed and can repeat.
+// Scheduler says what happens when, in the tasks too. In production there is none.
 //
-// It is told of everything that may be late, fail or get lost, so that it can make it so. What it is given to run it may run in pieces,
-// each file operation a step of its own, but all on one goroutine at a time.
+// It is told of everything that may be late, fail or get lost, so that it can make it so.
 type Scheduler interface {
-	// Master is called once. step handles what has happened to the job, and reports whether there was anything and whether that was the
-	// end. It may be called when there is nothing.
-	Master(step func() (worked, ended bool))
+	jobmaster.Scheduler
 	// Task runs a task, by its methods Open, Step and Close.
 	Task(ctx context.Context, t *task.Task)
-	// Beside runs work that may block, such as a commit: of the task that is being stepped, or else of the master.
-	Beside(work func())
-	// InOrder runs I/O of the master, each piece after those before it.
-	InOrder(work func())
 	// Deliver calls f when a message arrives: once, unless the message is one that may be lost. Messages between the same two arrive in
 	// the order in which they were sent, doubles aside.
 	Deliver(m Message, f func())
-	// After calls f when d has passed, unless stop is called before.
-	After(d time.Duration, f func()) (stop func())
-	// Sleep lets d pass for everybody.
-	Sleep(d time.Duration)
-	// Random returns a number from 0 to 1.
-	Random() float64
-	// Decided is told what the coordinator has decided, before it is done.
-	Decided(a coordinator.Action)
 }
 
 // Message is what the master and a task tell each other.
@@ -82,150 +61,3 @@ func (k MessageKind) MayBeLost() bool {
 
 // ToTask reports whether the master sends it.
 func (k MessageKind) ToTask() bool { return k <= SplitMessage }
-
-// deliver calls f, which brings a message to whom it is for.
-func (m *master) deliver(message Message, f func()) {
-	if m.Scheduler == nil {
-		f()
-		return
-	}
-	m.Scheduler.Deliver(message, f)
-}
-
-// decided tells the scheduler what is about to be done.
-func (m *master) decided(a coordinator.Action) {
-	if m.Scheduler != nil {
-		m.Scheduler.Decided(a)
-	}
-}
-
-// runTask runs a task beside the master.
-func (m *master) runTask(ctx context.Context, t *task.Task) {
-	if m.Scheduler == nil {
-		go t.Run(ctx)
-		return
-	}
-	m.Scheduler.Task(ctx, t)
-}
-
-// after posts f when d has passed.
-func (m *master) after(d time.Duration, f func()) (stop func()) {
-	post := func() { m.post(f) }
-	if m.Scheduler == nil {
-		t := time.AfterFunc(d, post)
-		return func() { t.Stop() }
-	}
-	return m.Scheduler.After(d, post)
-}
-
-// pause returns when d has passed or ctx is done.
-func (o *Options) pause(ctx context.Context, d time.Duration) {
-	if o.Scheduler != nil {
-		o.Scheduler.Sleep(d)
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-func (m *master) random() float64 {
-	if m.Scheduler == nil {
-		return rand.Float64()
-	}
-	return m.Scheduler.Random()
-}
-
-// newLine returns the id of a line that may begin.
-func (o *Options) newLine() string {
-	if o.Scheduler == nil {
-		return linefile.NewID()
-	}
-	return hex.EncodeToString(o.drawBytes())
-}
-
-// newJob returns the id of a job that may begin.
-func (o *Options) newJob() job.ID {
-	if o.Scheduler == nil {
-		return job.NewID()
-	}
-	return job.ID(o.drawBytes())
-}
-
-// fileNames returns what makes names for files, nil for random ones.
-func (o *Options) fileNames() func() string {
-	if o.Scheduler == nil {
-		return nil
-	}
-	return func() string { return hex.EncodeToString(o.drawBytes()) }
-}
-
-// randomBytes returns 16 bytes that nobody else has.
-func (o *Options) randomBytes() []byte {
-	if o.Scheduler != nil {
-		return o.drawBytes()
-	}
-	b := make([]byte, 16)
-	crand.Read(b) // never fails
-	return b
-}
-
-func (o *Options) drawBytes() []byte {
-	b := make([]byte, 16)
-	for i := 0; i < len(b); i += 4 {
-		n := uint32(o.Scheduler.Random() * (1 << 24))
-		b[i], b[i+1], b[i+2], b[i+3] = byte(n>>16), byte(n>>8), byte(n), byte(i)
-	}
-	return b
-}
-
-// delete deletes files beside the master. The end of the run waits for it.
-func (m *master) delete(work func()) {
-	switch {
-	case m.Scheduler != nil:
-		m.deletions++
-		m.Scheduler.Beside(func() {
-			work()
-			m.deletions--
-		})
-	case m.checkpoints.ParallelCleaning:
-		m.deleting.Go(work)
-	default:
-		m.deleting.Go(func() {
-			m.deletingOne.Lock()
-			defer m.deletingOne.Unlock()
-			work()
-		})
-	}
-}
-
-// besides returns what runs the work of tasks that may block; nil for goroutines.
-func (m *master) besides() func(func()) {
-	if m.Scheduler == nil {
-		return nil
-	}
-	return m.Scheduler.Beside
-}
-
-// step handles what has happened, for a Scheduler. The run has ended when nothing is being deleted any more.
-func (m *master) step(ctx context.Context) (worked, ended bool) {
-	if m.ended {
-		return false, m.deletions == 0
-	}
-	if ctx.Err() != nil && !m.told {
-		m.told = true
-		m.suspend(context.Cause(ctx))
-		m.perform()
-		return true, false
-	}
-	select {
-	case <-m.queue.ready:
-		m.handle()
-		return true, false
-	default:
-		return false, false
-	}
-}

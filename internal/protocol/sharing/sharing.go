@@ -48,6 +48,13 @@ type Uses struct {
 	Directories []string
 }
 
+// UsesOf returns the references of a snapshot.
+func UsesOf(m *snapshot.Metadata) Uses {
+	u := Uses{Directories: m.Directories}
+	m.EachStream(func(s *snapshot.Stream) { u.Streams = append(u.Streams, *s) })
+	return u
+}
+
 // Dropped is what nobody needs any more.
 type Dropped struct {
 	Files       []string

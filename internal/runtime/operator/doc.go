@@ -134,6 +134,8 @@ type Env struct {
 	MayUse func(s snapshot.Stream) bool
 	// Incremental asks for checkpoints that hold only what has changed since an earlier one, of whoever can do that.
 	Incremental bool
+	// Compress asks that keyed state be compressed in the form that every backend reads.
+	Compress bool
 	// Backend is where keyed state lies; nil for the heap.
 	Backend *Backend
 	// Changelog asks for checkpoints of keyed state that consist of a log of its changes; nil for others.

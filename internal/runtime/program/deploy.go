@@ -37,9 +37,10 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	// MayUse, Incremental, Backend and Changelog are passed on to the operators.
+	// MayUse, Incremental, Compress, Backend and Changelog are passed on to the operators.
 	MayUse      func(s snapshot.Stream) bool
 	Incremental bool
+	Compress    bool
 	Backend     *operator.Backend
 	Changelog   *operator.Changelog
 	// Checkpointed and NoFinal are as in task.Config.
@@ -269,6 +270,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		RestoredFrom:    b.Restored,
 		MayUse:          b.MayUse,
 		Incremental:     b.Incremental,
+		Compress:        b.Compress,
 		Backend:         b.Backend,
 		Changelog:       b.Changelog,
 		LeaveUndeclared: b.LeaveUndeclared,

@@ -10,6 +10,7 @@ package program
 import (
 	"context"
 
+	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/runtime/exchange"
 	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/stateform"
@@ -39,6 +40,9 @@ type Step struct {
 	// Feedback makes the feedback edge of one subtask of a loop, as operator.LoopEnv has it. It is set for the head.
 	Feedback func(o exchange.FeedbackOptions) exchange.Output
 }
+
+// StepOf returns the step of a node of a planned graph.
+func StepOf(n *graph.Node) *Step { return n.Payload.(*Step) }
 
 // EdgePayload is what an edge is at run time, beyond its partitioning.
 type EdgePayload struct {

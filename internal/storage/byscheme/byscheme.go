@@ -79,6 +79,15 @@ func (f *FS) of(ctx context.Context, path string) (storage.FS, string, error) {
 	return fs, path, nil
 }
 
+// EntropyOf returns the marker for random characters that the file system of a path has, and their number: see storage.Spreader.
+func (f *FS) EntropyOf(ctx context.Context, path string) (marker string, length int, err error) {
+	fs, _, err := f.of(ctx, path)
+	if s, ok := fs.(storage.Spreader); ok && err == nil {
+		marker, length = s.Entropy()
+	}
+	return marker, length, err
+}
+
 // MakeDir implements storage.FS.
 func (f *FS) MakeDir(ctx context.Context, dir string) error {
 	fs, dir, err := f.of(ctx, dir)

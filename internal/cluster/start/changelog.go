@@ -1,0 +1,18 @@
+package start
+
+import (
+	"context"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/cluster/patience"
+	"github.com/weirstream/weir/internal/storage"
+)
+
+// initLog makes the directory of the changelog, if there is one, and returns its name.
+func (s *start) initLog(ctx context.Context, st storage.Storage) (dir string, err error) {
+	c := s.Config.Changelog()
+	if !c.Enabled || !s.checkpoints.On() || c.Storage == config.MemoryChangelog {
+		return "", nil
+	}
+	return patience.Retry(ctx, s.Pause, func() (string, error) { return st.InitLog(ctx, c.BasePath) })
+}

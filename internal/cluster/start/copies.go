@@ -1,0 +1,66 @@
+package start
+
+import (
+	"context"
+
+	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/copies"
+)
+
+// useCopies lets the start have the copies of a job's state on this machine, if there are to be any.
+func (s *start) useCopies(id job.ID) {
+	c := s.Config.LocalCopies()
+	if !c.Write && !c.Read || s.onlyLook || s.copies != nil && s.copies.Job() == id {
+		return
+	}
+	s.found = nil
+	s.copies = copies.New(copies.Options{
+		Roots: c.Dirs, Job: id, Threshold: s.checkpoints.InlineThreshold,
+		Report: func(err error) { s.Logger.Warn("local copies of state", "error", err) },
+	})
+}
+
+// verifyAll reads a snapshot through. Copies of another job's are none of this one's business: that may be running.
+func (s *start) verifyAll(ctx context.Context, meta *snapshot.Metadata) (err error) {
+	if r := s.situation.Record; r == nil || r.Job().ID != meta.Job {
+		return storage.Verify(ctx, s.FS, meta)
+	}
+	s.useCopies(meta.Job)
+	s.found, err = s.VerifyWithCopies(ctx, s.copies, meta, s.Plan)
+	return err
+}
+
+// VerifyWithCopies reads a checkpoint through that the job may go on from. Of state that there are good copies of here it does not read what
+// the checkpoint storage has; those are returned.
+func (o *Options) VerifyWithCopies(ctx context.Context, c *copies.Copies, meta *snapshot.Metadata, p *graph.Plan) (copies.Found, error) {
+	if c == nil || !o.Config.LocalCopies().Read {
+		return nil, storage.Verify(ctx, o.FS, meta)
+	}
+	found := c.Find(ctx, meta.Checkpoint, notRescaled(meta, p))
+	return found, storage.VerifyBut(ctx, o.FS, meta, found.Has)
+}
+
+// notRescaled returns the streams of keyed state of the steps that have the parallelism that they had.
+func notRescaled(meta *snapshot.Metadata, p *graph.Plan) (streams []snapshot.Stream) {
+	parallelism := map[job.OperatorID]int{}
+	for _, v := range p.Vertices {
+		for _, n := range v.Nodes {
+			parallelism[n.ID()] = v.Parallelism
+		}
+	}
+	for i := range meta.Operators {
+		op := &meta.Operators[i]
+		if op.Parallelism != parallelism[op.ID] {
+			continue
+		}
+		for _, sub := range op.Subtasks {
+			if sub != nil {
+				streams = append(streams, copies.KeyedOf(sub)...)
+			}
+		}
+	}
+	return streams
+}
