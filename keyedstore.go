@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/logged"
 	"github.com/weirstream/weir/internal/backend/transfer"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -21,14 +22,13 @@ import (
 // openStore puts a byte store under the table of a step, with the state that the step goes on with. What is in the backend's own form becomes
 // the store; the rest is read into it.
 func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Range) error {
-	var native, rows []snapshot.Keyed
-	if o.env.Restored != nil {
-		for _, k := range o.env.Restored.Keyed {
-			if k.Format == "" {
-				rows = append(rows, k)
-			} else {
-				native = append(native, k)
-			}
+	var native [][]snapshot.Keyed // chains, each with what was logged behind it
+	var rows []snapshot.Keyed
+	for _, chain := range o.restoredChains() {
+		if chain[0].Format == "" {
+			rows = append(rows, chain...)
+		} else {
+			native = append(native, chain)
 		}
 	}
 	heads, parts, err := o.parts(ctx, native, groups)
@@ -45,18 +45,23 @@ func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Ran
 		return err
 	}
 	o.files = transfer.NewFiles(o.env.Backend.Threads, o.env.Incremental, o.env.MayUse)
-	o.store.Back(under, max(o.env.Backend.Cache/int64(o.env.Parallelism), 1))
-	if len(asIs) > 0 {
+	o.files.Again(o.env.Again)
+	o.store.Back(under, max(o.env.Backend.Cache/int64(o.env.Parallelism), 1)) // which closes it, whatever comes
+	for i := range asIs {
+		if err := o.replay(ctx, under, native[i], asIs[i].Groups); err != nil {
+			return err
+		}
 		o.store.BeginsFilled()
 	}
-	if len(asIs) == 1 && len(rows) == 0 && native[0].Range == groups && native[0].Written == groups {
-		o.files.Restored(o.env.RestoredFrom, native[0].Files)
+	if len(asIs) == 1 && len(rows) == 0 && native[0][0].Range == groups && native[0][0].Written == groups {
+		o.files.Restored(o.env.RestoredFrom, native[0][0].Files)
+		o.continues = true
 	}
 	for i := range parts {
 		if same {
 			break
 		}
-		if err := o.convert(ctx, heads[i], parts[i]); err != nil {
+		if err := o.convert(ctx, heads[i], parts[i], native[i]); err != nil {
 			return err
 		}
 	}
@@ -68,6 +73,13 @@ func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Ran
 	return nil
 }
 
+func (o *keyedOp[K, In, Out]) restoredChains() [][]snapshot.Keyed {
+	if o.env.Restored == nil {
+		return nil
+	}
+	return o.env.Restored.Chains()
+}
+
 func (o *keyedOp[K, In, Out]) openUnder(ctx context.Context, groups keygroup.Range, parts []backend.Part) (backend.Store, error) {
 	return o.env.Backend.Factory.Open(ctx, backend.Env{
 		Step: o.env.Name, Subtask: o.env.Subtask, Parallelism: o.env.Parallelism, Attempt: o.env.Attempt,
@@ -76,11 +88,12 @@ func (o *keyedOp[K, In, Out]) openUnder(ctx context.Context, groups keygroup.Ran
 }
 
 // parts reads the heads of states in the backend's own form, and makes them what a store is opened with.
-func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native []snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
+func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
 	open := func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
 		return o.env.OpenStream(ctx, s)
 	}
-	for _, k := range native {
+	for _, chain := range native {
+		k := chain[0]
 		if k.Format != o.env.Backend.Name {
 			return nil, nil, otherBackend(k.Format, o.env.Backend.Name)
 		}
@@ -101,6 +114,21 @@ func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native []snapshot.Keyed
 	return heads, parts, nil
 }
 
+// replay makes the changes in a store that were logged behind the first of a chain.
+func (o *keyedOp[K, In, Out]) replay(ctx context.Context, to backend.Store, chain []snapshot.Keyed, groups backend.Groups) error {
+	for _, k := range chain[1:] {
+		r, err := o.env.OpenStream(ctx, k.Stream)
+		if err != nil {
+			return err
+		}
+		err = logged.Apply(io.NewSectionReader(r, 0, k.Stream.Length), to, groups)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("a segment of the changelog: %w", err)
+		}
+	}
+	return nil
+}
+
 // otherBackend refuses state that only another backend can read.
 func otherBackend(has, want string) error {
 	return source.Permanent(fmt.Errorf("the checkpoint is in the form of the state backend %s, and the job has %s: "+
@@ -108,13 +136,16 @@ func otherBackend(has, want string) error {
 }
 
 // convert reads a snapshot of a store whose states are not quite those of the program, group by group in the form that every backend reads.
-func (o *keyedOp[K, In, Out]) convert(ctx context.Context, head []byte, part backend.Part) (err error) {
+func (o *keyedOp[K, In, Out]) convert(ctx context.Context, head []byte, part backend.Part, chain []snapshot.Keyed) (err error) {
 	groups := keygroup.Range{First: part.Groups.First, Last: part.Groups.Last}
 	old, err := o.openUnder(ctx, groups, []backend.Part{part})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, old.Close()) }()
+	if err := o.replay(ctx, old, chain, part.Groups); err != nil {
+		return err
+	}
 	for g := groups.First; g <= groups.Last; g++ {
 		var b bytes.Buffer
 		k, err := heap.WriteStore(old, head, keygroup.Range{First: g, Last: g}, &b)

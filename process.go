@@ -135,6 +135,7 @@ type keyedOp[K comparable, In, Out any] struct {
 	store   *heap.Store[K]
 	chain   operator.Chain  // of increments, if there are any
 	files   *transfer.Files // of a byte store under the table, nil without one
+	log     *changelog      // of changes, nil if checkpoints hold the state itself
 	each    func(b *element.Batch[In]) error
 	part    element.Batch[In] // the part of a batch that is being handled
 	keys    []K               // of its records, as refs
@@ -144,6 +145,8 @@ type keyedOp[K comparable, In, Out any] struct {
 	onTimer func(c *Ctx[K, Out], t *Timer) error
 	timers  []*Timer
 	expires bool // some state has a TTL
+	// continues says that the byte store was opened with the files of one checkpoint, all of them and no others.
+	continues bool
 }
 
 func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, processor any, outs []any) (*keyedOp[K, In, Out], error) {
@@ -156,7 +159,7 @@ func newKeyedOp[K comparable, In, Out any](env *operator.Env, key func(In) K, pr
 	if err := o.layout.BindWith(&o.lists, processor); err != nil {
 		return nil, err
 	}
-	if env.Incremental && env.Backend == nil {
+	if (env.Incremental || env.Changelog != nil) && env.Backend == nil {
 		o.layout.Track()
 	}
 	if env.Compress {
@@ -192,9 +195,16 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("step %q: %w", o.env.Name, err)
 	}
+	if o.env.Changelog != nil {
+		o.log = openChangelog(o.env, o.store, o.files)
+	}
 	if o.env.Restored != nil {
-		if epoch, ok := o.store.Restored(); ok && o.files == nil {
+		if epoch, ok := o.store.Restored(); ok && o.files == nil && o.log != nil {
+			o.log.restoredTables(o.env, epoch, groups)
+		} else if ok && o.files == nil {
 			o.chain.Restored(o.env.RestoredFrom, uint32(epoch), o.env.Restored.Keyed, groups)
+		} else if o.log != nil && o.continues {
+			o.log.restoredStore(o.env, groups)
 		}
 		if o.seen, err = operator.ReadWatermark(ctx, o.env); err != nil {
 			return fmt.Errorf("step %q: %w", o.env.Name, err)
@@ -301,6 +311,7 @@ func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
 	}
 	o.store.EndBatch()
 	o.sweep(n)
+	o.log.batchEnded()
 	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
@@ -376,20 +387,22 @@ func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64)
 		return nil
 	})
 	o.store.EndBatch()
+	o.log.batchEnded()
 	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
 	return o.flush(0)
 }
 
-// NextTick returns when the next processing-time timer is due.
+// NextTick returns when the next processing-time timer is due, or the state is to be written as a whole.
 func (o *keyedOp[K, In, Out]) NextTick() (time.Time, bool) {
 	at, ok := o.store.NextProcessing()
-	return time.UnixMilli(at), ok
+	return o.log.nextTick(time.UnixMilli(at), ok)
 }
 
 // Tick fires the processing-time timers that are due.
 func (o *keyedOp[K, In, Out]) Tick(now time.Time) error {
+	o.log.tick(now)
 	noTime := element.NoTime // the time of these timers is no event time
 	o.tellTime(&noTime)
 	return o.fire(o.store.FireProcessing, now.UnixMilli())
@@ -402,6 +415,9 @@ func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint)
 		return nil, err
 	}
 	beside.Lists = append(beside.Lists, operator.WatermarkCapture(o.seen).Lists...)
+	if o.log != nil && !c.Kind.IsSavepoint() {
+		return &loggedCapture{o.log.Checkpoint(c.ID, c.Kind), beside}, nil
+	}
 	if o.files != nil {
 		return o.captureStore(c, beside), nil
 	}
@@ -419,6 +435,9 @@ func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint)
 
 // CheckpointComplete notes what increments can stand on, and tells the processor.
 func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
+	if o.log != nil {
+		return o.hooked.CheckpointComplete(c)
+	}
 	if o.files != nil {
 		o.files.Completed(c.ID)
 	} else if base, ok := o.chain.Complete(c.ID); ok {
@@ -429,7 +448,7 @@ func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
 
 // CheckpointAborted notes that nothing will stand on the checkpoint, and tells the processor.
 func (o *keyedOp[K, In, Out]) CheckpointAborted(c operator.Checkpoint) error {
-	if o.files != nil {
+	if o.files != nil && o.log == nil {
 		o.files.Aborted(c.ID)
 	}
 	o.chain.Aborted(c.ID)
@@ -454,6 +473,7 @@ func (o *keyedOp[K, In, Out]) Close() error {
 	if o.store != nil {
 		defer o.store.Close() // also if the processor panics: what it leaves open is shared with other subtasks
 	}
+	defer o.log.close()
 	return o.hooked.Close()
 }
 

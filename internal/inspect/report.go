@@ -61,10 +61,13 @@ type Keyed struct {
 	Keys    int    `json:"keys"`
 	// Format names the state backend in whose own form the state is. Then only that backend can tell what rows there are: Keys, Groups and what
 	// they hold are zero.
-	Format string  `json:"format,omitempty"`
-	Groups int     `json:"groups"` // key groups that hold keys
-	Bytes  int64   `json:"bytes"`
-	States []State `json:"states"`
+	Format string `json:"format,omitempty"`
+	// Increments is how many of the streams say only what has changed since others: increments, and segments of a changelog.
+	Increments     int     `json:"increments,omitempty"`
+	IncrementBytes int64   `json:"incrementBytes,omitempty"` // of Bytes
+	Groups         int     `json:"groups"`                   // key groups that hold keys
+	Bytes          int64   `json:"bytes"`
+	States         []State `json:"states"`
 }
 
 // State is one keyed state.
@@ -197,6 +200,10 @@ func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot
 		s.Keyed.Bytes += k.Stream.Length
 		if k.Format != "" {
 			s.Keyed.Format = k.Format
+		}
+		if k.Increment {
+			s.Keyed.Increments++
+			s.Keyed.IncrementBytes += k.Stream.Length
 		}
 		for _, f := range k.Files {
 			s.Keyed.Bytes += f.Stream.Length

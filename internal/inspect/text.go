@@ -63,6 +63,9 @@ func (s *Step) writeText(w io.Writer) {
 			fmt.Fprintf(w, "    %s %s\t%s\t%s\t%s\t%d bytes\n", st.Kind, st.Name, st.typeAndTTL(), count(st.Keys, "key"), st.entries(), st.Bytes)
 		}
 	}
+	if k := s.Keyed; k != nil && k.Increments > 0 {
+		fmt.Fprintf(w, "    of which\t%d bytes in %s\n", k.IncrementBytes, count(k.Increments, "increment"))
+	}
 	for _, l := range s.Lists {
 		fmt.Fprintf(w, "  list\t%s\n", strings.Join(l.words(), ", "))
 	}

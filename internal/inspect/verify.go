@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/logged"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -285,7 +288,24 @@ func (v *verifier) keyed(meta *snapshot.Metadata, o *snapshot.OperatorState, cha
 		return err
 	}
 	defer closeAll()
+	for _, k := range chain[1:] {
+		if k.Format != "" {
+			if err := v.segment(k.Stream); err != nil {
+				return err
+			}
+		}
+	}
 	return scan.Rows(func(heap.Row) error { return v.ctx.Err() })
+}
+
+// segment verifies the structure of a part of a changelog.
+func (v *verifier) segment(s snapshot.Stream) error {
+	r, err := storage.OpenStream(v.ctx, v.fs, s)
+	if err != nil {
+		return err
+	}
+	_, err = logged.Check(io.NewSectionReader(r, 0, s.Length))
+	return errors.Join(err, r.Close())
 }
 
 // add adds a problem, which is proved if the error says so.
@@ -302,7 +322,7 @@ func (v *verifier) add(file string, err error) {
 
 // IsDamage reports whether an error of this package proves damage.
 func IsDamage(err error) bool {
-	for _, damage := range []error{storage.ErrCorrupt, heap.ErrCorrupt, codec.ErrCorrupt, codec.ErrSchema} {
+	for _, damage := range []error{backend.ErrCorrupt, storage.ErrCorrupt, heap.ErrCorrupt, codec.ErrCorrupt, codec.ErrSchema} {
 		if errors.Is(err, damage) {
 			return true
 		}

@@ -75,6 +75,8 @@ var layers = []layer{
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
+	{"internal/backend/logged", names + " backend internal/backend/heap internal/backend/transfer internal/protocol/snapshot internal/protocol/changelog",
+		"it writes what others capture, as a protocol says"},
 	{"internal/backend/transfer", names + " backend internal/protocol/snapshot",
 		"files are moved without knowing what is in them or who has written them"},
 	{"internal/backend", "backend internal/nearest",
@@ -93,7 +95,7 @@ var layers = []layer{
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.
-	{"internal/inspect", names + " codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/runtime/operator",
+	{"internal/inspect", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/backend/logged internal/runtime/operator",
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
@@ -139,7 +141,7 @@ var layers = []layer{
 		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/logged internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/jobmaster internal/cluster/local internal/cluster/start",

@@ -25,6 +25,7 @@ const ClaimedName = "_claimed"
 const (
 	sharedDir    = "shared"
 	taskOwnedDir = "taskowned"
+	changelogDir = "changelog"
 	chkPrefix    = "chk-"
 )
 
@@ -103,7 +104,7 @@ func parseCheckpointDir(e storage.Entry) (job.CheckpointID, bool) {
 // checkpoint, the directories beside them, or a file that the file system is writing.
 func IsOwnName(e storage.Entry) bool {
 	_, checkpoint := parseCheckpointDir(e)
-	return checkpoint || e.Dir && (e.Name == sharedDir || e.Name == taskOwnedDir) || !e.Dir && strings.HasPrefix(e.Name, ".weir-")
+	return checkpoint || e.Dir && slices.Contains(SharedDirs(), e.Name) || !e.Dir && strings.HasPrefix(e.Name, ".weir-")
 }
 
 func hasMetadata(ctx context.Context, fs storage.FS, dir string) (bool, error) {
@@ -230,7 +231,7 @@ func (l *layout) DiscardShared(ctx context.Context, files, dirs []string) error 
 	return nil
 }
 
-// SharedDirOf returns the directory of a job's shared files, or of those of its tasks, that a stream of a loaded snapshot lies in: directly, or
+// SharedDirOf returns the directory of a job's shared files, of those of its tasks, or of its changelog, that a stream of a loaded snapshot lies in: directly, or
 // in a directory of merged files below it.
 func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
 	if s.Path == "" || s.Scope == snapshot.Exclusive {
@@ -239,7 +240,7 @@ func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
 	dir, _ = split(s.Path)
 	for range 2 {
 		above, name := split(dir)
-		if name == sharedDir || name == taskOwnedDir {
+		if slices.Contains(SharedDirs(), name) {
 			return dir, true
 		}
 		dir = above
@@ -248,7 +249,7 @@ func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
 }
 
 // SharedDirs returns the names of the directories, beside those of a job's checkpoints, that hold files for several of them.
-func SharedDirs() []string { return []string{sharedDir, taskOwnedDir} }
+func SharedDirs() []string { return []string{sharedDir, taskOwnedDir, changelogDir} }
 
 // mergedDirName is the form of the names of directories of merged files: of a subtask below shared, or of a process below taskowned. The last
 // part tells processes apart.

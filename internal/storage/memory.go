@@ -37,6 +37,14 @@ func (m *memory) NewWriter(ctx context.Context, at Location, scope snapshot.Scop
 	return newStreamWriter(ctx, place{scope: at.scope(scope), limit: m.limit})
 }
 
+// InitLog does nothing: segments are kept like all else.
+func (m *memory) InitLog(context.Context, string) (dir string, err error) { return "", nil }
+
+// NewLogWriter begins a segment.
+func (m *memory) NewLogWriter(ctx context.Context, _ string) *StreamWriter {
+	return m.NewWriter(ctx, Location{}, snapshot.Shared)
+}
+
 func (m *memory) PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error) {
 	pointer, size, err = m.layout.PublishMetadata(ctx, at, meta)
 	if err == nil && !m.survives && at.Savepoint == "" {

@@ -5,6 +5,7 @@
 //
 //	<dir>/<job id>/shared/            files that may belong to several checkpoints
 //	<dir>/<job id>/taskowned/         files that tasks look after themselves
+//	<dir>/<job id>/changelog/         segments of the changelog, unless they are kept elsewhere; it is made by InitLog
 //	<dir>/<job id>/chk-<id>/          the files of one checkpoint
 //	<dir>/<job id>/chk-<id>/_metadata what the checkpoint consists of; it exists if and only if this file does
 //
@@ -23,8 +24,8 @@
 //   - PublishMetadata is one atomic step, and comes last.
 //   - ErrCorrupt is returned on proof of damage only: a wrong length, a wrong checksum, a file that is definitely absent. Any other
 //     failure comes through as it is, because to go back to an older checkpoint after a mere time-out would undo committed work.
-//   - Nothing here tries again. What is worth another try, and how often, is up to the caller: see Classify. Each operation may be
-//     repeated after any failure.
+//   - Nothing here tries again but what is written of a stream, which only the StreamWriter can: see Retries. What else is worth another try,
+//     and how often, is up to the caller: see Classify and Repeatable. Each operation may be repeated after any failure.
 //   - A Storage may be used concurrently; one StreamWriter by one goroutine.
 package storage
 
@@ -52,6 +53,11 @@ type Storage interface {
 	// NewWriter begins one stream of state of a snapshot. It does no I/O: that begins when the stream outgrows its buffer. The
 	// context covers the writer until it has ended. All streams of a savepoint are exclusive, whatever scope is asked for.
 	NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter
+	// InitLog makes the directory of the changelog, and returns its name: below the given one, or in the job's own if that is empty.
+	InitLog(ctx context.Context, above string) (dir string, err error)
+	// NewLogWriter begins a segment of the changelog in its directory, which later checkpoints are going to name: in a file however short it
+	// is, since each of them would hold it else.
+	NewLogWriter(ctx context.Context, dir string) *StreamWriter
 	// PublishMetadata makes the snapshot exist, and returns its pointer: what a user gives to `-s`, and
 	// the length of its `_metadata` in bytes. It may be repeated after a
 	// failure; if another process has published something else under this id, it fails with storage.ErrExist. The file names in
@@ -118,6 +124,8 @@ type FilesOptions struct {
 	// UploadRate is how many bytes a second all streams together may write to files; 0: any number. It keeps checkpoints from taking the network
 	// or the disk from what the job reads and writes, and makes them take longer.
 	UploadRate int64
+	// Retries says what is done about failures of files of state. Merged files are tried again up to the moment when they are made durable.
+	Retries Retries
 	// Entropy says where in Dir files of state get random directories; Dir is the plain one.
 	Entropy Entropy
 	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
@@ -147,6 +155,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 	return &files{
 		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat, newName: o.NewName},
 		throttle:  newThrottle(o.UploadRate),
+		retries:   o.Retries,
 		entropy:   o.Entropy,
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),

@@ -58,6 +58,8 @@ type backing struct {
 	encoder rowEncoder
 	batch   *backend.Batch // what the next seal adds to
 	writer  backWriter
+	log     func(backend.Op) // is told of all changes in their order; nil if nobody wants to know
+	told    int              // how many of the batch it was told of
 	closing chan struct{}
 	scans   []*storeScan // that may not be closed yet
 	scratch []byte
@@ -376,6 +378,12 @@ func (b *backing) seal() {
 	} else {
 		b.poll()
 	}
+	b.encode()
+	b.handOver()
+}
+
+// encode adds all rows that have changed to the batch.
+func (b *backing) encode() {
 	now := b.core.times.now
 	for _, r := range b.dirty {
 		if rows := &b.core.tables[r.group].rows; rows.isLive(r.id) && b.metaOf(r).sealed == b.now {
@@ -383,11 +391,16 @@ func (b *backing) seal() {
 		}
 	}
 	b.dirty, b.entries, b.grown = b.dirty[:0], 0, 0
+	b.tell()
+}
+
+// handOver hands the batch to the writer, which has nothing to do.
+func (b *backing) handOver() {
 	if n := b.batch.Len(); n > 0 { // an eighth of the memory is for rows that are being written back
 		b.most = min(max(int(b.limit/8)/(b.batch.Size()/n+1), leastDirty), mostDirty)
 	}
 	b.batch = b.writer.start(b.batch, b.now)
-	b.now++
+	b.now, b.told = b.now+1, 0
 }
 
 // sealRow adds a row to the batch.

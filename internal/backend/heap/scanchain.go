@@ -16,11 +16,15 @@ type scanLink struct {
 	compressed bool
 }
 
-// NewScanChain is NewScan for a stream and the increments on it, one reader for each. Every key is visited once, with its newest state.
+// NewScanChain is NewScan for a stream and the increments on it, one reader for each. Every key is visited once, with its newest state. What is
+// in the form of a backend has no rows that could be visited.
 func NewScanChain(chain []snapshot.Keyed, maxParallelism int, hashName, rule string, readers []io.ReaderAt) (*Scan, error) {
 	s, err := NewScan(chain[0], maxParallelism, hashName, rule, readers[0])
 	if err != nil {
 		return nil, err
+	}
+	if chain[0].Format != "" {
+		return s, nil
 	}
 	for i, k := range chain[1:] {
 		h, err := s.checkLink(&k, readers[i+1])

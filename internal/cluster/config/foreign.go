@@ -16,7 +16,7 @@ var foreignPrefixes = []string{
 // laterPrefixes begin Flink's keys that change what a job computes, who may read it or what survives a failure. To go on
 // without them would be to break a promise. A key of a section that we declare in full is not here: it does not exist.
 var laterPrefixes = []string{
-	"azure.", "execution.attached", "execution.batch", "execution.buffer-timeout", "execution.runtime-mode",
+	"azure.", "dstl.", "execution.attached", "execution.batch", "execution.buffer-timeout", "execution.runtime-mode",
 	"execution.shutdown", "execution.sorted", "execution.target", "fine-grained", "fs.", "gs.", "high-availability", "job.",
 	"pipeline.", "s3.", "s3a.", "security.", "task.",
 }

@@ -170,33 +170,98 @@ var (
 	})
 
 	Changelog = boolOption(spec[bool]{
-		Key: "state.changelog.enabled", Aliases: []string{"state.backend.changelog.enabled"}, Default: new(false),
-		Doc: "Whether changes of the state are written as they happen, so that a checkpoint is quick.",
+		Key: "state.changelog.enabled", Aliases: []string{"state.backend.changelog.enabled"}, Default: new(false), Built: true,
+		Doc: "Whether checkpoints hold a log of what has changed in the keyed state since the whole was written, which happens beside them. Then " +
+			"they are short whatever the backend is doing, at the price of more state to write, to keep and to read in a restore. It can be " +
+			"switched on and off between two starts.",
 	})
 
 	ChangelogStorageOption = enumOption(changelogStorages, spec[ChangelogStorage]{
-		Key: "state.changelog.storage", Aliases: []string{"state.backend.changelog.storage"}, Default: new(MemoryChangelog),
-		Doc: "Where the changelog is written.",
+		Key: "state.changelog.storage", Aliases: []string{"state.backend.changelog.storage"}, Default: new(MemoryChangelog), Built: true,
+		Doc: "Where the log is kept. `memory`: in the metadata of each checkpoint, all of it every time, which is for small states and for " +
+			"trying it out. `filesystem`: in files, each written once.",
 	})
 
 	ChangelogMaxFailures = intOption(spec[int]{
 		Key: "state.changelog.max-failures-allowed", Aliases: []string{"state.backend.changelog.max-failures-allowed"},
-		Default: new(3), Check: atLeast(0),
-		Doc: "How many writes of the whole state beside the changelog may fail in a row.",
+		Default: new(3), Built: true, Check: atLeast(0),
+		Doc: "How many times in a row the whole state may fail to be written beside the log; once more fails the subtask.",
 	})
 
 	PeriodicMaterialization = boolOption(spec[bool]{
 		Key:     "state.changelog.periodic-materialize.enabled",
-		Aliases: []string{"state.backend.changelog.periodic-materialize.enabled"}, Default: new(true),
-		Doc: "Whether the whole state is written from time to time, so that the changelog before it can go.",
+		Aliases: []string{"state.backend.changelog.periodic-materialize.enabled"}, Default: new(true), Built: true,
+		Doc: "Whether the whole state is written from time to time, so that the log before it can go. Without it the log grows until the job is " +
+			"started anew or a full checkpoint is taken.",
 	})
 
-	MaterializationInterval = durationOption(spec[time.Duration]{
+	MaterializationInterval = declare("duration", parseSigned, formatSigned, spec[time.Duration]{
 		Key:     "state.changelog.periodic-materialize.interval",
-		Aliases: []string{"state.backend.changelog.periodic-materialize.interval"}, Default: new(10 * time.Minute),
-		Doc: "The time between two writes of the whole state beside the changelog.",
+		Aliases: []string{"state.backend.changelog.periodic-materialize.interval"}, Default: new(10 * time.Minute), Built: true,
+		Check: func(v time.Duration) error {
+			if v >= 0 && v < time.Millisecond {
+				return errors.New("too short; the least is 1 ms, and a negative one means none")
+			}
+			return nil
+		},
+		Doc: "The time from one writing of the whole state to the next, in each subtask; the first comes after a part of it that differs between " +
+			"subtasks. Negative: none, as without `state.changelog.periodic-materialize.enabled`.",
+	})
+
+	ChangelogBasePath = stringOption(spec[string]{
+		Key: "dstl.dfs.base-path", Built: true,
+		Doc: "The directory for the log with `state.changelog.storage: filesystem`. It lies there in `<job id>/changelog`, where `weir gc` does not " +
+			"look. Without it, in the directory of the job's checkpoints.",
+	})
+
+	ChangelogPersistThreshold = sizeOption(spec[int64]{
+		Key: "dstl.dfs.preemptive-persist-threshold", Default: new(int64(5 << 20)), Built: true, Check: atLeastSize(4 << 10),
+		Doc: "How many bytes of the log a subtask keeps in memory between two checkpoints before it writes them. State on the heap keeps none.",
+	})
+
+	ChangelogCompression = boolOption(spec[bool]{
+		Key: "dstl.dfs.compression.enabled", Default: new(false),
+		Doc: "Whether the log is compressed.",
 	})
 )
+
+// parseSigned reads a duration that may be negative.
+func parseSigned(raw string) (time.Duration, error) {
+	if rest, negative := strings.CutPrefix(strings.TrimSpace(raw), "-"); negative {
+		v, err := ParseDuration(rest)
+		return -v, err
+	}
+	return ParseDuration(raw)
+}
+
+func formatSigned(v time.Duration) string {
+	if v < 0 {
+		return "-" + FormatDuration(-v)
+	}
+	return FormatDuration(v)
+}
+
+// ChangelogSettings say how changes of keyed state are logged.
+type ChangelogSettings struct {
+	Enabled     bool
+	Storage     ChangelogStorage
+	BasePath    string        // a local path or a URL; empty for the directory of the job's checkpoints
+	MaxFailures int           // in a row
+	Interval    time.Duration // of materialisations; 0 for none
+	Persist     int64         // bytes
+}
+
+// Changelog returns how changes of keyed state are logged.
+func (c *Config) Changelog() ChangelogSettings {
+	s := ChangelogSettings{
+		Enabled: Get(c, Changelog), Storage: Get(c, ChangelogStorageOption), BasePath: plainPath(Get(c, ChangelogBasePath)),
+		MaxFailures: Get(c, ChangelogMaxFailures), Persist: Get(c, ChangelogPersistThreshold),
+	}
+	if Get(c, PeriodicMaterialization) {
+		s.Interval = max(0, Get(c, MaterializationInterval))
+	}
+	return s
+}
 
 // oldBackendPair translates the values that state.backend had when it named the checkpoint storage too; nil for any other
 // setting.

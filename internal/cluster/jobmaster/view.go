@@ -85,6 +85,8 @@ func (e *Execution) Checkpointing() view.Checkpointing {
 		Storage:       "JobManagerCheckpointStorage", StateBackend: backendName(e.options.Config.Backend().Type),
 		AfterTasksFinish: c.AfterTasksFinish, Unaligned: c.Unaligned, AlignedTimeout: c.AlignedTimeout,
 	}
+	log := e.options.Config.Changelog()
+	out.Changelog, out.ChangelogStorage, out.MaterializationInterval = log.Enabled, log.Storage.String(), log.Interval
 	if c.Storage == config.FilesystemStorage {
 		out.Storage = "FileSystemCheckpointStorage"
 	}

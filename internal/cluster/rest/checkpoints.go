@@ -364,22 +364,26 @@ func taskSummary(cs *coordinator.CheckpointStats, v *coordinator.VertexStats) (o
 	return out
 }
 
+// millisOrNever returns an interval in milliseconds, and as the interface says it that there is none.
+func millisOrNever(d time.Duration) int64 {
+	if d == 0 {
+		return math.MaxInt64
+	}
+	return d.Milliseconds()
+}
+
 func checkpointConfig(_ *query, s view.Shown) (any, error) {
 	c := s.Checkpointing()
-	interval, mode := c.Interval.Milliseconds(), "exactly_once"
-	if c.Interval == 0 {
-		interval = math.MaxInt64
-	}
+	mode := "exactly_once"
 	if c.AtLeastOnce {
 		mode = "at_least_once"
 	}
 	return map[string]any{
-		"mode": mode, "interval": interval, "timeout": c.Timeout.Milliseconds(), "min_pause": c.MinPause.Milliseconds(),
+		"mode": mode, "interval": millisOrNever(c.Interval), "timeout": c.Timeout.Milliseconds(), "min_pause": c.MinPause.Milliseconds(),
 		"max_concurrent": c.MaxConcurrent, "tolerable_failed_checkpoints": c.TolerableFailures,
 		"externalization": map[string]bool{"enabled": c.KeepOnFailure, "delete_on_cancellation": !c.KeepOnCancel},
 		"state_backend":   c.StateBackend, "checkpoint_storage": c.Storage, "checkpoints_after_tasks_finish": c.AfterTasksFinish,
 		"unaligned_checkpoints": c.Unaligned, "aligned_checkpoint_timeout": c.AlignedTimeout.Milliseconds(),
-		// There is no changelog: these are the values of an interface that has none either.
-		"state_changelog_enabled": false, "changelog_storage": "memory", "changelog_periodic_materialization_interval": 600_000,
+		"state_changelog_enabled": c.Changelog, "changelog_storage": c.ChangelogStorage, "changelog_periodic_materialization_interval": millisOrNever(c.MaterializationInterval),
 	}, nil
 }

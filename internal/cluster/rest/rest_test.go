@@ -109,7 +109,7 @@ func running() *still {
 			{At: after(500), Name: "*errors.errorString", Text: "Exceeded checkpoint tolerable failure threshold."},
 		},
 		settings: view.Checkpointing{Interval: time.Second, Timeout: 10 * time.Minute, MaxConcurrent: 1, KeepOnFailure: true, KeepOnCancel: true,
-			Storage: "FileSystemCheckpointStorage", StateBackend: "HashMapStateBackend", AfterTasksFinish: true},
+			Storage: "FileSystemCheckpointStorage", StateBackend: "HashMapStateBackend", Changelog: true, ChangelogStorage: "filesystem", MaterializationInterval: 3 * time.Minute, AfterTasksFinish: true},
 	}
 	s.job.Since[view.JobInitializing], s.job.Since[view.JobCreated], s.job.Since[view.JobRunning] = began, after(5), after(10)
 	chk := func(id job.CheckpointID, kind coordinator.RequestKind, status coordinator.Status) coordinator.CheckpointStats {

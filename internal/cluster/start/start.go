@@ -70,8 +70,10 @@ type Beginning struct {
 
 	Storage storage.Storage
 	Merger  *storage.Merger // nil: files are not merged
-	Copies  *copies.Copies  // of state on this machine; nil if there are none
-	Found   copies.Found    // those of Restore that are good
+	// Changelog is nil if changes of keyed state are not logged.
+	Changelog *operator.Changelog
+	Copies    *copies.Copies // of state on this machine; nil if there are none
+	Found     copies.Found   // those of Restore that are good
 
 	// Release gives the line free for other processes.
 	Release func()
@@ -171,6 +173,9 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 		return nil, err
 	}
 	b.Merger = s.newMerger(ctx, b.Storage)
+	if b.Changelog, err = s.newChangelog(ctx, b.Storage); err != nil {
+		return nil, refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
 	if s.file == nil && b.Restore == nil {
 		b.Text = "new start: there is no checkpoint directory"
 	}
@@ -633,7 +638,7 @@ func (s *start) newStorage(id job.ID) (storage.Storage, error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
 		return storage.NewFiles(storage.FilesOptions{
-			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(), Entropy: s.entropy,
+			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(), Entropy: s.entropy, Retries: s.Retries(),
 		})
 	}
 	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})

@@ -276,4 +276,8 @@ type Checkpointing struct {
 	AfterTasksFinish  bool
 	Unaligned         bool          // barriers overtake records,
 	AlignedTimeout    time.Duration // after this time
+	// Changelog says that checkpoints of keyed state are a log of its changes.
+	Changelog               bool
+	ChangelogStorage        string
+	MaterializationInterval time.Duration // 0: the state is not written as a whole beside checkpoints
 }

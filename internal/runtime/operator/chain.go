@@ -45,19 +45,28 @@ func (l *Link) Written(own snapshot.Keyed) []snapshot.Keyed {
 	return all
 }
 
-// Restored begins with a chain that was restored, if its files may be shared with later checkpoints and it is the chain of a subtask with just
-// these key groups. The backend's state was that of the chain at an epoch.
+// Restored begins with a chain that was restored, if it can be gone on with: see Continues. The backend's state was that of the chain at an epoch.
 func (c *Chain) Restored(from job.CheckpointID, epoch uint32, streams []snapshot.Keyed, groups keygroup.Range) {
-	for i, k := range streams {
-		mayShare := k.Stream.Path == "" || k.Stream.Scope == snapshot.Shared
-		if !mayShare || k.Format != "" || k.Increment != (i > 0) || k.Range != groups || k.Written != groups {
-			return
-		}
-	}
-	if len(streams) > 0 {
+	if Continues(streams, "", groups, nil) {
 		c.base = &Link{id: from, epoch: epoch}
 		c.base.done.Store(&streams)
 	}
+}
+
+// Continues reports whether later checkpoints may refer to the keyed state of a complete one: it is one chain, in the form of a state backend, or
+// of none, of a subtask with just these key groups, and its files may be shared. mayUse is as in Env.
+func Continues(chain []snapshot.Keyed, format string, groups keygroup.Range, mayUse func(snapshot.Stream) bool) bool {
+	for i, k := range chain {
+		ok := k.Format == format && k.Increment == (i > 0) && k.Range == groups && k.Written == groups
+		one := snapshot.OperatorSubtask{Keyed: []snapshot.Keyed{k}}
+		one.EachStream(func(s *snapshot.Stream) {
+			ok = ok && (s.Path == "" || s.Scope == snapshot.Shared && (mayUse == nil || mayUse(*s)))
+		})
+		if !ok {
+			return false
+		}
+	}
+	return len(chain) > 0
 }
 
 // Base returns what an increment of the kind would stand on, nil if the next checkpoint is to hold all: also where a stream of the chain is not to

@@ -70,6 +70,10 @@ type Capture interface {
 	Release()
 }
 
+// Acknowledger is a Capture that wants to know that what Write has returned is about to be acknowledged, so that whoever keeps the checkpoints
+// decides over its files from now on. It is called at most once, before Release.
+type Acknowledger interface{ Acknowledged() }
+
 // Streams makes the streams of one checkpoint in one subtask.
 type Streams interface {
 	// NewStream begins a stream. The caller ends it by Finish or Abort.
@@ -80,6 +84,9 @@ type Streams interface {
 type Sealer interface {
 	Seal(ctx context.Context, state *snapshot.Task) error
 }
+
+// Meter is a Streams that counts what was written for the checkpoint to other streams.
+type Meter interface{ Wrote(bytes int64) }
 
 // Abandoner is a Streams that wants to know if the snapshot is not acknowledged, so that nobody will hear of the streams that have been
 // finished for it. It is called once, when none of them is being written any more.
@@ -125,12 +132,16 @@ type Env struct {
 	// MayUse reports whether a checkpoint may refer again to a stream that an earlier one has brought; nil: to any. What it may not it has to write
 	// once more.
 	MayUse func(s snapshot.Stream) bool
+	// Again calls f, which writes something for a checkpoint, until it has succeeded or has failed for good; nil: once.
+	Again func(ctx context.Context, f func() error) error
 	// Incremental asks for checkpoints that hold only what has changed since an earlier one, of whoever can do that.
 	Incremental bool
 	// Compress asks that keyed state be compressed in the form that every backend reads.
 	Compress bool
 	// Backend is where keyed state lies; nil for the heap.
 	Backend *Backend
+	// Changelog asks for checkpoints of keyed state that consist of a log of its changes; nil for others.
+	Changelog *Changelog
 	// RestoredFrom is the checkpoint that the job goes on from, with or without state for this operator; 0 for a new start.
 	RestoredFrom job.CheckpointID
 	// OpenStream opens a stream of Restored.
@@ -159,6 +170,23 @@ type Backend struct {
 	Factory backend.Factory
 	Cache   int64 // the memory for rows in use, of all subtasks of a step together, in bytes
 	Threads int   // how many files of a subtask are written to a checkpoint at once
+}
+
+// Changelog says how the changes of keyed state are logged.
+type Changelog struct {
+	Interval    time.Duration // from one writing of the whole state to the next, 0 for none
+	MaxFailures int           // how many of those may fail in a row
+	Persist     int64         // how many bytes of the log are kept in memory between checkpoints
+	Place       LogPlace
+}
+
+// LogPlace is where the log is written, and the whole state beside checkpoints. Its methods may be called concurrently.
+type LogPlace interface {
+	// Segment begins a stream of the log, and Base one of the whole state. They are of scope Shared, or inline.
+	Segment(ctx context.Context) (Stream, error)
+	Base(ctx context.Context) (Stream, error)
+	// Discard deletes files of such streams that no checkpoint was acknowledged with, as far as that is possible.
+	Discard(paths []string)
 }
 
 // StreamReader reads a state stream. It has been verified, or verifies while it is read.

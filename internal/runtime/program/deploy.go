@@ -37,11 +37,13 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	// MayUse, Incremental, Compress and Backend are passed on to the operators.
+	// MayUse, Again, Incremental, Compress, Backend and Changelog are passed on to the operators.
 	MayUse      func(s snapshot.Stream) bool
+	Again       func(ctx context.Context, f func() error) error
 	Incremental bool
 	Compress    bool
 	Backend     *operator.Backend
+	Changelog   *operator.Changelog
 	// Checkpointed and NoFinal are as in task.Config.
 	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
@@ -268,9 +270,11 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Restored:        b.State(id, s.index),
 		RestoredFrom:    b.Restored,
 		MayUse:          b.MayUse,
+		Again:           b.Again,
 		Incremental:     b.Incremental,
 		Compress:        b.Compress,
 		Backend:         b.Backend,
+		Changelog:       b.Changelog,
 		LeaveUndeclared: b.LeaveUndeclared,
 		OpenStream:      b.OpenStream,
 		Go:              t.Go,

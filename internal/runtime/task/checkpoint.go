@@ -198,6 +198,7 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 		default:
 			state.OperatorsFinished = finished
 			m.Bytes = fresh.bytes.Load()
+			acknowledged(captures)
 			t.Master.Acknowledge(t.Attempt, id, state, m)
 			return
 		}
@@ -207,11 +208,23 @@ func (t *Task) write(id job.CheckpointID, captures []operator.Capture, m Metrics
 	})
 }
 
+// acknowledged tells those that want to know, before anybody can delete what they have written.
+func acknowledged(captures []operator.Capture) {
+	for _, c := range captures {
+		if a, ok := c.(operator.Acknowledger); ok {
+			a.Acknowledged()
+		}
+	}
+}
+
 // measured counts the bytes of the streams that are made; the state may refer to earlier ones too.
 type measured struct {
 	operator.Streams
 	bytes atomic.Int64
 }
+
+// Wrote counts what was written elsewhere.
+func (m *measured) Wrote(bytes int64) { m.bytes.Add(bytes) }
 
 // NewStream begins a stream.
 func (m *measured) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {

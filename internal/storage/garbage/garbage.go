@@ -406,7 +406,7 @@ func (f *finder) unclaimedJob(id job.ID, checkpoints []snapshots.Found) error {
 var (
 	streamName  = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	halfWritten = regexp.MustCompile(`^\.weir-tmp-[0-9a-f]+$`)
-	jobDirs     = regexp.MustCompile(`^(chk-[1-9][0-9]*|shared|taskowned)$`)
+	jobDirs     = regexp.MustCompile(`^(chk-[1-9][0-9]*|shared|taskowned|changelog)$`)
 )
 
 // addTree adds a directory, provided that nobody refers to any of its files and all have names that Weir gives.

@@ -1,0 +1,155 @@
+package weir_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	istorage "github.com/weirstream/weir/internal/storage"
+)
+
+// TestChangelogEverywhere runs whole jobs with a changelog, in which the state is written as a whole all the time: what they write must be what
+// they write without. They are the jobs of tests that go through restarts, rescaling, savepoints and changed programs.
+func TestChangelogEverywhere(t *testing.T) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		for _, storage := range []string{"memory", "filesystem"} {
+			t.Run(backend+" "+storage, func(t *testing.T) {
+				t.Setenv("WEIR_STATE_BACKEND_TYPE", backend)
+				t.Setenv("WEIR_STATE_BACKEND_CACHE_SIZE", "64 kb")
+				t.Setenv("WEIR_STATE_BACKEND_PEBBLE_LOCALDIR", t.TempDir())
+				t.Setenv("WEIR_STATE_BACKEND_PEBBLE_MEMORY_FIXED_PER_TM", "1 mb")
+				t.Setenv("WEIR_EXECUTION_CHECKPOINTING_INCREMENTAL", fmt.Sprint(storage == "filesystem"))
+				t.Setenv("WEIR_STATE_CHANGELOG_ENABLED", "true")
+				t.Setenv("WEIR_STATE_CHANGELOG_STORAGE", storage)
+				t.Setenv("WEIR_STATE_CHANGELOG_PERIODIC_MATERIALIZE_INTERVAL", "5 ms")
+				t.Setenv("WEIR_DSTL_DFS_PREEMPTIVE_PERSIST_THRESHOLD", "4 kb")
+				for name, test := range map[string]func(*testing.T){
+					"windows": TestWindows, "aggregations": TestAggregations, "timers": TestProcessingTimers, "restart": TestRestart,
+					"rescale": TestRescale, "live rescale": TestLiveRescale, "regions": TestRegionRestarts, "savepoint": TestSavepoint,
+					"stop": TestStopWithSavepoint, "changed jobs": TestChangedJobs,
+				} {
+					t.Run(name, test)
+				}
+			})
+		}
+	}
+}
+
+// logged returns how many streams of a checkpoint lie in the changelog and how many elsewhere, in files.
+func (w *world) logged(checkpoint string) (log, others int) {
+	w.t.Helper()
+	meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	meta.EachStream(func(s *snapshot.Stream) {
+		if strings.Contains(s.Path, "/changelog/") {
+			log++
+		} else if s.Path != "" {
+			others++
+		}
+	})
+	return log, others
+}
+
+// eachLog runs a test with a changelog on each backend, with its other switches in both positions.
+func eachLog(t *testing.T, run func(t *testing.T, w *world)) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		for _, all := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s all=%v", backend, all), func(t *testing.T) {
+				t.Parallel()
+				w, _, _ := withCopies(t)
+				maps.Copy(w.set, map[string]string{
+					"execution.checkpointing.incremental":           fmt.Sprint(all),
+					"execution.checkpointing.num-retained":          "2",
+					"execution.checkpointing.data-inline-threshold": "0",
+					"execution.checkpointing.local-backup.enabled":  fmt.Sprint(all),
+					"execution.state-recovery.from-local":           fmt.Sprint(all),
+					"state.backend.type":                            backend,
+					"state.backend.cache-size":                      "64 kb",
+					"state.backend.pebble.localdir":                 t.TempDir(),
+					"state.changelog.enabled":                       "true",
+					"state.changelog.storage":                       "filesystem",
+					"state.changelog.periodic-materialize.interval": "20 ms",
+				})
+				if all {
+					w.merge(map[string]string{"across-checkpoint-boundary": "true"})
+				}
+				run(t, w)
+			})
+		}
+	}
+}
+
+// TestChangelogOnAndOff: a job is suspended, aborted as by a kill, and resumed at other parallelisms, now with the changelog and now without. The
+// output is that of a run that nobody disturbs, and nothing else is left.
+func TestChangelogOnAndOff(t *testing.T) {
+	eachLog(t, func(t *testing.T, w *world) {
+		w.upTo(2, 20, suspend, weir.Suspended)
+		w.upTo(2, 30, func(e *weir.Execution, _ func()) { e.Abort() }, weir.Aborted)
+		w.set["state.changelog.enabled"] = "false"
+		w.upTo(2, 40, suspend, weir.Suspended)
+		w.set["state.changelog.enabled"] = "true"
+		w.upTo(2, 45, suspend, weir.Suspended)
+		w.upTo(3, 50, suspend, weir.Suspended)
+		w.upTo(1, 60, suspend, weir.Suspended)
+		w.finish(2)
+		w.onlyRecord()
+	})
+}
+
+// TestChangelogOfCheckpoints takes checkpoints one by one: what each writes and refers to, after others, after a materialisation, and as a full one.
+func TestChangelogOfCheckpoints(t *testing.T) {
+	eachLog(t, func(t *testing.T, w *world) {
+		w.byHand = true
+		w.set["state.changelog.periodic-materialize.interval"] = "-1 ms"
+		var e *weir.Execution
+		on := func(position int) {
+			for i := range w.in.splits {
+				w.in.hold(i, position)
+			}
+			if e == nil {
+				e = w.start(context.Background(), 1)
+			}
+			w.read(e, position)
+		}
+		on(40)
+		s := show(t, e)
+		take := func(kind weir.CheckpointKind) (log, others, written, refersTo int) {
+			t.Helper()
+			info, err := e.Checkpoint(context.Background(), kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, others = w.logged(info.Path)
+			return log, others, int(s.metric("lastCheckpointSize")), int(s.metric("lastCheckpointFullSize"))
+		}
+		if log, others, written, all := take(weir.ConfiguredCheckpoint); log != 0 || others == 0 || written != all {
+			t.Errorf("the first checkpoint: %d streams of a log, %d others, %d bytes of %d written", log, others, written, all)
+		}
+		before := 0
+		for i := range 3 {
+			on(60 + 20*i)
+			log, _, written, all := take(weir.ConfiguredCheckpoint)
+			if log <= before || written >= all {
+				t.Errorf("another checkpoint: %d streams of a log, %d bytes of %d written", log, written, all)
+			}
+			before = log
+		}
+		if log, _, written, all := take(weir.FullCheckpoint); log != 0 || written != all {
+			t.Errorf("a full checkpoint: %d streams of a log, %d bytes of %d written", log, written, all)
+		}
+		on(130)
+		if log, _, _, _ := take(weir.ConfiguredCheckpoint); log == 0 || log >= before {
+			t.Errorf("a checkpoint after it: %d streams of a log", log)
+		}
+		e.Abort()
+		w.end(e, weir.Aborted)
+		w.finish(3)
+		w.onlyRecord()
+	})
+}
