@@ -337,6 +337,9 @@ func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out], b *element.Ba
 			o.stamp(c.at)
 		}
 		if len(c.recs) >= emitBatch {
+			if err := store.Err(); err != nil { // what a large map could not read was not in it for the processor
+				return err
+			}
 			if err := o.flush(b.Split); err != nil {
 				return err
 			}
@@ -382,6 +385,9 @@ func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64)
 		}
 		o.stamp(at)
 		if len(o.recs) >= emitBatch {
+			if err := o.store.Err(); err != nil {
+				return err
+			}
 			return o.flush(0)
 		}
 		return nil
