@@ -48,6 +48,17 @@ func (s *Store) Get(keys [][]byte, found func(i int, value []byte) error) error 
 	return nil
 }
 
+// Metrics tells what the database takes, under the names that such numbers have with RocksDB in Flink. The block cache is that of the process.
+func (s *Store) Metrics() map[string]int64 {
+	m := s.db.Metrics()
+	return map[string]int64{
+		"rocksdb.block-cache-usage":       s.factory.blocks.Size(),
+		"rocksdb.block-cache-capacity":    s.factory.blocks.MaxSize(),
+		"rocksdb.cur-size-all-mem-tables": int64(m.MemTable.Size),
+		"rocksdb.live-sst-files-size":     m.Total().TablesSize,
+	}
+}
+
 // Scan returns an iterator over a range of keys.
 func (s *Store) Scan(from, to []byte) (backend.Iterator, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
