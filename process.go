@@ -470,12 +470,11 @@ func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
 
 // Close closes the processor and frees the table.
 func (o *keyedOp[K, In, Out]) Close() error {
-	err := o.hooked.Close()
-	o.log.close()
 	if o.store != nil {
-		o.store.Close()
+		defer o.store.Close() // also if the processor panics: what it leaves open is shared with other subtasks
 	}
-	return err
+	defer o.log.close()
+	return o.hooked.Close()
 }
 
 // keyedCapture writes a captured table to one stream, and beside it the state of the subtask and the watermark up to which its timers have

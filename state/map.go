@@ -12,8 +12,8 @@ import (
 // K can be made of numbers, strings and bools; V is anything that package codec can encode, and is kept encoded if it holds slices, maps or
 // pointers.
 //
-// Over a state backend that keeps state elsewhere than in memory, a map is read and written as a whole with all other state of its key. There a
-// map that is large is better made of keys of the stream.
+// Over a state backend that keeps state elsewhere than in memory, a small map is read and written with all other state of its key, and a large one
+// entry by entry, so that it may be larger than memory. Then an entry that was not used lately is read when it is asked for.
 //
 // With a [TTL] each entry expires by itself, and Len looks at all of them.
 type Map[K comparable, V any] struct {

@@ -41,13 +41,16 @@ func newOperator[K comparable](t testing.TB, processor any, hash func(K) uint64)
 	}
 	t.Cleanup(s.Close)
 	if pebbles != nil {
-		s.Back(openPebble(t), 1)
+		s.Back(openPebble(t), pebbleRoom)
 	}
 	return operator[K]{s, l, hash}
 }
 
 // pebbles makes byte stores for the tests to run on; nil for the heap alone.
 var pebbles backend.Factory
+
+// pebbleRoom is the memory for rows over one of them.
+var pebbleRoom = int64(1)
 
 func openPebble(t testing.TB) backend.Store {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 type files struct {
 	layout
 	throttle  *throttle
+	retries   Retries
 	entropy   Entropy
 	spread    spreadFiles
 	threshold int
@@ -19,7 +20,7 @@ type files struct {
 }
 
 func (f *files) NewWriter(ctx context.Context, at Location, scope snapshot.Scope) *StreamWriter {
-	p := place{scope: at.scope(scope), inline: f.threshold, buffer: f.buffer, throttle: f.throttle, fs: f.fs, newName: f.name}
+	p := place{scope: at.scope(scope), inline: f.threshold, buffer: f.buffer, throttle: f.throttle, retries: f.retries, fs: f.fs, newName: f.name}
 	if p.scope == snapshot.Shared {
 		// Named in full: another checkpoint, in another directory, may come to refer to it.
 		p.dir = join(f.jobDir(), sharedDir)
@@ -52,7 +53,7 @@ func (f *files) InitLog(ctx context.Context, above string) (dir string, err erro
 // NewLogWriter begins a segment.
 func (f *files) NewLogWriter(ctx context.Context, dir string) *StreamWriter {
 	return newStreamWriter(ctx, place{
-		scope: snapshot.Shared, inline: -1, buffer: f.buffer, throttle: f.throttle, fs: f.fs, dir: dir, prefix: dir + "/", newName: f.name,
+		scope: snapshot.Shared, inline: -1, buffer: f.buffer, throttle: f.throttle, retries: f.retries, fs: f.fs, dir: dir, prefix: dir + "/", newName: f.name,
 	})
 }
 

@@ -336,7 +336,7 @@ func (p *MergedPart) NewWriter(ctx context.Context, scope snapshot.Scope) *Strea
 		scope = snapshot.TaskOwned
 	}
 	f := p.merger.files
-	return newStreamWriter(ctx, place{scope: scope, inline: f.threshold, buffer: f.buffer, throttle: f.throttle, fs: f.fs, merged: p})
+	return newStreamWriter(ctx, place{scope: scope, inline: f.threshold, buffer: f.buffer, throttle: f.throttle, retries: f.retries, fs: f.fs, merged: p})
 }
 
 // piece is the end of a physical file that one stream writes.

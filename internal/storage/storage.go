@@ -24,8 +24,8 @@
 //   - PublishMetadata is one atomic step, and comes last.
 //   - ErrCorrupt is returned on proof of damage only: a wrong length, a wrong checksum, a file that is definitely absent. Any other
 //     failure comes through as it is, because to go back to an older checkpoint after a mere time-out would undo committed work.
-//   - Nothing here tries again. What is worth another try, and how often, is up to the caller: see Classify. Each operation may be
-//     repeated after any failure.
+//   - Nothing here tries again but what is written of a stream, which only the StreamWriter can: see Retries. What else is worth another try,
+//     and how often, is up to the caller: see Classify and Repeatable. Each operation may be repeated after any failure.
 //   - A Storage may be used concurrently; one StreamWriter by one goroutine.
 package storage
 
@@ -124,6 +124,8 @@ type FilesOptions struct {
 	// UploadRate is how many bytes a second all streams together may write to files; 0: any number. It keeps checkpoints from taking the network
 	// or the disk from what the job reads and writes, and makes them take longer.
 	UploadRate int64
+	// Retries says what is done about failures of files of state. Merged files are tried again up to the moment when they are made durable.
+	Retries Retries
 	// Entropy says where in Dir files of state get random directories; Dir is the plain one.
 	Entropy Entropy
 	// NewName returns a name for a new file, which need not be new; nil means random names, as anything but a simulation wants them.
@@ -153,6 +155,7 @@ func NewFiles(o FilesOptions) (Storage, error) {
 	return &files{
 		layout:    layout{fs: o.FS, outside: o.FS, dir: o.Dir, job: o.Job, flat: o.Flat, newName: o.NewName},
 		throttle:  newThrottle(o.UploadRate),
+		retries:   o.Retries,
 		entropy:   o.Entropy,
 		threshold: o.InlineThreshold,
 		buffer:    max(o.WriteBuffer, o.InlineThreshold),

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -35,11 +36,15 @@ type StreamWriter struct {
 	place place
 	buf   []byte // what has not been written to the file
 	file  storage.Writer
-	name  string // of file, as the stream will refer to it
-	start int64  // where in the file the stream begins
-	done  int64  // bytes written to the file
-	crc   uint32 // of all bytes, those in buf included
-	err   error  // the first failure; the stream is lost
+	name  string   // of file, as the stream will refer to it
+	start int64    // where in the file the stream begins
+	done  int64    // bytes written to the file
+	crc   uint32   // of all bytes, those in buf included
+	kept  [][]byte // what was written to the file, as long as it can be written anew; nil once that is too much
+	lost  bool     // it was too much
+	path  string   // of file
+	over  bool     // the file has ended, without success
+	err   error    // the first failure; the stream is lost
 	ended bool
 }
 
@@ -50,6 +55,8 @@ type place struct {
 	buffer int // bytes to gather before they are written; at least inline
 	// throttle holds back who writes too fast.
 	throttle *throttle
+	// retries says what is done about failures.
+	retries Retries
 
 	// For files.
 	fs     storage.FS
@@ -130,10 +137,14 @@ func (w *StreamWriter) flush() error {
 }
 
 func (w *StreamWriter) writeFile(p []byte) error {
-	n, err := w.file.Write(p)
-	w.done += int64(n)
+	err := w.attempt(func() error {
+		_, err := w.file.Write(p)
+		return err
+	})
 	if err == nil {
-		err = w.place.throttle.wait(w.ctx, n)
+		w.done += int64(len(p))
+		w.keepToRepeat(p)
+		err = w.place.throttle.wait(w.ctx, len(p))
 	}
 	if err != nil {
 		return fmt.Errorf("write state: %w", err)
@@ -141,10 +152,62 @@ func (w *StreamWriter) writeFile(p []byte) error {
 	return nil
 }
 
+// attempt does something with the file. If that fails, but may succeed, it is done again with a new file that holds all that the one before was to
+// hold: nobody knows what a failed write has left in a file.
+func (w *StreamWriter) attempt(step func() error) error {
+	failed := false
+	return w.place.retries.do(w.ctx, func(error) bool { return !w.lost }, func() error {
+		if failed {
+			if err := w.anew(); err != nil {
+				return err
+			}
+		}
+		err := step()
+		failed = err != nil
+		return err
+	})
+}
+
+// anew takes a new file in the place of one that has failed. What cannot be deleted of that one now is deleted with the checkpoint's directory, or
+// found as garbage.
+func (w *StreamWriter) anew() error {
+	if w.file != nil && !w.over {
+		_ = w.file.Abort()
+	}
+	if w.file != nil && w.place.merged == nil {
+		_ = w.place.fs.Remove(context.WithoutCancel(w.ctx), w.path) // a commit that has failed may have been done
+	}
+	w.file, w.over = nil, false
+	if err := w.open(); err != nil {
+		return err
+	}
+	for _, p := range w.kept {
+		if _, err := w.file.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepToRepeat holds what was written, if that is not too much.
+func (w *StreamWriter) keepToRepeat(p []byte) {
+	w.lost = w.lost || w.place.retries.Most == 0 || w.done > int64(w.place.retries.Memory)
+	if w.lost {
+		w.kept = nil
+		return
+	}
+	w.kept = append(w.kept, bytes.Clone(p))
+}
+
+// create makes the file if there is none.
 func (w *StreamWriter) create() (err error) {
 	if w.file != nil {
 		return nil
 	}
+	return w.place.retries.Do(w.ctx, w.open)
+}
+
+func (w *StreamWriter) open() (err error) {
 	if w.place.merged != nil {
 		return w.append()
 	}
@@ -152,7 +215,7 @@ func (w *StreamWriter) create() (err error) {
 		path, reference := w.place.newFile()
 		w.file, err = w.place.fs.Create(w.ctx, path)
 		if err == nil {
-			w.name = reference
+			w.name, w.path = reference, path
 			if w.place.made != nil {
 				w.place.made(path)
 			}
@@ -224,10 +287,19 @@ func (w *StreamWriter) finishFile() error {
 		}
 		return errors.Join(err, w.file.Abort())
 	}
-	if err := w.file.Commit(); err != nil {
-		return fmt.Errorf("commit state: %w", err)
+	err := w.attempt(func() error {
+		err := w.file.Commit()
+		w.over = err != nil
+		return err
+	})
+	w.kept = nil
+	if err != nil {
+		err = fmt.Errorf("commit state: %w", err)
+		if w.file != nil && !w.over { // it was to be written anew
+			err = errors.Join(err, w.file.Abort())
+		}
 	}
-	return nil
+	return err
 }
 
 // Abort gives the stream up and removes its file, as far as that is possible. It does nothing once the stream has ended.
@@ -235,7 +307,7 @@ func (w *StreamWriter) Abort() error {
 	if w.ended {
 		return nil
 	}
-	w.ended = true
+	w.ended, w.kept = true, nil
 	if w.file == nil {
 		return nil
 	}

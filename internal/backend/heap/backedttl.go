@@ -132,6 +132,7 @@ func (b *backing) sweepStore(n int) {
 		b.fail(err)
 		return
 	}
+	defer func() { b.fail(errors.Join(it.Err(), it.Close())) }()
 	for ; n > 0 && b.err == nil && it.Next(); n-- {
 		switch key, value := it.Key(), it.Value(); {
 		case key[2] == placeSpace:
@@ -143,7 +144,6 @@ func (b *backing) sweepStore(n int) {
 		w.from = append(append(w.from[:0:0], it.Key()...), 0)
 	}
 	w.resting = n > 0
-	b.fail(errors.Join(it.Err(), it.Close()))
 }
 
 // prefix is what stands before the states of a row in the byte store.

@@ -3,20 +3,22 @@ package heap
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirstream/weir/backend"
 )
 
-// backWriter writes batches back beside the subtask, one at a time, and takes snapshots between them. All methods but those of its goroutine are
+// backWriter writes batches back beside the subtask, one after the other, and takes snapshots between them. All methods but those of its goroutine are
 // called by the subtask's.
 type backWriter struct {
 	store   backend.Store
 	running sync.WaitGroup
-	over    chan struct{} // closed when what was started last is done; nil if nothing was
-	number  uint32        // of that
-	applied uint32
+	over    chan struct{}  // closed when what was started last is done; nil if nothing was
+	number  uint32         // of that
+	applied atomic.Uint32  // the number of the last batch that is written
+	pending atomic.Int32   // what was started and is not done
 	err     error          // written by the goroutine before over is closed
-	spare   *backend.Batch // the batch that was written last, for the next one
+	spare   *backend.Batch // the batch that was started last, for the next one
 	cancel  context.CancelFunc
 }
 
@@ -36,10 +38,9 @@ func (w *backWriter) busy() bool {
 // done returns the number of the last batch that is written.
 func (w *backWriter) done() (applied uint32, err error) {
 	if w.busy() {
-		return w.applied, nil
+		return w.applied.Load(), nil
 	}
-	w.applied = w.number
-	return w.applied, w.err
+	return w.number, w.err
 }
 
 // wait waits until all is written.
@@ -50,10 +51,16 @@ func (w *backWriter) wait() (applied uint32, err error) {
 	return w.done()
 }
 
-// start writes a batch beside and returns one to be filled meanwhile. Nothing else may be going on.
+// mostPending is what may wait for one another: a batch that is being written, or a snapshot that is being taken, and one more batch.
+const mostPending = 2
+
+// isFull reports whether something has to be done before more is started.
+func (w *backWriter) isFull() bool { return w.pending.Load() >= mostPending }
+
+// start writes a batch beside, after what was started before, and returns one to be filled meanwhile.
 func (w *backWriter) start(b *backend.Batch, number uint32) *backend.Batch {
 	next := w.spare
-	if next == nil {
+	if next == nil || w.busy() {
 		next = &backend.Batch{}
 	}
 	next.Reset()
@@ -67,14 +74,19 @@ func (w *backWriter) run(number uint32, what func(context.Context) error) {
 	over, before := make(chan struct{}), w.over
 	ctx, cancel := context.WithCancel(context.Background())
 	w.over, w.number, w.cancel = over, number, cancel
+	w.pending.Add(1)
 	w.running.Go(func() {
 		defer close(over)
+		defer w.pending.Add(-1)
 		defer cancel()
 		if before != nil {
 			<-before
 		}
 		if w.err == nil {
 			w.err = what(ctx)
+		}
+		if w.err == nil {
+			w.applied.Store(number)
 		}
 	})
 }

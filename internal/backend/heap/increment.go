@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"unsafe"
 )
@@ -56,7 +57,7 @@ func (w *incrementWriter) packedRows(r *rowsImage) error {
 		if err := w.flushIfFull(pageBytes + binary.MaxVarintLen64); err != nil {
 			return err
 		}
-		saved, claimed, wanted, err := w.claim(sh, &s.pages[k])
+		saved, claimed, wanted, err := w.claim(sh, s, k)
 		switch {
 		case err != nil || !wanted:
 			return err
@@ -72,28 +73,26 @@ func (w *incrementWriter) packedRows(r *rowsImage) error {
 }
 
 func (w *incrementWriter) packChanged(sh *shape, base unsafe.Pointer, live []uint64, marks []uint32) {
-	ids := w.changedIn(live, marks)
-	if len(ids) == 0 {
-		return
-	}
-	w.block(len(ids))
-	for _, i := range ids {
-		row := unsafe.Add(base, uintptr(i)*sh.size)
-		for _, p := range w.c.layout.packed {
-			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
-		}
+	if rows, n := w.changedIn(live, marks); n > 0 {
+		w.block(n)
+		w.pack(sh, base, rows)
 	}
 }
 
-// changedIn returns the numbers of the rows in a page that have changed since the base. They hold until the next call.
-func (w *writer) changedIn(live []uint64, marks []uint32) []int {
-	w.ids = w.ids[:0]
-	for i := range liveRows(live) {
-		if marks[i]&epochMask >= w.c.since {
-			w.ids = append(w.ids, i)
+// changedIn returns which rows in a page have changed since the base, as bits, and how many they are. They hold until the next call.
+func (w *writer) changedIn(live []uint64, marks []uint32) (rows []uint64, n int) {
+	w.rows = w.rows[:0]
+	for i, word := range live {
+		changed := uint64(0)
+		for _, m := range slices.Backward(marks[i<<6 : min(len(marks), (i+1)<<6)]) {
+			earlier := (uint64(m&epochMask) - uint64(w.c.since)) >> 63 // no branch: whether a row has changed is hard to guess
+			changed = changed<<1 | earlier ^ 1
 		}
+		word &= changed
+		w.rows = append(w.rows, word)
+		n += bits.OnesCount64(word)
 	}
-	return w.ids
+	return w.rows, n
 }
 
 // codedRows encodes row by row.
@@ -129,16 +128,16 @@ func (w *incrementWriter) codedRows(g int) (err error) {
 }
 
 func (w *incrementWriter) codedPage(sh *shape, img *image, first uint32, tables []changes) error {
-	ids := w.changedIn(img.live, img.marks)
-	if len(ids) > 0 {
-		w.block(len(ids))
+	rows, n := w.changedIn(img.live, img.marks)
+	if n > 0 {
+		w.block(n)
 	}
 	owner := uint32(0)
 	hanging := func(i int, c *column, cell unsafe.Pointer) error {
 		defer tables[i].leave()
 		return c.linked.encodeChanges(w.writer, cell, owner, &tables[i])
 	}
-	for _, id := range ids {
+	for id := range liveRows(rows) {
 		owner = first + uint32(id)
 		if err := w.row(unsafe.Add(img.base, uintptr(id)*sh.size), hanging); err != nil {
 			return err
@@ -173,7 +172,8 @@ func (w *writer) changesOf(l linked, r *rowsImage, gone *graves) (changes, error
 		if c.changed(first); !c.wanted {
 			return w.c.stopped()
 		}
-		for _, i := range w.changedIn(c.live, c.marks) {
+		rows, _ := w.changedIn(c.live, c.marks)
+		for i := range liveRows(rows) {
 			id := first + uint32(i)
 			if owner, ok := l.ownerAt(c.at(id)); ok {
 				c.rows = append(c.rows, ownedRow(owner, id))

@@ -73,7 +73,7 @@ func (f *frozen) enter(page uint32) {
 		f.base, f.live, f.marks, f.wanted = img.base, img.live, img.marks, f.w.c.wants(img.wrote)
 		return
 	}
-	f.held, f.wanted = p, f.w.c.wants(p.wrote)
+	f.held, f.wanted = p, f.w.c.wants(*s.wroteOf(k))
 	f.base, f.live, f.marks = sh.pageOf(s, k), sh.liveOf(s, k), sh.rowMarks(s, k)
 }
 

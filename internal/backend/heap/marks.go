@@ -30,7 +30,7 @@ func (sh *shape) marksOf(s *slab) unsafe.Pointer {
 	if sh.clock.tracks {
 		return sh.arena.alloc(len(s.pages) << sh.shift * markBytes)
 	}
-	return unsafe.Pointer(&s.pages[0].wrote)
+	return unsafe.Pointer(s.wrote)
 }
 
 // rowMarks returns the marks of the rows of a page, nothing if there are none.
@@ -49,10 +49,14 @@ func (r *rows) mark(id uint32) *uint32 {
 
 // change owns the page of a row and marks the row. own alone is for what is no state, such as where a row's neighbours lie.
 func (r *rows) change(id uint32) {
-	r.own(id)
+	s, k := r.place(id)
+	now := r.sh.clock.now
+	if *s.wroteOf(k) != now {
+		r.ownPage(s, k)
+	}
 	if r.sh.clock.tracks {
-		if m := r.mark(id); *m&epochMask != r.sh.clock.now {
-			*m = r.sh.clock.now
+		if m := (*uint32)(unsafe.Add(s.marks, uintptr(id-s.first)*markBytes)); *m&epochMask != now {
+			*m = now
 		}
 	}
 }
@@ -79,7 +83,7 @@ func (r *rows) changed(since uint32) iter.Seq[uint32] {
 				if first >= r.next {
 					return
 				}
-				if s.pages[k].wrote < since {
+				if *s.wroteOf(k) < since {
 					continue
 				}
 				marks := r.sh.rowMarks(s, k)

@@ -80,6 +80,7 @@ func (b *backing) scanPlaces(r rowID, state int, from, to uint64, take func(plac
 		b.fail(err)
 		return
 	}
+	defer func() { b.fail(errors.Join(err, it.Err(), it.Close())) }()
 	for more := true; more && it.Next(); {
 		if len(it.Key()) != len(first) {
 			err = fmt.Errorf("%w: the key of a place", ErrCorrupt)
@@ -90,7 +91,6 @@ func (b *backing) scanPlaces(r rowID, state int, from, to uint64, take func(plac
 			break
 		}
 	}
-	b.fail(errors.Join(err, it.Err(), it.Close()))
 }
 
 // used returns the bytes of memory in use, roughly.

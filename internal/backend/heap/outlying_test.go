@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/pebble"
 	"github.com/weirstream/weir/state"
 )
 
@@ -294,4 +298,262 @@ func checkSavepoint(t *testing.T, s *heap.Store[int64], model map[int64]*books) 
 		}
 		again.Close()
 	}
+}
+
+// counting is a byte store that counts what is asked of it.
+type counting struct {
+	backend.Store
+	gets, ops atomic.Int64
+}
+
+func (c *counting) Get(keys [][]byte, found func(int, []byte) error) error {
+	c.gets.Add(int64(len(keys)))
+	return c.Store.Get(keys, found)
+}
+
+func (c *counting) Apply(b *backend.Batch) error {
+	c.ops.Add(int64(b.Len()))
+	return c.Store.Apply(b)
+}
+
+// take returns the counts since the last call, once all is written back.
+func (c *counting) take(t *testing.T, s *heap.Store[int64]) (gets, ops int64) {
+	t.Helper()
+	x, err := s.SnapshotStore()(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Close()
+	return c.gets.Swap(0), c.ops.Swap(0)
+}
+
+// TestOneEntry shows that one entry of a map of 100 000, most of which is not in memory, is read and written without the others, whatever is done with it,
+// and that a list is appended to without being read.
+func TestOneEntry(t *testing.T) {
+	const n = 100_000
+	p := &library{}
+	s := open(t, p, 0, 1, hashInt)
+	under := &counting{Store: openPebbleUnder(t)}
+	s.Back(under, 1<<20)
+	at(s, hashInt, func(int64) {
+		for i := range int64(n) {
+			p.Books.Put(i, "a book")
+			p.Log.Append("a line")
+		}
+	}, 1)
+	under.take(t, s)
+	for _, test := range []struct {
+		name      string
+		do        func()
+		gets, ops int64 // at most
+	}{
+		{"get", func() { p.Books.Get(5) }, 2, 0},
+		{"put", func() { p.Books.Put(10, "another book") }, 2, 3},
+		{"put what is new", func() { p.Books.Put(n, "a new book") }, 2, 3},
+		{"delete", func() { p.Books.Delete(20) }, 2, 3},
+		{"delete what is not there", func() { p.Books.Delete(-1) }, 2, 0},
+		{"append", func() { p.Log.Append("one more line") }, 1, 2},
+		{"length", func() { p.Books.Len(); p.Log.Len() }, 1, 0},
+		{"begin a loop", func() {
+			for range p.Books.All() {
+				break
+			}
+		}, 1, 0},
+		{"clear", func() { p.Books.Clear() }, 1, 3},
+	} {
+		at(s, hashInt, func(int64) {}, 2, 3, 4) // something else, so that key 1 may go
+		at(s, hashInt, func(int64) { test.do() }, 1)
+		if gets, ops := under.take(t, s); gets > test.gets+3 || ops > test.ops {
+			t.Errorf("%s: %d keys were read, want %d; %d changes were made, want %d", test.name, gets, test.gets, ops, test.ops)
+		}
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestManyTimesMemory shows that a map and a list of one key may be a hundred times what there is memory for, when they are filled in one batch, gone through,
+// changed in the course of that, written to a savepoint and restored.
+func TestManyTimesMemory(t *testing.T) {
+	const memory, n = 16 << 10, 15_000
+	defer heap.OutlyingFrom(4<<10, memory/4)()
+	p := &library{}
+	s := open(t, p, 0, 1, hashInt)
+	s.Back(openPebbleUnder(t), memory)
+	within := func(s *heap.Store[int64], what string) {
+		if s.Err() != nil || s.Held() > 4*memory {
+			t.Fatalf("%s: %d bytes are in memory, %v", what, s.Held(), s.Err())
+		}
+	}
+	at(s, hashInt, func(int64) {
+		for i := range int64(n) {
+			p.Books.Put(i*7919%n, fmt.Sprintf("%040d", i))
+			p.Log.Append(fmt.Sprintf("%040d", i))
+			if i%1000 == 0 {
+				within(s, "fill")
+			}
+		}
+	}, 1)
+	check := func(s *heap.Store[int64], p *library, change bool) {
+		at(s, hashInt, func(int64) {
+			i := int64(0)
+			for k, v := range p.Books.All() {
+				if k != i*7919%n || v != fmt.Sprintf("%040d", i) {
+					t.Fatalf("entry %d is %d: %s", i, k, v)
+				}
+				if change {
+					p.Books.Put(k, v)
+				}
+				i++
+				if i%1000 == 0 {
+					within(s, "loop")
+				}
+			}
+			if i != n || p.Books.Len() != n || p.Log.Len() != n {
+				t.Fatalf("%d entries in the loop, %d by Len", i, p.Books.Len())
+			}
+			i = 0
+			for line := range p.Log.All() {
+				if line != fmt.Sprintf("%040d", i) {
+					t.Fatalf("line %d is %s", i, line)
+				}
+				i++
+			}
+			if i != n {
+				t.Fatalf("%d lines", i)
+			}
+		}, 1)
+		within(s, "check")
+	}
+	check(s, p, true)
+	k, b := write(t, s.Capture())
+	q := &library{}
+	again := open(t, q, 0, 1, hashInt)
+	again.Back(openPebbleUnder(t), memory)
+	if err := again.Restore(k, bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	check(again, q, false)
+}
+
+// openPebbleUnder makes a Pebble store for all groups.
+func openPebbleUnder(t *testing.T) backend.Store {
+	t.Helper()
+	o := pebble.Default()
+	o.Dir, o.Memory = t.TempDir(), pebble.LeastMemory
+	f, err := pebble.Open(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := f.Open(t.Context(), backend.Env{Parallelism: 1, Groups: backend.Groups{First: 0, Last: maxParallelism - 1}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// mortal has maps and lists that grow beyond memory, and expire.
+type mortal struct {
+	Seen state.Map[int64, string] `state:"seen,ttl=10s"`
+	Log  state.List[int64]        `state:"log,ttl=10s"`
+	Read state.Map[int64, int64]  `state:"read,ttl=10s,refresh=read"`
+}
+
+// TestOutlyingExpires shows that what is outlying expires entry by entry, in memory and in the byte store, and leaves nothing there in the end.
+func TestOutlyingExpires(t *testing.T) {
+	for _, memory := range []int64{1, 10 << 10} {
+		defer heap.OutlyingFrom(0, 1<<10)()
+		p := &mortal{}
+		s := open(t, p, 0, 1, hashInt)
+		under := openUnder(t)
+		s.Back(under, memory)
+		const n = 200
+		for i := range int64(n) { // an entry a second
+			s.SetTime(i * 1000)
+			at(s, hashInt, func(int64) {
+				p.Seen.Put(i, fmt.Sprint("seen ", i))
+				p.Log.Append(i)
+				p.Read.Put(i, i)
+				if _, ok := p.Read.Get(0); !ok {
+					t.Fatalf("what is read all the time has expired after %d s", i)
+				}
+				from := max(0, i-9)
+				want := make([]int64, 0, 10)
+				for j := from; j <= i; j++ {
+					want = append(want, j)
+				}
+				keys, log := slices.Collect(p.Seen.Keys()), slices.Collect(p.Log.All())
+				if !slices.Equal(keys, want) || !slices.Equal(log, want) {
+					t.Fatalf("after %d s: keys %d, elements %d, want %d", i, keys, log, want)
+				}
+				if p.Seen.Len() != len(want) || p.Log.Len() != len(want) {
+					t.Fatalf("after %d s: %d entries and %d elements, want %d", i, p.Seen.Len(), p.Log.Len(), len(want))
+				}
+				if _, ok := p.Seen.Get(i - 10); ok {
+					t.Fatalf("entry %d is there after %d s", i-10, i)
+				}
+			}, 1)
+			at(s, hashInt, func(k int64) { p.Seen.Put(k, "others") }, 2+i)
+			if i%20 == 0 {
+				for range 20 {
+					s.Sweep(50)
+				}
+			}
+		}
+		s.SetTime(n*1000 + 20_000)
+		for range 200 {
+			s.Sweep(100)
+		}
+		if err := s.Err(); err != nil {
+			t.Fatal(err)
+		}
+		s.Len() // writes all back
+		it, err := under.Scan(backend.Groups{First: 0, Last: maxParallelism - 1}.Keys())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for it.Next() {
+			t.Errorf("%x is left in the byte store", it.Key())
+		}
+		it.Close()
+	}
+}
+
+// TestFormerRows shows that rows written before there was anything outlying are read, and change their form when they are written.
+func TestFormerRows(t *testing.T) {
+	undo := heap.OutlyingFrom(1<<30, 1<<20)
+	p := &library{}
+	s := open(t, p, 0, 1, hashInt)
+	s.Back(openUnder(t), 1)
+	model := map[int64]*books{0: {}, 1: {}, 2: {}}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	s.SetTime(1000)
+	change := func() {
+		at(s, hashInt, func(k int64) {
+			for range 100 {
+				model[k].change(t, p, rnd, 200)
+			}
+		}, 0, 1, 2)
+	}
+	change()
+	x, err := s.SnapshotStore()(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	undo()
+	defer heap.OutlyingFrom(100, 1<<10)()
+	p = &library{}
+	s = open(t, p, 0, 1, hashInt)
+	s.Back(openUnder(t, partOf(x)), 1)
+	s.BeginsFilled()
+	s.SetTime(1000)
+	checkLibraries(t, s, p, model)
+	change()
+	checkLibraries(t, s, p, model)
 }

@@ -54,7 +54,6 @@ func (c *clock) readOnlyByNewest() bool { return len(c.reading) == 1 && c.readin
 // writer) or was written out (the subtask). With several, each copy serves all captures between the change before it and its own epoch.
 // While a page is busy the other side waits, for the time it takes to copy it.
 type Page struct {
-	wrote   uint32        // the epoch in which the page was last owned; the subtask's goroutine, or whoever holds it busy before it is saved
 	claimed atomic.Uint32 // the epoch in which it was last claimed, or busy
 	saved   *image        // copies of the page, the newest first; only while holding it busy
 }
@@ -112,9 +111,9 @@ func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
 	if !pointerFree {
 		sh.typ = row
 	}
-	sh.marks = marking{shift: sh.shift, size: unsafe.Sizeof(Page{})}
+	sh.marks = marking{shift: sh.shift, size: markBytes}
 	if c.tracks {
-		sh.marks = marking{size: markBytes}
+		sh.marks.shift = 0
 	}
 	sh.pool.sh = sh
 	return sh
@@ -148,8 +147,16 @@ type slab struct {
 	pages []Page
 	live  *uint64        // shape.words for each page, one bit for each row in use
 	marks unsafe.Pointer // of its rows: see marking
-	first uint32         // its first row
-	_     uint64         // to make it one cache line
+	// wrote is, for each page, the epoch in which it was last owned: the subtask's goroutine's, or whoever's that holds the page busy before it
+	// is saved. They lie close together, apart from all else, since every first change of a row looks at one.
+	wrote *uint32
+	first uint32 // its first row
+	_     uint32 // to make it one cache line
+}
+
+// wroteOf returns the wrote of a page.
+func (s *slab) wroteOf(k int) *uint32 {
+	return (*uint32)(unsafe.Add(unsafe.Pointer(s.wrote), uintptr(k)*unsafe.Sizeof(*s.wrote)))
 }
 
 // rows holds rows of one shape, of one key group. A row never moves. A row that is not in use is zero.
@@ -181,30 +188,31 @@ func placeIn(slabs []slab, sh *shape, id uint32) (s *slab, page int) {
 
 // own allows the page of a row to be changed until the next capture begins.
 func (r *rows) own(id uint32) {
-	s, k := r.place(id)
-	p := &s.pages[k]
-	if p.wrote == r.sh.clock.now {
-		return
+	if s, k := r.place(id); *s.wroteOf(k) != r.sh.clock.now {
+		r.ownPage(s, k)
 	}
-	if r.sh.clock.copying() && id>>r.sh.shift<<r.sh.shift < r.bound {
+}
+
+func (r *rows) ownPage(s *slab, k int) {
+	if r.sh.clock.copying() && s.first+uint32(k)<<r.sh.shift < r.bound {
 		r.save(s, k)
 		return
 	}
-	p.wrote = r.sh.clock.now
+	*s.wroteOf(k) = r.sh.clock.now
 }
 
 // save keeps the page for the captures that are being read, unless that is the newest alone and its writer was there before, or all of them
 // are increments that the page is no part of; and owns it.
 func (r *rows) save(s *slab, k int) {
-	p, c := &s.pages[k], r.sh.clock
-	if before := p.lock(); (r.sh.always || c.isNeeded(p.wrote)) && (before != c.now || !c.readOnlyByNewest()) {
+	p, wrote, c := &s.pages[k], s.wroteOf(k), r.sh.clock
+	if before := p.lock(); (r.sh.always || c.isNeeded(*wrote)) && (before != c.now || !c.readOnlyByNewest()) {
 		r.sh.pool.reuse(p.cut(c.reading[0].epoch))
 		img := r.sh.pool.get()
 		r.sh.copyTo(img, s, k)
 		img.upto, img.next = c.now, p.saved
 		p.saved = img
 	}
-	p.wrote = c.now
+	*wrote = c.now
 	p.unlock(c.now)
 }
 
@@ -213,7 +221,7 @@ func (sh *shape) copyTo(img *image, s *slab, k int) {
 	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
 	copy(img.live, sh.liveOf(s, k))
 	copy(img.marks, sh.rowMarks(s, k))
-	img.wrote = s.pages[k].wrote
+	img.wrote = *s.wroteOf(k)
 }
 
 func (sh *shape) pageOf(s *slab, k int) unsafe.Pointer {
@@ -287,9 +295,10 @@ func (r *rows) reserve(n int) {
 			first = uint32(pages) << r.sh.shift
 		}
 		s := slab{base: r.sh.block(pages), pages: make([]Page, pages), live: unsafe.SliceData(make([]uint64, pages*r.sh.words)), first: first}
+		s.wrote = unsafe.SliceData(make([]uint32, pages))
 		s.marks = r.sh.marksOf(&s)
 		for i := range s.pages {
-			s.pages[i].wrote = r.sh.clock.now
+			*s.wroteOf(i) = r.sh.clock.now
 			s.pages[i].claimed.Store(r.sh.clock.now)
 		}
 		r.slabs = append(r.slabs, s)

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/bits"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -20,18 +21,35 @@ type writer struct {
 	offset int64  // of buf in the stream
 	packed []byte // buf compressed
 	packs  bool   // what is flushed is compressed
+	full   int    // how much of buf is written at once
 	spare  map[*shape][]*image
-	ids    []int // for changedIn
-	owner  rowID // over a byte store, which is being encoded
+	rows   []uint64 // for changedIn
+	owner  rowID    // over a byte store, which is being encoded
 }
 
-const writeBytes = 256 << 10
+const (
+	// writeBytes is written at once: a disk needs pieces of this order to be at its best, and each costs a turn of the scheduler.
+	writeBytes = 1 << 20
+	// writeAlign is what the buffer's place in memory and the pieces, but for the last one, are multiples of. Storage can then hand them to a
+	// disk as they are.
+	writeAlign = 4096
+)
+
+// buffers are those of writers, which would else make one for each capture of each step.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, writeBytes+64<<10+writeAlign)
+	from := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (writeAlign - 1)
+	return new(b[from:from])
+}}
 
 func (w *writer) write() (k snapshot.Keyed, err error) {
 	k.Range, k.Written, k.Increment = w.c.groups, w.c.groups, w.c.IsIncrement()
 	w.spare = map[*shape][]*image{}
 	defer w.giveAll()
-	if w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10), k.Increment); w.c.layout.compress {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	w.full = writeBytes
+	if w.buf = w.c.layout.appendHead(*buffer, k.Increment); w.c.layout.compress {
 		err = w.compressed()
 	}
 	k.Header = w.offset + int64(len(w.buf))
@@ -58,19 +76,32 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 
 // compressed writes the head of a compressed stream, and has all that follows be compressed.
 func (w *writer) compressed() error {
+	buffer := w.buf[:0]
 	w.buf = appendCompressedHead(nil, w.buf)
 	err := w.flush()
-	w.buf, w.packs = make([]byte, 0, writeBytes+64<<10), true
+	w.buf, w.packs, w.full = buffer, true, blockBytes
 	return err
 }
 
-func (w *writer) flush() error {
-	if len(w.buf) == 0 {
+// flush writes all that is in the buffer.
+func (w *writer) flush() error { return w.send(len(w.buf)) }
+
+// drain writes what is in the buffer, as far as it can be written without a copy.
+func (w *writer) drain() error {
+	if w.packs {
+		return w.flush()
+	}
+	return w.send(len(w.buf) &^ (writeAlign - 1))
+}
+
+// send writes the first bytes of the buffer, which begins anew with what was behind them.
+func (w *writer) send(bytes int) error {
+	if bytes == 0 {
 		return nil
 	}
-	src := w.buf
+	src := w.buf[:bytes]
 	if w.packs {
-		w.packed = appendBlocks(w.packed[:0], w.buf)
+		w.packed = appendBlocks(w.packed[:0], src)
 		src = w.packed
 	}
 	n, err := w.out.Write(src)
@@ -78,17 +109,17 @@ func (w *writer) flush() error {
 	if err == nil && n < len(src) {
 		err = io.ErrShortWrite
 	}
-	w.buf = w.buf[:0]
+	w.buf = append(w.buf[:0], w.buf[bytes:]...)
 	runtime.Gosched() // else a task that becomes ready may have to wait for the end of the writer's time slice of 10 ms
 	return err
 }
 
 // flushIfFull keeps room for n bytes in the buffer.
 func (w *writer) flushIfFull(n int) error {
-	if len(w.buf)+n <= writeBytes {
+	if len(w.buf)+n <= w.full {
 		return nil
 	}
-	return w.flush()
+	return w.drain()
 }
 
 func (w *writer) group(g int) (err error) {
@@ -129,10 +160,11 @@ func (r *rowsImage) eachPage(f func(s *slab, k int) error) error {
 // claim locks a page for reading. If the subtask has changed the page since the capture then saved is the page as it was, for the caller to
 // keep, and the page is not locked any more. Otherwise the page itself is still as it was, and the caller unlocks it soon, with claimed. If
 // the page is no part of the capture then wanted is false, and there is nothing to keep or to unlock.
-func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted bool, err error) {
+func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32, wanted bool, err error) {
 	if err := w.c.stopped(); err != nil {
 		return nil, 0, false, err
 	}
+	p := &s.pages[k]
 	before := p.lock()
 	claimed = max(before, w.c.epoch)
 	img, oldest := p.at(w.c.epoch), w.c.isOldest()
@@ -140,7 +172,7 @@ func (w *writer) claim(sh *shape, p *Page) (saved *image, claimed uint32, wanted
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
-	case img == nil && w.c.wants(p.wrote):
+	case img == nil && w.c.wants(*s.wroteOf(k)):
 		return nil, claimed, true, nil
 	case img == nil:
 		p.unlock(claimed)
@@ -184,14 +216,13 @@ func (w *writer) spareImage(sh *shape) *image {
 // take returns the page as it was, in memory that is the writer's until it puts it back with give. It is nil if the page is no part of the
 // capture.
 func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
-	p := &s.pages[k]
-	saved, claimed, wanted, err := w.claim(sh, p)
+	saved, claimed, wanted, err := w.claim(sh, s, k)
 	if err != nil || saved != nil || !wanted {
 		return saved, err
 	}
 	img := w.spareImage(sh)
 	sh.copyTo(img, s, k)
-	p.unlock(claimed)
+	s.pages[k].unlock(claimed)
 	return img, nil
 }
 
@@ -219,7 +250,7 @@ func (w *writer) packedRows(r *rowsImage) (n int, err error) {
 		if err := w.flushIfFull(pageBytes); err != nil {
 			return err
 		}
-		saved, claimed, _, err := w.claim(sh, &s.pages[k])
+		saved, claimed, _, err := w.claim(sh, s, k)
 		switch {
 		case err != nil:
 			return err
@@ -352,14 +383,14 @@ func (w *writer) stampedValue(c *column, cell unsafe.Pointer) {
 
 // element is called after each element of a linked table was appended, so that a large map is not put together in memory.
 func (w *writer) element(f *frozen) error {
-	if len(w.buf) <= writeBytes {
+	if len(w.buf) <= w.full {
 		return nil
 	}
 	f.leave()
 	if err := w.c.stopped(); err != nil {
 		return err
 	}
-	return w.flush()
+	return w.drain()
 }
 
 // liveRows returns the numbers of the rows in use.
@@ -379,26 +410,36 @@ func liveRows(live []uint64) iter.Seq[int] {
 func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
 	parts := w.c.layout.packed
 	whole := len(parts) == 1 && parts[0].size == sh.size
-	for i := 0; i < sh.perPage(); {
-		if whole {
-			run := liveRun(live, i)
-			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(base, uintptr(i)*sh.size)), uintptr(run)*sh.size)...)
-			n, i = n+run, i+run
-		} else if isLive(live, i) {
-			row := unsafe.Add(base, uintptr(i)*sh.size)
-			for _, p := range parts {
-				w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
-			}
-			n++
+	for i := nextLive(live, 0); i < len(live)<<6; {
+		run := liveRun(live, i)
+		if row := unsafe.Add(base, uintptr(i)*sh.size); whole {
+			w.buf = append(w.buf, unsafe.Slice((*byte)(row), uintptr(run)*sh.size)...)
+		} else {
+			w.packParts(parts, row, run, sh.size)
 		}
-		for i++; i < sh.perPage() && !isLive(live, i); {
-			i++
-		}
+		n, i = n+run, nextLive(live, i+run)
 	}
 	return n
 }
 
-func isLive(live []uint64, i int) bool { return live[i>>6]&(1<<(i&63)) != 0 }
+func (w *writer) packParts(parts []span, row unsafe.Pointer, rows int, size uintptr) {
+	for range rows {
+		for _, p := range parts {
+			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
+		}
+		row = unsafe.Add(row, size)
+	}
+}
+
+// nextLive returns the number of the first row in use from i on, at least that of all rows if there is none.
+func nextLive(live []uint64, i int) int {
+	for ; i>>6 < len(live); i = (i>>6 + 1) << 6 {
+		if rest := live[i>>6] >> (i & 63); rest != 0 {
+			return i + bits.TrailingZeros64(rest)
+		}
+	}
+	return i
+}
 
 // liveRun returns the number of rows in use from i on without a gap.
 func liveRun(live []uint64, i int) int {

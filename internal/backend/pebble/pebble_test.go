@@ -270,3 +270,30 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestPanicOfTheCaller shows that a store can be closed after whoever looked a key up has panicked, as the codec of a user's type may while a job restores.
+func TestPanicOfTheCaller(t *testing.T) {
+	f, err := Open(Options{Dir: t.TempDir(), Memory: LeastMemory, WriteRatio: 0.5, Threads: 1, BlockSize: 4 << 10}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := backend.Groups{First: 0, Last: 1}
+	s, err := f.Open(t.Context(), backend.Env{Parallelism: 1, Groups: groups, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b backend.Batch
+	b.Put(backend.GroupKey(0), []byte("value"))
+	x, err := s.Snapshot(t.Context()) // so that it is read from a file
+	if err := errors.Join(err, s.Apply(&b)); err != nil {
+		t.Fatal(err)
+	}
+	x.Close()
+	func() {
+		defer func() { _ = recover() }()
+		s.Get([][]byte{backend.GroupKey(0)}, func(int, []byte) error { panic("no such thing") })
+	}()
+	if err := errors.Join(s.Close(), f.Close()); err != nil {
+		t.Error(err)
+	}
+}

@@ -33,19 +33,24 @@ func (s *Store) openDatabase(dir string) (*pebble.DB, error) {
 // Get looks keys up.
 func (s *Store) Get(keys [][]byte, found func(i int, value []byte) error) error {
 	for i, k := range keys {
-		v, closer, err := s.db.Get(k)
-		if errors.Is(err, pebble.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read state: %w", s.failure.explain(err))
-		}
-		err = found(i, v)
-		if err := errors.Join(err, closer.Close()); err != nil {
+		if err := s.get(k, func(value []byte) error { return found(i, value) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// get looks one key up. found may panic, since it decodes what is the user's: then too the value is given back, or the database could not be closed.
+func (s *Store) get(key []byte, found func(value []byte) error) (err error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read state: %w", s.failure.explain(err))
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	return found(value)
 }
 
 // Scan returns an iterator over a range of keys.

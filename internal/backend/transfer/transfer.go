@@ -42,6 +42,7 @@ type Files struct {
 	uncertain   map[job.CheckpointID][]snapshot.File // that were written for a checkpoint which is not known to be complete
 	incremental bool
 	mayUse      func(snapshot.Stream) bool
+	again       func(ctx context.Context, f func() error) error
 }
 
 // file is a lasting file in a complete checkpoint.
@@ -55,6 +56,10 @@ type file struct {
 func NewFiles(threads int, incremental bool, mayUse func(snapshot.Stream) bool) *Files {
 	return &Files{threads: max(threads, 1), known: map[string]file{}, uncertain: map[job.CheckpointID][]snapshot.File{}, incremental: incremental, mayUse: mayUse}
 }
+
+// Again says how a file is written that has failed: again calls f until it has succeeded, or has failed for good. It is called before the first Write.
+// Without it nothing is written twice.
+func (f *Files) Again(again func(ctx context.Context, f func() error) error) { f.again = again }
 
 // Restored says that the store was opened with the files of a complete checkpoint, all of them and no others. Those that belong to that
 // checkpoint alone are written once more.
@@ -110,13 +115,15 @@ func (f *Files) Write(ctx context.Context, id job.CheckpointID, kind element.Sna
 		}
 	}
 	slices.SortFunc(todo, func(a, b int) int { return cmp.Compare(all[b].Size, all[a].Size) }) // the largest first, so that no one is waited for alone
-	err := f.each(ctx, todo, func(ctx context.Context, i int) (err error) {
+	err := f.each(ctx, todo, func(ctx context.Context, i int) error {
 		scope := snapshot.Exclusive
 		if all[i].Lasting && f.incremental && !kind.IsSavepoint() {
 			scope = snapshot.Shared
 		}
-		out[i].Stream, err = write(ctx, x, all[i], scope, newStream)
-		return err
+		return f.repeat(ctx, func() (err error) {
+			out[i].Stream, err = write(ctx, x, all[i], scope, newStream)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -127,6 +134,13 @@ func (f *Files) Write(ctx context.Context, id job.CheckpointID, kind element.Sna
 		f.uncertain[id] = out
 	}
 	return out, nil
+}
+
+func (f *Files) repeat(ctx context.Context, what func() error) error {
+	if f.again == nil {
+		return what()
+	}
+	return f.again(ctx, what)
 }
 
 // find returns where a file is that need not be written.

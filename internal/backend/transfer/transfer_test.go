@@ -154,3 +154,19 @@ func TestErrors(t *testing.T) {
 		t.Error("a file of another size was written")
 	}
 }
+
+// TestAgain shows that a file that could not be written is read and written once more, if whoever is asked says so.
+func TestAgain(t *testing.T) {
+	f, p, attempts := NewFiles(1, true, nil), &place{fail: "b.sst"}, 0
+	f.Again(func(_ context.Context, write func() error) error {
+		err := write()
+		for ; err != nil && attempts < 2; attempts++ {
+			p.fail = ""
+			err = write()
+		}
+		return err
+	})
+	if got, _ := p.take(t, f, 1, element.Checkpoint, snap("a.sst", "b.sst")); got != "a.sst b.sst" || attempts != 1 {
+		t.Errorf("after %d more attempts %q was written", attempts, got)
+	}
+}

@@ -297,6 +297,34 @@ var (
 			"the disk or the network from the job itself. They take longer then: see that it fits `execution.checkpointing.timeout`. 0: any number.",
 	})
 
+	StorageRetries = intOption(spec[int]{
+		Key: "weir.storage.retries", Default: new(3), Built: true, Check: between(0, 100),
+		Doc: "How often a file of state, the directory of a checkpoint and its `_metadata` are written anew after a failure that may pass, before the checkpoint counts " +
+			"as failed. What proves that it must fail, such as a full disk or a missing permission, is not tried again. 0: nothing is.",
+	})
+
+	StorageRetryBackoff = durationOption(spec[time.Duration]{
+		Key: "weir.storage.retry-backoff", Default: new(100 * time.Millisecond), Built: true, Check: atLeastDuration(time.Millisecond),
+		Doc: "The pause before the first of `weir.storage.retries`. Each further one is about twice as long; chance makes them differ between subtasks.",
+	})
+
+	StorageRetryMaxBackoff = durationOption(spec[time.Duration]{
+		Key: "weir.storage.retry-max-backoff", Default: new(5 * time.Second), Built: true, Check: atLeastDuration(time.Millisecond),
+		Doc: "The longest pause between two of `weir.storage.retries`.",
+	})
+
+	StorageRetryMemory = sizeOption(spec[int64]{
+		Key: "weir.storage.retry-memory", Default: new(int64(8 << 20)), Built: true,
+		Check: func(v int64) error {
+			if v < 0 || v > math.MaxInt32 {
+				return errors.New("not between 0 b and 2147483647 b")
+			}
+			return nil
+		},
+		Doc: "How much of each state stream that is being written is held in memory for `weir.storage.retries`. A larger stream is not written anew, " +
+			"except for a file of Pebble, which is read again.",
+	})
+
 	LoopMemory = sizeOption(spec[int64]{
 		Key: "weir.loops.memory", Default: new(int64(32 << 20)), Built: true,
 		Check: func(v int64) error {
@@ -400,8 +428,17 @@ type Checkpointing struct {
 	MaxStateSize    int    // bytes; the largest state stream of JobManagerStorage
 	UploadRate      int64  // bytes a second that are written to files; 0: no limit
 
+	Retries Retries
+
 	Merging Merging
 	Loops   LoopMode
+}
+
+// Retries says how often storage is asked again after a failure.
+type Retries struct {
+	Most             int           // attempts after the first
+	Backoff, Longest time.Duration // the first pause, and a bound of all
+	Memory           int           // bytes of a stream that are held to be written anew
 }
 
 // Merging says how streams of state are merged into files.
@@ -442,6 +479,9 @@ func (c *Config) Checkpointing() Checkpointing {
 		WriteBuffer:      max(Get(c, WriteBufferSize), inline),
 		MaxStateSize:     int(Get(c, MaxStateSize)),
 		UploadRate:       max(0, Get(c, UploadRate)),
+		Retries: Retries{
+			Most: Get(c, StorageRetries), Backoff: Get(c, StorageRetryBackoff), Longest: Get(c, StorageRetryMaxBackoff), Memory: int(Get(c, StorageRetryMemory)),
+		},
 		Merging: Merging{
 			Enabled:               Get(c, FileMerging),
 			AcrossCheckpoints:     Get(c, FileMergingAcrossCheckpoints),

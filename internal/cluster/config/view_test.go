@@ -26,6 +26,7 @@ func TestDefaultViews(t *testing.T) {
 	want := Checkpointing{
 		Timeout: 10 * time.Minute, Mode: ExactlyOnce, MaxConcurrent: 1, AfterTasksFinish: true, NumRetained: 1, Retention: NoExternalized,
 		ParallelCleaning: true, History: 10, Storage: JobManagerStorage, InlineThreshold: 20 << 10, WriteBuffer: 20 << 10, MaxStateSize: 5 << 20,
+		Retries: Retries{Most: 3, Backoff: 100 * time.Millisecond, Longest: 5 * time.Second, Memory: 8 << 20},
 		Merging: Merging{MaxFileSize: 32 << 20, MaxSubtasks: 4, MaxSpaceAmplification: 2},
 	}
 	if got := cfg.Checkpointing(); got != want {

@@ -154,7 +154,9 @@ func (m *master) initLocation(a coordinator.InitLocation) {
 		return
 	}
 	m.clerk.do(func() func() {
-		err := m.storage.InitCheckpoint(context.Background(), a.ID)
+		err := m.retries.Do(context.Background(), func() error {
+			return m.storage.InitCheckpoint(context.Background(), a.ID)
+		})
 		return func() {
 			if err != nil {
 				m.coordinator.TriggerFailed(a.ID, reason.IOException, err.Error(), m.Now())
@@ -201,7 +203,7 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 		next := m.written(record).WithCompleted(a.ID)
 		pointer, size, err := m.publish(a, next, follow)
 		if err != nil && istorage.Classify(err) == istorage.Unknown && !errors.Is(err, linefile.ErrTaken) {
-			pointer, size, err = m.publish(a, next, follow) // it may be there, and only the answer was lost
+			pointer, size, err = m.publishAgain(a, next, follow)
 		}
 		return func() {
 			if err != nil {
@@ -216,6 +218,15 @@ func (m *master) writeMetadata(a coordinator.WriteMetadata) {
 			m.coordinator.MetadataWritten(a.ID, pointer, size, m.Now())
 		}
 	}, m.post)
+}
+
+// publishAgain tries again what may have been done although it failed, when only the answer was lost: at once, and then with pauses.
+func (m *master) publishAgain(a coordinator.WriteMetadata, next line.Record, follow bool) (pointer string, size int64, err error) {
+	err = m.retries.Do(context.Background(), func() (err error) {
+		pointer, size, err = m.publish(a, next, follow)
+		return err
+	})
+	return pointer, size, err
 }
 
 // publish makes the checkpoint exist, and then, if the record is to follow, writes that it does.

@@ -23,6 +23,7 @@ type Files struct {
 	writeCopies bool                         // there are to be more of them
 	found       atomic.Pointer[copies.Found] // those that tasks are restored from now
 	places      places
+	retries     storage.Retries
 	logDir      string // of the changelog, if that is in files
 	report      *slog.Logger
 }
@@ -52,6 +53,9 @@ func (f *Files) OpenStream(ctx context.Context, s snapshot.Stream) (operator.Str
 	}
 	return f.storage.OpenStream(ctx, s)
 }
+
+// Again calls do, which writes something for a checkpoint, until it has succeeded or has failed for good.
+func (f *Files) Again(ctx context.Context, do func() error) error { return f.retries.Do(ctx, do) }
 
 // MayUse returns which streams tasks may refer to again, nil if they may to all.
 func (f *Files) MayUse() func(snapshot.Stream) bool {

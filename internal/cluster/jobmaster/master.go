@@ -171,6 +171,7 @@ func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *pro
 	m.storage, m.merger, m.copies, m.report = b.Storage, b.Merger, b.Copies, o.Logger
 	m.logDir, m.writeCopies = b.LogDir, b.Copies != nil && o.Config.LocalCopies().Write
 	m.found.Store(&b.Found)
+	m.retries = o.Retries()
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.ids.Add(b.IDs)
 	m.coordinator = m.newCoordinator()

@@ -311,17 +311,15 @@ func (m *master) writeSavepoint(a coordinator.WriteMetadata) {
 	}, m.post)
 }
 
-// publishAndFollow tries each step once more that may have been done although it failed.
+// publishAndFollow tries each step again that may have been done although it failed.
 func (m *master) publishAndFollow(at storage.Location, a coordinator.WriteMetadata, stops bool, next line.Record) (pointer string, size int64, err error) {
 	if err := m.checkLine(); err != nil {
 		return "", 0, err
 	}
-	for range 2 {
+	err = m.retries.Do(context.Background(), func() (err error) {
 		pointer, size, err = m.storage.PublishMetadata(context.Background(), at, a.Metadata)
-		if err == nil || storage.Classify(err) != storage.Unknown {
-			break
-		}
-	}
+		return err
+	})
 	if err != nil || !stops {
 		return pointer, size, err
 	}

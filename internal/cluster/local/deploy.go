@@ -32,6 +32,7 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 		Streams:         d.Shared.Files.Streams(d.Plan),
 		OpenStream:      d.Shared.Files.OpenStream,
 		MayUse:          d.Shared.Files.MayUse(),
+		Again:           d.Shared.Files.Again,
 		Incremental:     m.checkpoints.Incremental,
 		Compress:        m.checkpoints.Compress,
 		Backend:         m.Backend,

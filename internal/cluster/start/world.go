@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
@@ -46,6 +47,21 @@ func (o *Options) newJob() job.ID {
 		return job.NewID()
 	}
 	return job.ID(o.drawBytes())
+}
+
+// Retries returns how storage is asked again. A simulated process has enough chance of its own: there all pauses are as long as they are on average.
+func (o *Options) Retries() storage.Retries {
+	c := o.Config.Checkpointing().Retries
+	r := storage.Retries{
+		Most: c.Most, Backoff: c.Backoff, Longest: c.Longest, Memory: c.Memory, Pause: o.Pause,
+		Note: func(err error, attempt int, pause time.Duration) {
+			o.Logger.Warn("what is written for a checkpoint has failed and is tried again", "error", err, "attempt", attempt, "pause", pause)
+		},
+	}
+	if o.World != nil {
+		r.Random = func() float64 { return 0.5 }
+	}
+	return r
 }
 
 // fileNames returns what makes names for files, nil for random ones.

@@ -132,6 +132,8 @@ type Env struct {
 	// MayUse reports whether a checkpoint may refer again to a stream that an earlier one has brought; nil: to any. What it may not it has to write
 	// once more.
 	MayUse func(s snapshot.Stream) bool
+	// Again calls f, which writes something for a checkpoint, until it has succeeded or has failed for good; nil: once.
+	Again func(ctx context.Context, f func() error) error
 	// Incremental asks for checkpoints that hold only what has changed since an earlier one, of whoever can do that.
 	Incremental bool
 	// Compress asks that keyed state be compressed in the form that every backend reads.

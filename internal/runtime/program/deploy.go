@@ -37,8 +37,9 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	// MayUse, Incremental, Compress, Backend and Changelog are passed on to the operators.
+	// MayUse, Again, Incremental, Compress, Backend and Changelog are passed on to the operators.
 	MayUse      func(s snapshot.Stream) bool
+	Again       func(ctx context.Context, f func() error) error
 	Incremental bool
 	Compress    bool
 	Backend     *operator.Backend
@@ -269,6 +270,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Restored:        b.State(id, s.index),
 		RestoredFrom:    b.Restored,
 		MayUse:          b.MayUse,
+		Again:           b.Again,
 		Incremental:     b.Incremental,
 		Compress:        b.Compress,
 		Backend:         b.Backend,

@@ -564,16 +564,21 @@ func (t *Task) flush() {
 }
 
 func (t *Task) close() (err error) {
-	defer t.rescue(&err)
 	if t.Finished {
 		return nil
 	}
 	for i := len(t.Operators) - 1; i >= 0; i-- {
-		if closeErr := t.Operators[i].Close(); closeErr != nil && err == nil {
+		if closeErr := t.closeOperator(i); closeErr != nil && err == nil {
 			err = fmt.Errorf("close: %w", closeErr)
 		}
 	}
 	return err
+}
+
+// closeOperator closes one operator. If it panics the others are closed all the same.
+func (t *Task) closeOperator(i int) (err error) {
+	defer t.rescue(&err)
+	return t.Operators[i].Close()
 }
 
 // rescue turns a panic into an error, so that one subtask's bug fails the job and not the process.

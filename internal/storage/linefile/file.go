@@ -71,6 +71,9 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("%s has taken over job %q%s (%s)", e.Holder, e.Name, run, e.Path)
 }
 
+// Lasting says that another attempt would meet the same.
+func (e *TakenError) Lasting() bool { return true }
+
 // Is makes errors.Is(err, ErrTaken) true.
 func (e *TakenError) Is(target error) bool { return target == ErrTaken }
 

@@ -135,6 +135,11 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Lasting reports whether another attempt would meet the same: nobody has made the bucket meanwhile, or given a permission.
+func (e *Error) Lasting() bool {
+	return e.Kind == NoBucket || e.Kind == Permission || e.Kind == Credentials
+}
+
 // Unwrap returns what the client has said.
 func (e *Error) Unwrap() error { return e.Err }
 
