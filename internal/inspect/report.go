@@ -228,7 +228,7 @@ func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot
 }
 
 // state returns the index of a state, which subtasks may hold in different orders.
-func (k *Keyed) state(of *heap.ScannedState) int {
+func (k *Keyed) state(of *heap.State) int {
 	for i := range k.States {
 		if k.States[i].Name == of.Name {
 			return i
@@ -238,14 +238,14 @@ func (k *Keyed) state(of *heap.ScannedState) int {
 	return len(k.States) - 1
 }
 
-func ttlOf(s *heap.ScannedState) string {
+func ttlOf(s *heap.State) string {
 	if !s.Expires() {
 		return ""
 	}
 	return fmt.Sprintf("%v of %v time", s.TTL, s.Domain)
 }
 
-func typeOf(s *heap.ScannedState) string {
+func typeOf(s *heap.State) string {
 	switch s.Kind {
 	case heap.KindTimer, heap.KindTimers:
 		return s.Domain.String() + " time"

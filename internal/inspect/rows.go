@@ -236,7 +236,7 @@ var (
 
 // appendCell appends one state of one key. A map in JSON is an array of pairs, whatever its keys are. In text each entry that expires says when; in
 // JSON a member of its own does, see appendEnds.
-func appendCell(b []byte, s *heap.ScannedState, c heap.Cell, render render, f cellForm) (_ []byte, err error) {
+func appendCell(b []byte, s *heap.State, c heap.Cell, render render, f cellForm) (_ []byte, err error) {
 	src := c.Bytes
 	switch s.Kind {
 	case heap.KindTimer:
@@ -286,7 +286,7 @@ func (f *cellForm) appendEnd(b []byte, c heap.Cell, i int) []byte {
 
 // appendEnds appends for programs when the entries of a state expire, in milliseconds since 1970 UTC and in the order of the entries; null
 // where nobody knows.
-func appendEnds(b []byte, s *heap.ScannedState, c heap.Cell) []byte {
+func appendEnds(b []byte, s *heap.State, c heap.Cell) []byte {
 	if s.Kind != heap.KindValue {
 		b = append(b, '[')
 	}

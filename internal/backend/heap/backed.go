@@ -33,7 +33,7 @@ type backing struct {
 	meta     [][]rowMeta
 	columns  []releaser
 	outliers []outlier // those of columns that can be outlying
-	states   []ScannedState
+	states   []State
 
 	// The following need the type of the key.
 	decode  func(src []byte, id rowID) error     // reads the states of a row, which is zero but for its key
@@ -108,7 +108,7 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		}
 	}
 	in := restorer[K]{s: s}
-	h, err := parseHead(s.Head())
+	h, err := ParseHead(s.Head())
 	if err == nil {
 		err = in.match(h)
 	}

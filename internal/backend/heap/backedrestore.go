@@ -28,7 +28,7 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 			return err
 		}
 		if in.stamped {
-			if more, w.src, err = cutMark(w.src); err != nil || !more {
+			if more, w.src, err = CutMark(w.src); err != nil || !more {
 				break
 			}
 		}
@@ -51,7 +51,7 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 		err = w.fill(1)
 	}
 	if in.stamped && err == nil && more {
-		w.src, err = cutEnd(w.src)
+		w.src, err = CutEnd(w.src)
 	}
 	if left := int64(len(w.src)) + w.to - w.from; err == nil && left > 0 {
 		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, left)

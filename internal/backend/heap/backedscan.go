@@ -23,7 +23,7 @@ type storeScan struct {
 	packs  bool // the groups are compressed
 	groups keygroup.Range
 	prefix prefix
-	of     []ScannedState                     // the states of a row
+	of     []State                            // the states of a row
 	now    [ProcessingTime + 1]int64          // what is over then is left out
 	ask    func() ([]backend.Iterator, error) // waits for them
 	stop   func() error                       // returns why nothing more is to be written, if so
@@ -53,8 +53,8 @@ func (s *Store[K]) captureStore() *Capture {
 }
 
 // iterators returns the number of iterations that it takes to write states: one that counts rows, one for the rows, and one for what is outlying.
-func iterators(states []ScannedState) int {
-	if slices.ContainsFunc(states, func(c ScannedState) bool { return c.mayBeOutlying() }) {
+func iterators(states []State) int {
+	if slices.ContainsFunc(states, func(c State) bool { return mayBeOutlying(&c) }) {
 		return 3
 	}
 	return 2
@@ -63,21 +63,19 @@ func iterators(states []ScannedState) int {
 // WriteStore writes what a byte store has in some groups, in the form of docs/formats/keyed.md: one that was opened with a snapshot of
 // another program's states, whose head is given. It fills all of the result but Stream.
 func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Writer) (snapshot.Keyed, error) {
-	h, err := parseHead(head)
+	h, err := ParseHead(head)
 	if err != nil {
 		return snapshot.Keyed{}, refusal{err}
 	}
 	domains := map[Domain]bool{}
-	var states []ScannedState
-	for _, c := range h.columns {
-		states = append(states, c.state())
-		if c.kind == KindTimer || c.kind == KindTimers {
-			domains[c.domain] = true
+	for _, c := range h.States {
+		if c.Kind == KindTimer || c.Kind == KindTimers {
+			domains[c.Domain] = true
 		}
 	}
 	scan := &storeScan{
-		head: head, groups: groups, prefix: prefix{8 * len(domains), h.stamped}, of: states, now: newTimes().now,
-		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, iterators(states), groups) },
+		head: head, groups: groups, prefix: prefix{8 * len(domains), h.Stamped}, of: h.States, now: newTimes().now,
+		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, iterators(h.States), groups) },
 		stop: func() error { return nil },
 	}
 	k, err := scan.write(w)
@@ -144,7 +142,7 @@ func (c *storeScan) isClosed() bool {
 type scanWriter struct {
 	*storeScan
 	out            *bufio.Writer
-	pack           *packer // between the groups and out, nil if they are not compressed
+	pack           *Packer // between the groups and out, nil if they are not compressed
 	at             int64
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
@@ -157,11 +155,11 @@ type scanWriter struct {
 func (e *scanWriter) begin() {
 	head := e.head
 	if e.packs {
-		head = appendCompressedHead(nil, head)
+		head = CompressedHead(head)
 	}
 	e.write(head)
 	if e.packs {
-		e.pack = &packer{out: e.out}
+		e.pack = NewPacker(e.out)
 	}
 }
 
@@ -170,17 +168,17 @@ func (e *scanWriter) endGroup() error {
 	if e.pack == nil {
 		return nil
 	}
-	before := e.pack.written
-	err := e.pack.end()
-	e.at += e.pack.written - before
+	before := e.pack.Written()
+	err := e.pack.End()
+	e.at += e.pack.Written() - before
 	return err
 }
 
 func (e *scanWriter) write(p []byte) {
 	if e.pack != nil {
-		before := e.pack.written
+		before := e.pack.Written()
 		e.pack.Write(p) // Flush tells the error
-		e.at += e.pack.written - before
+		e.at += e.pack.Written() - before
 		return
 	}
 	e.at += int64(len(p))
@@ -231,7 +229,7 @@ func (e *scanWriter) group(g uint16) error {
 			return fmt.Errorf("%w: a row is cut short", ErrCorrupt)
 		}
 		if e.prefix.lives {
-			e.write([]byte{rowFollows})
+			e.write([]byte{RowFollows})
 		}
 		e.write(key[keyPrefix:])
 		if err := e.states(key, value[e.prefix.size():]); err != nil {
@@ -239,7 +237,7 @@ func (e *scanWriter) group(g uint16) error {
 		}
 	}
 	if e.prefix.lives {
-		e.write([]byte{noRowFollows})
+		e.write([]byte{NoRowFollows})
 	}
 	return nil
 }

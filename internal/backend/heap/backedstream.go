@@ -22,7 +22,7 @@ func (w *window) fill(least int) error {
 	if len(w.src) >= least || w.from == w.to {
 		return nil
 	}
-	more, err := readAll(w.r, w.from, min(w.to, w.from+int64(max(least-len(w.src), windowBytes))))
+	more, err := ReadPart(w.r, w.from, min(w.to, w.from+int64(max(least-len(w.src), windowBytes))))
 	w.src = append(append(make([]byte, 0, len(w.src)+len(more)), w.src...), more...)
 	w.from += int64(len(more))
 	return err
@@ -56,28 +56,12 @@ func (in *restorer[K]) holdsRow(w *window) bool {
 	var k K
 	src, err := in.key.Decode(w.src, unsafe.Pointer(&k))
 	for i := 0; i < len(in.stored) && err == nil; i++ {
-		src, err = in.stored[i].pass(src, false)
+		src, err = in.stored[i].Skip(src, false)
 	}
 	if in.timers && err == nil {
-		_, err = passTimers(src)
+		_, err = SkipTimers(src)
 	}
 	return err == nil
-}
-
-// passTimers returns what follows the timers of a row.
-func passTimers(src []byte) ([]byte, error) {
-	n, size := binary.Uvarint(src)
-	for src = src[max(size, 0):]; size > 0 && n > 0; n-- {
-		if _, size = binary.Uvarint(src); size <= 0 || len(src) < size+9 {
-			size = 0
-			break
-		}
-		src = src[size+9:]
-	}
-	if size <= 0 {
-		return nil, fmt.Errorf("%w: the timers of a row", ErrCorrupt)
-	}
-	return src, nil
 }
 
 // streamedRow reads a row piece by piece.
@@ -98,7 +82,7 @@ func (in *restorer[K]) streamedRow(w *window, group uint32) error {
 	}
 	var timers []byte
 	if in.timers {
-		if timers, err = w.cut(passTimers); err != nil {
+		if timers, err = w.cut(SkipTimers); err != nil {
 			return in.keyed(k, err)
 		}
 	}
@@ -115,7 +99,7 @@ func (in *restorer[K]) streamedState(w *window, i int, id rowID, row unsafe.Poin
 		return nil
 	}
 	if c.Kind == KindValue {
-		src, err := w.cut(func(src []byte) ([]byte, error) { return c.pass(src, false) })
+		src, err := w.cut(func(src []byte) ([]byte, error) { return c.Skip(src, false) })
 		if err == nil {
 			_, err = in.state(i, src, id, row)
 		}
@@ -133,7 +117,7 @@ func (in *restorer[K]) streamedState(w *window, i int, id rowID, row unsafe.Poin
 		n := uint64(0)
 		src, err := w.cut(func(src []byte) (rest []byte, err error) {
 			for n = 0; n < min(left, entriesAtOnce); n++ {
-				if rest, err = c.passEntry(src); err != nil {
+				if rest, err = c.SkipEntry(src); err != nil {
 					break
 				}
 				src = rest

@@ -12,17 +12,17 @@ import (
 
 // What is compressed comes back, whatever it is, and each stored byte stands for so many bytes at most.
 func TestBlocks(t *testing.T) {
-	random := make([]byte, 3*blockBytes+5)
+	random := make([]byte, 3*BlockBytes+5)
 	for i := range random {
 		random[i] = byte(i * i >> 5 * 17)
 	}
-	for _, src := range [][]byte{nil, {1}, bytes.Repeat([]byte("ab"), 50), make([]byte, blockBytes), make([]byte, 10*blockBytes+1), random, random[:100]} {
-		packed := appendBlocks([]byte("before"), src)[len("before"):]
+	for _, src := range [][]byte{nil, {1}, bytes.Repeat([]byte("ab"), 50), make([]byte, BlockBytes), make([]byte, 10*BlockBytes+1), random, random[:100]} {
+		packed := AppendBlocks([]byte("before"), src)[len("before"):]
 		got, err := appendUnpacked(nil, packed)
 		if err != nil || !bytes.Equal(got, src) {
 			t.Errorf("%d bytes came back as %d, %v", len(src), len(got), err)
 		}
-		if len(src) > len(packed)*mostRatio || len(packed) > len(src)+8*(len(src)/blockBytes+1) {
+		if len(src) > len(packed)*mostRatio || len(packed) > len(src)+8*(len(src)/BlockBytes+1) {
 			t.Errorf("%d bytes are packed into %d", len(src), len(packed))
 		}
 	}
@@ -57,12 +57,12 @@ func TestBadBlocks(t *testing.T) {
 // FuzzBlocks: arbitrary blocks fail or stand for no more bytes than so few may, and arbitrary bytes come back.
 func FuzzBlocks(f *testing.F) {
 	f.Add([]byte("something that something repeats"))
-	f.Add(appendBlocks(nil, bytes.Repeat([]byte("weir"), 1000)))
+	f.Add(AppendBlocks(nil, bytes.Repeat([]byte("weir"), 1000)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if out, err := appendUnpacked(nil, b); err == nil && len(out) > len(b)*mostRatio {
 			t.Errorf("%d bytes out of %d", len(out), len(b))
 		}
-		if out, err := appendUnpacked(nil, appendBlocks(nil, b)); err != nil || !bytes.Equal(out, b) {
+		if out, err := appendUnpacked(nil, AppendBlocks(nil, b)); err != nil || !bytes.Equal(out, b) {
 			t.Errorf("%d bytes came back as %d, %v", len(b), len(out), err)
 		}
 	})
@@ -77,12 +77,12 @@ func BenchmarkBlocks(b *testing.B) {
 		src = binary.LittleEndian.AppendUint64(src, uint64(1_700_000_000_000+i*7919%86_400_000))
 		src = appendBytes(src, fmt.Sprint("customer-", i*31%1000))
 	}
-	packed := appendBlocks(nil, src)
+	packed := AppendBlocks(nil, src)
 	b.Run("pack", func(b *testing.B) {
 		b.SetBytes(int64(len(src)))
 		var dst []byte
 		for b.Loop() {
-			dst = appendBlocks(dst[:0], src)
+			dst = AppendBlocks(dst[:0], src)
 		}
 		b.ReportMetric(float64(len(packed))/float64(len(src)), "stored/byte")
 	})

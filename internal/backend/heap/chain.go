@@ -19,11 +19,11 @@ func (s *Store[K]) Restored() (base Epoch, ok bool) {
 
 // increment makes the changes to a group that an increment holds.
 func (in *restorer[K]) increment(group uint32, from, to int64) error {
-	src, err := readAll(in.r, from, to)
+	src, err := ReadPart(in.r, from, to)
 	if err != nil {
 		return err
 	}
-	n, src, err := changeCount(src, "removed keys")
+	n, src, err := CutCount(src, "removed keys")
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (in *restorer[K]) increment(group uint32, from, to int64) error {
 		}
 	}
 	for row := uint64(0); ; {
-		if n, src, err = changeCount(src, "rows of a page"); err != nil {
+		if n, src, err = CutCount(src, "rows of a page"); err != nil {
 			return err
 		}
 		if n == 0 {

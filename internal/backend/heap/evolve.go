@@ -235,9 +235,9 @@ func (l *ListColumn[T]) reads(_, elem *reading) { l.elem.from = elem }
 func (t *TimersColumn) reads(_, _ *reading) {}
 
 // prepare says how the values of a stream are read, and reports whether rows are as they lie in memory.
-func (in *restorer[K]) prepare(h *head) (err error) {
+func (in *restorer[K]) prepare(h *Head) (err error) {
 	l := in.s.layout
-	if in.key, err = l.keyCodec.From(h.key); err != nil {
+	if in.key, err = l.keyCodec.From(h.Key); err != nil {
 		return err
 	}
 	in.packed = l.packed != nil && !in.stamped && len(in.columns) == len(l.columns) && in.key.Verdict().Same()
@@ -245,7 +245,7 @@ func (in *restorer[K]) prepare(h *head) (err error) {
 		same := c != nil && c == l.columns[min(i, len(l.columns)-1)]
 		var key, elem *reading
 		if c != nil && c.codec != nil {
-			if key, elem, err = c.readings(&h.columns[i]); err != nil {
+			if key, elem, err = c.readings(&h.States[i]); err != nil {
 				return fmt.Errorf("state %q: %w", c.name, err)
 			}
 			same = same && elem.same
@@ -259,14 +259,14 @@ func (in *restorer[K]) prepare(h *head) (err error) {
 	return nil
 }
 
-func (c *column) readings(old *headColumn) (key, elem *reading, err error) {
+func (c *column) readings(old *State) (key, elem *reading, err error) {
 	s := c.state()
-	if elem, err = newReading(&s, old.elem, c.codec, c.migrations); err != nil {
+	if elem, err = newReading(&s, old.Elem, c.codec, c.migrations); err != nil {
 		return nil, nil, err
 	}
 	if c.user != nil {
 		key = &reading{now: c.user}
-		if key.decoder, err = c.user.From(old.user); err != nil {
+		if key.decoder, err = c.user.From(old.Key); err != nil {
 			return nil, nil, err
 		}
 		key.same = key.decoder.Verdict().Same()

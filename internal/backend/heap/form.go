@@ -1,8 +1,6 @@
 package heap
 
 import (
-	"io"
-
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
@@ -18,9 +16,28 @@ func (l *Layout) Form() stateform.Form {
 }
 
 func (c *column) state() stateform.State {
-	s := stateOf(c.name, c.kind, c.domain, schemaOf(c.user), schemaOf(c.codec))
+	described := c.asStored()
+	s := described.Form()
 	s.Field, s.Former, s.Migrations = c.field, c.former, migrationForms(c.migrations, c.codec)
 	return s
+}
+
+// asStored describes the column as the head of a stream does.
+func (c *column) asStored() State {
+	s := State{Name: c.name, Kind: c.kind, Domain: c.domain, Key: schemaOf(c.user), Elem: schemaOf(c.codec)}
+	if c.ttl != nil {
+		s.Domain, s.TTL = c.ttl.clock, c.ttl.After
+	}
+	return s
+}
+
+// appendHead appends the head of a stream of the layout's rows, or of an increment.
+func (l *Layout) appendHead(dst []byte, increment bool) []byte {
+	states := make([]State, len(l.columns))
+	for i, c := range l.columns {
+		states[i] = c.asStored()
+	}
+	return AppendHead(dst, l.keyCodec.Schema(), states, increment)
 }
 
 func schemaOf(c *codec.Compiled) *codec.Schema {
@@ -28,38 +45,6 @@ func schemaOf(c *codec.Compiled) *codec.Schema {
 		return nil
 	}
 	return c.Schema()
-}
-
-// ReadForm reads the head of a keyed stream, and returns what the state in it looks like.
-func ReadForm(k snapshot.Keyed, r io.ReaderAt) (stateform.Form, error) {
-	if err := checkHandle(&k); err != nil {
-		return stateform.Form{}, err
-	}
-	src, err := readAll(r, 0, k.Header)
-	if err != nil {
-		return stateform.Form{}, err
-	}
-	h, err := parseHead(src)
-	if err != nil {
-		return stateform.Form{}, err
-	}
-	return h.form(), nil
-}
-
-func (h *head) form() stateform.Form {
-	f := stateform.Form{Key: h.key}
-	for _, c := range h.columns {
-		f.Keyed = append(f.Keyed, stateOf(c.name, c.kind, c.domain, c.user, c.elem))
-	}
-	return f
-}
-
-func stateOf(name string, k Kind, d Domain, key, elem *codec.Schema) stateform.State {
-	s := stateform.State{Name: name, Kind: stateform.Kind(k.String()), Key: key, Elem: elem}
-	if k == KindTimer || k == KindTimers {
-		s.Clock = d.String()
-	}
-	return s
 }
 
 var listKinds = map[snapshot.Mode]stateform.Kind{

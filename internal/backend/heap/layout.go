@@ -10,46 +10,6 @@ import (
 	"github.com/weirstream/weir/codec"
 )
 
-// Kind says what a column holds. The numbers are part of the format.
-type Kind uint8
-
-// The kinds of column.
-const (
-	KindValue Kind = 1
-	KindMap   Kind = 2
-	KindList  Kind = 3
-	KindTimer Kind = 4
-	// KindTimers is a set of deadlines for each key.
-	KindTimers Kind = 5
-)
-
-var kindNames = [...]string{KindValue: "value", KindMap: "map", KindList: "list", KindTimer: "timer", KindTimers: "timers"}
-
-// String returns the word for the kind.
-func (k Kind) String() string {
-	if k >= KindValue && k <= KindTimers {
-		return kindNames[k]
-	}
-	return fmt.Sprintf("kind(%d)", uint8(k))
-}
-
-// Domain says which clock a timer follows. The numbers are part of the format.
-type Domain uint8
-
-// The time domains.
-const (
-	EventTime      Domain = 1
-	ProcessingTime Domain = 2
-)
-
-// String returns the domain as it is written in a tag.
-func (d Domain) String() string {
-	if d == ProcessingTime {
-		return "processing"
-	}
-	return "event"
-}
-
 // Layout describes the row of one keyed operator: its key and a column for each state. It belongs to one Store; a layout that is built to
 // find errors early is thrown away.
 type Layout struct {

@@ -1,13 +1,9 @@
 package heap
 
 import (
-	"encoding/binary"
-	"fmt"
 	"iter"
 	"slices"
 	"unsafe"
-
-	"github.com/weirstream/weir/codec"
 )
 
 func (m *MapColumn[K, V]) ownerAt(row unsafe.Pointer) (id uint32, ok bool) {
@@ -117,7 +113,7 @@ func (m *MapColumn[K, V]) decodeChanges(src []byte, cell unsafe.Pointer, owner r
 	if err != nil {
 		return nil, err
 	}
-	n, src, err := changeCount(src, "the changed entries of a map")
+	n, src, err := CutCount(src, "the changed entries of a map")
 	for ; n > 0 && err == nil; n-- {
 		src, err = m.decodeEntry(src, g, c, owner, stamps)
 	}
@@ -131,7 +127,7 @@ func (m *MapColumn[K, V]) decodeKey(src []byte) (k K, rest []byte, err error) {
 
 // decodeGone removes the entries whose keys are in src.
 func (m *MapColumn[K, V]) decodeGone(src []byte, g *mapGroup, c *mapCell, owner rowID, key func([]byte) (K, []byte, error)) ([]byte, error) {
-	n, src, err := changeCount(src, "what was removed from a map")
+	n, src, err := CutCount(src, "what was removed from a map")
 	if err != nil {
 		return nil, err
 	}
@@ -169,13 +165,4 @@ func (m *MapColumn[K, V]) decodeEntry(src []byte, g *mapGroup, c *mapCell, owner
 	}
 	store(&m.val, m.valAt(row), *new(V), "")
 	return m.val.decode(src, m.valAt(row))
-}
-
-// changeCount reads the number of things that have changed. There is at most one that takes no bytes.
-func changeCount(src []byte, what string) (n uint64, rest []byte, err error) {
-	n, size := binary.Uvarint(src)
-	if size <= 0 || n>>1 > uint64(len(src)) {
-		return 0, nil, fmt.Errorf("%w: the number of %s", codec.ErrCorrupt, what)
-	}
-	return n, src[size:], nil
 }

@@ -132,13 +132,13 @@ func (b *backing) removeOutlying(key, value []byte) error {
 	src := value[b.prefix().size():]
 	for i := range b.states {
 		var err error
-		if c := &b.states[i]; c.mayBeOutlying() && isOutlying(src) {
+		if c := &b.states[i]; mayBeOutlying(c) && isOutlying(src) {
 			_, src, err = cutOutlyingHead(src, c.Expires())
 			for _, space := range []byte{placeSpace, entrySpace} {
 				b.batch.DeleteRange(stateKeyOf(key, i, space), stateKeyOf(key, i+1, space))
 			}
 		} else {
-			src, err = c.pass(src, false)
+			src, err = c.Skip(src, false)
 		}
 		if err != nil {
 			return fmt.Errorf("state %q of a row: %w", b.states[i].Name, err)

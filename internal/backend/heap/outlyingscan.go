@@ -9,7 +9,7 @@ import (
 )
 
 // mayBeOutlying reports whether a state is of a kind that can be outlying.
-func (c *ScannedState) mayBeOutlying() bool { return c.Kind == KindMap || c.Kind == KindList }
+func mayBeOutlying(c *State) bool { return c.Kind == KindMap || c.Kind == KindList }
 
 // placesOf is an iteration that goes from row to row through what is outlying.
 type placesOf struct {
@@ -52,12 +52,12 @@ func (e *scanWriter) states(rowKey, src []byte) error {
 	for i := range e.of {
 		c, from := &e.of[i], src
 		var err error
-		if c.mayBeOutlying() && isOutlying(src) {
+		if mayBeOutlying(c) && isOutlying(src) {
 			var h outlyingHead
 			if h, src, err = cutOutlyingHead(src, c.Expires()); err == nil {
 				err = e.outlying(i, &h)
 			}
-		} else if src, err = c.pass(src, false); err == nil {
+		} else if src, err = c.Skip(src, false); err == nil {
 			e.write(from[:len(from)-len(src)])
 		}
 		if err != nil {
@@ -83,7 +83,7 @@ func (e *scanWriter) outlying(state int, h *outlyingHead) error {
 		n, value := uint64(1), p.it.Value()
 		if c := &e.of[state]; c.Kind == KindList {
 			var err error
-			if n, value, err = c.segment(place, start, value); err != nil {
+			if n, value, err = elementsFrom(start, c, place, value); err != nil {
 				return err
 			}
 		}
@@ -97,32 +97,13 @@ func (e *scanWriter) outlying(state int, h *outlyingHead) error {
 	return nil
 }
 
-// segment returns the number and bytes of the elements of a segment that do not lie before a place.
-func (c *ScannedState) segment(at, start uint64, value []byte) (n uint64, elements []byte, err error) {
+// elementsFrom returns the number and bytes of the elements of a list's segment that do not lie before a place.
+func elementsFrom(start uint64, c *State, at uint64, value []byte) (n uint64, elements []byte, err error) {
 	n, elements, err = cutSegment(value)
 	for ; err == nil && n > 0 && at < start; at++ {
-		if elements, err = c.passEntry(elements); err == nil {
+		if elements, err = c.SkipEntry(elements); err == nil {
 			n--
 		}
 	}
 	return n, elements, err
-}
-
-// passEntry returns what follows an entry or an element.
-func (c *ScannedState) passEntry(src []byte) (rest []byte, err error) {
-	if c.Kind == KindTimers {
-		_, rest, err = cutDeadline(src)
-		return rest, err
-	}
-	if c.Kind == KindMap {
-		if src, err = c.Key.Skip(src); err != nil {
-			return nil, err
-		}
-	}
-	if c.Expires() {
-		if _, src, err = useStamps.cut(src, nil); err != nil {
-			return nil, err
-		}
-	}
-	return c.Elem.Skip(src)
 }

@@ -50,7 +50,7 @@ type restorer[K comparable] struct {
 	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
 	readings []*reading     // of the columns that have values; nil for others
 	key      *codec.Decoder // of the keys
-	stored   []ScannedState // the stream's, in its order
+	stored   []State        // the stream's, in its order
 	stamps   []stampsIn     // of each
 	begins   []*column      // of the layout, that are not in the stream and do not begin with zero
 	stamped  bool           // whether rows come with marks
@@ -62,26 +62,23 @@ type restorer[K comparable] struct {
 }
 
 func (in *restorer[K]) restore() error {
-	if err := checkHandle(&in.k); err != nil {
-		return err
-	}
-	src, err := readAll(in.stream, 0, in.k.Header)
+	src, err := ReadHead(&in.k, in.stream)
 	if err != nil {
 		return err
 	}
-	h, err := parseHead(src)
+	h, err := ParseHead(src)
 	if err != nil {
 		return refusal{err}
 	}
-	if h.increment != in.k.Increment {
+	if h.Increment != in.k.Increment {
 		return fmt.Errorf("%w: it is an increment or it is not, and its handle says otherwise", ErrCorrupt)
 	}
 	if err := in.match(h); err != nil {
 		return refusal{err}
 	}
 	defer in.s.layout.readsAsWritten()
-	in.unpacks = h.compressed
-	in.s.foreign = in.s.foreign || !bytes.Equal(h.plain, in.s.layout.appendHead(nil, h.increment))
+	in.unpacks = h.Compressed
+	in.s.foreign = in.s.foreign || !bytes.Equal(h.Plain, in.s.layout.appendHead(nil, h.Increment))
 	wanted := in.k.Range.Intersect(in.s.groups)
 	for g := wanted.First; g <= wanted.Last; g++ {
 		if err := in.group(g); err != nil {
@@ -91,40 +88,20 @@ func (in *restorer[K]) restore() error {
 	return nil
 }
 
-// checkHandle makes sure that the handle makes sense by itself.
-func checkHandle(k *snapshot.Keyed) error {
-	switch n := k.Range.Intersect(k.Written).Len(); {
-	case len(k.Offsets) != k.Written.Len() && k.Format == "":
-		return fmt.Errorf("%w: %d offsets for groups %v", ErrCorrupt, len(k.Offsets), k.Written)
-	case n != k.Range.Len():
-		return fmt.Errorf("%w: groups %v are wanted of a stream of groups %v", ErrCorrupt, k.Range, k.Written)
-	case k.Header < 0:
-		return fmt.Errorf("%w: a head of %d bytes", ErrCorrupt, k.Header)
-	}
-	last := k.Header
-	for _, off := range append(k.Offsets[:len(k.Offsets):len(k.Offsets)], k.End) {
-		if off < last {
-			return fmt.Errorf("%w: offset %d comes after offset %d", ErrCorrupt, off, last)
-		}
-		last = off
-	}
-	return nil
-}
-
 // match finds the layout's column for each of the stream's and joins all mistakes.
-func (in *restorer[K]) match(h *head) error {
+func (in *restorer[K]) match(h *Head) error {
 	l := in.s.layout
 	seen := map[string]bool{}
-	for _, old := range h.columns {
-		if seen[old.name] {
-			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.name)
+	for _, old := range h.States {
+		if seen[old.Name] {
+			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.Name)
 		}
-		seen[old.name] = true
-		in.stored = append(in.stored, old.state())
-		in.timers = in.timers || old.kind == KindTimer
+		seen[old.Name] = true
+		in.stored = append(in.stored, old)
+		in.timers = in.timers || old.Kind == KindTimer
 	}
-	in.stamped = h.stamped
-	c := stateform.CompareKeyed(h.form(), l.Form())
+	in.stamped = h.Stamped
+	c := stateform.CompareKeyed(h.Form(), l.Form())
 	err := c.Err()
 	if !in.leave {
 		err = errors.Join(err, c.Left())
@@ -132,10 +109,10 @@ func (in *restorer[K]) match(h *head) error {
 	if err != nil {
 		return err
 	}
-	takers := stateform.Source(h.form().Keyed, l.Form().Keyed)
+	takers := stateform.Source(h.Form().Keyed, l.Form().Keyed)
 	found := map[*column]bool{}
-	for _, old := range h.columns {
-		c := l.column(takers[old.name])
+	for _, old := range h.States {
+		c := l.column(takers[old.Name])
 		found[c] = true
 		in.columns = append(in.columns, c)
 		in.stamps = append(in.stamps, stampsFor(&old, c))
@@ -149,11 +126,11 @@ func (in *restorer[K]) match(h *head) error {
 }
 
 // stampsFor says what to do with a stored state's stamps in a column, which may be nil.
-func stampsFor(old *headColumn, c *column) stampsIn {
+func stampsFor(old *State, c *column) stampsIn {
 	switch {
-	case !old.isStamped():
+	case !old.Expires():
 		return noStamps
-	case c == nil || c.ttl == nil || c.ttl.clock != old.domain:
+	case c == nil || c.ttl == nil || c.ttl.clock != old.Domain:
 		return passStamps
 	}
 	return useStamps
@@ -166,18 +143,6 @@ func (l *Layout) column(name string) *column {
 		}
 	}
 	return nil
-}
-
-// readAll reads a part of a stream without trusting its length: memory grows with what is really there.
-func readAll(r io.ReaderAt, from, to int64) ([]byte, error) {
-	if u, ok := r.(unpacked); ok && from >= 0 && from <= to && to <= int64(len(u)) {
-		return u[from:to], nil
-	}
-	src, err := io.ReadAll(io.NewSectionReader(r, from, to-from))
-	if err == nil && int64(len(src)) < to-from {
-		err = fmt.Errorf("%w: it ends at byte %d of %d", ErrCorrupt, from+int64(len(src)), to)
-	}
-	return src, err
 }
 
 func (in *restorer[K]) group(g int) error {
@@ -220,7 +185,7 @@ func (in *restorer[K]) open(from, to int64) (rawFrom, rawTo int64, err error) {
 		in.r = in.stream
 		return from, to, nil
 	}
-	src, err := unpackGroup(in.stream, from, to, in.raw)
+	src, err := UnpackGroup(in.stream, from, to, in.raw)
 	if in.packed {
 		in.raw = src
 	}
@@ -350,7 +315,7 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 
 // codedRows decodes row by row.
 func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
-	src, err := readAll(in.r, from, to)
+	src, err := ReadPart(in.r, from, to)
 	if err != nil {
 		return err
 	}
@@ -358,7 +323,7 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	for range n {
 		if in.stamped {
 			var more bool
-			if more, src, err = cutMark(src); err != nil || !more {
+			if more, src, err = CutMark(src); err != nil || !more {
 				break
 			}
 		}
@@ -375,7 +340,7 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 		}
 	}
 	if in.stamped && err == nil && r.count == n {
-		src, err = cutEnd(src)
+		src, err = CutEnd(src)
 	}
 	if err != nil {
 		return err
@@ -410,7 +375,7 @@ func (in *restorer[K]) row(src []byte, id rowID, row unsafe.Pointer) (rest []byt
 func (in *restorer[K]) state(i int, src []byte, id rowID, row unsafe.Pointer) (rest []byte, err error) {
 	c := in.columns[i]
 	if c == nil {
-		return in.stored[i].pass(src, in.k.Increment)
+		return in.stored[i].Skip(src, in.k.Increment)
 	}
 	cell := unsafe.Add(row, c.off)
 	switch {
@@ -472,36 +437,6 @@ func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []
 	if kept := (*string)(cell); *kept == c.encoded.zero {
 		*kept = ""
 	}
-	return rest, err
-}
-
-// cutMark reads what precedes a row in a stream with stamps.
-func cutMark(src []byte) (more bool, rest []byte, err error) {
-	if len(src) == 0 || src[0] > rowFollows {
-		return false, nil, fmt.Errorf("%w: the mark before a row", ErrCorrupt)
-	}
-	return src[0] == rowFollows, src[1:], nil
-}
-
-// cutEnd reads what follows as many rows as there may be.
-func cutEnd(src []byte) (rest []byte, err error) {
-	more, rest, err := cutMark(src)
-	if err == nil && more {
-		err = fmt.Errorf("%w: a row too many", ErrCorrupt)
-	}
-	return rest, err
-}
-
-// pass returns what follows a state that is left behind.
-func (c *ScannedState) pass(src []byte, increment bool) (rest []byte, err error) {
-	switch {
-	case c.Kind == KindTimer:
-		return src, nil // timers follow the other states
-	case increment && c.Kind != KindValue:
-		_, rest, err = c.change(src)
-		return rest, err
-	}
-	_, rest, err = c.cell(src)
 	return rest, err
 }
 

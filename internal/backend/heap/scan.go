@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -21,33 +20,14 @@ import (
 // or codec.ErrCorrupt. A Scan holds one group at a time in memory, and is used by one goroutine.
 type Scan struct {
 	Key    *codec.Schema
-	States []ScannedState // in the order of the stream
+	States []State // in the order of the stream
 	k      snapshot.Keyed
 	r      io.ReaderAt
 	most   int // max parallelism
 	hash   func(key []byte) uint64
 	marked bool // rows come with marks
-	head   *head
+	head   *Head
 	links  []scanLink
-}
-
-// ScannedState describes one state of a stream.
-type ScannedState struct {
-	Name   string
-	Kind   Kind
-	Domain Domain        // of timers; else the clock by which the state expires, 0 if it does not
-	Key    *codec.Schema // of a map, else nil
-	Elem   *codec.Schema // of a value, a map's values or a list's elements, nil for a timer
-	TTL    time.Duration // how long the state lives if it expires
-}
-
-func (c *headColumn) state() ScannedState {
-	return ScannedState{c.name, c.kind, c.domain, c.user, c.elem, c.ttl}
-}
-
-// Expires reports whether the state expires.
-func (s *ScannedState) Expires() bool {
-	return s.Domain != 0 && s.Kind != KindTimer && s.Kind != KindTimers
 }
 
 // Row is what a stream holds of one key. Its bytes are valid until the visit ends.
@@ -74,31 +54,28 @@ type Cell struct {
 // NewScan reads the head of the stream behind a whole handle, one that was not cut for another parallelism. maxParallelism is the
 // operator's, hashName and rule what `_metadata` names; keys are compared with their groups if both are those of this version.
 func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.ReaderAt) (*Scan, error) {
-	if err := checkHandle(&k); err != nil {
-		return nil, err
-	}
-	src, err := readAll(r, 0, k.Header)
+	src, err := ReadHead(&k, r)
 	if err != nil {
 		return nil, err
 	}
-	h, err := parseHead(src)
+	h, err := ParseHead(src)
 	if err != nil {
 		return nil, err
 	}
-	if h.increment {
+	if h.Increment {
 		return nil, fmt.Errorf("%w: an increment without what it changes", ErrCorrupt)
 	}
-	s := &Scan{Key: h.key, k: k, r: r, most: maxParallelism, marked: h.stamped, head: h}
+	s := &Scan{Key: h.Key, k: k, r: r, most: maxParallelism, marked: h.Stamped, head: h}
 	seen := map[string]bool{}
-	for _, c := range h.columns {
-		if seen[c.name] {
-			return nil, fmt.Errorf("%w: two states are named %q", ErrCorrupt, c.name)
+	for _, c := range h.States {
+		if seen[c.Name] {
+			return nil, fmt.Errorf("%w: two states are named %q", ErrCorrupt, c.Name)
 		}
-		seen[c.name] = true
-		s.States = append(s.States, c.state())
+		seen[c.Name] = true
+		s.States = append(s.States, c)
 	}
 	if hashName == keyhash.Name && rule == keygroup.GroupRule {
-		s.hash = hashOf(h.key)
+		s.hash = hashOf(h.Key)
 	}
 	return s, nil
 }
@@ -122,7 +99,7 @@ func (s *Scan) Rows(visit func(Row) error) error {
 }
 
 func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
-	src, err := readGroup(s.r, from, to, s.head.compressed)
+	src, err := readGroup(s.r, from, to, s.head.Compressed)
 	if err != nil {
 		return err
 	}
@@ -139,7 +116,7 @@ func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
 	for i := range n {
 		if s.marked {
 			var more bool
-			if more, src, err = cutMark(src); err != nil || !more {
+			if more, src, err = CutMark(src); err != nil || !more {
 				n = 0 // there is no mark after as many rows as there may be but this one
 				break
 			}
@@ -152,7 +129,7 @@ func (s *Scan) group(g int, from, to int64, visit func(Row) error) error {
 		}
 	}
 	if s.marked && err == nil && n > 0 {
-		src, err = cutEnd(src)
+		src, err = CutEnd(src)
 	}
 	if err == nil && len(src) > 0 {
 		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
@@ -214,7 +191,7 @@ func cut(schema *codec.Schema, src []byte, n int) (values, rest []byte, err erro
 	return src[:len(src)-len(rest)], rest, nil
 }
 
-func (c *ScannedState) cell(src []byte) (cell Cell, rest []byte, err error) {
+func (c *State) cell(src []byte) (cell Cell, rest []byte, err error) {
 	if c.Kind == KindValue {
 		return c.value(src)
 	}
@@ -231,32 +208,25 @@ func (c *ScannedState) cell(src []byte) (cell Cell, rest []byte, err error) {
 	}
 	return c.entries(cell, src)
 }
-func (c *ScannedState) value(src []byte) (cell Cell, rest []byte, err error) {
+
+func (c *State) value(src []byte) (cell Cell, rest []byte, err error) {
 	if !c.Expires() {
 		cell.Entries = 1
 		cell.Bytes, rest, err = cut(c.Elem, src, 1)
 		return cell, rest, err
 	}
-	stamp, src, err := useStamps.cut(src, nil)
+	written, src, err := cutWritten(src)
 	if err != nil {
 		return cell, nil, err
 	}
 	value, rest, err := cut(c.Elem, src, 1)
-	if stamp != none {
-		cell = Cell{Entries: 1, Bytes: value, Ends: []int64{c.endOf(stamp)}}
+	if written != notThere {
+		cell = Cell{Entries: 1, Bytes: value, Ends: []int64{c.endOf(written)}}
 	}
 	return cell, rest, err
 }
 
-// endOf returns when what has a stamp is over, the largest int64 if that is not known.
-func (c *ScannedState) endOf(stamp int64) int64 {
-	if at, ok := newExpiry(&TTL{After: c.TTL}).endOf(stamp); ok {
-		return at
-	}
-	return math.MaxInt64
-}
-
-func (c *ScannedState) list(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
+func (c *State) list(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
 	if !c.Expires() {
 		cell.Bytes, rest, err = cut(c.Elem, src, cell.Entries)
 		return cell, rest, err
@@ -270,17 +240,17 @@ func (c *ScannedState) list(cell Cell, src []byte) (_ Cell, rest []byte, err err
 }
 
 // stamped reads a stamp and what follows it, which it appends to the cell.
-func (c *ScannedState) stamped(cell *Cell, src []byte) (rest []byte, err error) {
-	stamp, src, err := useStamps.cut(src, nil)
+func (c *State) stamped(cell *Cell, src []byte) (rest []byte, err error) {
+	written, src, err := cutWritten(src)
 	if err != nil {
 		return nil, err
 	}
 	value, rest, err := cut(c.Elem, src, 1)
-	cell.Bytes, cell.Ends = append(cell.Bytes, value...), append(cell.Ends, c.endOf(stamp))
+	cell.Bytes, cell.Ends = append(cell.Bytes, value...), append(cell.Ends, c.endOf(written))
 	return rest, err
 }
 
-func (c *ScannedState) entries(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
+func (c *State) entries(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
 	rest, seen := src, map[string]bool{}
 	for range cell.Entries {
 		var key []byte
@@ -307,7 +277,7 @@ func (c *ScannedState) entries(cell Cell, src []byte) (_ Cell, rest []byte, err 
 	return cell, rest, nil
 }
 
-func (c *ScannedState) deadlines(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
+func (c *State) deadlines(cell Cell, src []byte) (_ Cell, rest []byte, err error) {
 	if len(src)/8 < cell.Entries {
 		return cell, nil, fmt.Errorf("%w: %d deadlines in %d bytes", ErrCorrupt, cell.Entries, len(src))
 	}
@@ -345,82 +315,4 @@ func (s *Scan) timers(src []byte, row *Row) ([]byte, error) {
 		src = src[size+9:]
 	}
 	return src, nil
-}
-
-// hashOf returns the hash of encoded keys of a schema, the same that keyhash.Of has for their Go type. It is nil if that cannot be told from
-// the schema: a struct may have had blank fields, which are part of the hash and not of the bytes.
-func hashOf(schema *codec.Schema) func(key []byte) uint64 {
-	kinds, ok := keyKinds(nil, schema)
-	if !ok {
-		return nil
-	}
-	words := make([]uint64, len(kinds))
-	return func(key []byte) uint64 {
-		for i, k := range kinds {
-			words[i], key = keyWord(k, key)
-		}
-		switch {
-		case len(kinds) == 1 && kinds[0] == codec.String:
-			return words[0]
-		case len(kinds) == 1:
-			return keyhash.Uint64(words[0])
-		case len(kinds) == 2 && kinds[0] != codec.String && kinds[1] != codec.String:
-			return keyhash.Pair(words[0], words[1])
-		}
-		var h uint64
-		for _, w := range words {
-			h = keyhash.Add(h, w)
-		}
-		return h
-	}
-}
-
-// mostParts is the number of parts of a key up to which it is compared with its group. A damaged schema may claim any.
-const mostParts = 1000
-
-// keyKinds appends the kinds of a key's words and strings. ok is false for a form that no key has.
-func keyKinds(kinds []codec.Kind, s *codec.Schema) (_ []codec.Kind, ok bool) {
-	switch {
-	case s.Kind >= codec.Bool && s.Kind <= codec.Float64, s.Kind == codec.String, s.Kind == codec.Duration:
-		return append(kinds, s.Kind), len(kinds) < mostParts
-	case s.Kind == codec.Array:
-		for range s.Len {
-			before := len(kinds)
-			if kinds, ok = keyKinds(kinds, s.Elem); !ok {
-				return nil, false
-			}
-			if len(kinds) == before {
-				break
-			}
-		}
-		return kinds, true
-	}
-	return nil, false
-}
-
-// keyWord reads one part of a key that has been checked: an integer widened with its sign, a float's bits with one zero, a string's hash.
-func keyWord(k codec.Kind, b []byte) (word uint64, rest []byte) {
-	switch k {
-	case codec.Bool, codec.Uint8:
-		return uint64(b[0]), b[1:]
-	case codec.Int8:
-		return uint64(int8(b[0])), b[1:]
-	case codec.Int16:
-		return uint64(int16(binary.LittleEndian.Uint16(b))), b[2:]
-	case codec.Uint16:
-		return uint64(binary.LittleEndian.Uint16(b)), b[2:]
-	case codec.Int32:
-		return uint64(int32(binary.LittleEndian.Uint32(b))), b[4:]
-	case codec.Uint32:
-		return uint64(binary.LittleEndian.Uint32(b)), b[4:]
-	case codec.Float32:
-		return math.Float64bits(float64(math.Float32frombits(binary.LittleEndian.Uint32(b))) + 0), b[4:]
-	case codec.Float64:
-		return math.Float64bits(math.Float64frombits(binary.LittleEndian.Uint64(b)) + 0), b[8:]
-	case codec.String:
-		n, size := binary.Uvarint(b)
-		end := size + int(n)
-		return keyhash.String(string(b[size:end])), b[end:]
-	}
-	return binary.LittleEndian.Uint64(b), b[8:]
 }

@@ -31,38 +31,27 @@ func NewScanChain(chain []snapshot.Keyed, maxParallelism int, hashName, rule str
 		if err != nil {
 			return nil, fmt.Errorf("increment %d: %w", i+1, err)
 		}
-		s.links = append(s.links, scanLink{k, readers[i+1], h.compressed})
+		s.links = append(s.links, scanLink{k, readers[i+1], h.Compressed})
 	}
 	return s, nil
 }
 
 // checkLink reads the head of an increment, and makes sure that it is one, and of the same states as its base.
-func (s *Scan) checkLink(k *snapshot.Keyed, r io.ReaderAt) (*head, error) {
-	if err := checkHandle(k); err != nil {
-		return nil, err
-	}
-	src, err := readAll(r, 0, k.Header)
+func (s *Scan) checkLink(k *snapshot.Keyed, r io.ReaderAt) (*Head, error) {
+	src, err := ReadHead(k, r)
 	if err != nil {
 		return nil, err
 	}
-	h, err := parseHead(src)
+	h, err := ParseHead(src)
 	switch {
 	case err != nil:
 		return nil, err
-	case !h.increment || !k.Increment || s.k.Written != k.Written:
+	case !h.Increment || !k.Increment || s.k.Written != k.Written:
 		return nil, fmt.Errorf("%w: it is none on a stream of groups %v", ErrCorrupt, s.k.Written)
-	case !bytes.Equal(h.plain[len(magic):], s.head.plain[len(magic):]):
+	case !bytes.Equal(h.Plain[len(magic):], s.head.Plain[len(magic):]):
 		return nil, fmt.Errorf("%w: its states are not those of its base", ErrCorrupt)
 	}
 	return h, nil
-}
-
-// bounds returns where a group lies in a stream, counted from the first that was written.
-func bounds(k *snapshot.Keyed, i int) (from, to int64) {
-	if i+1 < len(k.Offsets) {
-		return k.Offsets[i], k.Offsets[i+1]
-	}
-	return k.Offsets[i], k.End
 }
 
 // isChanged reports whether an increment says anything of a group.
@@ -134,7 +123,7 @@ func (m *mergedGroup) put(row *mergedRow) {
 }
 
 // hangs reports whether the state is one of those that increments change by parts.
-func (s *ScannedState) hangs() bool { return s.Kind != KindValue && s.Kind != KindTimer }
+func (s *State) hangs() bool { return s.Kind != KindValue && s.Kind != KindTimer }
 
 func (s *Scan) joined(r *mergedRow, group int) Row {
 	row := Row{Group: group, Key: r.key, Cells: r.cells}
@@ -148,7 +137,7 @@ func (s *Scan) joined(r *mergedRow, group int) Row {
 
 // apply makes the changes of an increment to a group.
 func (s *Scan) apply(m *mergedGroup, group int, src []byte) error {
-	n, src, err := changeCount(src, "removed keys")
+	n, src, err := CutCount(src, "removed keys")
 	if err != nil {
 		return err
 	}
@@ -164,7 +153,7 @@ func (s *Scan) apply(m *mergedGroup, group int, src []byte) error {
 	}
 	keys := map[string]bool{}
 	for {
-		if n, src, err = changeCount(src, "rows of a page"); err != nil || n == 0 {
+		if n, src, err = CutCount(src, "rows of a page"); err != nil || n == 0 {
 			break
 		}
 		for range n {

@@ -24,11 +24,11 @@ type cellChange struct {
 }
 
 // change reads what an increment says of a map, a list or a set of deadlines.
-func (c *ScannedState) change(src []byte) (ch cellChange, rest []byte, err error) {
+func (c *State) change(src []byte) (ch cellChange, rest []byte, err error) {
 	if c.Kind == KindList {
 		return c.listChange(src)
 	}
-	n, rest, err := changeCount(src, "what was removed from a map")
+	n, rest, err := CutCount(src, "what was removed from a map")
 	if err != nil {
 		return ch, nil, err
 	}
@@ -40,7 +40,7 @@ func (c *ScannedState) change(src []byte) (ch cellChange, rest []byte, err error
 		}
 		ch.gone = append(ch.gone, key)
 	}
-	if n, rest, err = changeCount(rest, "the changed entries of a map"); err != nil {
+	if n, rest, err = CutCount(rest, "the changed entries of a map"); err != nil {
 		return ch, nil, err
 	}
 	for range n {
@@ -54,7 +54,7 @@ func (c *ScannedState) change(src []byte) (ch cellChange, rest []byte, err error
 }
 
 // entryKey cuts off the key of an entry, or a deadline.
-func (c *ScannedState) entryKey(src []byte) (key, rest []byte, err error) {
+func (c *State) entryKey(src []byte) (key, rest []byte, err error) {
 	if c.Kind != KindTimers {
 		return cut(c.Key, src, 1)
 	}
@@ -64,23 +64,23 @@ func (c *ScannedState) entryKey(src []byte) (key, rest []byte, err error) {
 	return src[:8:8], src[8:], nil
 }
 
-func (c *ScannedState) entry(src []byte) (p scanned, rest []byte, err error) {
+func (c *State) entry(src []byte) (p scanned, rest []byte, err error) {
 	p.key, rest, err = c.entryKey(src)
 	if err != nil || c.Kind == KindTimers {
 		return p, rest, err
 	}
 	if c.Expires() {
-		var stamp int64
-		if stamp, rest, err = useStamps.cut(rest, nil); err != nil {
+		var written int64
+		if written, rest, err = cutWritten(rest); err != nil {
 			return p, nil, err
 		}
-		p.end = c.endOf(stamp)
+		p.end = c.endOf(written)
 	}
 	p.val, rest, err = cut(c.Elem, rest, 1)
 	return p, rest, err
 }
 
-func (c *ScannedState) listChange(src []byte) (ch cellChange, rest []byte, err error) {
+func (c *State) listChange(src []byte) (ch cellChange, rest []byte, err error) {
 	kept, size := binary.Uvarint(src)
 	if size <= 0 || kept > math.MaxInt32 {
 		return ch, nil, fmt.Errorf("%w: the number of elements that stay", codec.ErrCorrupt)
@@ -93,7 +93,7 @@ func (c *ScannedState) listChange(src []byte) (ch cellChange, rest []byte, err e
 }
 
 // split returns the parts of a cell that was checked.
-func (c *ScannedState) split(cell Cell) []scanned {
+func (c *State) split(cell Cell) []scanned {
 	parts := make([]scanned, 0, min(cell.Entries, len(cell.Bytes)+len(cell.Deadlines)))
 	for _, at := range cell.Deadlines {
 		parts = append(parts, scanned{key: binary.LittleEndian.AppendUint64(nil, uint64(at))})
@@ -117,7 +117,7 @@ func (c *ScannedState) split(cell Cell) []scanned {
 }
 
 // join is the reverse of split.
-func (c *ScannedState) join(parts []scanned) (cell Cell) {
+func (c *State) join(parts []scanned) (cell Cell) {
 	cell.Entries = len(parts)
 	for _, p := range parts {
 		if c.Kind == KindTimers {

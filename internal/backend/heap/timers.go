@@ -138,7 +138,7 @@ func (t *TimersColumn) decodeChanges(src []byte, cell unsafe.Pointer, owner rowI
 	if err != nil {
 		return nil, err
 	}
-	n, src, err := changeCount(src, "new deadlines")
+	n, src, err := CutCount(src, "new deadlines")
 	for ; n > 0 && err == nil; n-- {
 		var deadline int64
 		if deadline, src, err = cutDeadline(src); err != nil {

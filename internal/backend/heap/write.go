@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -77,9 +78,9 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 // compressed writes the head of a compressed stream, and has all that follows be compressed.
 func (w *writer) compressed() error {
 	buffer := w.buf[:0]
-	w.buf = appendCompressedHead(nil, w.buf)
+	w.buf = CompressedHead(w.buf)
 	err := w.flush()
-	w.buf, w.packs, w.full = buffer, true, blockBytes
+	w.buf, w.packs, w.full = buffer, true, BlockBytes
 	return err
 }
 
@@ -101,7 +102,7 @@ func (w *writer) send(bytes int) error {
 	}
 	src := w.buf[:bytes]
 	if w.packs {
-		w.packed = appendBlocks(w.packed[:0], src)
+		w.packed = AppendBlocks(w.packed[:0], src)
 		src = w.packed
 	}
 	n, err := w.out.Write(src)
@@ -289,7 +290,7 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 				if !w.isLiving(row, tables) {
 					continue
 				}
-				w.buf = append(w.buf, rowFollows)
+				w.buf = append(w.buf, RowFollows)
 			}
 			if err := w.row(row, hanging); err != nil {
 				return err
@@ -299,7 +300,7 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		return nil
 	})
 	if w.c.layout.stamped {
-		w.buf = append(w.buf, noRowFollows)
+		w.buf = append(w.buf, NoRowFollows)
 	}
 	return n, err
 }
@@ -453,3 +454,30 @@ func liveRun(live []uint64, i int) int {
 	}
 	return i - from
 }
+
+func (e *Encoded) append(dst []byte, b string) []byte {
+	if b == "" {
+		b = e.zero
+	}
+	return append(dst, b...)
+}
+
+// appendTimers appends the number of deadlines and for each one column, domain and time.
+func (l *Layout) appendTimers(dst []byte, row unsafe.Pointer) []byte {
+	at, n := len(dst), 0
+	dst = append(dst, 0) // no more than mostColumns
+	for i, c := range l.columns {
+		if c.kind != KindTimer {
+			continue
+		}
+		if d := (*timerCell)(unsafe.Add(row, c.off)).deadline; d != none {
+			dst = append(appendCount(dst, i), byte(c.domain))
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(loaded(d)))
+			n++
+		}
+	}
+	dst[at] = byte(n)
+	return dst
+}
+
+func appendCount(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }

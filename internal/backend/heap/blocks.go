@@ -19,9 +19,9 @@ const (
 	// no memory between two blocks.
 	algorithmS2 = 1
 
-	// blockBytes is what a block holds of a group: enough for the algorithm to find what repeats, and so little that a write is never long
+	// BlockBytes is what a block holds of a group: enough for the algorithm to find what repeats, and so little that a write is never long
 	// without a look at whether it is still wanted.
-	blockBytes = 256 << 10
+	BlockBytes = 256 << 10
 	// maxBlockBytes is what a reader takes.
 	maxBlockBytes = 1 << 20
 	// mostRatio is what a stored byte stands for at most: a block that would be shorter is padded. It bounds the memory that damaged or
@@ -29,9 +29,9 @@ const (
 	mostRatio = 128
 )
 
-// appendCompressedHead appends a head as it begins a compressed stream.
-func appendCompressedHead(dst, plain []byte) []byte {
-	dst = append(dst, plain[:len(magic)]...)
+// CompressedHead returns a head that AppendHead has written as it begins a compressed stream.
+func CompressedHead(plain []byte) []byte {
+	dst := append(make([]byte, 0, len(plain)+2), plain[:len(magic)]...)
 	dst = append(dst, compressedVersion, algorithmS2)
 	return append(dst, plain[len(magic):]...)
 }
@@ -48,10 +48,10 @@ func plainHead(src []byte) (plain []byte, compressed bool, err error) {
 	return append(plain, src[len(magic)+2:]...), true, nil
 }
 
-// appendBlocks appends a part of a group as blocks.
-func appendBlocks(dst, src []byte) []byte {
+// AppendBlocks appends a part of a group as blocks. A group may be any number of parts, and no block may belong to two groups.
+func AppendBlocks(dst, src []byte) []byte {
 	for len(src) > 0 {
-		n := min(len(src), blockBytes)
+		n := min(len(src), BlockBytes)
 		dst = appendBlock(dst, src[:n])
 		src = src[n:]
 	}
@@ -60,22 +60,22 @@ func appendBlocks(dst, src []byte) []byte {
 
 // appendBlock appends a block: as it is if compressing it gains nothing.
 func appendBlock(dst, src []byte) []byte {
-	dst = appendCount(dst, len(src))
+	dst = binary.AppendUvarint(dst, uint64(len(src)))
 	begin := len(dst)
 	dst = slices.Grow(dst, binary.MaxVarintLen32+s2.MaxEncodedLen(len(src))+padding(len(src), 0))
 	const room = 3 // for a length below 1<<21
 	stored := len(s2.Encode(dst[begin+room:cap(dst)], src))
 	if stored >= len(src) {
-		return append(appendCount(dst, len(src)), src...)
+		return append(binary.AppendUvarint(dst, uint64(len(src))), src...)
 	}
-	dst = appendCount(dst, stored)
+	dst = binary.AppendUvarint(dst, uint64(stored))
 	n := len(dst)
 	dst = dst[:n+stored]
 	copy(dst[n:], dst[begin+room:begin+room+stored:cap(dst)])
 	return append(dst, zeroes[:padding(len(src), stored)]...)
 }
 
-var zeroes [blockBytes / mostRatio]byte
+var zeroes [BlockBytes / mostRatio]byte
 
 // padding returns the number of zeroes behind a block.
 func padding(raw, stored int) int { return max((raw+mostRatio-1)/mostRatio-stored, 0) }
@@ -120,11 +120,11 @@ func appendRaw(dst, block []byte, raw int) ([]byte, error) {
 	return dst[:before+raw], nil
 }
 
-// unpacked is a group out of its blocks, in the place of the stream.
-type unpacked []byte
+// Unpacked is a group out of its blocks, in the place of the stream: offset 0 is where the group begins.
+type Unpacked []byte
 
-// ReadAt reads of the group.
-func (u unpacked) ReadAt(p []byte, off int64) (int, error) {
+// ReadAt reads of the group, as io.ReaderAt says.
+func (u Unpacked) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off > int64(len(u)) {
 		return 0, io.EOF
 	}
@@ -135,43 +135,50 @@ func (u unpacked) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// unpackGroup reads a group of a compressed stream. into is memory to be used for it, and may be nil.
-func unpackGroup(r io.ReaderAt, from, to int64, into []byte) (unpacked, error) {
-	src, err := readAll(r, from, to)
+// UnpackGroup reads a group of a compressed stream that lies from one offset up to another. The result is the caller's; into is memory to be
+// used for it, and may be nil. Errors that prove damage wrap ErrCorrupt, those of r come as they are.
+func UnpackGroup(r io.ReaderAt, from, to int64, into []byte) (Unpacked, error) {
+	src, err := ReadPart(r, from, to)
 	if err != nil {
 		return nil, err
 	}
 	out, err := appendUnpacked(into[:0], src)
-	return unpacked(out), err
+	return Unpacked(out), err
 }
 
 // readGroup returns the bytes of a group, compressed or not.
 func readGroup(r io.ReaderAt, from, to int64, compressed bool) ([]byte, error) {
 	if !compressed {
-		return readAll(r, from, to)
+		return ReadPart(r, from, to)
 	}
-	return unpackGroup(r, from, to, nil)
+	return UnpackGroup(r, from, to, nil)
 }
 
-// packer writes the groups of a compressed stream. What it is given has to be ended at the end of each group.
-type packer struct {
+// Packer writes the groups of a compressed stream. What it is given has to be ended at the end of each group.
+type Packer struct {
 	out         io.Writer
 	buf, packed []byte
-	written     int64 // bytes of blocks
+	written     int64
 }
+
+// NewPacker returns a Packer that writes to out, a block or some at a time, and whose errors are those of out.
+func NewPacker(out io.Writer) *Packer { return &Packer{out: out} }
+
+// Written returns the bytes of the blocks written so far.
+func (p *Packer) Written() int64 { return p.written }
 
 // Write takes a part of the present group.
-func (p *packer) Write(b []byte) (int, error) {
+func (p *Packer) Write(b []byte) (int, error) {
 	p.buf = append(p.buf, b...)
-	if len(p.buf) < blockBytes {
+	if len(p.buf) < BlockBytes {
 		return len(b), nil
 	}
-	return len(b), p.end()
+	return len(b), p.End()
 }
 
-// end ends the present group, or a block of it.
-func (p *packer) end() error {
-	p.packed = appendBlocks(p.packed[:0], p.buf)
+// End ends the present group, or a block of it.
+func (p *Packer) End() error {
+	p.packed = AppendBlocks(p.packed[:0], p.buf)
 	p.buf = p.buf[:0]
 	n, err := p.out.Write(p.packed)
 	p.written += int64(n)
