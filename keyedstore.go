@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/backend/logged"
 	"github.com/weirstream/weir/internal/backend/transfer"
 	"github.com/weirstream/weir/internal/element"
@@ -107,7 +108,7 @@ func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Key
 			return nil, nil, err
 		}
 		if int64(len(all)) < k.Header {
-			return nil, nil, fmt.Errorf("%w: its head is cut short", heap.ErrCorrupt)
+			return nil, nil, fmt.Errorf("%w: its head is cut short", keyed.ErrCorrupt)
 		}
 		heads = append(heads, all[:k.Header])
 		parts = append(parts, transfer.Part(k, groups, all[k.Header:], open))

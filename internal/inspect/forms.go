@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/codec"
-	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
@@ -62,7 +62,7 @@ func keyedForm(ctx context.Context, fs publicstorage.FS, k snapshot.Keyed) (stat
 		return stateform.Form{}, err
 	}
 	defer r.Close() // nothing was written
-	return heap.ReadForm(k, r)
+	return keyed.ReadForm(k, r)
 }
 
 var listKinds = map[snapshot.Mode]stateform.Kind{

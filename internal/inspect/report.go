@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/codec"
-	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/runtime/operator"
@@ -164,7 +164,7 @@ func readStep(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata,
 }
 
 // openScan opens a keyed stream and the increments on it. They are closed by the caller.
-func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) (scan *heap.Scan, closeAll func(), err error) {
+func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata, o *snapshot.OperatorState, chain []snapshot.Keyed) (scan *keyed.Scan, closeAll func(), err error) {
 	var readers []io.ReaderAt
 	var closers []io.Closer
 	closeAll = func() {
@@ -180,7 +180,7 @@ func openScan(ctx context.Context, fs publicstorage.FS, meta *snapshot.Metadata,
 		}
 		readers, closers = append(readers, r), append(closers, r)
 	}
-	if scan, err = heap.NewScanChain(chain, o.MaxParallelism, meta.KeyHash, meta.GroupRule, readers); err != nil {
+	if scan, err = keyed.NewScanChain(chain, o.MaxParallelism, meta.KeyHash, meta.GroupRule, readers); err != nil {
 		closeAll()
 		return nil, nil, err
 	}
@@ -214,7 +214,7 @@ func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot
 		states = append(states, s.Keyed.state(&scan.States[i]))
 	}
 	group := -1
-	return scan.Rows(func(row heap.Row) error {
+	return scan.Rows(func(row keyed.Row) error {
 		s.Keyed.Keys++
 		if row.Group != group {
 			group = row.Group
@@ -228,7 +228,7 @@ func (s *Step) addKeyed(ctx context.Context, fs publicstorage.FS, meta *snapshot
 }
 
 // state returns the index of a state, which subtasks may hold in different orders.
-func (k *Keyed) state(of *heap.State) int {
+func (k *Keyed) state(of *keyed.State) int {
 	for i := range k.States {
 		if k.States[i].Name == of.Name {
 			return i
@@ -238,26 +238,26 @@ func (k *Keyed) state(of *heap.State) int {
 	return len(k.States) - 1
 }
 
-func ttlOf(s *heap.State) string {
+func ttlOf(s *keyed.State) string {
 	if !s.Expires() {
 		return ""
 	}
 	return fmt.Sprintf("%v of %v time", s.TTL, s.Domain)
 }
 
-func typeOf(s *heap.State) string {
+func typeOf(s *keyed.State) string {
 	switch s.Kind {
-	case heap.KindTimer, heap.KindTimers:
+	case keyed.KindTimer, keyed.KindTimers:
 		return s.Domain.String() + " time"
-	case heap.KindMap:
+	case keyed.KindMap:
 		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)
-	case heap.KindList:
+	case keyed.KindList:
 		return "[]" + s.Elem.String()
 	}
 	return s.Elem.String()
 }
 
-func (s *State) add(c heap.Cell) {
+func (s *State) add(c keyed.Cell) {
 	if c.Entries > 0 {
 		s.Keys++
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/codec"
-	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/nearest"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage"
@@ -141,7 +141,7 @@ func (l *lister) keyed(ctx context.Context, chain []snapshot.Keyed) error {
 	if !some {
 		return nil
 	}
-	return scan.Rows(func(row heap.Row) error {
+	return scan.Rows(func(row keyed.Row) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (l *lister) line(b []byte, err error) error {
 	return err
 }
 
-func (l *lister) appendRow(scan *heap.Scan, row heap.Row, show []bool) (b []byte, err error) {
+func (l *lister) appendRow(scan *keyed.Scan, row keyed.Row, show []bool) (b []byte, err error) {
 	b, _, err = scan.Key.AppendText(append(l.buf[:0], "  "...), row.Key)
 	sep := ": "
 	for i := range scan.States {
@@ -186,7 +186,7 @@ func (l *lister) appendRow(scan *heap.Scan, row heap.Row, show []bool) (b []byte
 	return b, err
 }
 
-func (l *lister) appendRowJSON(scan *heap.Scan, row heap.Row, show []bool) (b []byte, err error) {
+func (l *lister) appendRowJSON(scan *keyed.Scan, row keyed.Row, show []bool) (b []byte, err error) {
 	b = append(l.jsonHead(), `,"group":`...)
 	b = append(strconv.AppendInt(b, int64(row.Group), 10), `,"key":`...)
 	b, _, err = scan.Key.AppendJSON(b, row.Key)
@@ -236,21 +236,21 @@ var (
 
 // appendCell appends one state of one key. A map in JSON is an array of pairs, whatever its keys are. In text each entry that expires says when; in
 // JSON a member of its own does, see appendEnds.
-func appendCell(b []byte, s *heap.State, c heap.Cell, render render, f cellForm) (_ []byte, err error) {
+func appendCell(b []byte, s *keyed.State, c keyed.Cell, render render, f cellForm) (_ []byte, err error) {
 	src := c.Bytes
 	switch s.Kind {
-	case heap.KindTimer:
+	case keyed.KindTimer:
 		return f.appendDeadline(b, c.Deadline), nil
-	case heap.KindTimers:
+	case keyed.KindTimers:
 		b = append(b, f.open...)
 		for i, at := range c.Deadlines {
 			b = f.appendDeadline(append(b, separator(i, f)...), at)
 		}
 		return append(b, f.close...), nil
-	case heap.KindValue:
+	case keyed.KindValue:
 		b, _, err = render(s.Elem, b, src)
 		return f.appendEnd(b, c, 0), err
-	case heap.KindList:
+	case keyed.KindList:
 		b = append(b, f.open...)
 		for i := 0; i < c.Entries && err == nil; i++ {
 			if len(src) == 0 && c.Ends == nil { // elements that take no bytes
@@ -274,7 +274,7 @@ func appendCell(b []byte, s *heap.State, c heap.Cell, render render, f cellForm)
 }
 
 // appendEnd appends in text when an entry expires, if it does.
-func (f *cellForm) appendEnd(b []byte, c heap.Cell, i int) []byte {
+func (f *cellForm) appendEnd(b []byte, c keyed.Cell, i int) []byte {
 	switch {
 	case f.millis || c.Ends == nil:
 		return b
@@ -286,8 +286,8 @@ func (f *cellForm) appendEnd(b []byte, c heap.Cell, i int) []byte {
 
 // appendEnds appends for programs when the entries of a state expire, in milliseconds since 1970 UTC and in the order of the entries; null
 // where nobody knows.
-func appendEnds(b []byte, s *heap.State, c heap.Cell) []byte {
-	if s.Kind != heap.KindValue {
+func appendEnds(b []byte, s *keyed.State, c keyed.Cell) []byte {
+	if s.Kind != keyed.KindValue {
 		b = append(b, '[')
 	}
 	for i, at := range c.Ends {
@@ -300,7 +300,7 @@ func appendEnds(b []byte, s *heap.State, c heap.Cell) []byte {
 			b = strconv.AppendInt(b, at, 10)
 		}
 	}
-	if s.Kind != heap.KindValue {
+	if s.Kind != keyed.KindValue {
 		b = append(b, ']')
 	}
 	return b

@@ -10,7 +10,7 @@ import (
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/codec"
-	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/backend/logged"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/line"
@@ -295,7 +295,7 @@ func (v *verifier) keyed(meta *snapshot.Metadata, o *snapshot.OperatorState, cha
 			}
 		}
 	}
-	return scan.Rows(func(heap.Row) error { return v.ctx.Err() })
+	return scan.Rows(func(keyed.Row) error { return v.ctx.Err() })
 }
 
 // segment verifies the structure of a part of a changelog.
@@ -322,7 +322,7 @@ func (v *verifier) add(file string, err error) {
 
 // IsDamage reports whether an error of this package proves damage.
 func IsDamage(err error) bool {
-	for _, damage := range []error{backend.ErrCorrupt, storage.ErrCorrupt, heap.ErrCorrupt, codec.ErrCorrupt, codec.ErrSchema} {
+	for _, damage := range []error{backend.ErrCorrupt, storage.ErrCorrupt, keyed.ErrCorrupt, codec.ErrCorrupt, codec.ErrSchema} {
 		if errors.Is(err, damage) {
 			return true
 		}

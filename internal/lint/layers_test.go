@@ -81,7 +81,9 @@ var layers = []layer{
 		"files are moved without knowing what is in them or who has written them"},
 	{"internal/backend", "backend internal/nearest",
 		"it finds backends by their names"},
-	{"internal/backend/*", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/backend",
+	{"internal/backend/keyed", names + " codec internal/stateform internal/protocol/snapshot",
+		"it is the form of keyed state, and knows no backend that has it"},
+	{"internal/backend/heap", names + " backend codec internal/stateform internal/protocol/snapshot internal/backend/keyed",
 		"state is below the work that uses it"},
 	{"internal/runtime/spill", "",
 		"bytes go to files and come back without anybody knowing what they are"},
@@ -95,7 +97,7 @@ var layers = []layer{
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.
-	{"internal/inspect", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/heap internal/backend/logged internal/runtime/operator",
+	{"internal/inspect", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/keyed internal/backend/logged internal/runtime/operator",
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
@@ -141,7 +143,7 @@ var layers = []layer{
 		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/logged internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/keyed internal/backend/logged internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/jobmaster internal/cluster/local internal/cluster/start",
@@ -189,7 +191,7 @@ type ban struct{ packages, imports, why string }
 // foreign are all packages from outside the standard library, each with those that may import them.
 var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
-	{"internal/backend/heap", "github.com/klauspost/compress/s2", "snapshots compressed at the speed of a disk, which the standard library has nothing for"},
+	{"internal/backend/keyed", "github.com/klauspost/compress/s2", "snapshots compressed at the speed of a disk, which the standard library has nothing for"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
 	{"codec/protobuf", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it"},
 	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // alarms sees to it that timers fire whose rows are not in memory. For each row that was sealed and has deadlines of a domain the byte store has
@@ -16,16 +17,16 @@ import (
 // A deadline that moves later leaves the entry where it is, as in the wheel. Where a row's entry stands is kept at the beginning of its value.
 type alarms struct {
 	b       *backing
-	domains []Domain                            // those that the layout has timers of
-	next    [ProcessingTime + 1][]int64         // by group: no entry stands before it
-	at      map[rowID][ProcessingTime + 1]int64 // where the entries of the rows in memory stand, as in a timerCell
-	due     []dueAlarm                          // that were removed just now
+	domains []keyed.Domain                            // those that the layout has timers of
+	next    [keyed.ProcessingTime + 1][]int64         // by group: no entry stands before it
+	at      map[rowID][keyed.ProcessingTime + 1]int64 // where the entries of the rows in memory stand, as in a timerCell
+	due     []dueAlarm                                // that were removed just now
 	scratch []byte
 }
 
 func (a *alarms) init(b *backing) {
-	a.b, a.at = b, map[rowID][ProcessingTime + 1]int64{}
-	for d := EventTime; d <= ProcessingTime; d++ {
+	a.b, a.at = b, map[rowID][keyed.ProcessingTime + 1]int64{}
+	for d := keyed.EventTime; d <= keyed.ProcessingTime; d++ {
 		if b.core.timers[d] != nil {
 			a.domains = append(a.domains, d)
 			a.next[d] = make([]int64, len(b.core.tables))
@@ -52,9 +53,9 @@ func (a *alarms) room() int { return 8 * len(a.domains) }
 // load takes what stands before the states of a row.
 func (a *alarms) load(r rowID, value []byte) error {
 	if len(value) < a.room() {
-		return fmt.Errorf("%w: a row is cut short", ErrCorrupt)
+		return fmt.Errorf("%w: a row is cut short", keyed.ErrCorrupt)
 	}
-	var at [ProcessingTime + 1]int64
+	var at [keyed.ProcessingTime + 1]int64
 	for _, d := range a.domains {
 		at[d] = int64(binary.LittleEndian.Uint64(value))
 		value = value[8:]
@@ -63,7 +64,7 @@ func (a *alarms) load(r rowID, value []byte) error {
 	return nil
 }
 
-func (a *alarms) set(r rowID, at [ProcessingTime + 1]int64) {
+func (a *alarms) set(r rowID, at [keyed.ProcessingTime + 1]int64) {
 	if at == [len(at)]int64{} {
 		delete(a.at, r)
 		return
@@ -98,7 +99,7 @@ func (a *alarms) seal(r rowID, key []byte, living bool, value []byte) {
 }
 
 // move takes an entry from one time to another, either of which may be none.
-func (a *alarms) move(r rowID, d Domain, key []byte, from, to int64) {
+func (a *alarms) move(r rowID, d keyed.Domain, key []byte, from, to int64) {
 	if from == to {
 		return
 	}
@@ -114,13 +115,13 @@ func (a *alarms) move(r rowID, d Domain, key []byte, from, to int64) {
 }
 
 // alarmKey appends the key of an entry. Stored times are in order as unsigned numbers.
-func alarmKey(dst, group []byte, d Domain, at int64, key []byte) []byte {
+func alarmKey(dst, group []byte, d keyed.Domain, at int64, key []byte) []byte {
 	dst = append(append(dst, group...), alarmSpace, byte(d))
 	return append(binary.BigEndian.AppendUint64(dst, uint64(at)), key...)
 }
 
 // earliest returns the first deadline of a row in a domain, as in a timerCell.
-func (s *core) earliest(r rowID, d Domain) (first int64) {
+func (s *core) earliest(r rowID, d keyed.Domain) (first int64) {
 	row := s.tables[r.group].rows.at(r.id)
 	take := func(at int64) {
 		if at != none && (first == none || uint64(at) < uint64(first)) {
@@ -151,7 +152,7 @@ func (t *TimersColumn) each(group uint32, cell *mapCell, f func(at int64)) {
 }
 
 // first returns a time before which no entry of a domain stands.
-func (a *alarms) first(d Domain) (at int64, ok bool) {
+func (a *alarms) first(d keyed.Domain) (at int64, ok bool) {
 	at = math.MaxInt64
 	for _, next := range a.next[d] {
 		at = min(at, next)
@@ -160,7 +161,7 @@ func (a *alarms) first(d Domain) (at int64, ok bool) {
 }
 
 // read reads the rows whose entries stand at a time or before it, and removes the entries.
-func (a *alarms) read(d Domain, upTo int64) {
+func (a *alarms) read(d keyed.Domain, upTo int64) {
 	for g, next := range a.next[d] {
 		if next <= upTo && a.b.err == nil {
 			if err := a.readGroup(uint32(g), d, upTo); err != nil {
@@ -172,7 +173,7 @@ func (a *alarms) read(d Domain, upTo int64) {
 	a.removed(d)
 }
 
-func (a *alarms) readGroup(group uint32, d Domain, upTo int64) (err error) {
+func (a *alarms) readGroup(group uint32, d keyed.Domain, upTo int64) (err error) {
 	prefix := backend.GroupKey(a.b.core.groups.First + int(group))
 	from, to := alarmKey(nil, prefix, d, 0, nil), append(prefix, alarmSpace, byte(d)+1)
 	it, err := a.b.store.Scan(from, to)
@@ -188,7 +189,7 @@ func (a *alarms) readGroup(group uint32, d Domain, upTo int64) (err error) {
 	for it.Next() {
 		key := it.Key()
 		if len(key) < len(from) {
-			return fmt.Errorf("%w: an entry of a timer", ErrCorrupt)
+			return fmt.Errorf("%w: an entry of a timer", keyed.ErrCorrupt)
 		}
 		at := int64(binary.BigEndian.Uint64(key[len(from)-8:]))
 		if loaded(at) > upTo {
@@ -209,7 +210,7 @@ type dueAlarm struct {
 
 // removed notes that the entries of rows are gone, once the rows are read; when they are sealed others are made for the deadlines that are left.
 // An entry that was on its way out already, because the batch that removes it is not written yet, is not the one that its row knows of.
-func (a *alarms) removed(d Domain) {
+func (a *alarms) removed(d keyed.Domain) {
 	for _, due := range a.due {
 		if now := a.at[due.row]; now[d] == due.at {
 			now[d] = none
@@ -225,7 +226,7 @@ const alarmSpan = 1 << 10
 
 // fireStored fires the timers that are due up to the time of the last one whose row is not in memory, a span of time at a time, so that what is
 // due at once need not fit into memory when event time makes a leap.
-func (s *Store[K]) fireStored(d Domain, upTo int64, call func(e entry, at int64) error) error {
+func (s *Store[K]) fireStored(d keyed.Domain, upTo int64, call func(e entry, at int64) error) error {
 	b := s.backed
 	for b.err == nil {
 		first, ok := b.alarms.first(d)

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // backing makes the tables of a store a cache over a byte store, in which the rows lie that are not in use.
@@ -33,7 +34,7 @@ type backing struct {
 	meta     [][]rowMeta
 	columns  []releaser
 	outliers []outlier // those of columns that can be outlying
-	states   []State
+	states   []keyed.State
 
 	// The following need the type of the key.
 	decode  func(src []byte, id rowID) error     // reads the states of a row, which is zero but for its key
@@ -108,7 +109,7 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		}
 	}
 	in := restorer[K]{s: s}
-	h, err := ParseHead(s.Head())
+	h, err := keyed.ParseHead(s.Head())
 	if err == nil {
 		err = in.match(h)
 	}
@@ -120,21 +121,21 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))
 		b.loading = false
 		if err == nil && len(rest) > 0 {
-			err = fmt.Errorf("%w: %d bytes follow a row", ErrCorrupt, len(rest))
+			err = fmt.Errorf("%w: %d bytes follow a row", keyed.ErrCorrupt, len(rest))
 		}
 		return err
 	}
 	b.resolve = func(group uint32, key []byte) rowID {
 		var k K
 		if rest, err := s.layout.keyCodec.Decode(key, unsafe.Pointer(&k)); err != nil || len(rest) > 0 {
-			b.fail(fmt.Errorf("%w: a key in the byte store", ErrCorrupt))
+			b.fail(fmt.Errorf("%w: a key in the byte store", keyed.ErrCorrupt))
 		}
 		return rowID{group, s.findOrInsert(k, s.hash(&k), group).id}
 	}
 	b.has = func(key []byte) bool {
 		var k K
 		if _, err := s.layout.keyCodec.Decode(key[keyPrefix:], unsafe.Pointer(&k)); err != nil {
-			b.fail(fmt.Errorf("%w: a key in the byte store", ErrCorrupt))
+			b.fail(fmt.Errorf("%w: a key in the byte store", keyed.ErrCorrupt))
 			return true
 		}
 		_, ok := s.find(&s.tables[int(binary.BigEndian.Uint16(key))-s.groups.First], k, uint32(s.hash(&k)))
@@ -225,7 +226,7 @@ func (b *backing) load(r rowID, value []byte) error {
 	if size := b.prefix().size(); err == nil && len(value) >= size {
 		err = b.decode(value[size:], r)
 	} else if err == nil {
-		err = fmt.Errorf("%w: a row is cut short", ErrCorrupt)
+		err = fmt.Errorf("%w: a row is cut short", keyed.ErrCorrupt)
 	}
 	if err != nil {
 		return fmt.Errorf("a row of group %d: %w", b.core.groups.First+int(r.group), err)
@@ -404,7 +405,7 @@ func (b *backing) handOver() {
 }
 
 // sealRow adds a row to the batch.
-func (b *backing) sealRow(r rowID, now [ProcessingTime + 1]int64) {
+func (b *backing) sealRow(r rowID, now [keyed.ProcessingTime + 1]int64) {
 	m := b.metaOf(r)
 	value, living := b.encoder.encode(b.core, r, now)
 	key := b.rowKey(b.keys.scratch[:0], r)
@@ -496,7 +497,7 @@ func (e *rowEncoder) init(l *Layout) {
 }
 
 // encode returns the room for alarms and the states of a row, valid until the next call. living is false if none is left.
-func (e *rowEncoder) encode(s *core, r rowID, now [ProcessingTime + 1]int64) (value []byte, living bool) {
+func (e *rowEncoder) encode(s *core, r rowID, now [keyed.ProcessingTime + 1]int64) (value []byte, living bool) {
 	l, row := s.layout, s.tables[r.group].rows.at(r.id)
 	e.c.now, e.w.owner = now, r
 	n := 0

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 )
 
@@ -28,7 +29,7 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 			return err
 		}
 		if in.stamped {
-			if more, w.src, err = CutMark(w.src); err != nil || !more {
+			if more, w.src, err = keyed.CutMark(w.src); err != nil || !more {
 				break
 			}
 		}
@@ -51,10 +52,10 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 		err = w.fill(1)
 	}
 	if in.stamped && err == nil && more {
-		w.src, err = CutEnd(w.src)
+		w.src, err = keyed.CutEnd(w.src)
 	}
 	if left := int64(len(w.src)) + w.to - w.from; err == nil && left > 0 {
-		err = fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, left)
+		err = fmt.Errorf("%w: %d bytes follow the last row", keyed.ErrCorrupt, left)
 	}
 	in.s.EndBatch()
 	return errors.Join(err, in.s.backed.err)
@@ -83,10 +84,10 @@ func (in *restorer[K]) newRow(k K, group uint32) (r Ref, err error) {
 	s := in.s
 	h := s.hash(&k)
 	if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-		return r, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, k, g+int(s.first))
+		return r, fmt.Errorf("%w: key %v belongs to group %d", keyed.ErrCorrupt, k, g+int(s.first))
 	}
 	if _, twice := s.find(&s.tables[group], k, uint32(h)); twice {
-		return r, fmt.Errorf("%w: key %v is there twice", ErrCorrupt, k)
+		return r, fmt.Errorf("%w: key %v is there twice", keyed.ErrCorrupt, k)
 	}
 	r = s.findOrInsert(k, h, group)
 	s.backed.missing = s.backed.missing[:0] // it is not in the byte store: what was restored before is other groups

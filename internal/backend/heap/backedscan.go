@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
@@ -23,8 +24,8 @@ type storeScan struct {
 	packs  bool // the groups are compressed
 	groups keygroup.Range
 	prefix prefix
-	of     []State                            // the states of a row
-	now    [ProcessingTime + 1]int64          // what is over then is left out
+	of     []keyed.State                      // the states of a row
+	now    [keyed.ProcessingTime + 1]int64    // what is over then is left out
 	ask    func() ([]backend.Iterator, error) // waits for them
 	stop   func() error                       // returns why nothing more is to be written, if so
 	taken  []backend.Iterator
@@ -53,8 +54,8 @@ func (s *Store[K]) captureStore() *Capture {
 }
 
 // iterators returns the number of iterations that it takes to write states: one that counts rows, one for the rows, and one for what is outlying.
-func iterators(states []State) int {
-	if slices.ContainsFunc(states, func(c State) bool { return mayBeOutlying(&c) }) {
+func iterators(states []keyed.State) int {
+	if slices.ContainsFunc(states, func(c keyed.State) bool { return mayBeOutlying(&c) }) {
 		return 3
 	}
 	return 2
@@ -63,13 +64,13 @@ func iterators(states []State) int {
 // WriteStore writes what a byte store has in some groups, in the form of docs/formats/keyed.md: one that was opened with a snapshot of
 // another program's states, whose head is given. It fills all of the result but Stream.
 func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Writer) (snapshot.Keyed, error) {
-	h, err := ParseHead(head)
+	h, err := keyed.ParseHead(head)
 	if err != nil {
 		return snapshot.Keyed{}, refusal{err}
 	}
-	domains := map[Domain]bool{}
+	domains := map[keyed.Domain]bool{}
 	for _, c := range h.States {
-		if c.Kind == KindTimer || c.Kind == KindTimers {
+		if c.Kind == keyed.KindTimer || c.Kind == keyed.KindTimers {
 			domains[c.Domain] = true
 		}
 	}
@@ -142,7 +143,7 @@ func (c *storeScan) isClosed() bool {
 type scanWriter struct {
 	*storeScan
 	out            *bufio.Writer
-	pack           *Packer // between the groups and out, nil if they are not compressed
+	pack           *keyed.Packer // between the groups and out, nil if they are not compressed
 	at             int64
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
@@ -155,11 +156,11 @@ type scanWriter struct {
 func (e *scanWriter) begin() {
 	head := e.head
 	if e.packs {
-		head = CompressedHead(head)
+		head = keyed.CompressedHead(head)
 	}
 	e.write(head)
 	if e.packs {
-		e.pack = NewPacker(e.out)
+		e.pack = keyed.NewPacker(e.out)
 	}
 }
 
@@ -226,10 +227,10 @@ func (e *scanWriter) group(g uint16) error {
 			continue
 		}
 		if len(value) < e.prefix.size() {
-			return fmt.Errorf("%w: a row is cut short", ErrCorrupt)
+			return fmt.Errorf("%w: a row is cut short", keyed.ErrCorrupt)
 		}
 		if e.prefix.lives {
-			e.write([]byte{RowFollows})
+			e.write([]byte{keyed.RowFollows})
 		}
 		e.write(key[keyPrefix:])
 		if err := e.states(key, value[e.prefix.size():]); err != nil {
@@ -237,7 +238,7 @@ func (e *scanWriter) group(g uint16) error {
 		}
 	}
 	if e.prefix.lives {
-		e.write([]byte{NoRowFollows})
+		e.write([]byte{keyed.NoRowFollows})
 	}
 	return nil
 }

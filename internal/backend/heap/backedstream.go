@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // window is the part of a stream that is being read into a byte store. A row need not fit into memory, an entry must.
@@ -22,7 +24,7 @@ func (w *window) fill(least int) error {
 	if len(w.src) >= least || w.from == w.to {
 		return nil
 	}
-	more, err := ReadPart(w.r, w.from, min(w.to, w.from+int64(max(least-len(w.src), windowBytes))))
+	more, err := keyed.ReadPart(w.r, w.from, min(w.to, w.from+int64(max(least-len(w.src), windowBytes))))
 	w.src = append(append(make([]byte, 0, len(w.src)+len(more)), w.src...), more...)
 	w.from += int64(len(more))
 	return err
@@ -59,7 +61,7 @@ func (in *restorer[K]) holdsRow(w *window) bool {
 		src, err = in.stored[i].Skip(src, false)
 	}
 	if in.timers && err == nil {
-		_, err = SkipTimers(src)
+		_, err = keyed.SkipTimers(src)
 	}
 	return err == nil
 }
@@ -82,7 +84,7 @@ func (in *restorer[K]) streamedRow(w *window, group uint32) error {
 	}
 	var timers []byte
 	if in.timers {
-		if timers, err = w.cut(SkipTimers); err != nil {
+		if timers, err = w.cut(keyed.SkipTimers); err != nil {
 			return in.keyed(k, err)
 		}
 	}
@@ -95,10 +97,10 @@ func (in *restorer[K]) streamedRow(w *window, group uint32) error {
 // streamedState reads one state of a row, what hangs on it some entries at a time.
 func (in *restorer[K]) streamedState(w *window, i int, id rowID, row unsafe.Pointer) error {
 	c := &in.stored[i]
-	if c.Kind == KindTimer {
+	if c.Kind == keyed.KindTimer {
 		return nil
 	}
-	if c.Kind == KindValue {
+	if c.Kind == keyed.KindValue {
 		src, err := w.cut(func(src []byte) ([]byte, error) { return c.Skip(src, false) })
 		if err == nil {
 			_, err = in.state(i, src, id, row)

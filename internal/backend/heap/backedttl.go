@@ -7,28 +7,29 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // lives says until when a row has any state, by the clock that its states expire by: it is over when all clocks have come so far. A row with
 // state that does not expire lives for ever by both. Two of them stand before the states of a row whose layout expires, behind the alarms, so
 // that a row in the byte store can be given up without being decoded.
-type lives [ProcessingTime + 1]int64
+type lives [keyed.ProcessingTime + 1]int64
 
 const livesBytes = 2 * 8
 
 var forEver = lives{math.MaxInt64, math.MaxInt64, math.MaxInt64}
 
 func (l lives) put(dst []byte) {
-	binary.LittleEndian.PutUint64(dst, uint64(l[EventTime]))
-	binary.LittleEndian.PutUint64(dst[8:], uint64(l[ProcessingTime]))
+	binary.LittleEndian.PutUint64(dst, uint64(l[keyed.EventTime]))
+	binary.LittleEndian.PutUint64(dst[8:], uint64(l[keyed.ProcessingTime]))
 }
 
 func livesOf(src []byte) lives {
-	return lives{EventTime: int64(binary.LittleEndian.Uint64(src)), ProcessingTime: int64(binary.LittleEndian.Uint64(src[8:]))}
+	return lives{keyed.EventTime: int64(binary.LittleEndian.Uint64(src)), keyed.ProcessingTime: int64(binary.LittleEndian.Uint64(src[8:]))}
 }
 
-func (l lives) over(now [ProcessingTime + 1]int64) bool {
-	return l[EventTime] <= now[EventTime] && l[ProcessingTime] <= now[ProcessingTime]
+func (l lives) over(now [keyed.ProcessingTime + 1]int64) bool {
+	return l[keyed.EventTime] <= now[keyed.EventTime] && l[keyed.ProcessingTime] <= now[keyed.ProcessingTime]
 }
 
 // livesOf says until when a row has any state.
@@ -65,7 +66,7 @@ func (c *column) hasState(cell unsafe.Pointer) bool {
 	switch {
 	case c.begin != nil:
 		return !c.isBegin(cell)
-	case c.kind == KindTimer:
+	case c.kind == keyed.KindTimer:
 		return (*timerCell)(cell).deadline != none
 	}
 	return !zeroBytes(cell, c.cell.Size())
@@ -113,7 +114,7 @@ func newer(a, b int64) int64 {
 // storeSweep is how far the search for what has expired has come in the byte store.
 type storeSweep struct {
 	from    []byte
-	began   [ProcessingTime + 1]int64
+	began   [keyed.ProcessingTime + 1]int64
 	resting bool
 }
 
@@ -163,6 +164,6 @@ func (p prefix) size() int {
 }
 
 // over reports whether the value of a row says that nothing is left of it.
-func (p prefix) over(value []byte, now [ProcessingTime + 1]int64) bool {
+func (p prefix) over(value []byte, now [keyed.ProcessingTime + 1]int64) bool {
 	return p.lives && len(value) >= p.size() && livesOf(value[p.alarms:]).over(now)
 }

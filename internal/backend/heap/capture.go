@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
@@ -24,9 +25,9 @@ type Capture struct {
 	layout  *Layout
 	arena   *arena
 	epoch   uint32
-	now     [ProcessingTime + 1]int64 // by domain
-	since   uint32                    // the epoch of the capture that it is an increment to, 0 if it is whole
-	older   []*Capture                // those that were being read when this one was made
+	now     [keyed.ProcessingTime + 1]int64 // by domain
+	since   uint32                          // the epoch of the capture that it is an increment to, 0 if it is whole
+	older   []*Capture                      // those that were being read when this one was made
 	groups  keygroup.Range
 	scan    *storeScan    // over a byte store, and then all there is
 	main    []rowsImage   // by group

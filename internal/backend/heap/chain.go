@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 )
 
@@ -19,11 +20,11 @@ func (s *Store[K]) Restored() (base Epoch, ok bool) {
 
 // increment makes the changes to a group that an increment holds.
 func (in *restorer[K]) increment(group uint32, from, to int64) error {
-	src, err := ReadPart(in.r, from, to)
+	src, err := keyed.ReadPart(in.r, from, to)
 	if err != nil {
 		return err
 	}
-	n, src, err := CutCount(src, "removed keys")
+	n, src, err := keyed.CutCount(src, "removed keys")
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func (in *restorer[K]) increment(group uint32, from, to int64) error {
 		}
 	}
 	for row := uint64(0); ; {
-		if n, src, err = CutCount(src, "rows of a page"); err != nil {
+		if n, src, err = keyed.CutCount(src, "rows of a page"); err != nil {
 			return err
 		}
 		if n == 0 {
@@ -50,7 +51,7 @@ func (in *restorer[K]) increment(group uint32, from, to int64) error {
 		row += n
 	}
 	if len(src) > 0 {
-		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+		return fmt.Errorf("%w: %d bytes follow the last row", keyed.ErrCorrupt, len(src))
 	}
 	return nil
 }
@@ -68,7 +69,7 @@ func (in *restorer[K]) keyIn(src []byte, group uint32) (key K, hash uint64, rest
 func (in *restorer[K]) hashIn(key *K, group uint32) (hash uint64, err error) {
 	hash = in.s.hash(key)
 	if g := keygroup.Of(hash, int(in.s.maxParallelism)) - int(in.s.first); g != int(group) {
-		return 0, fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, *key, g+int(in.s.first))
+		return 0, fmt.Errorf("%w: key %v belongs to group %d", keyed.ErrCorrupt, *key, g+int(in.s.first))
 	}
 	return hash, nil
 }
@@ -107,7 +108,7 @@ func (in *restorer[K]) packedChanges(src []byte, group uint32, n uint64) (rest [
 		size += p.size
 	}
 	if n > 0 && uint64(len(src))/n < uint64(size) {
-		return nil, fmt.Errorf("%w: %d rows of %d bytes in %d bytes", ErrCorrupt, n, size, len(src))
+		return nil, fmt.Errorf("%w: %d rows of %d bytes in %d bytes", keyed.ErrCorrupt, n, size, len(src))
 	}
 	var (
 		keys   [resolveAtOnce]K
@@ -186,7 +187,7 @@ func (in *restorer[K]) clear(row unsafe.Pointer) {
 	for _, c := range in.columns {
 		switch {
 		case c == nil || c.linked != nil:
-		case c.kind == KindTimer:
+		case c.kind == keyed.KindTimer:
 			(*timerCell)(unsafe.Add(row, c.off)).deadline = none
 		default:
 			reflect.NewAt(c.cell, unsafe.Add(row, c.off)).Elem().SetZero()

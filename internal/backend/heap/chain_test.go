@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -235,17 +236,17 @@ func (l *life) checkScan(c *checkpoint) {
 
 // scanned returns what a scan tells of each key, but for what may have expired.
 func scanned(t testing.TB, chain []link) map[string]string {
-	var keyed []snapshot.Keyed
+	var handles []snapshot.Keyed
 	var readers []io.ReaderAt
 	for _, l := range chain {
-		keyed, readers = append(keyed, l.keyed), append(readers, bytes.NewReader(l.bytes))
+		handles, readers = append(handles, l.keyed), append(readers, bytes.NewReader(l.bytes))
 	}
-	scan, err := heap.NewScanChain(keyed, maxParallelism, keyhash.Name, keygroup.GroupRule, readers)
+	scan, err := keyed.NewScanChain(handles, maxParallelism, keyhash.Name, keygroup.GroupRule, readers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows := map[string]string{}
-	err = scan.Rows(func(r heap.Row) error {
+	err = scan.Rows(func(r keyed.Row) error {
 		if rows[string(r.Key)] != "" {
 			t.Fatalf("key %q is there twice", r.Key)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -85,11 +86,11 @@ func TestCompressed(t *testing.T) {
 				}
 			}, key)
 		}
-		scan, err := heap.NewScanChain([]snapshot.Keyed{chain[0].keyed, chain[1].keyed}, maxParallelism, keyhash.Name, keygroup.GroupRule,
+		scan, err := keyed.NewScanChain([]snapshot.Keyed{chain[0].keyed, chain[1].keyed}, maxParallelism, keyhash.Name, keygroup.GroupRule,
 			[]io.ReaderAt{bytes.NewReader(chain[0].bytes), bytes.NewReader(chain[1].bytes)})
 		rows := 0
 		if err == nil {
-			err = scan.Rows(func(heap.Row) error { rows++; return nil })
+			err = scan.Rows(func(keyed.Row) error { rows++; return nil })
 		}
 		if err != nil || rows != 5 {
 			t.Errorf("%s: %d rows, %v", name, rows, err)

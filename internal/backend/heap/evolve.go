@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/stateform"
 )
 
@@ -235,7 +236,7 @@ func (l *ListColumn[T]) reads(_, elem *reading) { l.elem.from = elem }
 func (t *TimersColumn) reads(_, _ *reading) {}
 
 // prepare says how the values of a stream are read, and reports whether rows are as they lie in memory.
-func (in *restorer[K]) prepare(h *Head) (err error) {
+func (in *restorer[K]) prepare(h *keyed.Head) (err error) {
 	l := in.s.layout
 	if in.key, err = l.keyCodec.From(h.Key); err != nil {
 		return err
@@ -259,7 +260,7 @@ func (in *restorer[K]) prepare(h *Head) (err error) {
 	return nil
 }
 
-func (c *column) readings(old *State) (key, elem *reading, err error) {
+func (c *column) readings(old *keyed.State) (key, elem *reading, err error) {
 	s := c.state()
 	if elem, err = newReading(&s, old.Elem, c.codec, c.migrations); err != nil {
 		return nil, nil, err

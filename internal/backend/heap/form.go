@@ -2,6 +2,7 @@ package heap
 
 import (
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
 )
@@ -23,8 +24,8 @@ func (c *column) state() stateform.State {
 }
 
 // asStored describes the column as the head of a stream does.
-func (c *column) asStored() State {
-	s := State{Name: c.name, Kind: c.kind, Domain: c.domain, Key: schemaOf(c.user), Elem: schemaOf(c.codec)}
+func (c *column) asStored() keyed.State {
+	s := keyed.State{Name: c.name, Kind: c.kind, Domain: c.domain, Key: schemaOf(c.user), Elem: schemaOf(c.codec)}
 	if c.ttl != nil {
 		s.Domain, s.TTL = c.ttl.clock, c.ttl.After
 	}
@@ -33,11 +34,11 @@ func (c *column) asStored() State {
 
 // appendHead appends the head of a stream of the layout's rows, or of an increment.
 func (l *Layout) appendHead(dst []byte, increment bool) []byte {
-	states := make([]State, len(l.columns))
+	states := make([]keyed.State, len(l.columns))
 	for i, c := range l.columns {
 		states[i] = c.asStored()
 	}
-	return AppendHead(dst, l.keyCodec.Schema(), states, increment)
+	return keyed.AppendHead(dst, l.keyCodec.Schema(), states, increment)
 }
 
 func schemaOf(c *codec.Compiled) *codec.Schema {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -79,9 +80,9 @@ func FuzzIncrement(f *testing.F) {
 		}
 		k.Increment = true
 		chain, readers := []snapshot.Keyed{base.keyed, k}, []io.ReaderAt{bytes.NewReader(base.bytes), bytes.NewReader(b)}
-		scan, scanErr := heap.NewScanChain(chain, maxParallelism, keyhash.Name, keygroup.GroupRule, readers)
+		scan, scanErr := keyed.NewScanChain(chain, maxParallelism, keyhash.Name, keygroup.GroupRule, readers)
 		if scanErr == nil {
-			scanErr = scan.Rows(func(heap.Row) error { return nil })
+			scanErr = scan.Rows(func(keyed.Row) error { return nil })
 		}
 		var p everything
 		s := open(t, &p, 0, 1, keyhash.String)

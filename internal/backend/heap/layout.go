@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // Layout describes the row of one keyed operator: its key and a column for each state. It belongs to one Store; a layout that is built to
@@ -41,8 +42,8 @@ type column struct {
 	name   string
 	field  string   // as the user wrote it, for messages
 	former []string // names it had
-	kind   Kind
-	domain Domain          // of a timer, or of timers
+	kind   keyed.Kind
+	domain keyed.Domain    // of a timer, or of timers
 	user   *codec.Compiled // the key of a map
 	codec  *codec.Compiled // a value's, map's values' or list's elements'; nil for a timer
 	cell   reflect.Type    // what lies in the row
@@ -127,7 +128,7 @@ func (l *Layout) Expires() bool {
 func (l *Layout) Timers() int {
 	n := 0
 	for _, c := range l.columns {
-		if c.kind == KindTimer || c.kind == KindTimers {
+		if c.kind == keyed.KindTimer || c.kind == keyed.KindTimers {
 			n++
 		}
 	}
@@ -152,16 +153,16 @@ func (l *Layout) finish() {
 	for i, c := range order {
 		c.off = l.row.Field(i + 1).Offset
 		size := c.cell.Size()
-		if c.kind == KindTimer || c.kind == KindTimers {
+		if c.kind == keyed.KindTimer || c.kind == keyed.KindTimers {
 			c.number = len(l.timers)
 			l.timers = append(l.timers, c)
 		}
 		l.stamped = l.stamped || c.ttl != nil
 		switch {
-		case c.kind == KindTimer:
+		case c.kind == keyed.KindTimer:
 			l.single++
 			size = deadlineBytes
-		case c.kind == KindValue && c.ttl != nil:
+		case c.kind == keyed.KindValue && c.ttl != nil:
 			size = stampBytes
 		case c.begin != nil:
 			l.begins = append(l.begins, c)
@@ -198,7 +199,7 @@ func (l *Layout) pack() []span {
 	}
 	parts := []span{{0, l.key.Size()}}
 	for _, c := range l.columns {
-		if c.kind != KindValue || c.ttl != nil || !c.codec.Memory() {
+		if c.kind != keyed.KindValue || c.ttl != nil || !c.codec.Memory() {
 			return nil
 		}
 		if last := &parts[len(parts)-1]; last.off+last.size == c.off {

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // listCell is what a key's row holds for a list: its first and last chunk, as rows plus one, and the number of elements, with those that
@@ -56,7 +57,7 @@ func DeclareList[T any](d *Declaration, ttl *TTL) *ListColumn[T] {
 	l.elem = newPart(c, reflect.TypeFor[T]())
 	l.ttl = newExpiry(o.ttl)
 	l.canSpread = l.ttl == nil || !l.ttl.RefreshOnRead // else reading writes all
-	col := &column{name: name, kind: KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
+	col := &column{name: name, kind: keyed.KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
 	if l.ttl != nil {
 		col.cell, col.sweepRow = reflect.TypeFor[expiringCell](), l.sweepRow
 	}

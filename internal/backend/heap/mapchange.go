@@ -4,6 +4,8 @@ import (
 	"iter"
 	"slices"
 	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 func (m *MapColumn[K, V]) ownerAt(row unsafe.Pointer) (id uint32, ok bool) {
@@ -113,7 +115,7 @@ func (m *MapColumn[K, V]) decodeChanges(src []byte, cell unsafe.Pointer, owner r
 	if err != nil {
 		return nil, err
 	}
-	n, src, err := CutCount(src, "the changed entries of a map")
+	n, src, err := keyed.CutCount(src, "the changed entries of a map")
 	for ; n > 0 && err == nil; n-- {
 		src, err = m.decodeEntry(src, g, c, owner, stamps)
 	}
@@ -127,7 +129,7 @@ func (m *MapColumn[K, V]) decodeKey(src []byte) (k K, rest []byte, err error) {
 
 // decodeGone removes the entries whose keys are in src.
 func (m *MapColumn[K, V]) decodeGone(src []byte, g *mapGroup, c *mapCell, owner rowID, key func([]byte) (K, []byte, error)) ([]byte, error) {
-	n, src, err := CutCount(src, "what was removed from a map")
+	n, src, err := keyed.CutCount(src, "what was removed from a map")
 	if err != nil {
 		return nil, err
 	}

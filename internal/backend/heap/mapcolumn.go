@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keyhash"
 )
 
@@ -84,7 +85,7 @@ func DeclareMap[K comparable, V any](d *Declaration, ttl *TTL) *MapColumn[K, V] 
 	m.key, m.val = newPart(kc, kt), newPart(vc, vt)
 	m.ttl = newExpiry(o.ttl)
 	m.canSpread = isBytes(kt)
-	col := &column{name: name, kind: KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
+	col := &column{name: name, kind: keyed.KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
 	col.entries = func(s *core, col *column) linked {
 		m.init(s, col)
 		return m

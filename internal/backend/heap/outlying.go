@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // Over a byte store a small map or list lies in the value of its row, so that one read brings all states of a key. One that has grown is
@@ -83,7 +84,7 @@ func (b *backing) scanPlaces(r rowID, state int, from, to uint64, take func(plac
 	defer func() { b.fail(errors.Join(err, it.Err(), it.Close())) }()
 	for more := true; more && it.Next(); {
 		if len(it.Key()) != len(first) {
-			err = fmt.Errorf("%w: the key of a place", ErrCorrupt)
+			err = fmt.Errorf("%w: the key of a place", keyed.ErrCorrupt)
 		} else {
 			more, err = take(binary.BigEndian.Uint64(it.Key()[len(first)-8:]), it.Value())
 		}
@@ -158,16 +159,16 @@ func stateKeyOf(rowKey []byte, state int, space byte) []byte {
 func (b *backing) sweepPlace(key, value []byte) error {
 	rest, err := b.core.layout.keyCodec.Schema().Skip(key[keyPrefix:])
 	if err != nil || len(rest) != 2+8 {
-		return fmt.Errorf("%w: the key of a place", ErrCorrupt)
+		return fmt.Errorf("%w: the key of a place", keyed.ErrCorrupt)
 	}
 	state := int(binary.BigEndian.Uint16(rest))
 	if state >= len(b.core.layout.columns) {
-		return fmt.Errorf("%w: state %d", ErrCorrupt, state)
+		return fmt.Errorf("%w: state %d", keyed.ErrCorrupt, state)
 	}
 	c := b.core.layout.columns[state]
 	of, ok := c.linked.(outlier)
 	if !ok {
-		return fmt.Errorf("%w: places of state %q", ErrCorrupt, c.name)
+		return fmt.Errorf("%w: places of state %q", keyed.ErrCorrupt, c.name)
 	}
 	if c.ttl == nil {
 		return nil

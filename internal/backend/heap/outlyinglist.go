@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // outlyingList is what is known of an outlying list as long as its row is in memory. What was appended and is not in the byte store yet is in memory in
@@ -239,7 +240,7 @@ func (l *ListColumn[T]) visit(owner rowID, end uint64, visit func(place uint64, 
 		})
 		most = min(2*most, 1024)
 		if len(segments) == 0 && b.err == nil {
-			b.fail(fmt.Errorf("%w: a list ends at place %d of %d", ErrCorrupt, at, o.base))
+			b.fail(fmt.Errorf("%w: a list ends at place %d of %d", keyed.ErrCorrupt, at, o.base))
 		}
 		for _, s := range segments {
 			n, src, err := cutSegment(data[s.from:s.to])

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // outlying is set in the count of a map some of whose entries may be in the byte store alone: see outlyingMap. Those in memory are in the index, and
@@ -132,7 +133,7 @@ func (m *MapColumn[K, V]) valueAt(owner rowID, place uint64) (src []byte, err er
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%w: there is nothing at its place", ErrCorrupt)
+		err = fmt.Errorf("%w: there is nothing at its place", keyed.ErrCorrupt)
 	}
 	return src, err
 }
@@ -152,7 +153,7 @@ func (m *MapColumn[K, V]) load(g *mapGroup, cell *mapCell, owner rowID, k K, pla
 		*m.stampOf(row) = stamp
 	}
 	if src, err = m.val.decode(src, m.valAt(row)); err == nil && len(src) > 0 {
-		err = fmt.Errorf("%w: %d bytes follow it", ErrCorrupt, len(src))
+		err = fmt.Errorf("%w: %d bytes follow it", keyed.ErrCorrupt, len(src))
 	}
 	m.weigh(g, id)
 	return id, err

@@ -6,10 +6,11 @@ import (
 	"fmt"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // mayBeOutlying reports whether a state is of a kind that can be outlying.
-func mayBeOutlying(c *State) bool { return c.Kind == KindMap || c.Kind == KindList }
+func mayBeOutlying(c *keyed.State) bool { return c.Kind == keyed.KindMap || c.Kind == keyed.KindList }
 
 // placesOf is an iteration that goes from row to row through what is outlying.
 type placesOf struct {
@@ -75,20 +76,20 @@ func (e *scanWriter) outlying(state int, h *outlyingHead) error {
 	for left > 0 {
 		place, ok := p.at(state)
 		if !ok {
-			return fmt.Errorf("%w: of %d entries %d are missing", ErrCorrupt, h.count, left)
+			return fmt.Errorf("%w: of %d entries %d are missing", keyed.ErrCorrupt, h.count, left)
 		}
 		if err := e.stopped(); err != nil {
 			return err
 		}
 		n, value := uint64(1), p.it.Value()
-		if c := &e.of[state]; c.Kind == KindList {
+		if c := &e.of[state]; c.Kind == keyed.KindList {
 			var err error
 			if n, value, err = elementsFrom(start, c, place, value); err != nil {
 				return err
 			}
 		}
 		if n > left {
-			return fmt.Errorf("%w: more than %d entries", ErrCorrupt, h.count)
+			return fmt.Errorf("%w: more than %d entries", keyed.ErrCorrupt, h.count)
 		}
 		e.write(value)
 		left -= n
@@ -98,7 +99,7 @@ func (e *scanWriter) outlying(state int, h *outlyingHead) error {
 }
 
 // elementsFrom returns the number and bytes of the elements of a list's segment that do not lie before a place.
-func elementsFrom(start uint64, c *State, at uint64, value []byte) (n uint64, elements []byte, err error) {
+func elementsFrom(start uint64, c *keyed.State, at uint64, value []byte) (n uint64, elements []byte, err error) {
 	n, elements, err = cutSegment(value)
 	for ; err == nil && n > 0 && at < start; at++ {
 		if elements, err = c.SkipEntry(elements); err == nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // answer is what a query of one state of one key has found.
@@ -81,13 +83,13 @@ func (l *Layout) listed() string {
 // described returns kind and Go types of a state.
 func (c *column) described() string {
 	switch c.kind {
-	case KindMap:
+	case keyed.KindMap:
 		return fmt.Sprintf("a map[%v]%v", c.user.Type(), c.codec.Type())
-	case KindList:
+	case keyed.KindList:
 		return fmt.Sprintf("a list of %v", c.codec.Type())
-	case KindTimer:
+	case keyed.KindTimer:
 		return "a timer"
-	case KindTimers:
+	case keyed.KindTimers:
 		return "timers"
 	}
 	return fmt.Sprintf("a value of type %v", c.codec.Type())

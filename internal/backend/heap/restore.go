@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
@@ -50,7 +51,7 @@ type restorer[K comparable] struct {
 	columns  []*column      // of the layout, in the order of the stream; nil for one that is left behind
 	readings []*reading     // of the columns that have values; nil for others
 	key      *codec.Decoder // of the keys
-	stored   []State        // the stream's, in its order
+	stored   []keyed.State  // the stream's, in its order
 	stamps   []stampsIn     // of each
 	begins   []*column      // of the layout, that are not in the stream and do not begin with zero
 	stamped  bool           // whether rows come with marks
@@ -62,16 +63,16 @@ type restorer[K comparable] struct {
 }
 
 func (in *restorer[K]) restore() error {
-	src, err := ReadHead(&in.k, in.stream)
+	src, err := keyed.ReadHead(&in.k, in.stream)
 	if err != nil {
 		return err
 	}
-	h, err := ParseHead(src)
+	h, err := keyed.ParseHead(src)
 	if err != nil {
 		return refusal{err}
 	}
 	if h.Increment != in.k.Increment {
-		return fmt.Errorf("%w: it is an increment or it is not, and its handle says otherwise", ErrCorrupt)
+		return fmt.Errorf("%w: it is an increment or it is not, and its handle says otherwise", keyed.ErrCorrupt)
 	}
 	if err := in.match(h); err != nil {
 		return refusal{err}
@@ -89,16 +90,16 @@ func (in *restorer[K]) restore() error {
 }
 
 // match finds the layout's column for each of the stream's and joins all mistakes.
-func (in *restorer[K]) match(h *Head) error {
+func (in *restorer[K]) match(h *keyed.Head) error {
 	l := in.s.layout
 	seen := map[string]bool{}
 	for _, old := range h.States {
 		if seen[old.Name] {
-			return fmt.Errorf("%w: two states are named %q", ErrCorrupt, old.Name)
+			return fmt.Errorf("%w: two states are named %q", keyed.ErrCorrupt, old.Name)
 		}
 		seen[old.Name] = true
 		in.stored = append(in.stored, old)
-		in.timers = in.timers || old.Kind == KindTimer
+		in.timers = in.timers || old.Kind == keyed.KindTimer
 	}
 	in.stamped = h.Stamped
 	c := stateform.CompareKeyed(h.Form(), l.Form())
@@ -126,7 +127,7 @@ func (in *restorer[K]) match(h *Head) error {
 }
 
 // stampsFor says what to do with a stored state's stamps in a column, which may be nil.
-func stampsFor(old *State, c *column) stampsIn {
+func stampsFor(old *keyed.State, c *column) stampsIn {
 	switch {
 	case !old.Expires():
 		return noStamps
@@ -185,7 +186,7 @@ func (in *restorer[K]) open(from, to int64) (rawFrom, rawTo int64, err error) {
 		in.r = in.stream
 		return from, to, nil
 	}
-	src, err := UnpackGroup(in.stream, from, to, in.raw)
+	src, err := keyed.UnpackGroup(in.stream, from, to, in.raw)
 	if in.packed {
 		in.raw = src
 	}
@@ -209,7 +210,7 @@ func (in *restorer[K]) rowCount(from, to int64) (n int, rows int64, err error) {
 		x = min(x, max(uint64(to-rows), 1))
 	}
 	if size <= 0 || x > max(uint64(to-rows), 1) || x > mostRows { // only an empty key with empty states takes no bytes
-		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, x, to-from)
+		return 0, 0, fmt.Errorf("%w: %d rows in %d bytes", keyed.ErrCorrupt, x, to-from)
 	}
 	return int(x), rows, nil
 }
@@ -220,7 +221,7 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: it ends at byte %d of %d", ErrCorrupt, off+int64(n), off+int64(len(p)))
+		return fmt.Errorf("%w: it ends at byte %d of %d", keyed.ErrCorrupt, off+int64(n), off+int64(len(p)))
 	}
 	return err
 }
@@ -233,7 +234,7 @@ func (in *restorer[K]) packedRows(group uint32, n int, from, to int64) error {
 		size += p.size
 	}
 	if int64(n)*int64(size) != to-from {
-		return fmt.Errorf("%w: %d rows of %d bytes in %d bytes", ErrCorrupt, n, size, to-from)
+		return fmt.Errorf("%w: %d rows of %d bytes in %d bytes", keyed.ErrCorrupt, n, size, to-from)
 	}
 	t := &in.s.tables[group]
 	t.rows.reserve(n)
@@ -299,11 +300,11 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 		key := (*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
 		h := s.hash(key)
 		if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-			return fmt.Errorf("%w: key %v belongs to group %d", ErrCorrupt, *key, g+int(s.first))
+			return fmt.Errorf("%w: key %v belongs to group %d", keyed.ErrCorrupt, *key, g+int(s.first))
 		}
 		if t.index.candidate(uint32(h)) != 0 {
 			if _, twice := s.find(t, *key, uint32(h)); twice {
-				return fmt.Errorf("%w: key %v is there twice", ErrCorrupt, *key)
+				return fmt.Errorf("%w: key %v is there twice", keyed.ErrCorrupt, *key)
 			}
 		}
 		t.rows.setLive(id, true)
@@ -315,7 +316,7 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 
 // codedRows decodes row by row.
 func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
-	src, err := ReadPart(in.r, from, to)
+	src, err := keyed.ReadPart(in.r, from, to)
 	if err != nil {
 		return err
 	}
@@ -323,7 +324,7 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 	for range n {
 		if in.stamped {
 			var more bool
-			if more, src, err = CutMark(src); err != nil || !more {
+			if more, src, err = keyed.CutMark(src); err != nil || !more {
 				break
 			}
 		}
@@ -340,13 +341,13 @@ func (in *restorer[K]) codedRows(group uint32, n int, from, to int64) error {
 		}
 	}
 	if in.stamped && err == nil && r.count == n {
-		src, err = CutEnd(src)
+		src, err = keyed.CutEnd(src)
 	}
 	if err != nil {
 		return err
 	}
 	if len(src) > 0 {
-		return fmt.Errorf("%w: %d bytes follow the last row", ErrCorrupt, len(src))
+		return fmt.Errorf("%w: %d bytes follow the last row", keyed.ErrCorrupt, len(src))
 	}
 	return nil
 }
@@ -383,9 +384,9 @@ func (in *restorer[K]) state(i int, src []byte, id rowID, row unsafe.Pointer) (r
 		return c.linked.decodeChanges(src, cell, id, in.stamps[i])
 	case c.linked != nil:
 		return c.linked.decode(src, cell, id, in.stamps[i])
-	case c.kind == KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
+	case c.kind == keyed.KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
 		return c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
-	case c.kind == KindValue:
+	case c.kind == keyed.KindValue:
 		return c.decode(src, cell, in.readings[i])
 	}
 	return src, nil
@@ -444,25 +445,25 @@ func (c *column) decode(src []byte, cell unsafe.Pointer, from *reading) (rest []
 func (in *restorer[K]) rowTimers(src []byte, id rowID, row unsafe.Pointer) ([]byte, error) {
 	n, size := binary.Uvarint(src)
 	if size <= 0 {
-		return nil, fmt.Errorf("%w: the number of its timers", ErrCorrupt)
+		return nil, fmt.Errorf("%w: the number of its timers", keyed.ErrCorrupt)
 	}
 	src = src[size:]
 	for ; n > 0; n-- {
 		i, size := binary.Uvarint(src)
 		if size <= 0 || len(src) < size+9 || i >= uint64(len(in.columns)) {
-			return nil, fmt.Errorf("%w: a timer", ErrCorrupt)
+			return nil, fmt.Errorf("%w: a timer", keyed.ErrCorrupt)
 		}
-		c, domain, at := in.columns[i], Domain(src[size]), int64(binary.LittleEndian.Uint64(src[size+1:]))
+		c, domain, at := in.columns[i], keyed.Domain(src[size]), int64(binary.LittleEndian.Uint64(src[size+1:]))
 		src = src[size+9:]
-		if c == nil && in.stored[i].Kind == KindTimer {
+		if c == nil && in.stored[i].Kind == keyed.KindTimer {
 			continue
 		}
-		if c == nil || c.kind != KindTimer || c.domain != domain {
-			return nil, fmt.Errorf("%w: a timer named %q", ErrCorrupt, in.stored[i].Name)
+		if c == nil || c.kind != keyed.KindTimer || c.domain != domain {
+			return nil, fmt.Errorf("%w: a timer named %q", keyed.ErrCorrupt, in.stored[i].Name)
 		}
 		cell := (*timerCell)(unsafe.Add(row, c.off))
 		if cell.deadline != none {
-			return nil, fmt.Errorf("%w: timer %q has two deadlines", ErrCorrupt, c.name)
+			return nil, fmt.Errorf("%w: timer %q has two deadlines", keyed.ErrCorrupt, c.name)
 		}
 		cell.deadline = stored(at)
 		if q := in.s.core.timers[domain]; !q.filedBy(cell, at) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -173,12 +174,12 @@ func TestDamagedRows(t *testing.T) {
 			damaged[i] ^= flip
 			_ = restore(k, damaged) // values have no redundancy; it must not panic
 		}
-		if err := restore(k, b[:i]); !errors.Is(err, heap.ErrCorrupt) {
+		if err := restore(k, b[:i]); !errors.Is(err, keyed.ErrCorrupt) {
 			t.Errorf("cut to %d of %d bytes: %v", i, len(b), err)
 		}
 	}
 	k.Offsets[3], k.Offsets[4] = k.End+1, k.End+2
-	if err := restore(k, b); !errors.Is(err, heap.ErrCorrupt) {
+	if err := restore(k, b); !errors.Is(err, keyed.ErrCorrupt) {
 		t.Errorf("offsets behind the end: %v", err)
 	}
 }

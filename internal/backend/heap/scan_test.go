@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/codec"
-	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -18,7 +18,7 @@ import (
 )
 
 func scan(k snapshot.Keyed, b []byte) (text string, rows int, err error) {
-	s, err := heap.NewScan(k, maxParallelism, keyhash.Name, keygroup.GroupRule, bytes.NewReader(b))
+	s, err := keyed.NewScan(k, maxParallelism, keyhash.Name, keygroup.GroupRule, bytes.NewReader(b))
 	if err != nil {
 		return "", 0, err
 	}
@@ -31,7 +31,7 @@ func scan(k snapshot.Keyed, b []byte) (text string, rows int, err error) {
 		}
 		fmt.Fprintln(&out)
 	}
-	err = s.Rows(func(r heap.Row) error {
+	err = s.Rows(func(r keyed.Row) error {
 		rows++
 		key, _, err := s.Key.AppendText(nil, r.Key)
 		fmt.Fprintf(&out, "group %d key %s\n", r.Group, key)
@@ -101,7 +101,7 @@ func TestScanDamaged(t *testing.T) {
 		damaged := bytes.Clone(b)
 		damaged[i] ^= 0x81
 		_, _, _ = scan(k, damaged)
-		if _, _, err := scan(k, b[:i]); !errors.Is(err, heap.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
+		if _, _, err := scan(k, b[:i]); !errors.Is(err, keyed.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
 			t.Errorf("cut to %d of %d bytes: %v", i, len(b), err)
 		}
 	}
@@ -111,7 +111,7 @@ func TestScanDamaged(t *testing.T) {
 	}
 	damaged := bytes.Clone(b)
 	copy(damaged[at:], "XTL")
-	if _, _, err := scan(k, damaged); !errors.Is(err, heap.ErrCorrupt) || !strings.Contains(err.Error(), "belongs to group") {
+	if _, _, err := scan(k, damaged); !errors.Is(err, keyed.ErrCorrupt) || !strings.Contains(err.Error(), "belongs to group") {
 		t.Errorf("a key in a wrong group: %v", err)
 	}
 }

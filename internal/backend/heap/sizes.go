@@ -1,6 +1,10 @@
 package heap
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
+)
 
 // Sizes is what a store takes in memory.
 //
@@ -59,7 +63,7 @@ func (s *core) linkedSize(c *column) (size StateSize) {
 			size.Bytes += indexed.indexBytes(uint32(g))
 		}
 	}
-	if c.kind == KindList {
+	if c.kind == keyed.KindList {
 		size.Entries = -1 // its rows are chunks
 	}
 	return size

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/state"
@@ -131,10 +132,10 @@ func TestDamagedStamps(t *testing.T) {
 		if i%4 > 0 {
 			continue
 		}
-		if _, _, err := restoreStamped(t, k, b[:i]); !errors.Is(err, heap.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
+		if _, _, err := restoreStamped(t, k, b[:i]); !errors.Is(err, keyed.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
 			t.Errorf("cut to %d of %d bytes: restore says %v", i, len(b), err)
 		}
-		if _, _, err := scan(k, b[:i]); !errors.Is(err, heap.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
+		if _, _, err := scan(k, b[:i]); !errors.Is(err, keyed.ErrCorrupt) && !errors.Is(err, codec.ErrCorrupt) {
 			t.Errorf("cut to %d of %d bytes: scan says %v", i, len(b), err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 )
 
@@ -33,7 +34,7 @@ type core struct {
 	lost           uint32  // the newest epoch of which graves were forgotten
 	foreign        bool    // a stream was restored whose states are not the layout's
 	scratch        []byte
-	timers         [ProcessingTime + 1]*timerQueue // by domain; nil if there are none
+	timers         [keyed.ProcessingTime + 1]*timerQueue // by domain; nil if there are none
 	times          times
 	sweep          sweep
 	backed         *backing // nil if the tables are all there is
@@ -99,7 +100,7 @@ func (s *core) attach() {
 		if c.ttl != nil {
 			c.ttl.times = &s.times
 		}
-		if c.kind == KindTimer || c.kind == KindTimers {
+		if c.kind == keyed.KindTimer || c.kind == keyed.KindTimers {
 			if s.timers[c.domain] == nil {
 				s.timers[c.domain] = newTimerQueue(s)
 			}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // timerCell is what a row holds for a timer: its deadline, and where the row is filed. Both are in milliseconds with the sign bit flipped,
@@ -245,14 +247,14 @@ type TimerColumn struct {
 }
 
 // timer reads a timer tag. Its first option is the domain, event if there is none.
-func (d *Declaration) timer() (name string, domain Domain) {
+func (d *Declaration) timer() (name string, domain keyed.Domain) {
 	name, options := d.name("timer", "state")
-	domain = EventTime
+	domain = keyed.EventTime
 	switch {
 	case len(options) > 1 || len(options) == 1 && options[0] != "event" && options[0] != "processing":
 		d.fail("timer %q: unknown option %q; use `timer:\"name,event\"` or `timer:\"name,processing\"`", name, options[len(options)-1])
 	case len(options) == 1 && options[0] == "processing":
-		domain = ProcessingTime
+		domain = keyed.ProcessingTime
 	}
 	if d.layout != nil && len(d.layout.columns) > mostColumns {
 		d.fail("timer %q: more than %d states", name, mostColumns)
@@ -264,7 +266,7 @@ func (d *Declaration) timer() (name string, domain Domain) {
 func (d *Declaration) Timer() *TimerColumn {
 	name, domain := d.timer()
 	t := &TimerColumn{name: name}
-	col := &column{name: name, kind: KindTimer, domain: domain, cell: reflect.TypeFor[timerCell](), query: t.query}
+	col := &column{name: name, kind: keyed.KindTimer, domain: domain, cell: reflect.TypeFor[timerCell](), query: t.query}
 	col.attach = func(s *core) {
 		t.cur, t.off, t.number, t.queue = &s.cur, col.off, uint32(col.number), s.timers[domain]
 	}
@@ -305,15 +307,15 @@ func (t *TimerColumn) Deadline() (at int64, ok bool) {
 // times, of the hashes of their keys, whatever the order in which they were set. timer is the number to give to [Layout.Timer]. A timer is
 // cleared before its call; one that is set during it fires too if it is due. The first error ends it; the timers after it stay due.
 func (s *Store[K]) FireEvent(watermark int64, fire func(r Ref, key K, timer int, at int64) error) error {
-	return s.fire(EventTime, watermark, fire)
+	return s.fire(keyed.EventTime, watermark, fire)
 }
 
 // FireProcessing does for processing time what FireEvent does for event time.
 func (s *Store[K]) FireProcessing(now int64, fire func(r Ref, key K, timer int, at int64) error) error {
-	return s.fire(ProcessingTime, now, fire)
+	return s.fire(keyed.ProcessingTime, now, fire)
 }
 
-func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int, at int64) error) error {
+func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, timer int, at int64) error) error {
 	q := s.core.timers[d]
 	if q == nil {
 		return nil
@@ -334,13 +336,13 @@ func (s *Store[K]) fire(d Domain, upTo int64, fire func(r Ref, key K, timer int,
 // NextProcessing returns the time in milliseconds at which FireProcessing should be called again. It may be too early, never too late. ok is
 // false if there is no processing-time timer.
 func (s *Store[K]) NextProcessing() (at int64, ok bool) {
-	q := s.core.timers[ProcessingTime]
+	q := s.core.timers[keyed.ProcessingTime]
 	if q == nil {
 		return 0, false
 	}
 	at, ok = q.next()
 	if s.backed != nil {
-		if first, any := s.backed.alarms.first(ProcessingTime); any && (!ok || first < at) {
+		if first, any := s.backed.alarms.first(keyed.ProcessingTime); any && (!ok || first < at) {
 			return first, true
 		}
 	}

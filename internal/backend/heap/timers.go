@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/weirstream/weir/codec"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // TimersColumn is a set of deadlines of the row under the cursor. It is a map from deadline to where the deadline is filed, so that
@@ -28,7 +29,7 @@ func (d *Declaration) Timers() *TimersColumn {
 		panic(err) // there is one
 	}
 	t.deadlines.key, t.deadlines.val = newPart(integer, reflect.TypeFor[int64]()), newPart(integer, reflect.TypeFor[int64]())
-	col := &column{name: name, kind: KindTimers, domain: domain, cell: reflect.TypeFor[mapCell](), many: t, query: t.query}
+	col := &column{name: name, kind: keyed.KindTimers, domain: domain, cell: reflect.TypeFor[mapCell](), many: t, query: t.query}
 	col.entries = func(s *core, col *column) linked {
 		t.deadlines.init(s, col)
 		if t.deadlines.valOff != t.deadlines.keyOff+unsafe.Offsetof(timerCell{}.filed) {
@@ -138,7 +139,7 @@ func (t *TimersColumn) decodeChanges(src []byte, cell unsafe.Pointer, owner rowI
 	if err != nil {
 		return nil, err
 	}
-	n, src, err := CutCount(src, "new deadlines")
+	n, src, err := keyed.CutCount(src, "new deadlines")
 	for ; n > 0 && err == nil; n-- {
 		var deadline int64
 		if deadline, src, err = cutDeadline(src); err != nil {
@@ -153,7 +154,7 @@ func (t *TimersColumn) decodeChanges(src []byte, cell unsafe.Pointer, owner rowI
 
 func cutDeadline(src []byte) (deadline int64, rest []byte, err error) {
 	if len(src) < 8 {
-		return 0, nil, fmt.Errorf("%w: a deadline is cut short", ErrCorrupt)
+		return 0, nil, fmt.Errorf("%w: a deadline is cut short", keyed.ErrCorrupt)
 	}
 	return stored(int64(binary.LittleEndian.Uint64(src))), src[8:], nil
 }
@@ -164,7 +165,7 @@ func (t *TimersColumn) decode(src []byte, cell unsafe.Pointer, owner rowID, _ st
 		return nil, err
 	}
 	if uint64(len(src)) < 8*n {
-		return nil, fmt.Errorf("%w: %d deadlines in %d bytes", ErrCorrupt, n, len(src))
+		return nil, fmt.Errorf("%w: %d deadlines in %d bytes", keyed.ErrCorrupt, n, len(src))
 	}
 	m := &t.deadlines
 	g, c := &m.groups[owner.group], (*mapCell)(cell)
@@ -172,7 +173,7 @@ func (t *TimersColumn) decode(src []byte, cell unsafe.Pointer, owner rowID, _ st
 		deadline := stored(int64(binary.LittleEndian.Uint64(src)))
 		src = src[8:]
 		if _, twice := m.find(g, c, owner.id, deadline); twice {
-			return nil, fmt.Errorf("%w: a deadline is there twice", ErrCorrupt)
+			return nil, fmt.Errorf("%w: a deadline is there twice", keyed.ErrCorrupt)
 		}
 		t.insert(g, c, owner, deadline)
 	}

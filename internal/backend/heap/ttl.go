@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // TTL says how long keyed state lives: a value, each entry of a map and each element of a list by itself.
@@ -24,11 +26,11 @@ type TTL struct {
 }
 
 // Clock returns the clock by which state expires.
-func (t *TTL) Clock() Domain {
+func (t *TTL) Clock() keyed.Domain {
 	if t.EventTime {
-		return EventTime
+		return keyed.EventTime
 	}
-	return ProcessingTime
+	return keyed.ProcessingTime
 }
 
 // Stamps say when something was written last, or read if that counts. Like deadlines they are in milliseconds with the sign bit flipped, so
@@ -40,8 +42,8 @@ const (
 
 // times is what a store knows of time.
 type times struct {
-	now    [ProcessingTime + 1]int64 // by domain, in milliseconds
-	record *int64                    // event time of the present record
+	now    [keyed.ProcessingTime + 1]int64 // by domain, in milliseconds
+	record *int64                          // event time of the present record
 }
 
 func newTimes() times {
@@ -52,7 +54,7 @@ func newTimes() times {
 // expiry is the TTL of a column.
 type expiry struct {
 	TTL
-	clock  Domain
+	clock  keyed.Domain
 	millis uint64
 	times  *times
 }
@@ -67,7 +69,7 @@ func newExpiry(ttl *TTL) *expiry {
 // stamp returns the stamp of what is written now.
 func (e *expiry) stamp() int64 {
 	at := e.times.now[e.clock]
-	if e.clock == EventTime {
+	if e.clock == keyed.EventTime {
 		at = max(at, *e.times.record)
 	}
 	return stored(at)
@@ -120,7 +122,7 @@ const (
 func (in stampsIn) cut(src []byte, e *expiry) (stamp int64, rest []byte, err error) {
 	if in != noStamps {
 		if len(src) < stampBytes {
-			return 0, nil, fmt.Errorf("%w: a stamp is cut short", ErrCorrupt)
+			return 0, nil, fmt.Errorf("%w: a stamp is cut short", keyed.ErrCorrupt)
 		}
 		stamp, src = int64(binary.LittleEndian.Uint64(src))^math.MinInt64, src[stampBytes:]
 		if stamp == none {
@@ -135,12 +137,12 @@ func (in stampsIn) cut(src []byte, e *expiry) (stamp int64, rest []byte, err err
 
 // SetTime tells what time it is by the job's clock, in milliseconds since 1970. It need not be told for layouts that do not expire.
 func (s *Store[K]) SetTime(now int64) {
-	s.times.now[ProcessingTime] = max(now, s.times.now[ProcessingTime])
+	s.times.now[keyed.ProcessingTime] = max(now, s.times.now[keyed.ProcessingTime])
 }
 
 // SetEventTime tells the watermark, and where the event time of the present record is found.
 func (s *Store[K]) SetEventTime(watermark int64, record *int64) {
-	s.times.now[EventTime], s.times.record = max(watermark, s.times.now[EventTime]), record
+	s.times.now[keyed.EventTime], s.times.record = max(watermark, s.times.now[keyed.EventTime]), record
 }
 
 // sweep is how far the search for what has expired has come. It goes through the key groups in rounds; in each first through the rows of
@@ -148,7 +150,7 @@ func (s *Store[K]) SetEventTime(watermark int64, record *int64) {
 type sweep struct {
 	group, table int    // table 0 is that of the keys
 	id           uint32 // row
-	began        [ProcessingTime + 1]int64
+	began        [keyed.ProcessingTime + 1]int64
 	resting      bool
 	tables       []expiringEntries
 }
@@ -191,7 +193,7 @@ func (s *core) sweepRows(n int) {
 // worthSweeping reports whether enough time has passed since the last round began for another one to find anything.
 func (s *core) worthSweeping() bool { return s.worthSweepingSince(s.sweep.began) }
 
-func (s *core) worthSweepingSince(times [ProcessingTime + 1]int64) bool {
+func (s *core) worthSweepingSince(times [keyed.ProcessingTime + 1]int64) bool {
 	const rounds = 4 // in the life of an entry
 	for _, c := range s.layout.columns {
 		if c.ttl == nil {

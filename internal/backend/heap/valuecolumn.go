@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"unsafe"
+
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 // ValueColumn holds one value for each row. A handle reads and writes values that lie in the row as they are by itself, through the cursor
@@ -36,7 +38,7 @@ func DeclareValue[T any](d *Declaration, begin *T, ttl *TTL, attach func(cur *Cu
 	if c == nil {
 		return v
 	}
-	col := &column{name: name, kind: KindValue, codec: c, cell: t, ttl: newExpiry(o.ttl), query: v.query}
+	col := &column{name: name, kind: keyed.KindValue, codec: c, cell: t, ttl: newExpiry(o.ttl), query: v.query}
 	if !c.Immutable() {
 		col.cell = reflect.TypeFor[string]()
 		col.encoded = &Encoded{codec: c, zero: string(c.Append(nil, unsafe.Pointer(&v.begin))), begin: begin != nil}

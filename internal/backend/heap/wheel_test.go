@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 )
@@ -88,7 +89,7 @@ func TestForgottenTimersAreSwept(t *testing.T) {
 		}
 		s.EndBatch()
 	}
-	if q := s.core.timers[EventTime]; q.wheel.count > leastSweep+1000 || s.Len() != (3*leastSweep+999)/1000 {
+	if q := s.core.timers[keyed.EventTime]; q.wheel.count > leastSweep+1000 || s.Len() != (3*leastSweep+999)/1000 {
 		t.Errorf("%d entries for %d keys", q.wheel.count, s.Len())
 	}
 	fired := 0

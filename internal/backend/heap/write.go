@@ -11,6 +11,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
@@ -78,9 +79,9 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 // compressed writes the head of a compressed stream, and has all that follows be compressed.
 func (w *writer) compressed() error {
 	buffer := w.buf[:0]
-	w.buf = CompressedHead(w.buf)
+	w.buf = keyed.CompressedHead(w.buf)
 	err := w.flush()
-	w.buf, w.packs, w.full = buffer, true, BlockBytes
+	w.buf, w.packs, w.full = buffer, true, keyed.BlockBytes
 	return err
 }
 
@@ -102,7 +103,7 @@ func (w *writer) send(bytes int) error {
 	}
 	src := w.buf[:bytes]
 	if w.packs {
-		w.packed = AppendBlocks(w.packed[:0], src)
+		w.packed = keyed.AppendBlocks(w.packed[:0], src)
 		src = w.packed
 	}
 	n, err := w.out.Write(src)
@@ -290,7 +291,7 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 				if !w.isLiving(row, tables) {
 					continue
 				}
-				w.buf = append(w.buf, RowFollows)
+				w.buf = append(w.buf, keyed.RowFollows)
 			}
 			if err := w.row(row, hanging); err != nil {
 				return err
@@ -300,7 +301,7 @@ func (w *writer) codedRows(r *rowsImage, g int) (n int, err error) {
 		return nil
 	})
 	if w.c.layout.stamped {
-		w.buf = append(w.buf, NoRowFollows)
+		w.buf = append(w.buf, keyed.NoRowFollows)
 	}
 	return n, err
 }
@@ -318,7 +319,7 @@ func (w *writer) isLiving(row unsafe.Pointer, tables []frozen) bool {
 			living = c.linked.living(w, cell, &tables[next], 1) > 0
 			tables[next].leave()
 			next++
-		case c.kind == KindTimer:
+		case c.kind == keyed.KindTimer:
 			living = (*timerCell)(cell).deadline != none
 		case c.ttl != nil:
 			living = *stampAt(cell) != none && !w.expired(c.ttl, *stampAt(cell))
@@ -345,11 +346,11 @@ func (w *writer) row(row unsafe.Pointer, hanging func(i int, c *column, cell uns
 		case c.linked != nil:
 			err = hanging(next, c, cell)
 			next++
-		case c.kind == KindValue && c.ttl != nil:
+		case c.kind == keyed.KindValue && c.ttl != nil:
 			w.stampedValue(c, cell)
 		case c.encoded != nil:
 			w.buf = c.encoded.append(w.buf, *(*string)(cell))
-		case c.kind == KindValue:
+		case c.kind == keyed.KindValue:
 			w.buf = c.codec.Append(w.buf, cell)
 		}
 		if err == nil {
@@ -467,7 +468,7 @@ func (l *Layout) appendTimers(dst []byte, row unsafe.Pointer) []byte {
 	at, n := len(dst), 0
 	dst = append(dst, 0) // no more than mostColumns
 	for i, c := range l.columns {
-		if c.kind != KindTimer {
+		if c.kind != keyed.KindTimer {
 			continue
 		}
 		if d := (*timerCell)(unsafe.Add(row, c.off)).deadline; d != none {

@@ -1,4 +1,4 @@
-package heap
+package keyed
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ func TestBlocks(t *testing.T) {
 func TestBadBlocks(t *testing.T) {
 	frame := func(n int) []byte { return s2.Encode(nil, make([]byte, n)) }
 	block := func(raw, stored int, b []byte) []byte {
-		return append(appendCount(appendCount(nil, raw), stored), b...)
+		return append(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(raw)), uint64(stored)), b...)
 	}
 	bomb := frame(64 << 20)
 	for name, b := range map[string][]byte{

@@ -1,4 +1,4 @@
-package heap
+package keyed
 
 import (
 	"encoding/binary"
