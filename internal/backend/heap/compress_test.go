@@ -184,7 +184,7 @@ func TestCompressedLargeValues(t *testing.T) {
 // The golden file is a compressed stream: it must be read forever. What is written is up to the version of the compressor.
 func TestGoldenCompressed(t *testing.T) {
 	k, b, dumps := filled(t)
-	path := filepath.Join("testdata", "keyed-v3.bin")
+	path := filepath.Join(formFiles, "keyed-v3.bin")
 	if *update {
 		k, b := compressedOf(t, k, b)
 		if err := os.WriteFile(path, append(appendHandle(nil, k), b...), 0o644); err != nil {

@@ -25,6 +25,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// formFiles is where the golden files of streams lie, whose form is that package's.
+var formFiles = filepath.Join("..", "keyed", "testdata")
+
 // filled returns a snapshot of a few keys with all kinds of state.
 func filled(t testing.TB) (k snapshot.Keyed, b []byte, dumps map[string]string) {
 	var p everything
@@ -61,7 +64,7 @@ func TestGolden(t *testing.T) {
 // goldenStream compares a stream with a golden file, having rewritten that if asked to, and returns what the file has.
 func goldenStream(t *testing.T, name string, k snapshot.Keyed, stream []byte) (snapshot.Keyed, []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
+	path := filepath.Join(formFiles, name)
 	file := append(appendHandle(nil, k), stream...)
 	if *update {
 		if err := os.WriteFile(path, file, 0o644); err != nil {

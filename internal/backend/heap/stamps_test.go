@@ -100,11 +100,6 @@ func TestGoldenStamps(t *testing.T) {
 			}
 		}, key)
 	}
-	text, _, err := scan(k, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	goldenText(t, "keyed-v2.txt", text)
 }
 
 // What a program does not use of version 2 it does not pay for: its streams are of version 1.
