@@ -19,15 +19,16 @@ const (
 	// no memory between two blocks.
 	algorithmS2 = 1
 
-	// BlockBytes is what a block holds of a group: enough for the algorithm to find what repeats, and so little that a write is never long
-	// without a look at whether it is still wanted.
-	BlockBytes = 256 << 10
 	// maxBlockBytes is what a reader takes.
 	maxBlockBytes = 1 << 20
 	// mostRatio is what a stored byte stands for at most: a block that would be shorter is padded. It bounds the memory that damaged or
 	// malicious bytes take, and costs nothing: state has keys, and those differ.
 	mostRatio = 128
 )
+
+// BlockBytes is how many bytes of a group a block holds at most: enough for the algorithm to find what repeats, and so few that a write is
+// never long without a look at whether it is still wanted.
+const BlockBytes = 256 << 10
 
 // CompressedHead returns a head that AppendHead has written as it begins a compressed stream.
 func CompressedHead(plain []byte) []byte {
@@ -48,7 +49,8 @@ func plainHead(src []byte) (plain []byte, compressed bool, err error) {
 	return append(plain, src[len(magic)+2:]...), true, nil
 }
 
-// AppendBlocks appends a part of a group as blocks. A group may be any number of parts, and no block may belong to two groups.
+// AppendBlocks appends a part of a group as blocks, which are as good as one part of all: a group may be appended in any number of parts. No
+// block may hold bytes of two groups.
 func AppendBlocks(dst, src []byte) []byte {
 	for len(src) > 0 {
 		n := min(len(src), BlockBytes)

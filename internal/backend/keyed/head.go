@@ -39,7 +39,8 @@ type Head struct {
 	Plain      []byte  // the head as it would be if nothing were compressed
 }
 
-// AppendHead appends the head of a stream that is not compressed, or of an increment. States are written in the order of rows.
+// AppendHead appends the head of a stream, or of an increment, that is not compressed: see CompressedHead. States are in the order in which
+// rows hold them; of a TTL whole milliseconds are kept.
 func AppendHead(dst []byte, key *codec.Schema, states []State, increment bool) []byte {
 	begin := magic
 	if increment {
@@ -73,7 +74,7 @@ func versionOf(states []State) byte {
 }
 
 // ParseHead reads a head, of a compressed stream or not. Errors that prove damage wrap ErrCorrupt; others are about a form that this program
-// does not know. Schemas and Plain may refer to src.
+// does not know. Plain may refer to src.
 func ParseHead(src []byte) (*Head, error) {
 	src, compressed, err := plainHead(src)
 	if err != nil {

@@ -15,9 +15,10 @@ import (
 
 // Scan reads a keyed stream for those who have no program with its types: what is in it is told by the schemas it carries.
 //
-// It checks all that Restore checks and that can be known without a program: the head, that rows fill each group exactly, that every value
-// has the form of its schema, that no key is there twice and each, unless it is a struct, is in the group it belongs to. Errors that prove damage wrap ErrCorrupt
-// or codec.ErrCorrupt. A Scan holds one group at a time in memory, and is used by one goroutine.
+// It checks all that a program checks which restores the stream, and that can be known without one: the head, that rows fill each group
+// exactly, that every value has the form of its schema, that no key is there twice and each, unless it is a struct, is in the group it
+// belongs to. Errors that prove damage wrap ErrCorrupt or codec.ErrCorrupt. A Scan holds one group at a time in memory, and is used by one
+// goroutine.
 type Scan struct {
 	Key    *codec.Schema
 	States []State // in the order of the stream

@@ -56,7 +56,7 @@ type State struct {
 	Domain Domain        // of timers; else the clock by which the state expires, 0 if it does not
 	Key    *codec.Schema // of a map, else nil
 	Elem   *codec.Schema // of a value, a map's values or a list's elements, nil for a timer
-	TTL    time.Duration // how long the state lives if it expires; the form keeps whole milliseconds
+	TTL    time.Duration // how long the state lives if it expires
 }
 
 // Expires reports whether the state expires.
@@ -64,7 +64,7 @@ func (c *State) Expires() bool {
 	return c.Domain != 0 && c.Kind != KindTimer && c.Kind != KindTimers
 }
 
-// Form returns what the state looks like. Of what the form says it leaves out how long the state lives.
+// Form returns what the state looks like to a program that wants to go on with it: how long it lives is not a part of that.
 func (c *State) Form() stateform.State {
 	s := stateform.State{Name: c.Name, Kind: stateform.Kind(c.Kind.String()), Key: c.Key, Elem: c.Elem}
 	if c.Kind == KindTimer || c.Kind == KindTimers {
