@@ -169,6 +169,7 @@ func logging(t *testing.T, backend string) (*world, *fs.Faulty) {
 		"state.backend.pebble.localdir":                 t.TempDir(),
 		"state.changelog.enabled":                       "true",
 		"state.changelog.storage":                       "filesystem",
+		"weir.storage.retries":                          "0",
 	})
 	return w, files
 }
