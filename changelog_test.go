@@ -104,6 +104,19 @@ func TestChangelogOnAndOff(t *testing.T) {
 	})
 }
 
+// TestChangelogOfOthers is TestSharedFilesOfOthers with a changelog, which lies beside the checkpoints or elsewhere.
+func TestChangelogOfOthers(t *testing.T) {
+	eachLog(t, others)
+	t.Run("elsewhere", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w *world) {
+			w.set["dstl.dfs.base-path"] = w.dir + "/elsewhere"
+			w.set["execution.checkpointing.data-inline-threshold"] = "1 mb" // what is written as a whole lies in no file that could lead to others
+			delete(w.set, "execution.checkpointing.file-merging.enabled")
+			others(t, w)
+		})
+	})
+}
+
 // TestChangelogOfCheckpoints takes checkpoints one by one: what each writes and refers to, after others, after a materialisation, and as a full one.
 func TestChangelogOfCheckpoints(t *testing.T) {
 	eachLog(t, func(t *testing.T, w *world) {
