@@ -38,11 +38,9 @@ simulate: ## play SEEDS seeds of each simulation: an hour or so
 bench: ## every workload against its limit, RUNS each: minutes to hours
 	go run -C bench . keyed-count -runs $(RUNS)
 	go run -C bench . stateless -runs $(RUNS)
-	go run -C bench . state-update -runs $(RUNS)
-	go run -C bench . checkpoint-cost -runs $(RUNS)
+	go run -C bench . state -runs $(RUNS)
+	go run -C bench . checkpoint-time -runs $(RUNS)
 	go run -C bench . latency -runs $(RUNS)
-	go run -C bench . restore -runs $(RUNS)
-	go run -C bench . pebble-update -runs $(RUNS)
 
 large-state: ## 4 GB of state on Pebble in 512 MiB of memory: minutes, and root for the control group
 	TMPDIR=$${TMPDIR:-/var/tmp} WEIR_TEST_LARGE_STATE=4294967296 go test -timeout 20m -v -run TestStateOf4GBIn512MB ./internal/backend/heap

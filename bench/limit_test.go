@@ -197,7 +197,7 @@ func TestTallyDoesNotDependOnOrder(t *testing.T) {
 }
 
 func TestBars(t *testing.T) {
-	figures := map[string]measure.Spread{"ratio": {Median: 0.6, Min: 0.5, Max: 0.7}, "ms": {Median: 5, Min: 4, Max: 6}}
+	figures := map[string]measure.Spread{"ratio": {Median: 0.6, Min: 0.5, Max: 0.7}, "ms": {Median: 5, Min: 4, Max: 6}, "gain": {Median: -1, Min: -2}}
 	for _, c := range []struct {
 		bar  bar
 		want bool
@@ -206,6 +206,7 @@ func TestBars(t *testing.T) {
 		{bar{Figure: "ratio", AtLeast: 0.61}, false},
 		{bar{Figure: "ms", AtMost: 5}, true},
 		{bar{Figure: "ms", AtMost: 4.9}, false},
+		{bar{Figure: "gain", AtMost: 5}, true},
 		{bar{Figure: "missing", AtMost: 5}, false},
 	} {
 		figure, ok := figures[c.bar.Figure]

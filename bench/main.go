@@ -23,7 +23,7 @@ var programs []program
 // Filled in here and not at the declaration, because runs look themselves up in the list.
 func init() {
 	programs = []program{keyedCount, stateless, stateUpdate, checkpointCost, checkpointSize, checkpointSpeed, checkpointTime, latency,
-		restore, rescale, pebbleUpdate, stateOverview}
+		restore, rescale, pebbleUpdate, changelog, stateOverview}
 }
 
 func main() {

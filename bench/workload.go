@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/weirstream/weir/bench/internal/measure"
 )
@@ -103,11 +102,8 @@ type bar struct {
 // judge returns the bar with the figure's value: one that is not there is an error of the program, reported as not reached.
 func (b bar) judge(s measure.Spread, ok bool) bar {
 	b.Value, b.Min, b.Max = s.Median, s.Min, s.Max
-	most := b.AtMost
-	if most == 0 {
-		most = math.Inf(1)
-	}
-	b.Reached = ok && b.Value >= b.AtLeast && b.Value <= most
+	enough := b.AtLeast == 0 || b.Value >= b.AtLeast // a difference to the limit may be negative
+	b.Reached = ok && enough && (b.AtMost == 0 || b.Value <= b.AtMost)
 	return b
 }
 

@@ -64,7 +64,7 @@ func TestLargeMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.largest > 512<<10 {
+	if w.largest > 3<<19 {
 		t.Errorf("a piece of %d bytes was written", w.largest)
 	}
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2<<20 && !raceDetector && pebbles == nil { // the detector makes more things escape, Pebble reads blocks

@@ -21,6 +21,11 @@ var ways = []struct {
 	{"local copies", []string{"-D", "execution.state-recovery.from-local=true"}},
 }
 
+// logged switches a changelog on, of which the whole state is written so often that kills come before it, after it and meanwhile.
+var logged = []string{
+	"-D", "state.changelog.enabled=true", "-D", "state.changelog.storage=filesystem", "-D", "state.changelog.periodic-materialize.interval=70ms",
+}
+
 // TestMatrix shows that each backend comes through kills, a restart at the same parallelism, a restart at another, and the change to the other
 // backend by way of a canonical savepoint, with each combination of what else there is to choose: the committed rows are those of a run that nobody
 // disturbs. Few of the combinations run where time is short, but every pair of choices is among them.
@@ -37,6 +42,25 @@ func TestMatrix(t *testing.T) {
 					name += "+" + way.name
 					args = append(args, way.args...)
 				}
+			}
+			t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+				t.Parallel()
+				throughEverything(t, slices.Concat(option("data-inline-threshold", "0"), args), backends[1-i])
+			})
+		}
+	}
+	// With a changelog: each backend with all of the others or with none, so that the whole takes a quarter longer and not twice as long.
+	for i := range backends {
+		for _, all := range []bool{false, true} {
+			name, args := backends[i]+"+changelog", append([]string{"-D", "state.backend.type=" + backends[i]}, logged...)
+			for _, way := range ways {
+				if all {
+					name += "+" + way.name
+					args = append(args, way.args...)
+				}
+			}
+			if few() && all != (i == 0) {
+				continue
 			}
 			t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 				t.Parallel()

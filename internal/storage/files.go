@@ -38,6 +38,25 @@ func (f *files) NewWriter(ctx context.Context, at Location, scope snapshot.Scope
 	return newStreamWriter(ctx, p)
 }
 
+// InitLog makes the directory of the changelog.
+func (f *files) InitLog(ctx context.Context, above string) (dir string, err error) {
+	dir = join(f.jobDir(), changelogDir)
+	if above != "" {
+		dir = join(JobDir(above, f.job), changelogDir)
+	}
+	if err := f.fs.MakeDir(ctx, dir); err != nil {
+		return "", fmt.Errorf("prepare the directory of the changelog of job %s: %w", f.job, err)
+	}
+	return dir, nil
+}
+
+// NewLogWriter begins a segment.
+func (f *files) NewLogWriter(ctx context.Context, dir string) *StreamWriter {
+	return newStreamWriter(ctx, place{
+		scope: snapshot.Shared, inline: -1, buffer: f.buffer, throttle: f.throttle, retries: f.retries, fs: f.fs, dir: dir, prefix: dir + "/", newName: f.name,
+	})
+}
+
 func (f *files) PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error) {
 	pointer, size, err = f.layout.PublishMetadata(ctx, at, meta)
 	if err == nil {
@@ -85,25 +104,6 @@ func (s *spreadFiles) take(dir string) []string {
 	files := s.files[dir]
 	delete(s.files, dir)
 	return files
-}
-
-// InitLog makes the directory of the changelog.
-func (f *files) InitLog(ctx context.Context, above string) (dir string, err error) {
-	dir = join(f.jobDir(), changelogDir)
-	if above != "" {
-		dir = join(JobDir(above, f.job), changelogDir)
-	}
-	if err := f.fs.MakeDir(ctx, dir); err != nil {
-		return "", fmt.Errorf("prepare the directory of the changelog of job %s: %w", f.job, err)
-	}
-	return dir, nil
-}
-
-// NewLogWriter begins a segment.
-func (f *files) NewLogWriter(ctx context.Context, dir string) *StreamWriter {
-	return newStreamWriter(ctx, place{
-		scope: snapshot.Shared, inline: -1, buffer: f.buffer, throttle: f.throttle, retries: f.retries, fs: f.fs, dir: dir, prefix: dir + "/", newName: f.name,
-	})
 }
 
 func (f *files) Survives() bool { return true }

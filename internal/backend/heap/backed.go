@@ -373,7 +373,7 @@ func (l *ListColumn[T]) release(owner rowID, row unsafe.Pointer) {
 
 // seal hands all changes to the writer.
 func (b *backing) seal() {
-	if b.writer.pending.Load() >= mostPending {
+	if b.writer.isFull() {
 		b.wait()
 	} else {
 		b.poll()
@@ -394,7 +394,7 @@ func (b *backing) encode() {
 	b.tell()
 }
 
-// handOver hands the batch to the writer, which has nothing to do.
+// handOver hands the batch to the writer, which is not full.
 func (b *backing) handOver() {
 	if n := b.batch.Len(); n > 0 { // an eighth of the memory is for rows that are being written back
 		b.most = min(max(int(b.limit/8)/(b.batch.Size()/n+1), leastDirty), mostDirty)
@@ -485,7 +485,7 @@ type rowEncoder struct {
 
 func (e *rowEncoder) init(l *Layout) {
 	e.c = Capture{layout: l}
-	e.w = writer{c: &e.c, out: &e.long}
+	e.w = writer{c: &e.c, out: &e.long, full: writeBytes}
 	n := 0
 	for _, c := range l.columns {
 		if c.linked != nil {

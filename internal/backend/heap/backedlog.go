@@ -21,7 +21,7 @@ func (s *Store[K]) Touched() bool {
 // next.
 func (b *backing) cut() {
 	b.encode()
-	if b.writer.busy() {
+	if b.writer.isFull() {
 		b.now++
 		return
 	}

@@ -54,6 +54,9 @@ func (w *backWriter) wait() (applied uint32, err error) {
 // mostPending is what may wait for one another: a batch that is being written, or a snapshot that is being taken, and one more batch.
 const mostPending = 2
 
+// isFull reports whether something has to be done before more is started.
+func (w *backWriter) isFull() bool { return w.pending.Load() >= mostPending }
+
 // start writes a batch beside, after what was started before, and returns one to be filled meanwhile.
 func (w *backWriter) start(b *backend.Batch, number uint32) *backend.Batch {
 	next := w.spare

@@ -152,9 +152,9 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 		if cell.filed != stored(d.at) {
 			continue
 		}
-		q.own(d.entry)
-		cell.filed = none
 		if cell.deadline != stored(d.at) {
+			q.own(d.entry)
+			cell.filed = none
 			if cell.deadline != none {
 				q.file(cell, loaded(cell.deadline), d.entry)
 			}
@@ -162,10 +162,12 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 		}
 		owner := d.key()
 		if many := q.places[d.timer].many; many != nil {
+			q.own(d.entry)
+			cell.filed = none
 			many.fired(d.row, owner)
 		} else {
 			q.core.rowsOf(d.row.group).change(d.row.id)
-			cell.deadline = none
+			cell.filed, cell.deadline = none, none
 		}
 		q.core.noteChange(owner)
 		q.core.doubtful = append(q.core.doubtful, owner)

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/bits"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -20,18 +21,35 @@ type writer struct {
 	offset int64  // of buf in the stream
 	packed []byte // buf compressed
 	packs  bool   // what is flushed is compressed
+	full   int    // how much of buf is written at once
 	spare  map[*shape][]*image
 	rows   []uint64 // for changedIn
 	owner  rowID    // over a byte store, which is being encoded
 }
 
-const writeBytes = 256 << 10
+const (
+	// writeBytes is written at once: a disk needs pieces of this order to be at its best, and each costs a turn of the scheduler.
+	writeBytes = 1 << 20
+	// writeAlign is what the buffer's place in memory and the pieces, but for the last one, are multiples of. Storage can then hand them to a
+	// disk as they are.
+	writeAlign = 4096
+)
+
+// buffers are those of writers, which would else make one for each capture of each step.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, writeBytes+64<<10+writeAlign)
+	from := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (writeAlign - 1)
+	return new(b[from:from])
+}}
 
 func (w *writer) write() (k snapshot.Keyed, err error) {
 	k.Range, k.Written, k.Increment = w.c.groups, w.c.groups, w.c.IsIncrement()
 	w.spare = map[*shape][]*image{}
 	defer w.giveAll()
-	if w.buf = w.c.layout.appendHead(make([]byte, 0, writeBytes+64<<10), k.Increment); w.c.layout.compress {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	w.full = writeBytes
+	if w.buf = w.c.layout.appendHead(*buffer, k.Increment); w.c.layout.compress {
 		err = w.compressed()
 	}
 	k.Header = w.offset + int64(len(w.buf))
@@ -58,19 +76,32 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 
 // compressed writes the head of a compressed stream, and has all that follows be compressed.
 func (w *writer) compressed() error {
+	buffer := w.buf[:0]
 	w.buf = appendCompressedHead(nil, w.buf)
 	err := w.flush()
-	w.buf, w.packs = make([]byte, 0, writeBytes+64<<10), true
+	w.buf, w.packs, w.full = buffer, true, blockBytes
 	return err
 }
 
-func (w *writer) flush() error {
-	if len(w.buf) == 0 {
+// flush writes all that is in the buffer.
+func (w *writer) flush() error { return w.send(len(w.buf)) }
+
+// drain writes what is in the buffer, as far as it can be written without a copy.
+func (w *writer) drain() error {
+	if w.packs {
+		return w.flush()
+	}
+	return w.send(len(w.buf) &^ (writeAlign - 1))
+}
+
+// send writes the first bytes of the buffer, which begins anew with what was behind them.
+func (w *writer) send(bytes int) error {
+	if bytes == 0 {
 		return nil
 	}
-	src := w.buf
+	src := w.buf[:bytes]
 	if w.packs {
-		w.packed = appendBlocks(w.packed[:0], w.buf)
+		w.packed = appendBlocks(w.packed[:0], src)
 		src = w.packed
 	}
 	n, err := w.out.Write(src)
@@ -78,17 +109,17 @@ func (w *writer) flush() error {
 	if err == nil && n < len(src) {
 		err = io.ErrShortWrite
 	}
-	w.buf = w.buf[:0]
+	w.buf = append(w.buf[:0], w.buf[bytes:]...)
 	runtime.Gosched() // else a task that becomes ready may have to wait for the end of the writer's time slice of 10 ms
 	return err
 }
 
 // flushIfFull keeps room for n bytes in the buffer.
 func (w *writer) flushIfFull(n int) error {
-	if len(w.buf)+n <= writeBytes {
+	if len(w.buf)+n <= w.full {
 		return nil
 	}
-	return w.flush()
+	return w.drain()
 }
 
 func (w *writer) group(g int) (err error) {
@@ -352,14 +383,14 @@ func (w *writer) stampedValue(c *column, cell unsafe.Pointer) {
 
 // element is called after each element of a linked table was appended, so that a large map is not put together in memory.
 func (w *writer) element(f *frozen) error {
-	if len(w.buf) <= writeBytes {
+	if len(w.buf) <= w.full {
 		return nil
 	}
 	f.leave()
 	if err := w.c.stopped(); err != nil {
 		return err
 	}
-	return w.flush()
+	return w.drain()
 }
 
 // liveRows returns the numbers of the rows in use.

@@ -19,12 +19,12 @@ import (
 type Files struct {
 	storage     storage.Storage
 	merger      *storage.Merger              // nil if files are not merged
-	changelog   *operator.Changelog          // nil if changes of keyed state are not logged
 	copies      *copies.Copies               // of state on this machine; nil if there are none
 	writeCopies bool                         // there are to be more of them
 	found       atomic.Pointer[copies.Found] // those that tasks are restored from now
 	places      places
 	retries     storage.Retries
+	logDir      string // of the changelog, if that is in files
 	report      *slog.Logger
 }
 
@@ -53,9 +53,6 @@ func (f *Files) OpenStream(ctx context.Context, s snapshot.Stream) (operator.Str
 	}
 	return f.storage.OpenStream(ctx, s)
 }
-
-// Changelog returns how changes of keyed state are logged, nil if they are not.
-func (f *Files) Changelog() *operator.Changelog { return f.changelog }
 
 // Again calls do, which writes something for a checkpoint, until it has succeeded or has failed for good.
 func (f *Files) Again(ctx context.Context, do func() error) error { return f.retries.Do(ctx, do) }

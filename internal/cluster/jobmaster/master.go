@@ -168,8 +168,8 @@ func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *pro
 		tasks:       map[job.Subtask]*running{},
 		uncommitted: map[job.Subtask][]job.OperatorID{},
 	}
-	m.storage, m.merger, m.changelog, m.copies, m.report = b.Storage, b.Merger, b.Changelog, b.Copies, o.Logger
-	m.writeCopies = b.Copies != nil && o.Config.LocalCopies().Write
+	m.storage, m.merger, m.copies, m.report = b.Storage, b.Merger, b.Copies, o.Logger
+	m.logDir, m.writeCopies = b.LogDir, b.Copies != nil && o.Config.LocalCopies().Write
 	m.found.Store(&b.Found)
 	m.retries = o.Retries()
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())

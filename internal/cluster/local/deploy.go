@@ -6,6 +6,7 @@ import (
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/barrier"
+	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/runtime/program"
 	"github.com/weirstream/weir/internal/runtime/spill"
 )
@@ -35,7 +36,7 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 		Incremental:     m.checkpoints.Incremental,
 		Compress:        m.checkpoints.Compress,
 		Backend:         m.Backend,
-		Changelog:       d.Shared.Files.Changelog(),
+		Changelog:       m.changelog(d),
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        d.Restored.ID,
@@ -48,6 +49,17 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
 		},
 	}
+}
+
+// changelog returns how changes of keyed state are logged, nil if they are not.
+func (m *taskManager) changelog(d *jobmaster.Deployment) *operator.Changelog {
+	if c := m.Config.Changelog(); c.Enabled && m.checkpoints.On() {
+		if m.Scheduler == nil {
+			return d.Shared.Files.Changelog(c)
+		}
+		m.Logger.Warn("changes of the state are not logged in a simulation: checkpoints hold the state itself")
+	}
+	return nil
 }
 
 // besides returns what runs the work of tasks that may block; nil for goroutines.

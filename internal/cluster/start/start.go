@@ -70,10 +70,9 @@ type Beginning struct {
 
 	Storage storage.Storage
 	Merger  *storage.Merger // nil: files are not merged
-	// Changelog is nil if changes of keyed state are not logged.
-	Changelog *operator.Changelog
-	Copies    *copies.Copies // of state on this machine; nil if there are none
-	Found     copies.Found   // those of Restore that are good
+	LogDir  string          // where the changelog is written; empty if it is kept in metadata, or there is none
+	Copies  *copies.Copies  // of state on this machine; nil if there are none
+	Found   copies.Found    // those of Restore that are good
 
 	// Release gives the line free for other processes.
 	Release func()
@@ -173,7 +172,7 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 		return nil, err
 	}
 	b.Merger = s.newMerger(ctx, b.Storage)
-	if b.Changelog, err = s.newChangelog(ctx, b.Storage); err != nil {
+	if b.LogDir, err = s.initLog(ctx, b.Storage); err != nil {
 		return nil, refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	if s.file == nil && b.Restore == nil {

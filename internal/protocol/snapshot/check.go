@@ -68,6 +68,9 @@ func (o *OperatorSubtask) check(maxParallelism int) error {
 		if k.Increment && (i == 0 || o.Keyed[i-1].Written != k.Written) {
 			return fmt.Errorf("keyed state: an increment of key groups %s on nothing", k.Written)
 		}
+		if k.Increment && (o.Keyed[i-1].Format != k.Format || len(k.Files) > 0) {
+			return fmt.Errorf("keyed state: an increment in the form %q, with %d files, on one in the form %q", k.Format, len(k.Files), o.Keyed[i-1].Format)
+		}
 	}
 	for i := range o.Lists {
 		if err := o.Lists[i].check(); err != nil {

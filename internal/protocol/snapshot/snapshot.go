@@ -54,9 +54,10 @@ type Keyed struct {
 	// Written holds the groups that the stream was written with.
 	Written keygroup.Range
 	// Increment says that the stream holds only what has changed since the Keyed before it in the same subtask, which has the same
-	// Written groups. A chain begins with one that is whole, and is read in its order.
+	// Written groups and the same Format. A chain begins with one that is whole, and is read in its order.
 	Increment bool
-	// Format names the state backend in whose own form the Files are. Then Stream holds no more than the head, and Offsets is empty. It is
+	// Format names the state backend in whose own form the Files are. Then Stream holds no more than the head, or if this is an increment, a
+	// segment of a changelog in the form of docs/formats/changelog.md, which changes what is in the Files; and Offsets is empty. It is
 	// empty itself if Stream holds rows in the form of docs/formats/keyed.md, which every backend reads.
 	Format string
 	// Files holds the files of a backend's own form, under the names that it knows them by.

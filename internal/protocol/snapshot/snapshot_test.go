@@ -85,6 +85,19 @@ func example() *Metadata {
 	}
 }
 
+// changelog has keyed state in the form of a backend, and what was logged behind it.
+func changelog() *Metadata {
+	m, groups := example(), keygroup.Range{First: 0, Last: 3}
+	sub := m.Operators[2].Subtasks[0]
+	for i := range 2 {
+		sub.Keyed = append(sub.Keyed, Keyed{
+			Range: groups, Written: groups, Increment: true, Format: "pebble", Header: 9, End: 100,
+			Stream: Stream{Path: fmt.Sprint("/dir/changelog/", i), Scope: Shared, Length: 100, CRC: 7},
+		})
+	}
+	return m
+}
+
 // exampleOf returns what example says in a format version, without what that did not know yet.
 func exampleOf(version int) *Metadata {
 	m := example()
@@ -106,7 +119,7 @@ func inline(s string) Stream {
 
 // Every field survives being written down and read.
 func TestRoundTrip(t *testing.T) {
-	for name, m := range map[string]*Metadata{"example": example(), "least": {Checkpoint: 1}} {
+	for name, m := range map[string]*Metadata{"example": example(), "least": {Checkpoint: 1}, "changelog": changelog()} {
 		data, err := Encode(m)
 		if err != nil {
 			t.Fatalf("%s: Encode: %v", name, err)

@@ -64,7 +64,13 @@ func (f *bulkFile) begin() {
 	f.block = blocks.Get().(*[]byte)
 }
 
+// gather writes p in aligned pieces, and keeps the rest in the block. What is large and aligned already it writes as it is.
 func (f *bulkFile) gather(p []byte) (n int, err error) {
+	if whole := len(p) &^ (directAlign - 1); whole >= directFrom && len(*f.block) == 0 && isAligned(p) {
+		if n, err = f.writeAsItIs(p[:whole]); err != nil {
+			return n, err
+		}
+	}
 	for n < len(p) && f.block != nil {
 		m := copy((*f.block)[len(*f.block):directBytes], p[n:])
 		*f.block = (*f.block)[:len(*f.block)+m]
@@ -81,6 +87,20 @@ func (f *bulkFile) gather(p []byte) (n int, err error) {
 	m, err := f.File.Write(p[n:])
 	f.size += int64(m)
 	return n + m, err
+}
+
+func isAligned(p []byte) bool {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(p)))&(directAlign-1) == 0
+}
+
+// writeAsItIs writes p without a copy. If the file system does not want that, the file goes on as usual, behind what was written.
+func (f *bulkFile) writeAsItIs(p []byte) (n int, err error) {
+	n, err = f.File.Write(p)
+	f.size += int64(n)
+	if errors.Is(err, syscall.EINVAL) {
+		err = f.finish(0)
+	}
+	return n, err
 }
 
 // writeBlock empties the block into the file. If the file system does not want it past its cache after all, the file goes on as usual.

@@ -31,14 +31,44 @@ func TestLocalWritesOfEverySize(t *testing.T) {
 	}
 }
 
-func writePieces(t *testing.T, name string, sizes []int) (all []byte) {
+// Pieces that are aligned in memory are written as they are, and those that follow others that are not are gathered.
+func TestLocalWritesAlignedPieces(t *testing.T) {
+	for _, sizes := range [][]int{
+		{directFrom},
+		{directBytes, directBytes, 5},
+		{directBytes + 5, directBytes, directFrom},
+		{5, directBytes, directBytes},
+		{directBytes, 5, directBytes + directFrom, directBytes},
+	} {
+		name := filepath.Join(t.TempDir(), "f")
+		want := writeAligned(t, name, sizes)
+		got, err := os.ReadFile(name)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("aligned pieces of %v bytes: %d bytes came back of %d, or others (%v)", sizes, len(got), len(want), err)
+		}
+	}
+}
+
+func writeAligned(t *testing.T, name string, sizes []int) []byte {
+	return writePiecesOf(t, name, sizes, func(n int) []byte {
+		b := make([]byte, n+directAlign)
+		from := -uintptr(unsafe.Pointer(&b[0])) & (directAlign - 1)
+		return b[from:][:n]
+	})
+}
+
+func writePieces(t *testing.T, name string, sizes []int) []byte {
+	return writePiecesOf(t, name, sizes, func(n int) []byte { return make([]byte, n) })
+}
+
+func writePiecesOf(t *testing.T, name string, sizes []int, room func(n int) []byte) (all []byte) {
 	w, err := Local{}.Create(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	random := rand.NewChaCha8([32]byte{})
 	for _, n := range sizes {
-		p := make([]byte, n)
+		p := room(n)
 		random.Read(p)
 		if m, err := w.Write(p); m != n || err != nil {
 			t.Fatalf("wrote %d of %d bytes: %v", m, n, err)

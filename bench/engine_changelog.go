@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/bench/internal/measure"
+	"github.com/weirstream/weir/checkpoint"
+)
+
+// withChangelog switches the log on or off. The whole state is written often enough for a short run to meet that a few times.
+func withChangelog(j *weir.Job, enabled string) {
+	j.Set("execution.checkpointing.incremental", "true")
+	j.Set("state.changelog.enabled", enabled)
+	j.Set("state.changelog.storage", "filesystem")
+	j.Set("state.changelog.periodic-materialize.interval", "5 s")
+}
+
+// checkpointsInPebble draws keys whose counts lie in Pebble, and takes one checkpoint after the other until all are counted.
+func checkpointsInPebble(enabled string) func(*task) (outcome, error) {
+	return func(t *task) (outcome, error) {
+		j := newJob(t, "changelog-times")
+		withChangelog(j, enabled)
+		j.Set("state.backend.type", "pebble")
+		j.Set("state.backend.cache-size", fmt.Sprint(max(t.keys/8*80, 64<<10)))
+		j.Set("state.backend.pebble.localdir", filepath.Join(t.dir, "state"))
+		j.Set("state.backend.pebble.memory.fixed-per-tm", fmt.Sprint(pebbleMemory))
+		h, err := startHeld(t, j)
+		if err != nil {
+			return outcome{}, err
+		}
+		var took measure.Histogram
+		n := 0
+		t.meter.Start()
+		h.release.Store(true)
+		for h.out.records.Load() < t.keys+t.events {
+			info, err := h.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+			if err != nil {
+				return outcome{}, err
+			}
+			if n++; n > 1 { // the first one holds all keys
+				took.Record(info.Duration)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.meter.Stop()
+		figures := map[string]float64{"checkpoints": float64(n)}
+		addQuantiles(figures, "checkpoint", &took)
+		figures[checkpointUneven] = figures["checkpoint_p99.9_ms"] / max(figures["checkpoint_p50_ms"], 0.001)
+		err = h.end()
+		return outcome{tally: h.out.total(), figures: figures}, err
+	}
+}
+
+// loggedOnHeap is the keyed update with a checkpoint every second.
+func loggedOnHeap(enabled string) func(*task) (outcome, error) {
+	return func(t *task) (outcome, error) {
+		j := newJob(t, "changelog-cost")
+		j.Checkpoint(checkpoint.Every(time.Second), checkpoint.Dir(checkpointsOf(t)))
+		withChangelog(j, enabled)
+		return updateLargeState(t, j)
+	}
+}

@@ -1,0 +1,49 @@
+package jobmaster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/weirstream/weir/internal/cluster/config"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/runtime/operator"
+	"github.com/weirstream/weir/internal/storage"
+)
+
+// Changelog returns how tasks log the changes of their keyed state, nil if they do not.
+func (f *Files) Changelog(c config.ChangelogSettings) *operator.Changelog {
+	if !c.Enabled {
+		return nil
+	}
+	place := &logPlace{storage: f.storage, dir: f.logDir, inline: c.Storage == config.MemoryChangelog, logger: f.report}
+	return &operator.Changelog{Interval: c.Interval, MaxFailures: c.MaxFailures, Persist: c.Persist, Place: place}
+}
+
+// logPlace is where subtasks write the log of their changes, and their state as a whole.
+type logPlace struct {
+	storage storage.Storage
+	dir     string // of the log
+	inline  bool   // the log is kept in the metadata of checkpoints
+	logger  *slog.Logger
+}
+
+// Segment begins a segment of the log.
+func (p *logPlace) Segment(ctx context.Context) (operator.Stream, error) {
+	if p.inline {
+		return storage.NewInlineWriter(ctx), nil
+	}
+	return p.storage.NewLogWriter(ctx, p.dir), nil
+}
+
+// Base begins a file of a whole state.
+func (p *logPlace) Base(ctx context.Context) (operator.Stream, error) {
+	return p.storage.NewWriter(ctx, storage.Location{}, snapshot.Shared), nil
+}
+
+// Discard deletes what nobody was told of.
+func (p *logPlace) Discard(paths []string) {
+	if err := p.storage.DiscardShared(context.Background(), paths, nil); err != nil {
+		p.logger.Warn(fmt.Sprintf("%d files of the changelog, or some of them, could not be deleted; weir gc finds them when the job does not run", len(paths)), "error", err)
+	}
+}
