@@ -6,10 +6,12 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/fs"
 )
 
 // TestChangelogEverywhere runs whole jobs with a changelog, in which the state is written as a whole all the time: what they write must be what
@@ -152,4 +154,136 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 		w.finish(3)
 		w.onlyRecord()
 	})
+}
+
+// logging returns a world whose files may fail, and a job with a changelog on a backend.
+func logging(t *testing.T, backend string) (*world, *fs.Faulty) {
+	w := newWorld(t, 2, 60)
+	files := fs.NewFaulty(w.fs, nil)
+	w.fs = files
+	maps.Copy(w.set, map[string]string{
+		"execution.checkpointing.data-inline-threshold": "0",
+		"execution.checkpointing.incremental":           "true",
+		"state.backend.type":                            backend,
+		"state.backend.cache-size":                      "64 kb",
+		"state.backend.pebble.localdir":                 t.TempDir(),
+		"state.changelog.enabled":                       "true",
+		"state.changelog.storage":                       "filesystem",
+	})
+	return w, files
+}
+
+// ofPlace makes a fault that meets the files in a directory of jobs.
+func (w *world) ofPlace(dir string, op fs.Op, times int) fs.Fault {
+	return fs.Fault{Op: op, Path: w.dir + "/*/" + dir + "/*", Times: times, Err: errTest}
+}
+
+// TestChangelogFailures: segments that cannot be written fail their checkpoint, and are written with the next one; a state that cannot be written
+// as a whole fails nothing, until that has happened too often.
+func TestChangelogFailures(t *testing.T) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		t.Run(backend+" segments", func(t *testing.T) {
+			w, files := logging(t, backend)
+			w.set["execution.checkpointing.tolerable-failed-checkpoints"] = "1000"
+			w.set["state.changelog.periodic-materialize.enabled"] = "false"
+			e := w.running(2, 20)
+			for i, op := range []fs.Op{fs.OpCreate, fs.OpWrite, fs.OpCommit} {
+				failed := e.Progress().Checkpoint.Failed
+				files.Inject(w.ofPlace("changelog", op, 3))
+				for s := range w.in.splits {
+					w.in.hold(s, 80+30*i)
+				}
+				until(t, e, "fail", func() bool { return e.Progress().Checkpoint.Failed > failed })
+			}
+			w.checkpoints(e, 2)
+			e.Abort()
+			w.end(e, weir.Aborted)
+			w.finish(2)
+			w.onlyRecord()
+		})
+		t.Run(backend+" materialisations", func(t *testing.T) {
+			w, files := logging(t, backend)
+			w.set["state.changelog.periodic-materialize.interval"] = "20 ms"
+			w.set["state.changelog.max-failures-allowed"] = "2"
+			e := w.running(2, 20)
+			files.Inject(w.ofPlace("shared", fs.OpCreate, 2)) // may hit one subtask twice, which is not too often
+			w.in.hold(0, 100)
+			w.checkpoints(e, 20)
+			files.Inject(w.ofPlace("shared", fs.OpCreate, fs.Forever))
+			w.in.hold(1, 100)
+			_, err := w.end(e, weir.Failed)
+			if err == nil || !strings.Contains(err.Error(), "state.changelog.max-failures-allowed") {
+				t.Errorf("it failed with %v", err)
+			}
+			files.Clear()
+			w.set["state.changelog.max-failures-allowed"] = "0"
+			w.finish(2)
+			w.onlyRecord()
+		})
+	}
+}
+
+// TestChangelogPlaces: the log lies where it is told to lie, in as many pieces as fit into memory, and goes when the state is written as a whole.
+func TestChangelogPlaces(t *testing.T) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		t.Run(backend, func(t *testing.T) {
+			w, _ := logging(t, backend)
+			w.byHand = true
+			elsewhere := w.dir + "/elsewhere"
+			w.set["dstl.dfs.base-path"] = elsewhere
+			w.set["dstl.dfs.preemptive-persist-threshold"] = "4 kb"
+			w.set["state.changelog.periodic-materialize.enabled"] = "false"
+			hold := func(position int) {
+				for i := range w.in.splits {
+					w.in.hold(i, position)
+				}
+			}
+			take := func(e *weir.Execution) string {
+				info, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return info.Path
+			}
+			hold(40)
+			e := w.start(context.Background(), 1)
+			w.read(e, 40)
+			take(e)
+			hold(100)
+			w.read(e, 100)
+			path := take(e)
+			log, _ := w.logged(path)
+			meta, err := istorage.Load(context.Background(), w.fs, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta.EachStream(func(s *snapshot.Stream) {
+				if strings.Contains(s.Path, "/changelog/") && !strings.HasPrefix(s.Path, elsewhere+"/"+meta.Job.String()+"/changelog/") {
+					t.Errorf("%s is not in %s", s.Path, elsewhere)
+				}
+			})
+			if log == 0 {
+				t.Error("nothing is logged")
+			}
+			e.Abort()
+			w.end(e, weir.Aborted)
+			w.set["state.changelog.periodic-materialize.enabled"] = "true"
+			w.set["state.changelog.periodic-materialize.interval"] = "30 ms"
+			hold(120)
+			e = w.start(context.Background(), 1)
+			w.read(e, 20) // of each split since it was restored
+			for begin := time.Now(); ; {
+				if now, _ := w.logged(take(e)); now < log {
+					break
+				}
+				if time.Since(begin) > 20*time.Second {
+					t.Fatal("the state is never written as a whole")
+				}
+			}
+			e.Abort()
+			w.end(e, weir.Aborted)
+			w.finish(2)
+			w.onlyRecord()
+		})
+	}
 }
