@@ -6,10 +6,13 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/internal/inspect"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/fs"
 )
 
 // TestChangelogEverywhere runs whole jobs with a changelog, in which the state is written as a whole all the time: what they write must be what
@@ -102,6 +105,19 @@ func TestChangelogOnAndOff(t *testing.T) {
 	})
 }
 
+// TestChangelogOfOthers is TestSharedFilesOfOthers with a changelog, which lies beside the checkpoints or elsewhere.
+func TestChangelogOfOthers(t *testing.T) {
+	eachLog(t, others)
+	t.Run("elsewhere", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w *world) {
+			w.set["dstl.dfs.base-path"] = w.dir + "/elsewhere"
+			w.set["execution.checkpointing.data-inline-threshold"] = "1 mb" // what is written as a whole lies in no file that could lead to others
+			delete(w.set, "execution.checkpointing.file-merging.enabled")
+			others(t, w)
+		})
+	})
+}
+
 // TestChangelogOfCheckpoints takes checkpoints one by one: what each writes and refers to, after others, after a materialisation, and as a full one.
 func TestChangelogOfCheckpoints(t *testing.T) {
 	eachLog(t, func(t *testing.T, w *world) {
@@ -119,12 +135,14 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 		}
 		on(40)
 		s := show(t, e)
+		path := ""
 		take := func(kind weir.CheckpointKind) (log, others, written, refersTo int) {
 			t.Helper()
 			info, err := e.Checkpoint(context.Background(), kind)
 			if err != nil {
 				t.Fatal(err)
 			}
+			path = info.Path
 			log, others = w.logged(info.Path)
 			return log, others, int(s.metric("lastCheckpointSize")), int(s.metric("lastCheckpointFullSize"))
 		}
@@ -140,6 +158,7 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 			}
 			before = log
 		}
+		w.inspected(path, before)
 		if log, _, written, all := take(weir.FullCheckpoint); log != 0 || written != all {
 			t.Errorf("a full checkpoint: %d streams of a log, %d bytes of %d written", log, written, all)
 		}
@@ -152,4 +171,158 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 		w.finish(3)
 		w.onlyRecord()
 	})
+}
+
+// inspected sees that a checkpoint with so many segments is whole, and that this is told.
+func (w *world) inspected(checkpoint string, segments int) {
+	w.t.Helper()
+	r, err := inspect.Read(context.Background(), w.fs, checkpoint)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range r.Steps {
+		if s.Keyed != nil {
+			segments -= s.Keyed.Increments
+		}
+	}
+	if segments != 0 {
+		w.t.Errorf("it tells of %d segments less than there are", segments)
+	}
+	v, err := inspect.Verify(context.Background(), w.fs, checkpoint)
+	if err != nil || len(v.Problems) > 0 {
+		w.t.Errorf("it is not whole: %v, %v", v, err)
+	}
+}
+
+// logging returns a world whose files may fail, and a job with a changelog on a backend.
+func logging(t *testing.T, backend string) (*world, *fs.Faulty) {
+	w := newWorld(t, 2, 60)
+	files := fs.NewFaulty(w.fs, nil)
+	w.fs = files
+	maps.Copy(w.set, map[string]string{
+		"execution.checkpointing.data-inline-threshold": "0",
+		"execution.checkpointing.incremental":           "true",
+		"state.backend.type":                            backend,
+		"state.backend.cache-size":                      "64 kb",
+		"state.backend.pebble.localdir":                 t.TempDir(),
+		"state.changelog.enabled":                       "true",
+		"state.changelog.storage":                       "filesystem",
+		"weir.storage.retries":                          "0",
+	})
+	return w, files
+}
+
+// ofPlace makes a fault that meets the files in a directory of jobs.
+func (w *world) ofPlace(dir string, op fs.Op, times int) fs.Fault {
+	return fs.Fault{Op: op, Path: w.dir + "/*/" + dir + "/*", Times: times, Err: errTest}
+}
+
+// TestChangelogFailures: segments that cannot be written fail their checkpoint, and are written with the next one; a state that cannot be written
+// as a whole fails nothing, until that has happened too often.
+func TestChangelogFailures(t *testing.T) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		t.Run(backend+" segments", func(t *testing.T) {
+			w, files := logging(t, backend)
+			w.set["execution.checkpointing.tolerable-failed-checkpoints"] = "1000"
+			w.set["state.changelog.periodic-materialize.enabled"] = "false"
+			e := w.running(2, 20)
+			for i, op := range []fs.Op{fs.OpCreate, fs.OpWrite, fs.OpCommit} {
+				failed := e.Progress().Checkpoint.Failed
+				files.Inject(w.ofPlace("changelog", op, 3))
+				for s := range w.in.splits {
+					w.in.hold(s, 80+30*i)
+				}
+				until(t, e, "fail", func() bool { return e.Progress().Checkpoint.Failed > failed })
+			}
+			w.checkpoints(e, 2)
+			e.Abort()
+			w.end(e, weir.Aborted)
+			w.finish(2)
+			w.onlyRecord()
+		})
+		t.Run(backend+" materialisations", func(t *testing.T) {
+			w, files := logging(t, backend)
+			w.set["state.changelog.periodic-materialize.interval"] = "20 ms"
+			w.set["state.changelog.max-failures-allowed"] = "2"
+			e := w.running(2, 20)
+			files.Inject(w.ofPlace("shared", fs.OpCreate, 2)) // may hit one subtask twice, which is not too often
+			w.in.hold(0, 100)
+			w.checkpoints(e, 20)
+			files.Inject(w.ofPlace("shared", fs.OpCreate, fs.Forever))
+			w.in.hold(1, 100)
+			_, err := w.end(e, weir.Failed)
+			if err == nil || !strings.Contains(err.Error(), "state.changelog.max-failures-allowed") {
+				t.Errorf("it failed with %v", err)
+			}
+			files.Clear()
+			w.set["state.changelog.max-failures-allowed"] = "0"
+			w.finish(2)
+			w.onlyRecord()
+		})
+	}
+}
+
+// TestChangelogPlaces: the log lies where it is told to lie, in as many pieces as fit into memory, and goes when the state is written as a whole.
+func TestChangelogPlaces(t *testing.T) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		t.Run(backend, func(t *testing.T) {
+			w, _ := logging(t, backend)
+			w.byHand = true
+			elsewhere := w.dir + "/elsewhere"
+			w.set["dstl.dfs.base-path"] = elsewhere
+			w.set["dstl.dfs.preemptive-persist-threshold"] = "4 kb"
+			w.set["state.changelog.periodic-materialize.enabled"] = "false"
+			hold := func(position int) {
+				for i := range w.in.splits {
+					w.in.hold(i, position)
+				}
+			}
+			take := func(e *weir.Execution) string {
+				info, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return info.Path
+			}
+			hold(40)
+			e := w.start(context.Background(), 1)
+			w.read(e, 40)
+			take(e)
+			hold(100)
+			w.read(e, 100)
+			path := take(e)
+			log, _ := w.logged(path)
+			meta, err := istorage.Load(context.Background(), w.fs, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta.EachStream(func(s *snapshot.Stream) {
+				if strings.Contains(s.Path, "/changelog/") && !strings.HasPrefix(s.Path, elsewhere+"/"+meta.Job.String()+"/changelog/") {
+					t.Errorf("%s is not in %s", s.Path, elsewhere)
+				}
+			})
+			if log == 0 {
+				t.Error("nothing is logged")
+			}
+			e.Abort()
+			w.end(e, weir.Aborted)
+			w.set["state.changelog.periodic-materialize.enabled"] = "true"
+			w.set["state.changelog.periodic-materialize.interval"] = "30 ms"
+			hold(120)
+			e = w.start(context.Background(), 1)
+			w.read(e, 20) // of each split since it was restored
+			for begin := time.Now(); ; {
+				if now, _ := w.logged(take(e)); now < log {
+					break
+				}
+				if time.Since(begin) > 20*time.Second {
+					t.Fatal("the state is never written as a whole")
+				}
+			}
+			e.Abort()
+			w.end(e, weir.Aborted)
+			w.finish(2)
+			w.onlyRecord()
+		})
+	}
 }

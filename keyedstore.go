@@ -46,6 +46,7 @@ func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Ran
 	}
 	o.files = transfer.NewFiles(o.env.Backend.Threads, o.env.Incremental, o.env.MayUse)
 	o.files.Again(o.env.Again)
+	o.sizes.over(under, o.env.Metrics)
 	o.store.Back(under, max(o.env.Backend.Cache/int64(o.env.Parallelism), 1)) // which closes it, whatever comes
 	for i := range asIs {
 		if err := o.replay(ctx, under, native[i], asIs[i].Groups); err != nil {

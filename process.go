@@ -136,6 +136,7 @@ type keyedOp[K comparable, In, Out any] struct {
 	chain   operator.Chain  // of increments, if there are any
 	files   *transfer.Files // of a byte store under the table, nil without one
 	log     *changelog      // of changes, nil if checkpoints hold the state itself
+	sizes   stateSizes
 	each    func(b *element.Batch[In]) error
 	part    element.Batch[In] // the part of a batch that is being handled
 	keys    []K               // of its records, as refs
@@ -195,6 +196,7 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("step %q: %w", o.env.Name, err)
 	}
+	o.sizes.begin(o.env.Metrics, groups.Len(), o.store.Sizes)
 	if o.env.Changelog != nil {
 		o.log = openChangelog(o.env, o.store, o.files)
 	}
@@ -312,6 +314,7 @@ func (o *keyedOp[K, In, Out]) handle(b *element.Batch[In]) error {
 	o.store.EndBatch()
 	o.sweep(n)
 	o.log.batchEnded()
+	o.sizes.batchEnded()
 	if err = cmp.Or(err, o.store.Err()); err != nil {
 		return err
 	}
@@ -337,6 +340,9 @@ func (o *keyedOp[K, In, Out]) processEach(p Processor[K, In, Out], b *element.Ba
 			o.stamp(c.at)
 		}
 		if len(c.recs) >= emitBatch {
+			if err := store.Err(); err != nil { // what a large map could not read was not in it for the processor
+				return err
+			}
 			if err := o.flush(b.Split); err != nil {
 				return err
 			}
@@ -382,6 +388,9 @@ func (o *keyedOp[K, In, Out]) fire(due func(int64, func(heap.Ref, K, int, int64)
 		}
 		o.stamp(at)
 		if len(o.recs) >= emitBatch {
+			if err := o.store.Err(); err != nil {
+				return err
+			}
 			return o.flush(0)
 		}
 		return nil
@@ -435,6 +444,7 @@ func (o *keyedOp[K, In, Out]) Snapshot(_ context.Context, c operator.Checkpoint)
 
 // CheckpointComplete notes what increments can stand on, and tells the processor.
 func (o *keyedOp[K, In, Out]) CheckpointComplete(c operator.Checkpoint) error {
+	o.sizes.completed()
 	if o.log != nil {
 		return o.hooked.CheckpointComplete(c)
 	}
@@ -471,6 +481,7 @@ func (o *keyedOp[K, In, Out]) Finish(context.Context) (err error) {
 // Close closes the processor and frees the table.
 func (o *keyedOp[K, In, Out]) Close() error {
 	if o.store != nil {
+		o.sizes.end()
 		defer o.store.Close() // also if the processor panics: what it leaves open is shared with other subtasks
 	}
 	defer o.log.close()

@@ -122,6 +122,13 @@ type Store interface {
 	Close() error
 }
 
+// Measured is a Store that tells what it takes, as metrics of its step: numbers by name, bytes if the name says nothing else. What several stores
+// share each of them tells. It is called now and then by the subtask, which waits for it.
+type Measured interface {
+	Store
+	Metrics() map[string]int64
+}
+
 // Iterator goes through keys in order. It begins before the first one, and is closed by whoever has asked for it.
 type Iterator interface {
 	// Next moves on and reports whether there is a key. After it was false, Err says why.

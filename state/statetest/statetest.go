@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Factory) {
 		{"the later change counts", laterCounts},
 		{"a range is deleted up to its end", deleteRange},
 		{"a scan is in order and ends in time", scanBounds},
+		{"keys are looked up and changed in the course of a scan", withinScan},
 		{"an error of the callback comes back", callbackError},
 		{"random changes", random},
 		{"reads beside writes", beside},
@@ -266,6 +267,44 @@ func scanBounds(t *testing.T, f backend.Factory) {
 		wantGet(t, s, [][]byte{slices.Clone(a.Key())}, m)
 	}
 	check(t, "close the iterator", errors.Join(a.Close(), b.Close()))
+	check(t, "close", s.Close())
+}
+
+// withinScan does what the engine does with the entries of a large map: it goes through a range piece by piece, and reads and changes entries meanwhile.
+func withinScan(t *testing.T, f backend.Factory) {
+	s, m := openStore(t, f, all), model{}
+	maps.Copy(m, fill(t, s, all, 100, "v"))
+	from, to := backend.Groups{First: 3, Last: 5}.Keys()
+	before := maps.Clone(m)
+	seen := 0
+	for more := true; more; {
+		it, err := s.Scan(from, to)
+		check(t, "scan", err)
+		var b backend.Batch
+		more = false
+		for n := 0; n < 7 && it.Next(); n++ {
+			k, found := bytes.Clone(it.Key()), false
+			check(t, "look up", s.Get([][]byte{k}, func(_ int, v []byte) error {
+				found = string(v) == before[string(k)]
+				return nil
+			}))
+			if !found || string(it.Value()) != before[string(k)] {
+				t.Fatalf("key %q is not what it was", k)
+			}
+			if seen++; seen%2 == 0 {
+				b.Delete(k)
+			} else {
+				b.Put(k, []byte("changed"))
+			}
+			from, more = append(k, 0), true
+		}
+		apply(t, s, m, &b) // the iteration is open, and shows nothing of it
+		check(t, "end of a scan", errors.Join(it.Err(), it.Close()))
+	}
+	if seen != 300 {
+		t.Errorf("%d keys were seen, want 300", seen)
+	}
+	want(t, s, m)
 	check(t, "close", s.Close())
 }
 

@@ -3,11 +3,11 @@ package heap_test
 import (
 	"bytes"
 	"fmt"
-	"iter"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -47,16 +47,6 @@ func (s *shelf[K, V]) delete(k K) {
 	if _, ok := s.at[k]; ok {
 		delete(s.at, k)
 		s.order = slices.DeleteFunc(s.order, func(o K) bool { return o == k })
-	}
-}
-
-func (s *shelf[K, V]) all() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		for _, k := range s.order {
-			if !yield(k, s.at[k]) {
-				return
-			}
-		}
 	}
 }
 
@@ -556,4 +546,76 @@ func TestFormerRows(t *testing.T) {
 	checkLibraries(t, s, p, model)
 	change()
 	checkLibraries(t, s, p, model)
+}
+
+// TestGoldenOutlying shows in which form rows and what is outlying lie in a byte store, and that this form is read. What was written in it must be read forever:
+// see docs/formats/pebble.md.
+func TestGoldenOutlying(t *testing.T) {
+	defer heap.OutlyingFrom(60, 1<<20)()
+	p := &library{}
+	s := open(t, p, 0, 1, hashInt)
+	under := openUnder(t)
+	s.Back(under, 1<<20)
+	s.SetTime(1000)
+	fill := func(k int64) {
+		for i := range 6 * k {
+			p.Books.Put(10-i, fmt.Sprint("book ", i))
+			p.Lent.Put(i, -i)
+			p.Log.Append(fmt.Sprint("line ", i))
+		}
+		p.Pages.Put("few", []int32{1, 2})
+		p.Times.AtMillis(k * 1000)
+		p.Visits.Set(k)
+	}
+	at(s, hashInt, fill, 1, 3)
+	at(s, hashInt, func(int64) {
+		p.Books.Put(0, strings.Repeat("long ", 60))
+		p.Books.Delete(9)
+		p.Log.Append("one more")
+	}, 3)
+	s.Len() // writes all back
+	all := backend.Groups{First: 0, Last: maxParallelism - 1}
+	it, err := under.Scan(all.Keys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for it.Next() {
+		fmt.Fprintf(&text, "%x = %x\n", it.Key(), it.Value())
+	}
+	it.Close()
+	goldenText(t, "outlying.txt", text.String())
+
+	var b backend.Batch
+	for line := range strings.Lines(text.String()) {
+		var key, value []byte
+		if n, _ := fmt.Sscanf(line, "%x = %x", &key, &value); n == 0 {
+			t.Fatal(line)
+		}
+		b.Put(key, value)
+	}
+	again := openUnder(t)
+	if err := again.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	q := &library{}
+	s = open(t, q, 0, 1, hashInt)
+	s.Back(again, 1<<20)
+	s.BeginsFilled()
+	s.SetTime(1000)
+	at(s, hashInt, func(k int64) {
+		n := int(6 * k)
+		if k == 3 {
+			n--
+			if v, _ := q.Books.Get(0); len(v) != 300 || q.Books.Has(9) || q.Log.Len() != 19 {
+				t.Errorf("key 3 has %q, %d lines", v, q.Log.Len())
+			}
+		}
+		if q.Books.Len() != n || len(slices.Collect(q.Books.Keys())) != n || q.Lent.Len() != int(6*k) || q.Visits.Get() != k || q.Times.Len() != 1 {
+			t.Errorf("key %d has %d books, %d lent, %d visits", k, q.Books.Len(), q.Lent.Len(), q.Visits.Get())
+		}
+	}, 1, 3)
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
 }

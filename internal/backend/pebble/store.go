@@ -40,6 +40,17 @@ func (s *Store) Get(keys [][]byte, found func(i int, value []byte) error) error 
 	return nil
 }
 
+// Metrics tells what the database takes, under the names that such numbers have with RocksDB in Flink. The block cache is that of the process.
+func (s *Store) Metrics() map[string]int64 {
+	m := s.db.Metrics()
+	return map[string]int64{
+		"rocksdb.block-cache-usage":       s.factory.blocks.Size(),
+		"rocksdb.block-cache-capacity":    s.factory.blocks.MaxSize(),
+		"rocksdb.cur-size-all-mem-tables": int64(m.MemTable.Size),
+		"rocksdb.live-sst-files-size":     m.Total().TablesSize,
+	}
+}
+
 // get looks one key up. found may panic, since it decodes what is the user's: then too the value is given back, or the database could not be closed.
 func (s *Store) get(key []byte, found func(value []byte) error) (err error) {
 	value, closer, err := s.db.Get(key)
