@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/internal/inspect"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
@@ -104,6 +105,19 @@ func TestChangelogOnAndOff(t *testing.T) {
 	})
 }
 
+// TestChangelogOfOthers is TestSharedFilesOfOthers with a changelog, which lies beside the checkpoints or elsewhere.
+func TestChangelogOfOthers(t *testing.T) {
+	eachLog(t, others)
+	t.Run("elsewhere", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w *world) {
+			w.set["dstl.dfs.base-path"] = w.dir + "/elsewhere"
+			w.set["execution.checkpointing.data-inline-threshold"] = "1 mb" // what is written as a whole lies in no file that could lead to others
+			delete(w.set, "execution.checkpointing.file-merging.enabled")
+			others(t, w)
+		})
+	})
+}
+
 // TestChangelogOfCheckpoints takes checkpoints one by one: what each writes and refers to, after others, after a materialisation, and as a full one.
 func TestChangelogOfCheckpoints(t *testing.T) {
 	eachLog(t, func(t *testing.T, w *world) {
@@ -121,12 +135,14 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 		}
 		on(40)
 		s := show(t, e)
+		path := ""
 		take := func(kind weir.CheckpointKind) (log, others, written, refersTo int) {
 			t.Helper()
 			info, err := e.Checkpoint(context.Background(), kind)
 			if err != nil {
 				t.Fatal(err)
 			}
+			path = info.Path
 			log, others = w.logged(info.Path)
 			return log, others, int(s.metric("lastCheckpointSize")), int(s.metric("lastCheckpointFullSize"))
 		}
@@ -142,6 +158,7 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 			}
 			before = log
 		}
+		w.inspected(path, before)
 		if log, _, written, all := take(weir.FullCheckpoint); log != 0 || written != all {
 			t.Errorf("a full checkpoint: %d streams of a log, %d bytes of %d written", log, written, all)
 		}
@@ -154,6 +171,27 @@ func TestChangelogOfCheckpoints(t *testing.T) {
 		w.finish(3)
 		w.onlyRecord()
 	})
+}
+
+// inspected sees that a checkpoint with so many segments is whole, and that this is told.
+func (w *world) inspected(checkpoint string, segments int) {
+	w.t.Helper()
+	r, err := inspect.Read(context.Background(), w.fs, checkpoint)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range r.Steps {
+		if s.Keyed != nil {
+			segments -= s.Keyed.Increments
+		}
+	}
+	if segments != 0 {
+		w.t.Errorf("it tells of %d segments less than there are", segments)
+	}
+	v, err := inspect.Verify(context.Background(), w.fs, checkpoint)
+	if err != nil || len(v.Problems) > 0 {
+		w.t.Errorf("it is not whole: %v, %v", v, err)
+	}
 }
 
 // logging returns a world whose files may fail, and a job with a changelog on a backend.
@@ -169,6 +207,7 @@ func logging(t *testing.T, backend string) (*world, *fs.Faulty) {
 		"state.backend.pebble.localdir":                 t.TempDir(),
 		"state.changelog.enabled":                       "true",
 		"state.changelog.storage":                       "filesystem",
+		"weir.storage.retries":                          "0",
 	})
 	return w, files
 }

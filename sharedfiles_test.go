@@ -67,35 +67,36 @@ func TestSharedFilesOfBackends(t *testing.T) {
 
 // TestSharedFilesOfOthers: a job that was cancelled is continued by another that does not claim its checkpoint and then by one that does. What was
 // not claimed is still whole; in the end nothing is left of the jobs that have finished.
-func TestSharedFilesOfOthers(t *testing.T) {
-	eachSharing(t, func(t *testing.T, w *world) {
-		w.sink = discard.Sink[string]()
-		owned := w.upTo(2, 30, cancelJob, weir.Canceled).Checkpoint
-		own := maps.Clone(w.set)
-		w.another(owned, "NO_CLAIM")
-		w.upTo(2, 40, suspend, weir.Suspended)
-		whole := func(checkpoint string) {
-			t.Helper()
-			meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-			if err == nil {
-				err = istorage.Verify(context.Background(), w.fs, meta)
-			}
-			if err != nil {
-				t.Errorf("it is not claimed, and is not whole any more: %v", err)
-			}
+func TestSharedFilesOfOthers(t *testing.T) { eachSharing(t, others) }
+
+// others is TestSharedFilesOfOthers with the options of a world.
+func others(t *testing.T, w *world) {
+	w.sink = discard.Sink[string]()
+	owned := w.upTo(2, 30, cancelJob, weir.Canceled).Checkpoint
+	own := maps.Clone(w.set)
+	w.another(owned, "NO_CLAIM")
+	w.upTo(2, 40, suspend, weir.Suspended)
+	whole := func(checkpoint string) {
+		t.Helper()
+		meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
+		if err == nil {
+			err = istorage.Verify(context.Background(), w.fs, meta)
 		}
-		whole(owned)
-		w.set = maps.Clone(own)
-		w.another(owned, "CLAIM")
-		w.upTo(2, 50, suspend, weir.Suspended)
-		w.upTo(2, 60, suspend, weir.Suspended)
-		if w.exists(owned) {
-			t.Errorf("%s is claimed, was replaced, and is still there", owned)
+		if err != nil {
+			t.Errorf("it is not claimed, and is not whole any more: %v", err)
 		}
-		for i := range w.in.splits {
-			w.in.release(i)
-		}
-		w.end(w.start(context.Background(), 2), weir.Finished)
-		w.onlyRecord()
-	})
+	}
+	whole(owned)
+	w.set = maps.Clone(own)
+	w.another(owned, "CLAIM")
+	w.upTo(2, 50, suspend, weir.Suspended)
+	w.upTo(2, 60, suspend, weir.Suspended)
+	if w.exists(owned) {
+		t.Errorf("%s is claimed, was replaced, and is still there", owned)
+	}
+	for i := range w.in.splits {
+		w.in.release(i)
+	}
+	w.end(w.start(context.Background(), 2), weir.Finished)
+	w.onlyRecord()
 }

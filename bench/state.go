@@ -4,13 +4,14 @@ package main
 // programs, which can also be run by themselves.
 var stateOverview = program{
 	name:  "state",
-	about: "all there is about state: updates on heap and Pebble, checkpoints, restore, rescale",
+	about: "all there is about state: updates on heap and Pebble, checkpoints, changelog, restore, rescale",
 	workloads: gathered(
 		program{name: stateUpdate.name, workloads: stateUpdate.workloads[1:]}, // 1 K keys fit into a cache, and say nothing of state
 		pebbleUpdate,
 		checkpointCost,
 		checkpointSize,
 		checkpointSpeed,
+		changelog,
 		restore,
 		rescale,
 	),

@@ -36,7 +36,7 @@ func (p *pieces) Write(b []byte) (int, error) {
 // A map of one key is written piece by piece: nothing is allocated that grows with it, and it comes back as it was, in order.
 func TestLargeMap(t *testing.T) {
 	n := int64(300_000)
-	if testing.Short() {
+	if testing.Short() || pebbles != nil {
 		n = 50_000
 	}
 	var p, q hoard

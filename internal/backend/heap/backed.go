@@ -85,7 +85,7 @@ const (
 const (
 	// mostDirty is the number of changed rows after which they are written back, whatever room there is. It bounds the time that a seal takes,
 	// which is the time a checkpoint stops the subtask for, to some 20 ms, and is large enough that a row in constant use is seldom written.
-	mostDirty = 1 << 16
+	mostDirty = 1 << 15
 	// leastDirty is the number after which rows are written back that are not known to be small.
 	leastDirty = 256
 	// rowOverhead is what a row takes beside itself and its encoding: entry in the index, meta, mark.
@@ -261,7 +261,7 @@ const keyPrefix = 3 // bytes before the key
 
 // batchEnded writes back and evicts, if it is time.
 func (b *backing) batchEnded() {
-	if len(b.dirty)+b.entries >= b.most || b.batch.Len() >= mostDirty || b.grown > b.limit/8 {
+	if len(b.dirty)+2*b.entries >= b.most || b.batch.Len() >= mostDirty || b.grown > b.limit/8 {
 		b.seal()
 	}
 	if b.held > b.limit {

@@ -24,8 +24,9 @@ import (
 //   - So places that the byte store may not have yet are higher than all that it has.
 //   - Clearing and the like go into the batch of the next seal at once, before what that seal writes.
 
-// outlyingFrom is the number of bytes of a map or list in its row from which it becomes outlying. Two reads cost as much as one and some 4 KB more.
-var outlyingFrom = 4 << 10
+// outlyingFrom is the number of bytes of a map or list in its row from which it becomes outlying. To change one entry that is not in memory costs the same
+// from 1 KB on (BenchmarkOutlyingFrom); what is in memory is written back with fewer changes as long as it is in the row.
+var outlyingFrom = 2 << 10
 
 // outlyingMark stands in a row where the number of entries would be. None has so many.
 const outlyingMark = indexed

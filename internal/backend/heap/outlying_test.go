@@ -3,7 +3,6 @@ package heap_test
 import (
 	"bytes"
 	"fmt"
-	"iter"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -48,16 +47,6 @@ func (s *shelf[K, V]) delete(k K) {
 	if _, ok := s.at[k]; ok {
 		delete(s.at, k)
 		s.order = slices.DeleteFunc(s.order, func(o K) bool { return o == k })
-	}
-}
-
-func (s *shelf[K, V]) all() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		for _, k := range s.order {
-			if !yield(k, s.at[k]) {
-				return
-			}
-		}
 	}
 }
 

@@ -424,12 +424,12 @@ func (w *writer) pack(sh *shape, base unsafe.Pointer, live []uint64) (n int) {
 	return n
 }
 
-func (w *writer) packParts(parts []span, row unsafe.Pointer, rows int, size uintptr) {
-	for range rows {
+func (w *writer) packParts(parts []span, first unsafe.Pointer, rows int, size uintptr) {
+	for i := range rows {
+		row := unsafe.Add(first, uintptr(i)*size)
 		for _, p := range parts {
 			w.buf = append(w.buf, unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size)...)
 		}
-		row = unsafe.Add(row, size)
 	}
 }
 

@@ -59,6 +59,8 @@ func (s *start) findOthers(ctx context.Context, b *Beginning) {
 	}
 }
 
+// findOthersOf looks in one directory of shared files. Those of a changelog may lie elsewhere than the checkpoints that refer to them, so it looks
+// beside those as well.
 func (s *start) findOthersOf(ctx context.Context, shared string, b *Beginning) error {
 	elsewhere, err := patience.Retry(ctx, s.Pause, func() (string, error) { return linefile.SharedElsewhere(ctx, s.FS, shared, b.Record.Line) })
 	if err == nil && elsewhere != "" {
@@ -67,7 +69,28 @@ func (s *start) findOthersOf(ctx context.Context, shared string, b *Beginning) e
 	if err != nil {
 		return err
 	}
-	found, err := patience.Retry(ctx, s.Pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, storage.Parent(shared)) })
+	for _, dir := range besides(shared, b.shared.uses) {
+		if err := s.findBeside(ctx, dir, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// besides returns the directories of jobs whose checkpoints may refer to what lies in a directory of shared files, in order.
+func besides(shared string, uses map[string]sharing.Uses) []string {
+	dirs := map[string]bool{storage.Parent(shared): true}
+	for path, u := range uses {
+		if slices.ContainsFunc(u.Streams, func(s snapshot.Stream) bool { return storage.Parent(s.Path) == shared }) {
+			dirs[storage.Parent(path)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(dirs))
+}
+
+// findBeside reads the complete checkpoints in the directory of a job, and in those of jobs beside it, that are not known yet.
+func (s *start) findBeside(ctx context.Context, dir string, b *Beginning) error {
+	found, err := patience.Retry(ctx, s.Pause, func() ([]storage.Found, error) { return storage.ListBeside(ctx, s.FS, dir) })
 	if err != nil {
 		return err
 	}
