@@ -14,6 +14,7 @@
 //   - A state that holds its zero value is not there: it is written no differently from one that was never set, and a row all of whose
 //     states are zero is freed when the batch ends in which it was found, cleared or fired.
 //   - Over a byte store ([Store.Back]) the tables are a cache of rows, and so they are in memory only as long as they are in use: see backing.
+//   - What a capture writes has the form of package keyed, which reads it without the program's types; here rows become bytes and bytes rows.
 //   - Rows, keys and indexes without Go pointers lie outside the Go heap where the system allows (see arena).
 //
 // The order of use: [NewLayout], [Layout.Bind] for each processor, [NewStore], any number of [Store.Restore]; then for each batch

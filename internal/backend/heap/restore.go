@@ -16,8 +16,9 @@ import (
 )
 
 // Restore adds the key groups that the store and k.Range have in common from a stream that Write has written. It is called before the
-// first batch, once for each stream, and for the streams of a chain in its order. Every state in the stream must be in the layout under the same name, kind and type; the error names
-// all that are not. After an error the store must be closed.
+// first batch, once for each stream, and for the streams of a chain in its order. Every state in the stream must be in the layout under the
+// same name, kind and type; the error names all that are not. Errors about bytes that Write does not write wrap keyed.ErrCorrupt or
+// codec.ErrCorrupt. After an error the store must be closed.
 func (s *Store[K]) Restore(k snapshot.Keyed, r io.ReaderAt) error { return s.restoreFrom(k, r, false) }
 
 // RestoreDeclared is like Restore, but leaves behind each state of the stream that the layout does not have.
