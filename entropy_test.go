@@ -19,8 +19,8 @@ type spreader struct{ *fs.Memory }
 
 func (spreader) Entropy() (marker string, length int) { return "_entropy_", 4 }
 
-// files returns all files in the file system.
-func (w *world) files() (names []string) {
+// files returns all files below a directory.
+func (w *world) files(dir string) (names []string) {
 	w.t.Helper()
 	var walk func(dir string)
 	walk = func(dir string) {
@@ -36,7 +36,7 @@ func (w *world) files() (names []string) {
 			}
 		}
 	}
-	walk("/")
+	walk(dir)
 	return names
 }
 
@@ -57,7 +57,7 @@ func TestEntropy(t *testing.T) {
 			}
 			random := regexp.MustCompile(`^(/store)?/([0-9a-v]{4})/(c|savepoints)/`)
 			seen := map[string]bool{}
-			for _, name := range w.files() {
+			for _, name := range w.files("/") {
 				switch m := random.FindStringSubmatch(name); {
 				case m != nil:
 					seen[m[2]] = true
@@ -76,7 +76,7 @@ func TestEntropy(t *testing.T) {
 			}
 			w.dir = "/store/c" // the next run is without
 			w.finish(2)
-			for _, name := range w.files() {
+			for _, name := range w.files("/") {
 				if m := random.FindStringSubmatch(name); m != nil && m[3] != "savepoints" {
 					t.Errorf("%s is left", name)
 				}
@@ -85,7 +85,7 @@ func TestEntropy(t *testing.T) {
 			w.out = memory.Collect[string]()
 			w.sink = w.out
 			w.end(w.start(context.Background(), 1), weir.Finished)
-			for _, name := range w.files() {
+			for _, name := range w.files("/") {
 				if random.MatchString(name) || strings.Contains(name, savepoints) {
 					t.Errorf("after a claim %s is left", name)
 				}

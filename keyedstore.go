@@ -203,7 +203,8 @@ func (s *storeCapture) Write(ctx context.Context, streams operator.Streams) (*sn
 	if keyed.Files, err = s.files.Write(ctx, s.of.ID, s.of.Kind, x, newStream); err != nil {
 		return nil, err
 	}
-	if keyed.Stream, err = writeStream(ctx, streams, s.head, x.Meta()); err != nil {
+	begin := func(ctx context.Context) (logged.Stream, error) { return streams.NewStream(ctx, snapshot.Exclusive) }
+	if keyed.Stream, err = logged.WriteStream(ctx, begin, s.head, x.Meta()); err != nil {
 		return nil, err
 	}
 	return besides(ctx, streams, s.beside, keyed)
@@ -219,20 +220,6 @@ func (s *storeCapture) Release() {
 			x.Close()
 		}
 	}()
-}
-
-// writeStream writes a small stream that belongs to the checkpoint.
-func writeStream(ctx context.Context, streams operator.Streams, parts ...[]byte) (snapshot.Stream, error) {
-	out, err := streams.NewStream(ctx, snapshot.Exclusive)
-	if err != nil {
-		return snapshot.Stream{}, err
-	}
-	for _, p := range parts {
-		if _, err := out.Write(p); err != nil {
-			return snapshot.Stream{}, errors.Join(err, out.Abort())
-		}
-	}
-	return out.Finish()
 }
 
 // besides writes the state of the subtask beside keyed state.

@@ -137,20 +137,9 @@ func TestMergedFilesFallBack(t *testing.T) {
 // onlyRecord checks that a job that has finished has left no file of any checkpoint.
 func (w *world) onlyRecord() {
 	w.t.Helper()
-	var walk func(dir string)
-	walk = func(dir string) {
-		entries, err := w.fs.List(context.Background(), dir)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for _, e := range entries {
-			switch {
-			case e.Dir:
-				walk(filepath.Join(dir, e.Name))
-			case !strings.HasSuffix(e.Name, ".line"):
-				w.t.Errorf("%s is left in %s", e.Name, dir)
-			}
+	for _, name := range w.files(w.dir) {
+		if !strings.HasSuffix(name, ".line") {
+			w.t.Errorf("%s is left", name)
 		}
 	}
-	walk(w.dir)
 }

@@ -51,8 +51,8 @@ func TestFailuresThatPass(t *testing.T) {
 				if c := e.Progress().Checkpoint; c.Failed != 0 || c.Completed != 1 {
 					t.Errorf("%d checkpoints have failed, %d are complete", c.Failed, c.Completed)
 				}
-				if streams, files, _ := w.stateFiles(info.Path); streams == 0 || len(files)+1 != len(w.under(info.Path)) {
-					t.Errorf("the checkpoint refers to %d files, and there are %q", len(files), w.under(info.Path))
+				if streams, files, _ := w.stateFiles(info.Path); streams == 0 || len(files)+1 != len(w.files(info.Path)) {
+					t.Errorf("the checkpoint refers to %d files, and there are %q", len(files), w.files(info.Path))
 				}
 				e.Abort()
 				w.end(e, weir.Aborted)
@@ -60,16 +60,6 @@ func TestFailuresThatPass(t *testing.T) {
 			})
 		}
 	}
-}
-
-// under returns the files in a directory.
-func (w *world) under(dir string) (names []string) {
-	for _, name := range w.files() {
-		if strings.HasPrefix(name, dir+"/") {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // TestFailuresThatStay: after as many attempts as there may be one checkpoint has failed, and says what with. Without retries it fails at once.

@@ -107,7 +107,7 @@ const lifeKeys = 200
 
 func (l *life) start() {
 	l.p = new(lived)
-	l.s = openTracking(l.t, l.p, 0, 1, keyhash.String)
+	l.s = openTracking(l.t, l.p, keyhash.String)
 	l.model = map[string]string{}
 	l.s.SetTime(l.clock)
 }

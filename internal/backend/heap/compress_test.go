@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -21,21 +20,7 @@ import (
 // openCompressing is openTracking for a store that compresses what it writes.
 func openCompressing[K comparable](t testing.TB, processor any, hash func(K) uint64) *heap.Store[K] {
 	t.Helper()
-	l, err := heap.NewLayout(reflect.TypeFor[K]())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Bind(processor); err != nil {
-		t.Fatal(err)
-	}
-	l.Track()
-	l.Compress()
-	s, err := heap.NewStore(l, keygroup.RangeOf(0, 1, maxParallelism), maxParallelism, func(k *K) uint64 { return hash(*k) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
+	return openTracking(t, processor, hash, (*heap.Layout).Compress)
 }
 
 // compressedOf is the state of a stream, written compressed.
@@ -239,7 +224,7 @@ func BenchmarkWriteCompressed(b *testing.B) {
 	const keys = 200_000
 	for _, compress := range []bool{false, true} {
 		var p order
-		s := openTracking(b, &p, 0, 1, hashInt)
+		s := openTracking(b, &p, hashInt)
 		if compress {
 			s = openCompressing(b, &p, hashInt)
 		}

@@ -17,7 +17,7 @@ import (
 // grown is an increment on what filled returns, with every kind of change, and the state of each key after it.
 func grown(t testing.TB) (base, increment link, dumps map[string]string) {
 	var p everything
-	return grownIn(t, &p, openTracking(t, &p, 0, 1, keyhash.String))
+	return grownIn(t, &p, openTracking(t, &p, keyhash.String))
 }
 
 // grownIn is grown, made by a store.
@@ -104,7 +104,7 @@ func FuzzIncrement(f *testing.F) {
 func TestPackedIncrements(t *testing.T) {
 	type counter struct{ Count, Max state.Value[int32] }
 	var p counter
-	s := openTracking(t, &p, 0, 1, hashInt)
+	s := openTracking(t, &p, hashInt)
 	rnd := rand.New(rand.NewPCG(7, 8))
 	model := map[int64]int32{}
 	var chain []link

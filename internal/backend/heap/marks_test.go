@@ -14,8 +14,8 @@ import (
 	"github.com/weirstream/weir/internal/keyhash"
 )
 
-// openTracking is open for a store that tracks changes.
-func openTracking[K comparable](t testing.TB, processor any, subtask, parallelism int, hash func(K) uint64) *heap.Store[K] {
+// openTracking is open for a store that tracks changes, has all key groups, and whatever more is set.
+func openTracking[K comparable](t testing.TB, processor any, hash func(K) uint64, more ...func(*heap.Layout)) *heap.Store[K] {
 	t.Helper()
 	l, err := heap.NewLayout(reflect.TypeFor[K]())
 	if err != nil {
@@ -25,7 +25,10 @@ func openTracking[K comparable](t testing.TB, processor any, subtask, parallelis
 		t.Fatal(err)
 	}
 	l.Track()
-	s, err := heap.NewStore(l, keygroup.RangeOf(subtask, parallelism, maxParallelism), maxParallelism, func(k *K) uint64 { return hash(*k) })
+	for _, set := range more {
+		set(l)
+	}
+	s, err := heap.NewStore(l, keygroup.RangeOf(0, 1, maxParallelism), maxParallelism, func(k *K) uint64 { return hash(*k) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +62,7 @@ func changes(t testing.TB, s *heap.Store[string], since heap.Epoch) map[string]b
 // whose state is not what it was then, and none that nobody has visited since. What was confirmed is forgotten, and no more than that.
 func TestChangedKeysAreKnown(t *testing.T) {
 	var p everything
-	s := openTracking(t, &p, 0, 1, keyhash.String)
+	s := openTracking(t, &p, keyhash.String)
 	rnd := rand.New(rand.NewPCG(5, 6))
 	now := map[string]string{}
 	type past struct {
@@ -112,7 +115,7 @@ func TestChangedKeysAreKnown(t *testing.T) {
 // Keys that come and go within an epoch, or are only looked at, leave nothing to remember.
 func TestWhatNoCaptureHasLeavesNoTrace(t *testing.T) {
 	var p everything
-	s := openTracking(t, &p, 0, 1, keyhash.String)
+	s := openTracking(t, &p, keyhash.String)
 	at(s, keyhash.String, func(string) { p.Count.Get() }, "looked at")
 	at(s, keyhash.String, func(string) { p.Count.Set(1); p.Pages.Put("a", 1) }, "short")
 	at(s, keyhash.String, func(string) { p.clear() }, "short")
@@ -124,7 +127,7 @@ func TestWhatNoCaptureHasLeavesNoTrace(t *testing.T) {
 // What is forgotten because too much was removed is not claimed to be known.
 func TestTooManyRemovals(t *testing.T) {
 	var p everything
-	s := openTracking(t, &p, 0, 1, keyhash.String)
+	s := openTracking(t, &p, keyhash.String)
 	before := s.Now()
 	for round := 0; s.Knows(before); round++ {
 		var keys []string
