@@ -174,7 +174,10 @@ func (f fields) seeSlow(t *testing.T) {
 	time.Sleep(2 * time.Millisecond)
 	f.seeHeld(t, e)
 	close(held.released)
-	<-opening
+	<-opening // before the master has noted, it may be
+	until(t, e, "task that is initialized", func() bool {
+		return ask[jobsAnswer](asker{t, e.Handler()}, "/jobs/overview").Jobs[0].Tasks["initializing"] > 0
+	})
 	f.see(t, e)
 	close(open)
 

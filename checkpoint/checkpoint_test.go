@@ -34,6 +34,7 @@ func TestOptions(t *testing.T) {
 		Interval: 10 * time.Second, MinPause: 1500 * time.Microsecond, Timeout: 90 * time.Second, Mode: config.AtLeastOnce,
 		MaxConcurrent: 1, AfterTasksFinish: true, Tolerable: 2, NumRetained: 3, Retention: config.RetainOnCancellation, ParallelCleaning: true, History: 10,
 		Storage: config.JobManagerStorage, Dir: "/var/pricing", SavepointDir: "/var/sp", InlineThreshold: 40 << 10, WriteBuffer: 40 << 10, MaxStateSize: 64 << 20,
+		Retries: config.Retries{Most: 3, Backoff: 100 * time.Millisecond, Longest: 5 * time.Second, Memory: 8 << 20},
 		Merging: config.Merging{MaxFileSize: 32 << 20, MaxSubtasks: 4, MaxSpaceAmplification: 2},
 	}
 	if got := cfg.Checkpointing(); got != want {
