@@ -653,6 +653,9 @@ func TestLateStaysLate(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := start(ctx)
 	<-passed
+	if err := e.Running(ctx); err != nil { // records may flow before all tasks have said that they run, and a stop then takes no checkpoint
+		t.Fatal(err)
+	}
 	cancel()
 	if r, err := e.Wait(); r.Status != weir.Suspended {
 		t.Fatalf("%v, %v", r, err)
