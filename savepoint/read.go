@@ -118,14 +118,10 @@ func (c *chain) close() error {
 func (c *chain) isEmpty(g int) bool {
 	for i := range c.keyed {
 		k := &c.keyed[i]
-		at, to := g-k.Written.First, k.End
-		if at < 0 || at >= len(k.Offsets) {
+		if at := g - k.Written.First; at < 0 || at >= len(k.Offsets) {
 			continue
 		}
-		if at+1 < len(k.Offsets) {
-			to = k.Offsets[at+1]
-		}
-		if k.Offsets[at] < to {
+		if from, to := k.Bounds(g); from < to {
 			return false
 		}
 	}

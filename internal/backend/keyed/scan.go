@@ -84,16 +84,17 @@ func NewScan(k snapshot.Keyed, maxParallelism int, hashName, rule string, r io.R
 // Rows calls visit for each row, group by group. It stops at the first error, its own or that of visit.
 func (s *Scan) Rows(visit func(Row) error) error {
 	for i := range s.k.Offsets {
-		from, to := bounds(&s.k, i)
+		g := s.k.Written.First + i
+		from, to := s.k.Bounds(g)
 		var err error
 		switch {
-		case s.isChanged(i):
-			err = s.merged(i, visit)
+		case s.isChanged(g):
+			err = s.merged(g, visit)
 		case from < to:
-			err = s.group(s.k.Written.First+i, from, to, visit)
+			err = s.group(g, from, to, visit)
 		}
 		if err != nil {
-			return fmt.Errorf("key group %d: %w", s.k.Written.First+i, err)
+			return fmt.Errorf("key group %d: %w", g, err)
 		}
 	}
 	return nil

@@ -55,9 +55,9 @@ func (s *Scan) checkLink(k *snapshot.Keyed, r io.ReaderAt) (*Head, error) {
 }
 
 // isChanged reports whether an increment says anything of a group.
-func (s *Scan) isChanged(i int) bool {
+func (s *Scan) isChanged(g int) bool {
 	return slices.ContainsFunc(s.links, func(l scanLink) bool {
-		from, to := bounds(&l.k, i)
+		from, to := l.k.Bounds(g)
 		return from < to
 	})
 }
@@ -76,16 +76,15 @@ type mergedRow struct {
 }
 
 // merged visits the rows of a group that increments change.
-func (s *Scan) merged(i int, visit func(Row) error) error {
-	g := s.k.Written.First + i
+func (s *Scan) merged(g int, visit func(Row) error) error {
 	m := &mergedGroup{byKey: map[string]*mergedRow{}}
-	if from, to := bounds(&s.k, i); from < to {
+	if from, to := s.k.Bounds(g); from < to {
 		if err := s.group(g, from, to, func(r Row) error { m.add(s, r); return nil }); err != nil {
 			return err
 		}
 	}
 	for n, l := range s.links {
-		from, to := bounds(&l.k, i)
+		from, to := l.k.Bounds(g)
 		if from == to {
 			continue
 		}

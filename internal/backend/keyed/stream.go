@@ -64,11 +64,3 @@ func ReadPart(r io.ReaderAt, from, to int64) ([]byte, error) {
 	}
 	return src, err
 }
-
-// bounds returns where a group lies in a stream, counted from the first that was written.
-func bounds(k *snapshot.Keyed, i int) (from, to int64) {
-	if i+1 < len(k.Offsets) {
-		return k.Offsets[i], k.Offsets[i+1]
-	}
-	return k.Offsets[i], k.End
-}

@@ -71,6 +71,15 @@ type Keyed struct {
 	Stream Stream
 }
 
+// Bounds returns where a group, which must be one of those written, lies in the stream.
+func (k *Keyed) Bounds(group int) (from, to int64) {
+	i := group - k.Written.First
+	if i+1 < len(k.Offsets) {
+		return k.Offsets[i], k.Offsets[i+1]
+	}
+	return k.Offsets[i], k.End
+}
+
 // File is one file of a state backend.
 type File struct {
 	Name   string
