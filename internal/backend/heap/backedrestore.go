@@ -82,9 +82,9 @@ func (in *restorer[K]) storedRow(src []byte, group uint32) (rest []byte, err err
 // newRow makes the row of a key that was read.
 func (in *restorer[K]) newRow(k K, group uint32) (r Ref, err error) {
 	s := in.s
-	h := s.hash(&k)
-	if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-		return r, fmt.Errorf("%w: key %v belongs to group %d", keyed.ErrCorrupt, k, g+int(s.first))
+	h, err := in.hashIn(&k, group)
+	if err != nil {
+		return r, err
 	}
 	if _, twice := s.find(&s.tables[group], k, uint32(h)); twice {
 		return r, fmt.Errorf("%w: key %v is there twice", keyed.ErrCorrupt, k)

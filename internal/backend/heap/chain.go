@@ -103,10 +103,7 @@ func (in *restorer[K]) changes(src []byte, group uint32, n uint64) (rest []byte,
 
 // packedChanges reads rows that are written as they lie in memory. It looks up many of them together, as Resolve does.
 func (in *restorer[K]) packedChanges(src []byte, group uint32, n uint64) (rest []byte, err error) {
-	s, size := in.s, uintptr(0)
-	for _, p := range s.layout.packed {
-		size += p.size
-	}
+	s, size := in.s, in.s.layout.packedSize()
 	if n > 0 && uint64(len(src))/n < uint64(size) {
 		return nil, fmt.Errorf("%w: %d rows of %d bytes in %d bytes", keyed.ErrCorrupt, n, size, len(src))
 	}
@@ -127,7 +124,7 @@ func (in *restorer[K]) packedChanges(src []byte, group uint32, n uint64) (rest [
 		for j := range m {
 			row := refs[j].row
 			if row == nil || *(*K)(row) != keys[j] {
-				row = in.rowOf(keys[j], hashes[j], group)
+				row = s.tables[group].rows.at(in.rowOf(keys[j], hashes[j], group))
 			}
 			for _, p := range s.layout.packed {
 				copy(unsafe.Slice((*byte)(unsafe.Add(row, p.off)), p.size), src)
@@ -146,7 +143,7 @@ func (in *restorer[K]) packedKey(src []byte, group uint32) (key K, hash uint64, 
 }
 
 // rowOf finds or makes the row of a key.
-func (in *restorer[K]) rowOf(key K, hash uint64, group uint32) unsafe.Pointer {
+func (in *restorer[K]) rowOf(key K, hash uint64, group uint32) (id uint32) {
 	t := &in.s.tables[group]
 	id, ok := in.s.find(t, key, uint32(hash))
 	if !ok {
@@ -154,7 +151,7 @@ func (in *restorer[K]) rowOf(key K, hash uint64, group uint32) unsafe.Pointer {
 		t.index.add(uint32(hash), id)
 		*(*K)(t.rows.at(id)) = key
 	}
-	return t.rows.at(id)
+	return id
 }
 
 // changed reads a row that has changed, or is new.
@@ -163,14 +160,8 @@ func (in *restorer[K]) changed(src []byte, group uint32) (rest []byte, err error
 	if err != nil {
 		return nil, err
 	}
-	t := &in.s.tables[group]
-	id, ok := in.s.find(t, key, uint32(hash))
-	if !ok {
-		id = t.rows.insert()
-		t.index.add(uint32(hash), id)
-		*(*K)(t.rows.at(id)) = key
-	}
-	row := t.rows.at(id)
+	id := in.rowOf(key, hash, group)
+	row := in.s.tables[group].rows.at(id)
 	in.clear(row)
 	if rest, err = in.row(rest, rowID{group, id}, row); err != nil {
 		return nil, in.keyed(key, err)

@@ -211,6 +211,14 @@ func (l *Layout) pack() []span {
 	return parts
 }
 
+// packedSize returns the number of bytes of a packed row.
+func (l *Layout) packedSize() (size uintptr) {
+	for _, p := range l.packed {
+		size += p.size
+	}
+	return size
+}
+
 // pointerFree reports whether values of a type hold nothing for the collector.
 func pointerFree(t reflect.Type) bool {
 	switch t.Kind() {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/backend/keyed"
-	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/stateform"
 )
@@ -148,11 +147,7 @@ func (l *Layout) column(name string) *column {
 }
 
 func (in *restorer[K]) group(g int) error {
-	i := g - in.k.Written.First
-	from, to := in.k.Offsets[i], in.k.End
-	if i+1 < len(in.k.Offsets) {
-		to = in.k.Offsets[i+1]
-	}
+	from, to := in.k.Bounds(g)
 	if from == to {
 		return nil
 	}
@@ -229,11 +224,7 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 
 // packedRows reads rows that are written as they lie in memory.
 func (in *restorer[K]) packedRows(group uint32, n int, from, to int64) error {
-	sh, parts := in.s.shape, in.s.layout.packed
-	size := uintptr(0)
-	for _, p := range parts {
-		size += p.size
-	}
+	sh, parts, size := in.s.shape, in.s.layout.packed, in.s.layout.packedSize()
 	if int64(n)*int64(size) != to-from {
 		return fmt.Errorf("%w: %d rows of %d bytes in %d bytes", keyed.ErrCorrupt, n, size, to-from)
 	}
@@ -299,9 +290,9 @@ func (in *restorer[K]) adopt(group, id uint32, n int) error {
 	base := t.rows.at(id)
 	for i := range n {
 		key := (*K)(unsafe.Add(base, uintptr(i)*s.shape.size))
-		h := s.hash(key)
-		if g := keygroup.Of(h, int(s.maxParallelism)) - int(s.first); g != int(group) {
-			return fmt.Errorf("%w: key %v belongs to group %d", keyed.ErrCorrupt, *key, g+int(s.first))
+		h, err := in.hashIn(key, group)
+		if err != nil {
+			return err
 		}
 		if t.index.candidate(uint32(h)) != 0 {
 			if _, twice := s.find(t, *key, uint32(h)); twice {
