@@ -59,15 +59,22 @@ func (b *backing) placeKey(dst []byte, r rowID, state int, place uint64) []byte 
 func (b *backing) stateKey(dst []byte, r rowID, state int, space byte) []byte {
 	from := len(dst)
 	dst = b.rowKey(dst, r)
-	dst[from+2] = space
+	dst[from+keyPrefix-1] = space
 	return binary.BigEndian.AppendUint16(dst, uint16(state))
 }
 
-// removeState removes all that lies under keys of a row's state.
-func (b *backing) removeState(r rowID, state int) {
+// removeState removes all that lies under keys of a state of the row with a key.
+func (b *backing) removeState(rowKey []byte, state int) {
 	for _, space := range []byte{placeSpace, entrySpace} {
-		b.batch.DeleteRange(b.stateKey(nil, r, state, space), b.stateKey(nil, r, state+1, space))
+		b.batch.DeleteRange(stateKeyOf(rowKey, state, space), stateKeyOf(rowKey, state+1, space))
 	}
+}
+
+// stateKeyOf is stateKey for the row with a key.
+func stateKeyOf(rowKey []byte, state int, space byte) []byte {
+	key := append(make([]byte, 0, len(rowKey)+2), rowKey...)
+	key[keyPrefix-1] = space
+	return binary.BigEndian.AppendUint16(key, uint16(state))
 }
 
 // scanPlaces reads what lies under the places of a state from one up to but without another, until take returns false. Nothing is left open, so that
@@ -136,9 +143,7 @@ func (b *backing) removeOutlying(key, value []byte) error {
 		var err error
 		if c := &b.states[i]; mayBeOutlying(c) && isOutlying(src) {
 			_, src, err = cutOutlyingHead(src, c.Expires())
-			for _, space := range []byte{placeSpace, entrySpace} {
-				b.batch.DeleteRange(stateKeyOf(key, i, space), stateKeyOf(key, i+1, space))
-			}
+			b.removeState(key, i)
 		} else {
 			src, err = c.Skip(src, false)
 		}
@@ -147,13 +152,6 @@ func (b *backing) removeOutlying(key, value []byte) error {
 		}
 	}
 	return nil
-}
-
-// stateKeyOf returns what all keys of a state in a space begin with, given the key of the row.
-func stateKeyOf(rowKey []byte, state int, space byte) []byte {
-	key := append(make([]byte, 0, len(rowKey)+2), rowKey...)
-	key[keyPrefix-1] = space
-	return binary.BigEndian.AppendUint16(key, uint16(state))
 }
 
 // sweepPlace looks at what lies under a place and removes what has expired, for which its row is read.

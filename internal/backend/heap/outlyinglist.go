@@ -182,7 +182,7 @@ func (l *ListColumn[T]) evictAll(goal int64) {
 func (l *ListColumn[T]) clear(owner rowID, o *outlyingList) {
 	l.drain(owner, o)
 	l.wipeCell(l.cellAt(owner))
-	l.backing().removeState(owner, l.state)
+	l.backing().removeState(l.backing().rowKey(nil, owner), l.state)
 	delete(l.outlying, owner)
 	l.wiped++
 }
@@ -246,7 +246,7 @@ func (l *ListColumn[T]) visit(owner rowID, end uint64, visit func(place uint64, 
 			n, src, err := cutSegment(data[s.from:s.to])
 			for place := s.place; err == nil && place < s.place+n; place++ {
 				var stamp int64
-				if stamp, src, err = l.stamps().cut(src, l.ttl); err != nil {
+				if stamp, src, err = l.ttl.stamps().cut(src, l.ttl); err != nil {
 					break
 				}
 				value := src
@@ -292,14 +292,6 @@ func (l *ListColumn[T]) visitMemory(owner rowID, o *outlyingList, at, end uint64
 		}
 	}
 	return at, true
-}
-
-// stamps says what stands before elements in the byte store.
-func (l *ListColumn[T]) stamps() stampsIn {
-	if l.ttl == nil {
-		return noStamps
-	}
-	return useStamps
 }
 
 // decoded returns an element that is not taken into memory.

@@ -145,7 +145,7 @@ func (m *MapColumn[K, V]) load(g *mapGroup, cell *mapCell, owner rowID, k K, pla
 	row := g.rows.at(id)
 	*m.metaOf(g, id) = entryMeta{place: place, flags: recent | kept}
 	o.inOrder = false
-	stamp, src, err := m.stamps().cut(src, m.ttl)
+	stamp, src, err := m.ttl.stamps().cut(src, m.ttl)
 	if err != nil {
 		return 0, err
 	}
@@ -157,14 +157,6 @@ func (m *MapColumn[K, V]) load(g *mapGroup, cell *mapCell, owner rowID, k K, pla
 	}
 	m.weigh(g, id)
 	return id, err
-}
-
-// stamps says what stands before values in the byte store.
-func (m *MapColumn[K, V]) stamps() stampsIn {
-	if m.ttl == nil {
-		return noStamps
-	}
-	return useStamps
 }
 
 // entered notes a new entry of an outlying map.
@@ -250,7 +242,7 @@ func (m *MapColumn[K, V]) clear(owner rowID) {
 	b := m.backing()
 	g, cell := &m.groups[owner.group], m.mapAt(owner)
 	m.drain(g, cell, owner)
-	b.removeState(owner, m.state)
+	b.removeState(b.rowKey(nil, owner), m.state)
 	m.endLoops(owner)
 	*cell = mapCell{}
 }
@@ -288,11 +280,7 @@ func (m *MapColumn[K, V]) spread(owner rowID) bool {
 		m.indexAll(g, cell, owner.id)
 	}
 	cell.count |= outlying
-	if m.outlying == nil {
-		m.outlying = map[rowID]*outlyingMap[K]{}
-	}
-	o := &outlyingMap[K]{inOrder: true}
-	m.outlying[owner] = o
+	o := m.setOutlying(owner, outlyingMap[K]{inOrder: true})
 	id := cell.head - 1
 	for range cell.len() {
 		m.entered(g, owner, id)
@@ -323,6 +311,14 @@ func (m *MapColumn[K, V]) seal(owner rowID) {
 			delete(o.gone, k)
 		}
 	}
+}
+
+func (m *MapColumn[K, V]) setOutlying(owner rowID, o outlyingMap[K]) *outlyingMap[K] {
+	if m.outlying == nil {
+		m.outlying = map[rowID]*outlyingMap[K]{}
+	}
+	m.outlying[owner] = &o
+	return &o
 }
 
 // prune forgets which entries are young that are so no more.
@@ -405,10 +401,7 @@ func (m *MapColumn[K, V]) decodeHead(src []byte, cell *mapCell, owner rowID) ([]
 	if err != nil {
 		return nil, err
 	}
-	if m.outlying == nil {
-		m.outlying = map[rowID]*outlyingMap[K]{}
-	}
-	m.outlying[owner] = &outlyingMap[K]{outlyingHead: h}
+	m.setOutlying(owner, outlyingMap[K]{outlyingHead: h})
 	*cell = mapCell{count: indexed | outlying}
 	m.backing().metaOf(owner).flags |= scattered
 	return src, nil
@@ -600,7 +593,7 @@ func (m *MapColumn[K, V]) all(cell *mapCell, owner rowID) iter.Seq2[K, V] {
 		rows := &m.groups[owner.group].rows
 		m.visit(owner, func(k K, id uint32, inMemory bool, _ uint64, rest []byte) bool {
 			var v V
-			stamp, rest, err := m.stamps().cut(rest, nil)
+			stamp, rest, err := m.ttl.stamps().cut(rest, nil)
 			switch {
 			case inMemory && m.ttl != nil:
 				stamp = *m.stampOf(rows.at(id))

@@ -117,6 +117,14 @@ const (
 	useStamps
 )
 
+// stamps says what stands before what expires by e, which is nil for what does not, in a byte store.
+func (e *expiry) stamps() stampsIn {
+	if e == nil {
+		return noStamps
+	}
+	return useStamps
+}
+
 // cut reads the stamp of what follows, if there is one, and returns the one that it has from now on: where nothing is known it is as if it
 // were written now. It is none only for a value that is not there.
 func (in stampsIn) cut(src []byte, e *expiry) (stamp int64, rest []byte, err error) {
