@@ -37,9 +37,6 @@ func (e *Execution) RescaleThen(step string, parallelism int, then func(error)) 
 	e.e.RescaleThen(step, parallelism, then)
 }
 
-// PlanOf returns how a job would be run.
-func PlanOf(j *Job, d graph.Defaults) (*graph.Plan, error) { return j.plan(d) }
-
 // PlanOn says what StartOn would do.
 func PlanOn(ctx context.Context, j *Job, fs storage.FS, flags start.Flags) (start.Preview, error) {
 	cfg, _, err := config.Load(j.settings)

@@ -52,3 +52,27 @@ func OutlyingFrom(bytes int, slack int64) (undo func()) {
 
 // Held returns the bytes that the tables over a byte store take, roughly.
 func (s *Store[K]) Held() int64 { return s.backed.used() }
+
+// changed yields the rows in use that were changed in an epoch or after it, in ascending order. It passes over pages that were not.
+func (r *rows) changed(since uint32) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for i := range r.slabs {
+			s := &r.slabs[i]
+			for k := range s.pages {
+				first := s.first + uint32(k)<<r.sh.shift
+				if first >= r.next {
+					return
+				}
+				if *s.wroteOf(k) < since {
+					continue
+				}
+				marks := r.sh.rowMarks(s, k)
+				for j := range liveRows(r.sh.liveOf(s, k)) {
+					if marks[j]&epochMask >= since && !yield(first+uint32(j)) {
+						return
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,9 +1,6 @@
 package heap
 
-import (
-	"iter"
-	"unsafe"
-)
+import "unsafe"
 
 // Epoch counts the captures of a store: every change belongs to the epoch in which it is made, and a capture ends one. So what has changed
 // since a capture is what has changed in the epoch that the capture has begun, or later.
@@ -71,30 +68,6 @@ func (r *rows) born(id uint32) {
 // isFresh reports whether no capture has a row. It is false if that is not known.
 func (r *rows) isFresh(id uint32) bool {
 	return r.sh.clock.tracks && *r.mark(id) == r.sh.clock.now|fresh
-}
-
-// changed yields the rows in use that were changed in an epoch or after it, in ascending order. It passes over pages that were not.
-func (r *rows) changed(since uint32) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		for i := range r.slabs {
-			s := &r.slabs[i]
-			for k := range s.pages {
-				first := s.first + uint32(k)<<r.sh.shift
-				if first >= r.next {
-					return
-				}
-				if *s.wroteOf(k) < since {
-					continue
-				}
-				marks := r.sh.rowMarks(s, k)
-				for j := range liveRows(r.sh.liveOf(s, k)) {
-					if marks[j]&epochMask >= since && !yield(first+uint32(j)) {
-						return
-					}
-				}
-			}
-		}
-	}
 }
 
 // Confirmed forgets what was removed before an epoch: nothing will be asked for any more that happened before it.
