@@ -91,9 +91,6 @@ func (o *keyedOp[K, In, Out]) openUnder(ctx context.Context, groups keygroup.Ran
 
 // parts reads the heads of states in the backend's own form, and makes them what a store is opened with.
 func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
-	open := func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
-		return o.env.OpenStream(ctx, s)
-	}
 	for _, chain := range native {
 		k := chain[0]
 		if k.Format != o.env.Backend.Name {
@@ -111,7 +108,7 @@ func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Key
 			return nil, nil, fmt.Errorf("%w: its head is cut short", keyed.ErrCorrupt)
 		}
 		heads = append(heads, all[:k.Header])
-		parts = append(parts, transfer.Part(k, groups, all[k.Header:], open))
+		parts = append(parts, transfer.Part(k, groups, all[k.Header:], o.env.OpenStream))
 	}
 	return heads, parts, nil
 }
@@ -197,13 +194,12 @@ func (s *storeCapture) Write(ctx context.Context, streams operator.Streams) (*sn
 	keyed := snapshot.Keyed{
 		Range: s.groups, Written: s.groups, Format: s.backend, Header: int64(len(s.head)), End: int64(len(s.head)),
 	}
-	newStream := func(ctx context.Context, scope snapshot.Scope) (transfer.Stream, error) {
-		return streams.NewStream(ctx, scope)
-	}
-	if keyed.Files, err = s.files.Write(ctx, s.of.ID, s.of.Kind, x, newStream); err != nil {
+	if keyed.Files, err = s.files.Write(ctx, s.of.ID, s.of.Kind, x, streams.NewStream); err != nil {
 		return nil, err
 	}
-	begin := func(ctx context.Context) (logged.Stream, error) { return streams.NewStream(ctx, snapshot.Exclusive) }
+	begin := func(ctx context.Context) (snapshot.StreamWriter, error) {
+		return streams.NewStream(ctx, snapshot.Exclusive)
+	}
 	if keyed.Stream, err = logged.WriteStream(ctx, begin, s.head, x.Meta()); err != nil {
 		return nil, err
 	}

@@ -278,7 +278,7 @@ type segment struct {
 }
 
 // Write writes the segment.
-func (s segment) Write(ctx context.Context, begin func(context.Context) (Stream, error)) (snapshot.Keyed, error) {
+func (s segment) Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error) {
 	head := append([]byte(segmentMagic), segmentVersion)
 	stream, err := WriteStream(ctx, begin, append([][]byte{head}, s.parts...)...)
 	return snapshot.Keyed{
@@ -304,14 +304,14 @@ type wholeStore struct {
 }
 
 // Write writes all files that the base in force does not have.
-func (w *wholeStore) Write(ctx context.Context, begin func(context.Context) (Stream, error)) (k snapshot.Keyed, err error) {
+func (w *wholeStore) Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (k snapshot.Keyed, err error) {
 	x, err := w.wait(ctx)
 	if err != nil {
 		go w.abandon()
 		return k, err
 	}
 	defer x.Close()
-	all := func(ctx context.Context, _ snapshot.Scope) (transfer.Stream, error) { return begin(ctx) }
+	all := func(ctx context.Context, _ snapshot.Scope) (snapshot.StreamWriter, error) { return begin(ctx) }
 	k = snapshot.Keyed{
 		Range: w.groups, Written: w.groups, Format: w.backend, Header: int64(len(w.head)), End: int64(len(w.head)),
 	}
