@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
@@ -163,59 +162,23 @@ func (o *keyedOp[K, In, Out]) captureStore(c operator.Checkpoint, beside *operat
 	if c.Kind == element.CanonicalSavepoint {
 		return keyedCapture{o.store.Capture(), nil, beside}
 	}
-	return &storeCapture{
-		of: c, head: o.store.Head(), groups: o.store.Groups(), backend: o.env.Backend.Name, files: o.files, beside: beside,
-		wait: o.store.SnapshotStore(),
-	}
+	return &storeCapture{o.files.Capture(o.store, o.env.Backend.Name), c, beside}
 }
 
-// storeCapture writes the files of a byte store.
+// storeCapture writes the files of a byte store, and beside them the state of the subtask.
 type storeCapture struct {
-	of      operator.Checkpoint
-	head    []byte
-	groups  keygroup.Range
-	backend string
-	files   *transfer.Files
-	beside  *operator.ListCapture
-	wait    func(context.Context) (backend.Snapshot, error)
-	ended   atomic.Bool // the snapshot was closed, or is going to be
+	*transfer.Capture
+	of     operator.Checkpoint
+	beside *operator.ListCapture
 }
 
 // Write writes all.
 func (s *storeCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
-	x, err := s.wait(ctx)
+	keyed, err := s.Capture.Write(ctx, s.of.ID, s.of.Kind, streams.NewStream)
 	if err != nil {
 		return nil, err
 	}
-	if s.ended.Swap(true) {
-		return nil, heap.ErrReleased
-	}
-	defer x.Close()
-	keyed := snapshot.Keyed{
-		Range: s.groups, Written: s.groups, Format: s.backend, Header: int64(len(s.head)), End: int64(len(s.head)),
-	}
-	if keyed.Files, err = s.files.Write(ctx, s.of.ID, s.of.Kind, x, streams.NewStream); err != nil {
-		return nil, err
-	}
-	begin := func(ctx context.Context) (snapshot.StreamWriter, error) {
-		return streams.NewStream(ctx, snapshot.Exclusive)
-	}
-	if keyed.Stream, err = logged.WriteStream(ctx, begin, s.head, x.Meta()); err != nil {
-		return nil, err
-	}
 	return besides(ctx, streams, s.beside, keyed)
-}
-
-// Release gives up a snapshot that nobody has written.
-func (s *storeCapture) Release() {
-	if s.ended.Swap(true) {
-		return
-	}
-	go func() { // it may be a while until there is one
-		if x, err := s.wait(context.Background()); err == nil {
-			x.Close()
-		}
-	}()
 }
 
 // besides writes the state of the subtask beside keyed state.

@@ -13,7 +13,6 @@ package logged
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -380,18 +379,4 @@ func (s notedStream) Finish() (snapshot.Stream, error) {
 		s.to.mu.Unlock()
 	}
 	return done, err
-}
-
-// WriteStream writes a stream of a few parts.
-func WriteStream(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error), parts ...[]byte) (snapshot.Stream, error) {
-	out, err := begin(ctx)
-	if err != nil {
-		return snapshot.Stream{}, err
-	}
-	for _, p := range parts {
-		if _, err := out.Write(p); err != nil {
-			return snapshot.Stream{}, errors.Join(err, out.Abort())
-		}
-	}
-	return out.Finish()
 }
