@@ -252,6 +252,11 @@ func TestRefused(t *testing.T) {
 		{"no directory can be made", func(s *stage) {
 			s.faulty.Inject(fs.Fault{Op: fs.OpMakeDir, Times: fs.Forever, Err: errLost})
 		}, exitcode.Refused, []string{"the checkpoint directory cannot be used", "the connection was lost"}},
+		{"the directory of the changelog cannot be made", func(s *stage) {
+			s.ran(1)
+			s.set["state.changelog.enabled"], s.set["state.changelog.storage"] = "true", "filesystem"
+			s.faulty.Inject(fs.Fault{Op: fs.OpMakeDir, Path: "/c/*/changelog", Times: fs.Forever, Err: errLost})
+		}, exitcode.Refused, []string{"changelog", "the connection was lost"}},
 		{"the record cannot be written", func(s *stage) {
 			s.ran(1)
 			s.faulty.Inject(fs.Fault{Op: fs.OpSwap, Times: fs.Forever, Err: errLost})
