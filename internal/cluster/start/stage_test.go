@@ -123,7 +123,7 @@ func (c committer) Recover(_ context.Context, r sink.Recovery) (sink.Recovered, 
 
 func (c committer) Close() error { c.s.open--; return c.s.note("sink Close") }
 
-// plan is that of the job: a source, steps without state if there are more, and a sink.
+// plan is that of the job: a source, steps without state if there are more, of which one that is called loop is one, and a sink.
 func (s *stage) plan() *graph.Plan {
 	s.t.Helper()
 	var g graph.Graph
@@ -150,9 +150,13 @@ func (s *stage) plan() *graph.Plan {
 			}}
 		}
 		if i > 0 {
-			n.Inputs = []graph.Edge{{From: g.Nodes[i-1]}}
+			n.Inputs = []graph.Edge{{From: g.Nodes[len(g.Nodes)-1]}}
 		}
 		g.Nodes = append(g.Nodes, n)
+		if name == "loop" {
+			n.Head = true
+			g.Nodes = append(g.Nodes, &graph.Node{Name: "back", Inputs: []graph.Edge{{From: n}}, LoopsTo: n, Payload: &program.Step{}})
+		}
 	}
 	p, err := g.Plan(graph.Defaults{Parallelism: 2})
 	if err != nil {

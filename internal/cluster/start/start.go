@@ -134,9 +134,6 @@ func (s *start) unlessStopped(ctx context.Context, err error) error {
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
 func (s *start) begin(ctx context.Context) (*Beginning, error) {
-	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
-		return nil, err
-	}
 	verdict, err := s.find(ctx)
 	if err != nil {
 		return nil, err
@@ -226,8 +223,11 @@ func (b *Beginning) restoration() coordinator.Restoration {
 	return r
 }
 
-// find finds out how the line goes on.
+// find finds out how the line goes on, if the job may begin at all.
 func (s *start) find(ctx context.Context) (line.Verdict, error) {
+	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
+		return line.Verdict{}, err
+	}
 	s.loaded = map[string]*snapshot.Metadata{}
 	if err := s.remember(ctx); err != nil {
 		return line.Verdict{}, err

@@ -59,6 +59,9 @@ var scenes = []scene{
 	{name: "a changelog", set: func(s *stage) {
 		s.set["state.changelog.enabled"], s.set["state.changelog.storage"] = "true", "filesystem"
 	}, text: "new start: nothing of an earlier run in /c"},
+	{name: "files that are merged", set: func(s *stage) {
+		s.set["execution.checkpointing.file-merging.enabled"] = "true"
+	}, text: "new start: nothing of an earlier run in /c"},
 	{name: "a store without locks", set: func(s *stage) {
 		s.set["execution.checkpointing.dir"] = "cellar:///c"
 		s.ran(1)
@@ -125,6 +128,9 @@ func TestBegin(t *testing.T) {
 		}
 		if c.name == "a changelog" && !strings.HasPrefix(b.LogDir, "/c/") {
 			t.Errorf("the changelog is in %q", b.LogDir)
+		}
+		if (b.Merger != nil) != (c.name == "files that are merged") {
+			t.Errorf("what merges files is %v", b.Merger)
 		}
 		if b.NoLock != strings.HasPrefix(s.set["execution.checkpointing.dir"], "cellar:") {
 			t.Errorf("without a lock: %v", b.NoLock)
@@ -214,76 +220,78 @@ func TestRefused(t *testing.T) {
 		set  func(s *stage)
 		code exitcode.Code
 		says []string
+		late bool // found out by what a plan does not do
 	}{
-		{"a sink cannot be opened", func(s *stage) { s.fail["sink open"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}},
-		{"a sink panics when it is opened", func(s *stage) { s.fail["sink open"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}},
-		{"a sink cannot recover", func(s *stage) { s.ran(1); s.fail["sink Check"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}},
-		{"a sink panics when it is asked", func(s *stage) { s.ran(1); s.fail["sink Check"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}},
-		{"a source finds nothing", func(s *stage) { s.ran(1); s.fail["source open"] = fails }, exitcode.Refused, []string{`source "in"`, "the connection was lost"}},
-		{"a source panics", func(s *stage) { s.fail["source open"] = panics }, exitcode.Refused, []string{`source "in"`, "panic: no"}},
-		{"a sink cannot be closed either", func(s *stage) { s.fail["source open"], s.fail["sink Close"] = fails, panics }, exitcode.Refused, []string{`source "in"`}},
+		{"a sink cannot be opened", func(s *stage) { s.fail["sink open"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}, true},
+		{"a sink panics when it is opened", func(s *stage) { s.fail["sink open"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}, true},
+		{"a sink cannot recover", func(s *stage) { s.ran(1); s.fail["sink Check"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}, true},
+		{"a sink panics when it is asked", func(s *stage) { s.ran(1); s.fail["sink Check"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}, true},
+		{"a source finds nothing", func(s *stage) { s.ran(1); s.fail["source open"] = fails }, exitcode.Refused, []string{`source "in"`, "the connection was lost"}, true},
+		{"a source panics", func(s *stage) { s.fail["source open"] = panics }, exitcode.Refused, []string{`source "in"`, "panic: no"}, true},
+		{"a sink cannot be closed either", func(s *stage) { s.fail["source open"], s.fail["sink Close"] = fails, panics }, exitcode.Refused, []string{`source "in"`}, true},
 		{"what was committed would come twice", func(s *stage) {
 			path := s.ran(1, 2)
 			s.committed[2] = "part-2"
 			s.files.Damage(path+"/_metadata", func(data []byte) []byte { return data[:len(data)/2] })
-		}, exitcode.Refused, []string{`out`, "part-2", "--accept-duplicates"}},
+		}, exitcode.Refused, []string{`out`, "part-2", "--accept-duplicates"}, false},
 		{"nobody can say what was committed", func(s *stage) {
 			path := s.ran(1, 2)
 			s.files.Damage(path+"/_metadata", func(data []byte) []byte { return data[:len(data)/2] })
 			s.fail["sink CommittedAfter"] = fails
-		}, exitcode.Refused, []string{`sink "out"`, "after checkpoint 1", "the connection was lost"}},
+		}, exitcode.Refused, []string{`sink "out"`, "after checkpoint 1", "the connection was lost"}, false},
 		{"a step is gone whose state there is", func(s *stage) {
 			s.steps = []string{"in", "results"}
 			s.ran(1)
 			s.steps = []string{"in", "out"}
-		}, exitcode.Refused, []string{`"results"`, "The job was not started"}},
-		{"it writes elsewhere", func(s *stage) { s.ran(1); s.location = "/elsewhere" }, exitcode.Refused, []string{"was /out, now /elsewhere"}},
-		{"the named snapshot is not there", func(s *stage) { s.set["execution.state-recovery.path"] = "/nowhere" }, exitcode.Refused, []string{"/nowhere"}},
+		}, exitcode.Refused, []string{`"results"`, "The job was not started"}, false},
+		{"it writes elsewhere", func(s *stage) { s.ran(1); s.location = "/elsewhere" }, exitcode.Refused, []string{"was /out, now /elsewhere"}, false},
+		{"the named snapshot is not there", func(s *stage) { s.set["execution.state-recovery.path"] = "/nowhere" }, exitcode.Refused, []string{"/nowhere"}, false},
 		{"its record is gone", func(s *stage) {
 			s.ran(1)
 			if err := s.files.Remove(context.Background(), "/c/flights.line"); err != nil {
 				s.t.Fatal(err)
 			}
-		}, exitcode.Refused, []string{"the file that says how they belong together is gone", "--fresh"}},
+		}, exitcode.Refused, []string{"the file that says how they belong together is gone", "--fresh"}, false},
 		{"the directory cannot be listed", func(s *stage) {
 			s.ran(1)
 			s.faulty.Inject(fs.Fault{Op: fs.OpList, Times: fs.Forever, Err: errLost})
-		}, exitcode.Refused, []string{"the connection was lost"}},
+		}, exitcode.Refused, []string{"the connection was lost"}, false},
 		{"no directory can be made", func(s *stage) {
 			s.faulty.Inject(fs.Fault{Op: fs.OpMakeDir, Times: fs.Forever, Err: errLost})
-		}, exitcode.Refused, []string{"the checkpoint directory cannot be used", "the connection was lost"}},
+		}, exitcode.Refused, []string{"the checkpoint directory cannot be used", "the connection was lost"}, true},
 		{"the directory of the changelog cannot be made", func(s *stage) {
 			s.ran(1)
 			s.set["state.changelog.enabled"], s.set["state.changelog.storage"] = "true", "filesystem"
 			s.faulty.Inject(fs.Fault{Op: fs.OpMakeDir, Path: "/c/*/changelog", Times: fs.Forever, Err: errLost})
-		}, exitcode.Refused, []string{"changelog", "the connection was lost"}},
+		}, exitcode.Refused, []string{"changelog", "the connection was lost"}, true},
 		{"the record cannot be written", func(s *stage) {
 			s.ran(1)
 			s.faulty.Inject(fs.Fault{Op: fs.OpSwap, Times: fs.Forever, Err: errLost})
-		}, exitcode.Refused, []string{"write what it remembers", "the connection was lost"}},
+		}, exitcode.Refused, []string{"write what it remembers", "the connection was lost"}, true},
 		{"the snapshot belongs to another job", func(s *stage) {
 			s.set["execution.state-recovery.path"] = s.other()
 			s.set["execution.state-recovery.claim-mode"] = "CLAIM"
 			s.name, s.set["execution.checkpointing.dir"] = "first", "/first"
 			s.crash(s.begins())
 			s.name, s.set["execution.checkpointing.dir"] = "flights", "/c"
-		}, exitcode.Refused, []string{"cannot be claimed", `"first"`, "--claim-mode NO_CLAIM"}},
+		}, exitcode.Refused, []string{"cannot be claimed", `"first"`, "--claim-mode NO_CLAIM"}, false},
 		{"without a directory nothing can be claimed", func(s *stage) {
 			s.set["execution.state-recovery.path"] = s.other()
 			s.set["execution.state-recovery.claim-mode"] = "CLAIM"
 			delete(s.set, "execution.checkpointing.dir")
 			delete(s.set, "execution.checkpointing.data-inline-threshold")
-		}, exitcode.Usage, []string{"cannot be claimed without a checkpoint directory"}},
+		}, exitcode.Usage, []string{"cannot be claimed without a checkpoint directory"}, false},
 		{"without a directory there is output of an earlier run", func(s *stage) {
 			s.committed[1] = "part-1"
 			delete(s.set, "execution.checkpointing.dir")
 			delete(s.set, "execution.checkpointing.data-inline-threshold")
-		}, exitcode.Refused, []string{`sink "out" holds the output of an earlier run (part-1)`, "--fresh"}},
+		}, exitcode.Refused, []string{`sink "out" holds the output of an earlier run (part-1)`, "--fresh"}, true},
+		{"a loop needs a decision", func(s *stage) { s.steps = []string{"in", "loop", "out"} }, exitcode.Usage, []string{`"loop" is a loop`, "FORCE"}, false},
 		{"another job lies in the directory", func(s *stage) {
 			s.name = "other"
 			s.ran(1)
 			s.name, s.set["execution.checkpointing.create-subdir"] = "flights", "false"
-		}, exitcode.Refused, []string{"other.line", "create-subdir=false"}},
+		}, exitcode.Refused, []string{"other.line", "create-subdir=false"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := newStage(t)
@@ -302,6 +310,22 @@ func TestRefused(t *testing.T) {
 			s.unchanged(before)
 			if s.open != 0 || slices.Contains(s.calls, "sink Recover") {
 				t.Errorf("%d things are open, asked was %q", s.open, s.calls)
+			}
+
+			// A plan says the same, as far as it looks: it opens no source, makes no sink ready to recover, and writes nothing.
+			if p, err := Plan(t.Context(), s.options()); err != nil {
+				var of *Error
+				if !errors.As(err, &of) || of.Code != test.code {
+					t.Errorf("a plan fails: %v", err)
+				}
+			} else if p.Code != exitcode.Finished && (p.Code != test.code || !strings.Contains(refused.Text, p.Why)) {
+				t.Errorf("a plan says %d: %s", p.Code, p.Text)
+			} else if p.Code == exitcode.Finished && !test.late {
+				t.Errorf("a plan says that it begins: %s", p.Text)
+			}
+			s.unchanged(before)
+			if s.open != 0 {
+				t.Errorf("a plan has left %d things open", s.open)
 			}
 		})
 	}
