@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirstream/weir/internal/cluster/enumerators"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
@@ -439,4 +440,91 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%d things are open, asked was %q", s.open, s.calls)
 		}
 	})
+}
+
+// TestLeftBehind shows a start that may leave behind the state of steps that are gone: a plan tells of it, and the start warns.
+func TestLeftBehind(t *testing.T) {
+	s := newStage(t)
+	s.steps = []string{"other", "out"}
+	s.ran(1)
+	s.steps = []string{"in", "out"}
+	s.set["execution.state-recovery.ignore-unclaimed-state"] = "true"
+	p, err := Plan(t.Context(), s.options())
+	if err != nil || p.Code != exitcode.Changed || !strings.Contains(p.Text, "other") {
+		t.Errorf("a plan says %d: %s, %v", p.Code, p.Text, err)
+	}
+	b := s.begins()
+	defer s.crash(b)
+	if b.Restoration.From != 1 || !strings.Contains(s.log.String(), "state is left behind") || !strings.Contains(s.log.String(), "step=other") {
+		t.Errorf("it begins so: %s\n%s", b.Text, s.log.String())
+	}
+}
+
+// TestWithoutDirectory shows a job of which nothing is remembered: it begins anew each time, under a line that its sinks know again.
+func TestWithoutDirectory(t *testing.T) {
+	s := newStage(t)
+	delete(s.set, "execution.checkpointing.dir")
+	delete(s.set, "execution.checkpointing.data-inline-threshold")
+	var lines []string
+	for range 2 {
+		b := s.begins()
+		if b.File != nil || b.Restore != nil || b.Text != "new start: there is no checkpoint directory" || b.IDs.From != 1 {
+			t.Errorf("it begins so: %s, %+v", b.Text, b)
+		}
+		lines = append(lines, b.Line.ID)
+		s.crash(b)
+	}
+	if lines[0] != lines[1] || len(s.files.Files()) > 0 {
+		t.Errorf("the lines are %q, the files %q", lines, s.files.Files())
+	}
+}
+
+// TestUnsure shows a start that cannot read an older checkpoint: it begins all the same, and lets nobody delete what that may refer to.
+func TestUnsure(t *testing.T) {
+	s := newStage(t)
+	s.ran(1, 2)
+	s.faulty.Inject(fs.Fault{Op: fs.OpOpen, Path: "/c/*/chk-1/_metadata", Times: fs.Forever, Err: errLost})
+	b := s.begins()
+	defer s.crash(b)
+	if b.Restoration.From != 2 || !b.Restoration.Unsure || !strings.Contains(s.log.String(), "no shared files from before this start will be deleted") {
+		t.Errorf("it begins so: %s, %+v\n%s", b.Text, b.Restoration, s.log.String())
+	}
+}
+
+// TestLock shows, on the disk of this machine, that a second process is kept out while the first has the line, is told by whom, and changes nothing;
+// that a plan may be asked for meanwhile; and that a start which is refused gives the line free.
+func TestLock(t *testing.T) {
+	s := newStage(t)
+	s.set["execution.checkpointing.dir"] = t.TempDir()
+	process := func() Options {
+		o := s.options()
+		o.FS, o.World = fs.Local{}, nil
+		return o
+	}
+	begin := func() (*Beginning, error) {
+		return Begin(t.Context(), process(), enumerators.Env{Post: func(func()) {}, News: &enumerators.News{}})
+	}
+	s.fail["source open"] = fails
+	if _, err := begin(); err == nil {
+		t.Fatal("a source that fails does not stop the start")
+	}
+	clear(s.fail)
+	first, err := begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = begin()
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Code != exitcode.Held || s.open != 2 {
+		t.Errorf("a second process got %v, and %d things are open", err, s.open)
+	}
+	if p, err := Plan(t.Context(), process()); err != nil || p.Code != exitcode.Finished || s.open != 2 {
+		t.Errorf("a plan: %+v, %v", p, err)
+	}
+	s.crash(first)
+	second, err := begin()
+	if err != nil || second.Record.Epoch != 2 || second.Line.ID != first.Line.ID {
+		t.Fatalf("the next start: %+v, %v", second, err)
+	}
+	s.crash(second)
 }
