@@ -40,23 +40,30 @@ func storeFor(b testing.TB, p any, track bool) *heap.Store[int64] {
 	return s
 }
 
-// BenchmarkTracking compares a record with and without the marks that increments need.
+// BenchmarkTracking compares a record with and without the marks that increments need, when all rows are marked already, and when there is a
+// capture for every n records, so that two records in three are the first of their row since.
 func BenchmarkTracking(b *testing.B) {
 	for _, n := range []int{1 << 10, 1_000_000, 10_000_000} {
-		for _, track := range []bool{false, true} {
-			b.Run(fmt.Sprintf("keys=%d/marks=%v", n, track), func(b *testing.B) {
-				p := new(counter)
-				d := newTracking(b, p, n, track)
-				var ks keys
-				for b.Loop() {
-					for i := range d.keys {
-						d.keys[i] = ks.next(n)
-						d.hashes[i] = hashInt(d.keys[i])
+		for _, captures := range []bool{false, true} {
+			for _, track := range []bool{false, true} {
+				b.Run(fmt.Sprintf("keys=%d/captures=%v/marks=%v", n, captures, track), func(b *testing.B) {
+					p := new(counter)
+					d := newTracking(b, p, n, track)
+					var ks keys
+					for done := 0; b.Loop(); done += batch {
+						if captures && done >= n {
+							d.Capture().Release()
+							done = 0
+						}
+						for i := range d.keys {
+							d.keys[i] = ks.next(n)
+							d.hashes[i] = hashInt(d.keys[i])
+						}
+						d.run(p)
 					}
-					d.run(p)
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
-			})
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+				})
+			}
 		}
 	}
 }

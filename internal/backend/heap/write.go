@@ -174,7 +174,7 @@ func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32,
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
-	case img == nil && w.c.wants(*s.wroteOf(k)):
+	case img == nil && w.c.wants(*sh.wroteOf(s, k)):
 		return nil, claimed, true, nil
 	case img == nil:
 		p.unlock(claimed)
@@ -189,8 +189,7 @@ func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32,
 		saved = w.spareImage(sh)
 		sh.move(saved.base, img.base, sh.perPage())
 		copy(saved.live, img.live)
-		copy(saved.marks, img.marks)
-		saved.wrote = img.wrote
+		saved.history.copyOf(&img.history)
 	}
 	p.unlock(before)
 	return saved, 0, true, nil

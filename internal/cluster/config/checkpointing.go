@@ -183,7 +183,7 @@ var (
 	IncrementalCheckpoints = boolOption(spec[bool]{
 		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false), Built: true,
 		Doc: "Whether a checkpoint holds only what has changed since the last one that was complete, and refers to the files of that one for " +
-			"the rest. Costs 4 bytes of memory for each key and each element of maps and lists.",
+			"the rest. Costs about a byte of memory for each key and each element of maps and lists.",
 	})
 
 	ParallelCleaning = boolOption(spec[bool]{
