@@ -1,6 +1,8 @@
 package weir_test
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,4 +30,23 @@ func TestEventTimeBehindShuffle(t *testing.T) {
 		in = append(in, n)
 	}
 	weirtest.Run(t, build, weirtest.In("in", in...), weirtest.Same[int]("out"), weirtest.Seeds(10), weirtest.Rescale(2, 1, 3))
+}
+
+// TestEventTimeKeepsOrder shows that records stay in order where event times are assigned behind a source with a parallelism of its own.
+func TestEventTimeKeepsOrder(t *testing.T) {
+	j := weir.NewJob("order")
+	j.Set("parallelism.default", "3")
+	var in []int
+	for n := range 1000 {
+		in = append(in, n)
+	}
+	timed := weir.EventTime(weir.From(j, "in", memory.Slice(in), weir.Parallelism(1)), func(n int) int64 { return int64(n) })
+	out := memory.Collect[int]()
+	weir.To(timed, "out", out, weir.Parallelism(1))
+	if _, err := weir.Run(context.Background(), j); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.Records(); !slices.Equal(got, in) {
+		t.Errorf("the records have changed their order: %v", got)
+	}
 }
