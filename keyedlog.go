@@ -37,6 +37,7 @@ func openChangelog(env *operator.Env, store loggable, files *transfer.Files) *ch
 		Place:       env.Changelog.Place,
 		Now:         env.Now,
 		Beside:      env.Go,
+		Wait:        env.Changelog.Wait,
 		Logger:      env.Logger,
 	}
 	if files != nil {

@@ -9,20 +9,27 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-// BenchmarkTracking compares a record with and without the marks that increments need.
+// BenchmarkTracking compares a record with and without the marks that increments need, when all rows are marked already, and when there is a
+// capture for every n records, so that two records in three are the first of their row since.
 func BenchmarkTracking(b *testing.B) {
 	for _, n := range []int{1 << 10, 1_000_000, 10_000_000} {
-		for _, track := range []bool{false, true} {
-			b.Run(fmt.Sprintf("keys=%d/marks=%v", n, track), func(b *testing.B) {
-				p := new(counter)
-				d := drive(newTracking(b, p, hashInt, track), p, n)
-				var ks keys
-				for b.Loop() {
-					d.draw(&ks, n)
-					d.run(p)
-				}
-				perRecord(b)
-			})
+		for _, captures := range []bool{false, true} {
+			for _, track := range []bool{false, true} {
+				b.Run(fmt.Sprintf("keys=%d/captures=%v/marks=%v", n, captures, track), func(b *testing.B) {
+					p := new(counter)
+					d := drive(newTracking(b, p, hashInt, track), p, n)
+					var ks keys
+					for done := 0; b.Loop(); done += batch {
+						if captures && done >= n {
+							d.Capture().Release()
+							done = 0
+						}
+						d.draw(&ks, n)
+						d.run(p)
+					}
+					perRecord(b)
+				})
+			}
 		}
 	}
 }

@@ -69,6 +69,8 @@ type Options struct {
 	Now         func() time.Time
 	// Beside runs work beside the subtask; what it returns is run by the subtask.
 	Beside func(work func(ctx context.Context) (mail func() error))
+	// Wait waits for one piece of that work on behalf of another, until done is closed, and fails if ctx ends before; nil: on a goroutine.
+	Wait   func(ctx context.Context, done <-chan struct{}) error
 	Logger *slog.Logger
 }
 
@@ -79,6 +81,7 @@ type State struct {
 		sync.Mutex
 		log     *changelog.Log
 		pieces  map[changelog.Piece]*piece
+		begun   []begun // what is to be written beside the subtask
 		useless []string
 		reuse   bool // there has been no base yet, and the first one may refer to files of the checkpoint that was restored
 	}
@@ -93,8 +96,17 @@ type piece struct {
 	err   error
 }
 
+// begun is a piece that was captured.
+type begun struct {
+	*piece
+	Capture
+}
+
 // New returns the log of a state without a base.
 func New(o Options) *State {
+	if o.Wait == nil {
+		o.Wait = wait
+	}
 	s := &State{o: o}
 	s.mu.log = changelog.New(changelog.Options{Interval: o.Interval, MaxFailures: o.MaxFailures}, o.First)
 	s.mu.pieces = map[changelog.Piece]*piece{}
@@ -119,6 +131,16 @@ func (s *State) Restored(k snapshot.Keyed) {
 	s.mu.log.Others(pathsOf(&k))
 }
 
+// wait waits as goroutines do.
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func written(k snapshot.Keyed) *piece {
 	p := &piece{done: make(chan struct{}), keyed: k}
 	close(p.done)
@@ -135,10 +157,28 @@ func pathsOf(k *snapshot.Keyed) (paths []string) {
 	return paths
 }
 
-// Checkpoint cuts the log for a checkpoint.
-func (s *State) Checkpoint(id job.CheckpointID, kind element.SnapshotKind) *Checkpoint {
+// cut changes the log, and has written what begins there. That may be over when Beside returns, so nothing is held meanwhile.
+func (s *State) cut(change func()) {
+	for _, b := range s.begin(change) {
+		s.o.Beside(func(ctx context.Context) func() error { return s.write(ctx, b.piece, b.Capture) })
+	}
+}
+
+func (s *State) begin(change func()) (all []begun) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	change()
+	all, s.mu.begun = s.mu.begun, nil
+	return all
+}
+
+// Checkpoint cuts the log for a checkpoint.
+func (s *State) Checkpoint(id job.CheckpointID, kind element.SnapshotKind) (c *Checkpoint) {
+	s.cut(func() { c = s.checkpointLocked(id, kind) })
+	return c
+}
+
+func (s *State) checkpointLocked(id job.CheckpointID, kind element.SnapshotKind) *Checkpoint {
 	log := s.mu.log
 	at := log.Cut()
 	fresh, ok := s.segmentLocked(at)
@@ -188,7 +228,7 @@ func (s *State) baseLocked(p changelog.Piece, c Capture) changelog.Piece {
 func (s *State) startLocked(p changelog.Piece, c Capture) {
 	x := &piece{Piece: p, done: make(chan struct{})}
 	s.mu.pieces[p] = x
-	s.o.Beside(func(ctx context.Context) func() error { return s.write(ctx, x, c) })
+	s.mu.begun = append(s.mu.begun, begun{x, c})
 }
 
 // write writes a piece, and tells the log.
@@ -250,13 +290,13 @@ func (s *State) discard(paths []string) {
 
 // Persist cuts the log so that what was logged up to now need not stay in memory.
 func (s *State) Persist() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.mu.log.Logs() {
-		s.o.Source.Stop()
-		return
-	}
-	s.segmentLocked(s.mu.log.Cut())
+	s.cut(func() {
+		if !s.mu.log.Logs() {
+			s.o.Source.Stop()
+			return
+		}
+		s.segmentLocked(s.mu.log.Cut())
+	})
 }
 
 // NextTick returns when Tick is to be called.
@@ -267,9 +307,9 @@ func (s *State) NextTick() (at time.Time, ok bool) {
 }
 
 // Tick begins to write the whole state, if it is time to.
-func (s *State) Tick(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *State) Tick(now time.Time) { s.cut(func() { s.tickLocked(now) }) }
+
+func (s *State) tickLocked(now time.Time) {
 	log := s.mu.log
 	if !log.Due(now, s.o.Source.Changed()) {
 		return
@@ -302,10 +342,8 @@ type Checkpoint struct {
 // counted.
 func (c *Checkpoint) Write(ctx context.Context) (chain []snapshot.Keyed, bytes int64, err error) {
 	for _, p := range c.pieces {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return nil, 0, context.Cause(ctx)
+		if err := c.of.o.Wait(ctx, p.done); err != nil {
+			return nil, 0, err
 		}
 		if p.err != nil {
 			return nil, 0, fmt.Errorf("%v of the changelog: %w", p.Piece, p.err)

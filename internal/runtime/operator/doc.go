@@ -170,6 +170,8 @@ type Changelog struct {
 	MaxFailures int           // how many of those may fail in a row
 	Persist     int64         // how many bytes of the log are kept in memory between checkpoints
 	Place       LogPlace
+	// Wait returns when done is closed, by work beside the subtask, and fails if ctx ends before; nil: it is waited for as goroutines do.
+	Wait func(ctx context.Context, done <-chan struct{}) error
 }
 
 // LogPlace is where the log is written, and the whole state beside checkpoints. Its methods may be called concurrently.
