@@ -22,23 +22,15 @@ import (
 // openStore puts a byte store under the table of a step, with the state that the step goes on with. What is in the backend's own form becomes
 // the store; the rest is read into it.
 func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Range) error {
-	var native [][]snapshot.Keyed // chains, each with what was logged behind it
-	var rows []snapshot.Keyed
-	for _, chain := range o.restoredChains() {
-		if chain[0].Format == "" {
-			rows = append(rows, chain...)
-		} else {
-			native = append(native, chain)
-		}
-	}
+	native, rows := o.restoredForms()
 	heads, parts, err := o.parts(ctx, native, groups)
 	if err != nil {
 		return err
 	}
 	same := o.store.SameStates(heads...)
-	asIs := parts
-	if !same {
-		asIs = nil
+	var asIs []backend.Part
+	if same {
+		asIs = parts
 	}
 	under, err := o.openUnder(ctx, groups, asIs)
 	if err != nil {
@@ -48,29 +40,47 @@ func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Ran
 	o.files.Again(o.env.Again)
 	o.sizes.over(under, o.env.Metrics)
 	o.store.Back(under, max(o.env.Backend.Cache/int64(o.env.Parallelism), 1)) // which closes it, whatever comes
-	for i := range asIs {
-		if err := o.replay(ctx, under, native[i], asIs[i].Groups); err != nil {
+	for i := range parts {
+		if same {
+			err = o.fill(ctx, under, native[i], parts[i].Groups)
+		} else {
+			err = o.convert(ctx, heads[i], parts[i], native[i])
+		}
+		if err != nil {
 			return err
 		}
-		o.store.BeginsFilled()
 	}
 	if len(asIs) == 1 && len(rows) == 0 && native[0][0].Range == groups && native[0][0].Written == groups {
 		o.files.Restored(o.env.RestoredFrom, native[0][0].Files)
 		o.continues = true
-	}
-	for i := range parts {
-		if same {
-			break
-		}
-		if err := o.convert(ctx, heads[i], parts[i], native[i]); err != nil {
-			return err
-		}
 	}
 	for _, k := range rows {
 		if err := o.restore(ctx, k); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// restoredForms returns what is restored of the backend's own form, as chains each with what was logged behind it, and what is in the form that
+// every backend reads.
+func (o *keyedOp[K, In, Out]) restoredForms() (native [][]snapshot.Keyed, rows []snapshot.Keyed) {
+	for _, chain := range o.restoredChains() {
+		if chain[0].Format == "" {
+			rows = append(rows, chain...)
+		} else {
+			native = append(native, chain)
+		}
+	}
+	return native, rows
+}
+
+// fill ends what the opening of a store with a part has begun: what was logged behind that is changed.
+func (o *keyedOp[K, In, Out]) fill(ctx context.Context, under backend.Store, chain []snapshot.Keyed, groups backend.Groups) error {
+	if err := o.replay(ctx, under, chain, groups); err != nil {
+		return err
+	}
+	o.store.BeginsFilled()
 	return nil
 }
 

@@ -263,32 +263,12 @@ func (c *committer) plan(l listing, r sink.Recovery) (plan, error) {
 		slices.Sort(p.aside)
 		return p, nil
 	}
-	for _, pending := range r.Pending {
-		parts, err := c.decode(pending.Items)
-		if err != nil {
-			return p, err
-		}
-		for _, part := range parts {
-			if _, err := c.locate(part); err != nil {
-				return p, err
-			}
-			p.pending = append(p.pending, part)
-			p.keep[part.name.hidden()] = true
-		}
+	if err := c.planPending(&p, r.Pending); err != nil {
+		return p, err
 	}
-	var run int64 // that took the checkpoint
-	for _, state := range r.Writers {
-		u, err := c.findUnfinished(l, state)
-		if err != nil {
-			return p, err
-		}
-		p.writers = append(p.writers, u)
-		if u.open {
-			p.keep[u.part.name.hidden()] = true
-		}
-		if u.line == c.tag {
-			run = max(run, u.epoch)
-		}
+	run, err := c.planWriters(&p, l, r.Writers)
+	if err != nil {
+		return p, err
 	}
 	back, err := c.wantedBack(r.Checkpoint, run)
 	if err != nil {
@@ -304,6 +284,42 @@ func (c *committer) plan(l listing, r sink.Recovery) (plan, error) {
 	}
 	p.aside = l.committedAfter(r.Checkpoint)
 	return p, nil
+}
+
+// planPending keeps what was prepared, which is to be committed.
+func (c *committer) planPending(p *plan, prepared []sink.Pending) error {
+	for _, pending := range prepared {
+		parts, err := c.decode(pending.Items)
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if _, err := c.locate(part); err != nil {
+				return err
+			}
+			p.pending = append(p.pending, part)
+			p.keep[part.name.hidden()] = true
+		}
+	}
+	return nil
+}
+
+// planWriters keeps the files that writers go on with. It returns the run of this line that took the checkpoint, 0 if that is not known.
+func (c *committer) planWriters(p *plan, l listing, states [][]byte) (run int64, err error) {
+	for _, state := range states {
+		u, err := c.findUnfinished(l, state)
+		if err != nil {
+			return 0, err
+		}
+		p.writers = append(p.writers, u)
+		if u.open {
+			p.keep[u.part.name.hidden()] = true
+		}
+		if u.line == c.tag {
+			run = max(run, u.epoch)
+		}
+	}
+	return run, nil
 }
 
 // wantedBack returns committed files that were visible when a run took the checkpoint, and that a later run has moved aside: going on

@@ -199,15 +199,23 @@ func (g *Graph) check(d Defaults) (errs []error) {
 		if n.Kind != Sink && n.LoopsTo == nil && !consumed[n] {
 			fail("nothing reads what %q produces: end it with To", n.Name)
 		}
-		if n.LoopsTo != nil && d.of(n) != d.of(n.LoopsTo) {
-			fail("loop %q: its head has parallelism %d and its tail %d: they must be the same", n.LoopsTo.Name, d.of(n.LoopsTo), d.of(n))
-		}
-		if n.LoopsTo != nil && !g.leads(n.LoopsTo, n) {
-			fail("loop %q: what goes round does not come from the loop: return a stream that was made from the body's argument", n.LoopsTo.Name)
+		if n.LoopsTo != nil {
+			errs = append(errs, g.checkLoop(n.LoopsTo, n, d)...)
 		}
 	}
 	if !sinks && len(g.Nodes) > 0 {
 		fail("the job has no sink: end a stream with To")
+	}
+	return errs
+}
+
+// checkLoop returns what is wrong with a loop.
+func (g *Graph) checkLoop(head, tail *Node, d Defaults) (errs []error) {
+	if d.of(tail) != d.of(head) {
+		errs = append(errs, fmt.Errorf("loop %q: its head has parallelism %d and its tail %d: they must be the same", head.Name, d.of(head), d.of(tail)))
+	}
+	if !g.leads(head, tail) {
+		errs = append(errs, fmt.Errorf("loop %q: what goes round does not come from the loop: return a stream that was made from the body's argument", head.Name))
 	}
 	return errs
 }

@@ -29,6 +29,7 @@ type Selection struct {
 // NoSuchError means that a selection names what the snapshot does not have.
 type NoSuchError struct{ text string }
 
+// Error says what there is instead.
 func (e *NoSuchError) Error() string { return e.text }
 
 // Values writes the values of a snapshot: keyed state key by key and the elements of list states, in the order in which they are stored.

@@ -15,6 +15,7 @@ type CorruptError struct {
 	Why  string // what was wanted and what was found
 }
 
+// Error names the file and what is wrong with it.
 func (e *CorruptError) Error() string { return e.File + ": " + e.Why }
 
 // Is makes errors.Is(err, ErrCorrupt) true.

@@ -24,6 +24,7 @@ type TooLargeError struct {
 	Size  int // bytes that were about to be in it; there may have been more to come
 }
 
+// Error says what can be done.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("a state of at least %d bytes is larger than the %d bytes that checkpoints in memory accept; "+
 		"set a checkpoint directory with filesystem storage, or raise the limit in code", e.Size, e.Limit)

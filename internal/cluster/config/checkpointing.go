@@ -21,6 +21,7 @@ const (
 
 var modes = &enum[Mode]{names: [][]string{{"EXACTLY_ONCE"}, {"AT_LEAST_ONCE"}}}
 
+// String returns the name that configurations use.
 func (m Mode) String() string { return modes.name(m) }
 
 // Retention says which checkpoints are deleted when a job ends. FINISHED always deletes; the loss of a process never does.
@@ -35,6 +36,7 @@ const (
 var retentions = &enum[Retention]{names: [][]string{
 	{"NO_EXTERNALIZED_CHECKPOINTS"}, {"DELETE_ON_CANCELLATION"}, {"RETAIN_ON_CANCELLATION"}}}
 
+// String returns the name that configurations use.
 func (r Retention) String() string { return retentions.name(r) }
 
 // StorageKind says where checkpoints go.
@@ -62,6 +64,7 @@ func RegisterStorage(name string) StorageKind {
 	return StorageKind(len(storages.names) - 1)
 }
 
+// String returns the name that configurations use.
 func (k StorageKind) String() string { return storages.name(k) }
 
 // LoopMode says what a job with a loop does about checkpoints.
@@ -75,6 +78,7 @@ const (
 
 var loopModes = &enum[LoopMode]{names: [][]string{{"REFUSE"}, {"FORCE"}, {"FORCE_WITH_LOSS"}}}
 
+// String returns the name that configurations use.
 func (m LoopMode) String() string { return loopModes.name(m) }
 
 // The bounds that Flink has too.

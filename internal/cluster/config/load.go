@@ -62,6 +62,7 @@ type SettingError struct {
 	Problem string // what is wrong and what to do
 }
 
+// Error names the option, its value and where that came from.
 func (e *SettingError) Error() string {
 	return fmt.Sprintf("%s = %q, from %s: %s", e.Key, e.Value, e.Origin, e.Problem)
 }

@@ -13,6 +13,7 @@ const (
 
 var claimModes = &enum[ClaimMode]{names: [][]string{{"NO_CLAIM"}, {"CLAIM"}, {"LEGACY"}}}
 
+// String returns the name that configurations use.
 func (m ClaimMode) String() string { return claimModes.name(m) }
 
 // The options of the start from a snapshot.

@@ -24,6 +24,7 @@ var strategies = &enum[Strategy]{names: [][]string{
 	{"exponential-delay", "exponentialdelay"},
 }, classes: map[string]string{"norestart": "none"}}
 
+// String returns the name that configurations use.
 func (s Strategy) String() string { return strategies.name(s) }
 
 // FailoverStrategy says what restarts when a task fails.
@@ -39,6 +40,7 @@ var failoverStrategies = &enum[FailoverStrategy]{
 	classes: map[string]string{"restartall": "full"},
 }
 
+// String returns the name that configurations use.
 func (s FailoverStrategy) String() string { return failoverStrategies.name(s) }
 
 const restartPrefix = "restart-strategy."

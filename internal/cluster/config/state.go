@@ -58,6 +58,7 @@ const (
 
 var changelogStorages = &enum[ChangelogStorage]{names: [][]string{{"memory"}, {"filesystem"}}}
 
+// String returns the name that configurations use.
 func (s ChangelogStorage) String() string { return changelogStorages.name(s) }
 
 // The options of the state of a running job.

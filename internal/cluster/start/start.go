@@ -343,17 +343,7 @@ func (s *start) remember(ctx context.Context) (err error) {
 	if err := s.findEntropy(ctx); err != nil {
 		return err
 	}
-	s.situation = line.Situation{
-		Name:    s.Name,
-		Dir:     s.checkpoints.Dir,
-		Now:     s.Now(),
-		NewLine: s.newLine(),
-		NewJob:  s.newJob(),
-		Flags: line.Flags{
-			Fresh: s.Flags.Fresh, Rewind: s.Flags.Rewind, Withdraw: s.Flags.Withdraw, AcceptDuplicates: s.Flags.AcceptDuplicates,
-		},
-	}
-	s.situation.Sources, s.situation.Sinks = locations(s.Plan)
+	s.situation = s.known()
 	if s.checkpoints.Dir == "" {
 		s.situation.NewLine = lineWithoutDir(s.Name)
 		return s.nameFrom(ctx)
@@ -384,6 +374,22 @@ func (s *start) remember(ctx context.Context) (err error) {
 	}
 	s.findClaimed(ctx)
 	return s.nameFrom(ctx)
+}
+
+// known is the situation as far as no file tells it.
+func (s *start) known() line.Situation {
+	k := line.Situation{
+		Name:    s.Name,
+		Dir:     s.checkpoints.Dir,
+		Now:     s.Now(),
+		NewLine: s.newLine(),
+		NewJob:  s.newJob(),
+		Flags: line.Flags{
+			Fresh: s.Flags.Fresh, Rewind: s.Flags.Rewind, Withdraw: s.Flags.Withdraw, AcceptDuplicates: s.Flags.AcceptDuplicates,
+		},
+	}
+	k.Sources, k.Sinks = locations(s.Plan)
+	return k
 }
 
 // findEntropy takes the marker for random characters out of the directory of checkpoints, if there is one in it.

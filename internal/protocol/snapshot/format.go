@@ -22,6 +22,7 @@ var ErrDamaged = errors.New("damaged metadata")
 // VersionError reports metadata of a format that this version of Weir cannot read.
 type VersionError struct{ Version uint32 }
 
+// Error says which version of Weir can read it.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("metadata has format version %d, this version of Weir reads 1 to %d: use the version that wrote it, or a newer one", e.Version, Version)
 }

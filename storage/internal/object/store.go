@@ -129,6 +129,7 @@ type Error struct {
 	Err      error
 }
 
+// Error names operation, place and cause.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s %s: %v", e.Op, e.Path, e.Err)
 	if e.Advice != "" {
