@@ -522,8 +522,9 @@ func TestTolerated(t *testing.T) {
 	}
 	e := w.start(context.Background(), 2)
 	w.checkpoints(e, 1)
-	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: 6, Err: syscall.ENOSPC})
+	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: 1000, Err: syscall.ENOSPC})
 	until(t, e, "failed checkpoints", func() bool { return e.Progress().Checkpoint.Failed >= 3 })
+	faulty.Clear()
 	for i := range w.in.splits {
 		w.in.release(i)
 	}
