@@ -187,10 +187,11 @@ func (c *committer) rename(from, to string) error {
 	return diskError("rename", from, c.disk.Rename(c.path(from), c.path(to)))
 }
 
-// locate returns the present name of a pending file: committed, hidden, or moved aside when the job once went back further.
+// locate returns the present name of a pending file: committed, hidden, or moved aside when the job once went back further. Where no lock keeps the
+// process before out, that may have committed it between the first look and the second: then it is found by the third.
 func (c *committer) locate(p part) (string, error) {
 	names := []string{p.name.committed(), p.name.hidden()}
-	for _, name := range names {
+	for _, name := range append(names, names[0]) {
 		size, err := c.size(name)
 		if err == nil && size != p.size {
 			return "", fmt.Errorf("%s has %d bytes, and had %d when it was prepared: somebody has changed it", c.path(name), size, p.size)

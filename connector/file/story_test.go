@@ -277,6 +277,35 @@ func TestTakenAway(t *testing.T) {
 	wantNumbers(t, disk, 10)
 }
 
+// TestCommittedMeanwhile shows that a file is found which the process before commits while this one looks for it: where no lock keeps it out, it may
+// go on for a while.
+func TestCommittedMeanwhile(t *testing.T) {
+	disk := newMemDisk()
+	b, _ := mustBegin(t, disk, testLine, sink.Recovery{})
+	if err := b.write(0, 5); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.checkpoint(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := b.files.Committer(t.Context(), sink.CommitterEnv{Line: b.next(), Logger: slog.New(slog.DiscardHandler), Now: testTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := mustPart(t, r.Pending[0].Items[0]).name.hidden()
+	disk.fail = func(_, name string) error {
+		if name == hidden {
+			disk.fail = nil
+			return b.committer.Commit(t.Context(), 1, r.Pending[0].Items)
+		}
+		return nil
+	}
+	if err := next.(sink.RecoveryChecker).Check(t.Context(), r); err != nil || disk.fail != nil {
+		t.Errorf("it is not found: %v", err)
+	}
+}
+
 func mustPart(t *testing.T, item []byte) part {
 	t.Helper()
 	p, err := decodePart(item)
