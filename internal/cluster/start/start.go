@@ -292,6 +292,9 @@ func (s *start) firstWrites(ctx context.Context, b *Beginning) error {
 	if s.file == nil {
 		return nil
 	}
+	if err := s.recordPlaces(&b.Record); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
 	if err := patience.Do(ctx, s.Pause, func() error { return b.Storage.InitJob(ctx) }); err != nil {
 		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
 	}
