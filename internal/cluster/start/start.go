@@ -305,6 +305,9 @@ func (s *start) takeOver(ctx context.Context, b *Beginning) error {
 	if s.file == nil {
 		return nil
 	}
+	if err := s.recordPlaces(&b.Record); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
 	err := patience.Do(ctx, s.Pause, func() error { return s.file.Put(ctx, b.Record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
