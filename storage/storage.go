@@ -92,6 +92,20 @@ type Syncer interface {
 	Sync() error
 }
 
+// Resumer is a Writer that can go on after a failure, because it holds what it has taken and the store has not. With it a file of any size
+// survives failures that pass; of one from another Writer somebody must hold all.
+type Resumer interface {
+	Writer
+	// Resume readies the writer to go on after a Write or TryCommit that has failed, and does nothing otherwise. The caller goes on with the bytes
+	// behind those that Write has said it took, or calls TryCommit again. These calls write again what is not surely in the file, so their
+	// failures may be those of bytes that were taken long before. If Resume fails, nobody can say any more what is in the file: the
+	// writer can only be ended by Abort.
+	Resume() error
+	// TryCommit is Commit, but for a failure, which leaves the writer as it is, to be ended by Abort unless Resume succeeds. As long as the writer
+	// is not ended, a file that shows before Commit stays there, to be read.
+	TryCommit() error
+}
+
 // Reader reads one file. ReadAt may be called concurrently.
 type Reader interface {
 	io.ReaderAt

@@ -13,9 +13,7 @@ package logged
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,19 +24,12 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-// Stream is a stream that is being written: it is ended by Finish or Abort.
-type Stream interface {
-	io.Writer
-	Finish() (snapshot.Stream, error)
-	Abort() error
-}
-
 // Place is where pieces are written. Its methods may be called concurrently. Streams are of scope Shared, or inline.
 type Place interface {
 	// Segment begins a segment of the log.
-	Segment(ctx context.Context) (Stream, error)
+	Segment(ctx context.Context) (snapshot.StreamWriter, error)
 	// Base begins a file of the whole state.
-	Base(ctx context.Context) (Stream, error)
+	Base(ctx context.Context) (snapshot.StreamWriter, error)
 	// Discard deletes files, as far as that is possible.
 	Discard(paths []string)
 }
@@ -61,7 +52,7 @@ type Source interface {
 // Capture is a piece that was captured and is to be written, by a goroutine beside the subtask.
 type Capture interface {
 	// Write writes it to streams that begin makes. It may find that there is nothing in it: then it returns a zero Keyed.
-	Write(ctx context.Context, begin func(context.Context) (Stream, error)) (snapshot.Keyed, error)
+	Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error)
 	// InForce says, after Write, that later bases may refer to the files of this one.
 	InForce()
 	// Release gives up what the capture holds. It is called once, after Write.
@@ -393,8 +384,8 @@ type noted struct {
 	bytes   int64
 }
 
-func (n *noted) noting(begin func(context.Context) (Stream, error)) func(context.Context) (Stream, error) {
-	return func(ctx context.Context) (Stream, error) {
+func (n *noted) noting(begin func(context.Context) (snapshot.StreamWriter, error)) func(context.Context) (snapshot.StreamWriter, error) {
+	return func(ctx context.Context) (snapshot.StreamWriter, error) {
 		s, err := begin(ctx)
 		if err != nil {
 			return nil, err
@@ -413,31 +404,17 @@ func (n *noted) paths() (paths []string) {
 }
 
 type notedStream struct {
-	Stream
+	snapshot.StreamWriter
 	to *noted
 }
 
 // Finish ends the stream.
 func (s notedStream) Finish() (snapshot.Stream, error) {
-	done, err := s.Stream.Finish()
+	done, err := s.StreamWriter.Finish()
 	if err == nil {
 		s.to.mu.Lock()
 		s.to.streams, s.to.bytes = append(s.to.streams, done), s.to.bytes+done.Length
 		s.to.mu.Unlock()
 	}
 	return done, err
-}
-
-// WriteStream writes a stream of a few parts.
-func WriteStream(ctx context.Context, begin func(context.Context) (Stream, error), parts ...[]byte) (snapshot.Stream, error) {
-	out, err := begin(ctx)
-	if err != nil {
-		return snapshot.Stream{}, err
-	}
-	for _, p := range parts {
-		if _, err := out.Write(p); err != nil {
-			return snapshot.Stream{}, errors.Join(err, out.Abort())
-		}
-	}
-	return out.Finish()
 }

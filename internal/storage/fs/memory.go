@@ -161,14 +161,31 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *memoryWriter) Commit() error {
-	err := w.fs.do(w.ctx, "commit", w.path, func(string) error {
+var _ storage.Resumer = (*memoryWriter)(nil)
+
+// Resume implements storage.Resumer.
+func (w *memoryWriter) Resume() error {
+	return w.fs.do(w.ctx, "resume", w.path, func(string) error {
+		if w.life != w.fs.mu.life {
+			return ErrCrashed
+		}
+		return nil
+	})
+}
+
+// TryCommit implements storage.Resumer.
+func (w *memoryWriter) TryCommit() error {
+	return w.fs.do(w.ctx, "commit", w.path, func(string) error {
 		if w.life != w.fs.mu.life {
 			return ErrCrashed
 		}
 		w.node.durable = true
 		return nil
 	})
+}
+
+func (w *memoryWriter) Commit() error {
+	err := w.TryCommit()
 	if err != nil && !errors.Is(err, ErrCrashed) {
 		return errors.Join(err, w.Abort())
 	}
