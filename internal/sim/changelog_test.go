@@ -160,13 +160,13 @@ func TestChangelogTidy(t *testing.T) {
 	})
 }
 
-// TestChangelogCrashEverywhere lets the machine go down after each step of a short run that changes something lasting, in several ways to log changes.
+// TestChangelogCrashEverywhere lets the machine go down after each step of a short run that changes something lasting, in two ways to log changes.
 func TestChangelogCrashEverywhere(t *testing.T) {
 	stride := 1
 	if testing.Short() {
 		stride = 7
 	}
-	for _, way := range []int{1, 2, 15, 128} {
+	for _, way := range []int{1, 128} {
 		d := sim.Decisions{Seed: uint64(way), Log: way, Recorded: true}
 		undisturbed := play(d, variation{})
 		if undisturbed.Err != nil {
