@@ -16,7 +16,13 @@ func (s *start) initLog(ctx context.Context, st storage.Storage) (dir string, er
 	if !s.logsToFiles() {
 		return "", nil
 	}
-	return patience.Retry(ctx, s.Pause, func() (string, error) { return st.InitLog(ctx, s.Config.Changelog().BasePath) })
+	base := s.Config.Changelog().BasePath
+	if base != "" {
+		if base, err = byscheme.Abs(base); err != nil { // metadata name the log by it, and are read by processes that run elsewhere
+			return "", err
+		}
+	}
+	return patience.Retry(ctx, s.Pause, func() (string, error) { return st.InitLog(ctx, base) })
 }
 
 func (s *start) logsToFiles() bool {

@@ -343,7 +343,7 @@ func (s *start) claim(ctx context.Context, b *Beginning) error {
 
 // remember takes the lock of the line and reads its record.
 func (s *start) remember(ctx context.Context) (err error) {
-	if err := s.findEntropy(ctx); err != nil {
+	if err := s.findDir(ctx); err != nil {
 		return err
 	}
 	s.situation = line.Situation{
@@ -389,9 +389,16 @@ func (s *start) remember(ctx context.Context) (err error) {
 	return s.nameFrom(ctx)
 }
 
-// findEntropy takes the marker for random characters out of the directory of checkpoints, if there is one in it.
-func (s *start) findEntropy(ctx context.Context) (err error) {
-	if s.checkpoints.Dir, s.entropy, err = storage.EntropyOf(ctx, s.FS, s.checkpoints.Dir); err != nil {
+// findDir takes the marker for random characters out of the directory of checkpoints, if there is one in it, and makes its path full: metadata
+// name the files that checkpoints share by it, and are read by processes that run elsewhere.
+func (s *start) findDir(ctx context.Context) (err error) {
+	if s.checkpoints.Dir == "" {
+		return nil
+	}
+	if s.checkpoints.Dir, s.entropy, err = storage.EntropyOf(ctx, s.FS, s.checkpoints.Dir); err == nil {
+		s.checkpoints.Dir, err = byscheme.Abs(s.checkpoints.Dir)
+	}
+	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	return nil
