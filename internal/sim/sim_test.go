@@ -118,6 +118,8 @@ type variation struct {
 	// short is of a job that is soon at its end, some of its tasks before others, and to which nothing happens but what the user asks for.
 	short bool
 	more  int // clicks of each split
+	// tidy is of a job to which nothing happens, so that it leaves nothing behind.
+	tidy bool
 	// another lets a second job go on from a snapshot of the first, which has finished or is left where it is.
 	another bool
 	set     func(w *sim.World) map[string]string
@@ -138,7 +140,7 @@ func play(d sim.Decisions, v variation) sim.Report {
 	if v.doubts > 0 {
 		c.Doubts = int(d.Seed/5) % (v.doubts + 1)
 	}
-	if v.short {
+	if v.short || v.tidy {
 		c.Troubles = 0
 	}
 	w := sim.New(c)
@@ -201,6 +203,9 @@ func play(d sim.Decisions, v variation) sim.Report {
 			judge = v.judge
 		}
 		r.Err = judge(out.Records(), wanted(in.Read()))
+	}
+	if left := w.Unnamed(); v.tidy && r.Err == nil && len(left) > 0 {
+		r.Err = fmt.Errorf("%d files are left that no checkpoint names: %q", len(left), left)
 	}
 	return r
 }

@@ -144,6 +144,18 @@ type remembering interface {
 // Restorable returns the snapshots that are complete, for -s.
 func (w *World) Restorable() []string { return slices.Sorted(maps.Keys(w.watch.published)) }
 
+// Unnamed returns the files for several checkpoints that no snapshot names which is there. They were left behind, but for those of jobs that run.
+func (w *World) Unnamed() (files []string) {
+	for _, file := range w.files.Files() {
+		file = "/" + file
+		named := slices.ContainsFunc(slices.Collect(maps.Values(w.watch.published)), func(p publishedCheckpoint) bool { return p.files[file] })
+		if unitOf(file) == file && !named {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // From begins another job line in the same world, from a snapshot of the first. What Play plays next is that one.
 func (w *World) From(dir string, claim bool) {
 	p := w.watch.published[dir]

@@ -211,8 +211,8 @@ var (
 
 	ChangelogBasePath = stringOption(spec[string]{
 		Key: "dstl.dfs.base-path", Built: true,
-		Doc: "The directory for the log with `state.changelog.storage: filesystem`. It lies there in `<job id>/changelog`, where `weir gc` does not " +
-			"look. Without it, in the directory of the job's checkpoints.",
+		Doc: "The directory for the log with `state.changelog.storage: filesystem`. It lies there in `<job id>/changelog`, and the job's record " +
+			"says so, for `weir gc`. Without it, in the directory of the job's checkpoints.",
 	})
 
 	ChangelogPersistThreshold = sizeOption(spec[int64]{
