@@ -12,17 +12,13 @@ import (
 	"github.com/weirstream/weir/connector/discard"
 	"github.com/weirstream/weir/internal/inspect"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
 
 // sharedStreams returns how many streams the newest checkpoint shares with others.
 func (w *world) sharedStreams(checkpoint string) (n int) {
 	w.t.Helper()
-	meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	meta := load(w.t, w.fs, checkpoint)
 	meta.EachStream(func(s *snapshot.Stream) {
 		if s.Scope == snapshot.Shared && s.Path != "" {
 			n++
@@ -82,11 +78,7 @@ func others(t *testing.T, w *world) {
 	w.upTo(2, 40, suspend, weir.Suspended)
 	whole := func(checkpoint string) {
 		t.Helper()
-		meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-		if err == nil {
-			err = istorage.Verify(context.Background(), w.fs, meta)
-		}
-		if err != nil {
+		if err := verify(w.fs, checkpoint); err != nil {
 			t.Errorf("it is not claimed, and is not whole any more: %v", err)
 		}
 	}

@@ -61,6 +61,6 @@ func loggedOnHeap(enabled string) func(*task) (outcome, error) {
 		j := newJob(t, "changelog-cost")
 		j.Checkpoint(checkpoint.Every(time.Second), checkpoint.Dir(checkpointsOf(t)))
 		withChangelog(j, enabled, "20 s") // still thirty times as often as by default
-		return updateLargeState(t, j)
+		return updateLargeState(t, j, keyClass.drawnFrom)
 	}
 }

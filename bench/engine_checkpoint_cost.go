@@ -14,23 +14,23 @@ import (
 )
 
 // checkpointCostWithout is the keyed update over 268 MB of state with no checkpoints.
-func checkpointCostWithout() side {
-	return side{name: "engine-without", run: func(t *task) (outcome, error) { return updateLargeState(t, newJob(t, "checkpoint-cost")) }}
+func checkpointCostWithout(draw drawing) side {
+	return side{name: "engine-without", run: func(t *task) (outcome, error) { return updateLargeState(t, newJob(t, "checkpoint-cost"), draw) }}
 }
 
 // checkpointCostWith is the same with a checkpoint every second.
-func checkpointCostWith(name string, incremental bool, bars ...bar) side {
+func checkpointCostWith(name string, draw drawing, incremental bool, bars ...bar) side {
 	return side{name: name, bars: bars, run: func(t *task) (outcome, error) {
 		j := newJob(t, "checkpoint-cost")
 		j.Checkpoint(checkpoint.Every(time.Second), checkpoint.Dir(filepath.Join(t.dir, "checkpoints")))
 		j.Set("execution.checkpointing.incremental", strconv.FormatBool(incremental))
-		return updateLargeState(t, j)
+		return updateLargeState(t, j, draw)
 	}}
 }
 
 // updateLargeState fills the state, and measures from there until all draws have arrived. The first checkpoints, taken while it is
 // filled, do not count for batches.
-func updateLargeState(t *task, j *weir.Job) (outcome, error) {
+func updateLargeState(t *task, j *weir.Job, draw drawing) (outcome, error) {
 	clocks := make(batchClocks, t.parallelism)
 	// What is measured ends with the last record; the end of the job, with its last checkpoint, is not part of it.
 	out := &tallying[counted]{add: tallyCounts, fullAt: t.keys + t.events, full: t.meter.Stop}
@@ -41,7 +41,7 @@ func updateLargeState(t *task, j *weir.Job) (outcome, error) {
 		}
 		t.meter.Start()
 	})
-	weir.To(weir.Process(weir.KeyBy(weir.From(j, "keys", fillThenDraw(t.size, u)), weir.Self), "counts", &timedCounter{clocks: clocks}), "tally", out)
+	weir.To(weir.Process(weir.KeyBy(weir.From(j, "keys", fillThenDrawBy(draw, t.size, u)), weir.Self), "counts", &timedCounter{clocks: clocks}), "tally", out)
 	e, err := weir.Start(context.Background(), j)
 	if err != nil {
 		return outcome{}, err

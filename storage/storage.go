@@ -63,6 +63,16 @@ type Spreader interface {
 	Entropy() (marker string, length int)
 }
 
+// Walker is an FS that finds all files below a directory about as fast as it can name them, in however many directories they are: where directories
+// are but parts of names.
+type Walker interface {
+	FS
+	// Walk calls each for all files below a directory, in no particular order, with their paths as Remove takes them, until each returns an
+	// error, which Walk wraps. An absent directory has none. Files whose names begin with ".weir-" it leaves out, as List does. An FS that stands for
+	// several others answers with errors.ErrUnsupported for one that is no Walker.
+	Walk(ctx context.Context, dir string, each func(path string, sizeBytes int64) error) error
+}
+
 // Writer writes one new file. It is used by one goroutine and ended by exactly one of Commit and Abort.
 type Writer interface {
 	io.Writer
@@ -80,6 +90,20 @@ type Syncer interface {
 	// was at the last one, or with more. After a Sync that failed the writer is of no use but to be ended by Abort. Sync may be called
 	// by one goroutine while another one reads the file, but not while one writes.
 	Sync() error
+}
+
+// Resumer is a Writer that can go on after a failure, because it holds what it has taken and the store has not. With it a file of any size
+// survives failures that pass; of one from another Writer somebody must hold all.
+type Resumer interface {
+	Writer
+	// Resume readies the writer to go on after a Write or TryCommit that has failed, and does nothing otherwise. The caller goes on with the bytes
+	// behind those that Write has said it took, or calls TryCommit again. These calls write again what is not surely in the file, so their
+	// failures may be those of bytes that were taken long before. If Resume fails, nobody can say any more what is in the file: the
+	// writer can only be ended by Abort.
+	Resume() error
+	// TryCommit is Commit, but for a failure, which leaves the writer as it is, to be ended by Abort unless Resume succeeds. As long as the writer
+	// is not ended, a file that shows before Commit stays there, to be read.
+	TryCommit() error
 }
 
 // Reader reads one file. ReadAt may be called concurrently.

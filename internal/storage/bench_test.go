@@ -50,6 +50,25 @@ func benchWrite(b *testing.B, s Storage) snapshot.Stream {
 	return stream
 }
 
+// BenchmarkWriteStream writes one stream of 128 MB, larger than what is held to be written anew, and makes it durable.
+func BenchmarkWriteStream(b *testing.B) {
+	s, err := NewFiles(FilesOptions{
+		FS: fs.Local{}, Dir: b.TempDir(), Job: scriptJob, InlineThreshold: DefaultInlineThreshold, WriteBuffer: DefaultWriteBuffer,
+		Retries: Retries{Most: 3, Memory: 8 << 20},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(benchStream)
+	b.ReportAllocs()
+	for b.Loop() {
+		benchWrite(b, s)
+		if err := s.RemoveUnfinished(b.Context(), Location{ID: 1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkVerify is what a restore pays before it trusts 256 MB of state.
 func BenchmarkVerify(b *testing.B) {
 	s, meta := benchCheckpoint(b)

@@ -62,7 +62,8 @@ type physical struct {
 	file   storage.Writer // nil once closed
 	size   int64          // bytes written
 	synced int64          // bytes that are durable
-	broken error
+	broken error          // of the last write, until resume has succeeded
+	lost   bool           // nothing can be added or made durable any more
 }
 
 // MergerOptions say how a Merger works.
@@ -258,7 +259,7 @@ func (m *Merger) create(id merging.FileID, dir string) (*physical, error) {
 	return p, nil
 }
 
-// Write adds bytes for the stream that has taken the file. After a failure nothing is added any more.
+// Write adds bytes for the stream that has taken the file. After a failure nothing is added until resume has succeeded.
 func (p *physical) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -271,30 +272,66 @@ func (p *physical) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// sync makes the file durable up to some byte; another stream may have done so already.
+var errNoResumer = errors.New("the file cannot be gone on with")
+
+// resume lets the file go on after a Write that has failed.
+func (p *physical) resume() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resumeLocked()
+}
+
+func (p *physical) resumeLocked() error {
+	r, ok := p.file.(storage.Resumer)
+	if !ok || p.lost {
+		return errNoResumer
+	}
+	err := r.Resume()
+	if err == nil {
+		p.broken = nil
+	}
+	return err
+}
+
+// sync makes the file durable up to some byte; another stream may have done so already. One behind that byte may have failed.
 func (p *physical) sync(end int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.synced >= end || p.broken != nil {
+	if p.synced >= end {
+		return nil
+	}
+	if p.broken != nil && p.resumeLocked() != nil {
 		return p.broken
 	}
 	p.broken = p.file.(storage.Syncer).Sync()
-	if p.broken == nil {
+	p.lost = p.broken != nil
+	if !p.lost {
 		p.synced = p.size
 	}
 	return p.broken
 }
 
-// commit ends the file, so that all of it is durable.
+// commit ends the file, so that all of it is durable. If it fails and the file is not broken, another attempt may succeed.
 func (p *physical) commit() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.broken != nil || p.file == nil {
 		return p.broken
 	}
-	p.broken = p.file.Commit()
-	p.file = nil
-	return p.broken
+	r, ok := p.file.(storage.Resumer)
+	if !ok {
+		p.broken = p.file.Commit()
+		p.file = nil
+		return p.broken
+	}
+	err := r.TryCommit()
+	switch {
+	case err == nil:
+		p.file, p.synced = nil, p.size
+	case r.Resume() != nil:
+		p.broken = err
+	}
+	return err
 }
 
 // close ends the file: all that is whole in it is durable then, or broken says why not.
@@ -304,9 +341,10 @@ func (p *physical) close() error {
 	if p.file == nil {
 		return nil
 	}
+	stuck := p.broken != nil && p.resumeLocked() != nil // if not, the streams before the one that failed are good
 	f := p.file
 	p.file = nil
-	if p.broken != nil || p.synced == p.size {
+	if stuck || p.synced == p.size {
 		return f.Abort() // which leaves what was synced
 	}
 	if p.broken = f.Commit(); p.broken == nil {
@@ -381,6 +419,12 @@ func (p *MergedPart) reuse(c *piece, shared bool) bool {
 // Write adds bytes to the stream.
 func (c *piece) Write(b []byte) (int, error) { return c.file.Write(b) }
 
+// Resume implements storage.Resumer.
+func (c *piece) Resume() error { return c.file.resume() }
+
+// TryCommit implements storage.Resumer. It does not fail.
+func (c *piece) TryCommit() error { return c.Commit() }
+
 // Commit ends the stream. It is durable when its part is sealed.
 func (c *piece) Commit() error {
 	end := c.file.size
@@ -438,13 +482,13 @@ func (p *MergedPart) hold(c *piece) {
 
 // Seal makes all streams of the part durable, when the last has ended, and completes what the subtask acknowledges the checkpoint with: what
 // it refers to again is kept, and the directories it lies in are named.
-func (p *MergedPart) Seal(_ context.Context, state *snapshot.Task) error {
+func (p *MergedPart) Seal(ctx context.Context, state *snapshot.Task) error {
 	var errs []error
 	for file, end := range p.mu.written {
 		if p.merger.syncs {
 			errs = append(errs, file.sync(end))
 		} else {
-			errs = append(errs, file.commit())
+			errs = append(errs, p.merger.files.retries.do(ctx, func(error) bool { return !file.isBroken() }, file.commit))
 		}
 	}
 	p.release()

@@ -20,9 +20,9 @@ type Retries struct {
 	Backoff time.Duration // the first pause
 	Longest time.Duration // no pause is longer
 	// Memory is how many bytes of a stream that is being written are held until it is finished, so that it can be written anew in another
-	// file. Of a stream that has grown beyond it nothing is tried again.
+	// file. A stream that has grown beyond it needs a store that can go on with the file, or lets it be read.
 	Memory int
-	// Pause returns when d has passed or ctx is done; nil means the clock of the machine.
+	// Pause returns when d has passed or ctx is done; nil means the function Pause.
 	Pause func(ctx context.Context, d time.Duration)
 	// Random returns a number from 0 to below 1; nil means by chance.
 	Random func() float64
@@ -30,15 +30,15 @@ type Retries struct {
 	Note func(err error, attempt int, pause time.Duration)
 }
 
-// Repeatable reports whether another attempt may succeed where this error came from. It cannot if something is proved, if there is no room or no
-// permission, or if what was asked for is wrong.
+// Repeatable reports whether another attempt may succeed where this error came from. It cannot if something is proved, if there is no permission,
+// or if what was asked for is wrong. A full disk may have room in a moment: checkpoints are deleted while others are written.
 func Repeatable(err error) bool {
 	if Classify(err) != Unknown || errors.Is(err, storage.ErrExist) || errors.Is(err, storage.ErrChanged) {
 		return false
 	}
 	for _, lasting := range []error{
 		iofs.ErrPermission, iofs.ErrInvalid, os.ErrClosed, context.Canceled,
-		syscall.ENOSPC, syscall.EROFS, syscall.EFBIG, syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR,
+		syscall.EROFS, syscall.EFBIG, syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR,
 	} {
 		if errors.Is(err, lasting) {
 			return false
@@ -47,7 +47,7 @@ func Repeatable(err error) bool {
 	var tooLarge *TooLargeError
 	var tried *triedError
 	var store interface{ Lasting() bool }
-	return !isQuota(err) && !errors.As(err, &tooLarge) && !errors.As(err, &tried) && !(errors.As(err, &store) && store.Lasting())
+	return !errors.As(err, &tooLarge) && !errors.As(err, &tried) && !(errors.As(err, &store) && store.Lasting())
 }
 
 // triedError is a failure after all attempts. Nobody tries again what has failed so.
@@ -69,6 +69,10 @@ func (r Retries) Do(ctx context.Context, f func() error) error {
 
 // do is Do as long as may agrees, which is asked after each failure.
 func (r Retries) do(ctx context.Context, may func(error) bool, f func() error) error {
+	wait := r.Pause
+	if wait == nil {
+		wait = Pause
+	}
 	err := f()
 	for n := 1; err != nil; n++ {
 		if ctx.Err() != nil || !Repeatable(err) || !may(err) {
@@ -81,7 +85,7 @@ func (r Retries) do(ctx context.Context, may func(error) bool, f func() error) e
 		if r.Note != nil {
 			r.Note(err, n, pause)
 		}
-		if r.wait(ctx, pause); ctx.Err() != nil {
+		if wait(ctx, pause); ctx.Err() != nil {
 			return err
 		}
 		err = f()
@@ -109,11 +113,8 @@ func (r Retries) pause(n int) time.Duration {
 	return min(time.Duration((0.5+random())*float64(d)), r.Longest)
 }
 
-func (r Retries) wait(ctx context.Context, d time.Duration) {
-	if r.Pause != nil {
-		r.Pause(ctx, d)
-		return
-	}
+// Pause returns when d has passed on the clock of the machine, or ctx is done.
+func Pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

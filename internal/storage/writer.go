@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -39,6 +38,7 @@ type StreamWriter struct {
 	name  string   // of file, as the stream will refer to it
 	start int64    // where in the file the stream begins
 	done  int64    // bytes written to the file
+	taken int      // of the piece that is being written, bytes that the file has taken
 	crc   uint32   // of all bytes, those in buf included
 	kept  [][]byte // what was written to the file, as long as it can be written anew; nil once that is too much
 	lost  bool     // it was too much
@@ -138,11 +138,12 @@ func (w *StreamWriter) flush() error {
 
 func (w *StreamWriter) writeFile(p []byte) error {
 	err := w.attempt(func() error {
-		_, err := w.file.Write(p)
+		n, err := w.file.Write(p[w.taken:])
+		w.taken += n
 		return err
 	})
 	if err == nil {
-		w.done += int64(len(p))
+		w.done, w.taken = w.done+int64(len(p)), 0
 		w.keepToRepeat(p)
 		err = w.place.throttle.wait(w.ctx, len(p))
 	}
@@ -150,53 +151,6 @@ func (w *StreamWriter) writeFile(p []byte) error {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil
-}
-
-// attempt does something with the file. If that fails, but may succeed, it is done again with a new file that holds all that the one before was to
-// hold: nobody knows what a failed write has left in a file.
-func (w *StreamWriter) attempt(step func() error) error {
-	failed := false
-	return w.place.retries.do(w.ctx, func(error) bool { return !w.lost }, func() error {
-		if failed {
-			if err := w.anew(); err != nil {
-				return err
-			}
-		}
-		err := step()
-		failed = err != nil
-		return err
-	})
-}
-
-// anew takes a new file in the place of one that has failed. What cannot be deleted of that one now is deleted with the checkpoint's directory, or
-// found as garbage.
-func (w *StreamWriter) anew() error {
-	if w.file != nil && !w.over {
-		_ = w.file.Abort()
-	}
-	if w.file != nil && w.place.merged == nil {
-		_ = w.place.fs.Remove(context.WithoutCancel(w.ctx), w.path) // a commit that has failed may have been done
-	}
-	w.file, w.over = nil, false
-	if err := w.open(); err != nil {
-		return err
-	}
-	for _, p := range w.kept {
-		if _, err := w.file.Write(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keepToRepeat holds what was written, if that is not too much.
-func (w *StreamWriter) keepToRepeat(p []byte) {
-	w.lost = w.lost || w.place.retries.Most == 0 || w.done > int64(w.place.retries.Memory)
-	if w.lost {
-		w.kept = nil
-		return
-	}
-	w.kept = append(w.kept, bytes.Clone(p))
 }
 
 // create makes the file if there is none.
@@ -245,7 +199,7 @@ func (w *StreamWriter) append() error {
 	if err != nil {
 		return fmt.Errorf("find a file to merge state into: %w", err)
 	}
-	w.file, w.name, w.start = p, p.file.path, p.offset
+	w.file, w.name, w.path, w.start = p, p.file.path, p.file.path, p.offset
 	return nil
 }
 
@@ -287,18 +241,24 @@ func (w *StreamWriter) finishFile() error {
 		}
 		return errors.Join(err, w.file.Abort())
 	}
-	err := w.attempt(func() error {
-		err := w.file.Commit()
-		w.over = err != nil
-		return err
-	})
+	err := w.attempt(w.commit)
 	w.kept = nil
 	if err != nil {
 		err = fmt.Errorf("commit state: %w", err)
-		if w.file != nil && !w.over { // it was to be written anew
+		if w.file != nil && !w.over {
 			err = errors.Join(err, w.file.Abort())
 		}
 	}
+	return err
+}
+
+// commit makes the file durable. It may not have ended when that fails.
+func (w *StreamWriter) commit() error {
+	if r, ok := w.file.(storage.Resumer); ok {
+		return r.TryCommit()
+	}
+	err := w.file.Commit()
+	w.over = err != nil
 	return err
 }
 

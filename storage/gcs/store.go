@@ -22,6 +22,7 @@ const tokenKey = "weir-write"
 var (
 	errCredentials = errors.New("find credentials")
 	errAbsent      = errors.New("there is no such object")
+	errGivenUp     = errors.New("the upload was given up")
 )
 
 func (s *store) PartSize() int { return s.chunk }
@@ -127,10 +128,12 @@ func (s *store) writer(ctx context.Context, at object.Place, token string, c obj
 	return w, stop, nil
 }
 
-// upload is a resumable upload, one chunk after the other. The object appears when it is closed.
+// upload is a resumable upload, one chunk after the other. The object appears when it is closed. The client repeats a chunk for as long as
+// patience has it, and then lets nobody else do so.
 type upload struct {
 	w    *storage.Writer
 	stop context.CancelFunc
+	err  error // the first
 }
 
 func (s *store) Begin(ctx context.Context, at object.Place, token string) (object.Upload, error) {
@@ -139,17 +142,28 @@ func (s *store) Begin(ctx context.Context, at object.Place, token string) (objec
 		return nil, err
 	}
 	w.ChunkSize = s.chunk
-	return &upload{w, stop}, nil
+	return &upload{w: w, stop: stop}, nil
 }
 
 func (u *upload) Part(_ context.Context, _ int, data []byte) error {
-	_, err := u.w.Write(data)
-	return err
+	return u.once(func() error {
+		_, err := u.w.Write(data)
+		return err
+	})
 }
 
 func (u *upload) Complete(context.Context, int) error {
 	defer u.stop()
-	return u.w.Close()
+	return u.once(u.w.Close)
+}
+
+// once does a step unless one before has failed.
+func (u *upload) once(step func() error) error {
+	if u.err != nil {
+		return fmt.Errorf("%w after: %w", errGivenUp, u.err)
+	}
+	u.err = step()
+	return u.err
 }
 
 // Abort cancels the upload. The service forgets it after a week.
@@ -225,6 +239,8 @@ func (s *store) Kind(err error) object.Kind {
 	switch {
 	case err == nil:
 		return object.Unknown
+	case errors.Is(err, errGivenUp):
+		return object.NoUpload
 	case errors.Is(err, errAbsent):
 		return object.NotFound
 	case errors.Is(err, errCredentials):

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,5 +194,31 @@ func TestEntropy(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), storage.NewConfig(map[string]string{"s3.entropy.key": "_e_", "s3.entropy.length": "0"})); err == nil {
 		t.Error("a length of 0 is accepted")
+	}
+}
+
+// A file whose parts fail more often than the client tries them, with errors of the service and connections that are lost, goes on and is whole.
+func TestPartsAreUploadedAgain(t *testing.T) {
+	t.Setenv("AWS_MAX_ATTEMPTS", "2")
+	f := newFake(t)
+	var left atomic.Int64 // requests that fail
+	f.meddle = func(w http.ResponseWriter, _ *http.Request) (answered, loseReply bool) {
+		n := left.Add(-1)
+		switch {
+		case n < 0:
+			return false, false
+		case n%2 == 0:
+			return false, true
+		}
+		fail(w, http.StatusInternalServerError, "InternalError")
+		return true, false
+	}
+	failures := storagetest.Resumes(t, f.open(t), "s3://bucket/f", 20_000, func(n int) {
+		if n%7 == 3 {
+			left.Store(6)
+		}
+	})
+	if failures < 3 {
+		t.Errorf("%d failures", failures)
 	}
 }

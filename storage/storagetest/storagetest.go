@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.FS) {
 		{"create never overwrites", createExisting},
 		{"an aborted file is gone", aborted},
 		{"a synced file is read back and stays", synced},
+		{"a writer that can be resumed", resumable},
 		{"an absent file does not exist", absent},
 		{"read at any offset", readAt},
 		{"readers are independent", concurrentReads},
@@ -41,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.FS) {
 		{"swaps do not lose an update", racingSwaps},
 		{"list is direct and in order", list},
 		{"an absent directory lists as empty", listAbsent},
+		{"walk finds all below", walk},
 		{"make directory twice", makeDir},
 		{"remove", remove},
 		{"remove keeps a directory with files", removeFull},
@@ -75,6 +78,80 @@ func Large(t *testing.T, fs storage.FS, name, again string, size int) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("read %d bytes of %d: %v, or other ones", len(got), len(want), err)
 	}
+}
+
+// Resumes writes a file of so many bytes with a storage.Resumer, and lets it fail on the way: fail(n) is called before the n-th write or commit,
+// counted from 1, and makes some of the requests that follow fail, or none. Whatever fails, Resume succeeds, and the file has all bytes. Resumes
+// returns how many failures there were.
+func Resumes(t *testing.T, fs storage.FS, name string, size int, fail func(n int)) (failures int) {
+	t.Helper()
+	const most = 1000 // failures, after which nobody believes that they pass
+	w, ok := create(t, fs, name).(storage.Resumer)
+	if !ok {
+		t.Fatal("its writers are no storage.Resumer")
+	}
+	want := make([]byte, size)
+	for i := range want {
+		want[i] = byte(i * i >> 3)
+	}
+	n := 0
+	attempt := func(step func() error) {
+		t.Helper()
+		for {
+			n++
+			fail(n)
+			err := step()
+			if err == nil {
+				return
+			}
+			if failures++; failures > most {
+				t.Fatalf("after %d failures: %v", failures, err)
+			}
+			check(t, "Resume", w.Resume())
+		}
+	}
+	for rest, piece := want, max(size/50, 1); len(rest) > 0; {
+		attempt(func() error {
+			part := bytes.Clone(rest[:min(piece, len(rest))])
+			m, err := w.Write(part)
+			clear(part) // the bytes belong to the caller again
+			rest = rest[m:]
+			return err
+		})
+	}
+	attempt(w.TryCommit)
+	got, err := read(t.Context(), fs, name)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("after %d failures %d bytes of %d came back: %v, or other ones", failures, len(got), len(want), err)
+	}
+	return failures
+}
+
+// resumable is for writers that can be resumed, as far as that shows without failures: those are up to Resumes.
+func resumable(t *testing.T, fs storage.FS) {
+	w, ok := create(t, fs, "d/f").(storage.Resumer)
+	if !ok {
+		t.Skip("its writers are no storage.Resumer")
+	}
+	for _, part := range []string{"", "first", "second"} {
+		_, err := w.Write([]byte(part))
+		check(t, "Write", err)
+		check(t, "Resume without a failure", w.Resume())
+	}
+	check(t, "TryCommit", w.TryCommit())
+	wantFile(t, fs, "d/f", "firstsecond")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	lost, err := fs.Create(ctx, "d/lost")
+	check(t, "Create", err)
+	cancel()
+	if err := lost.(storage.Resumer).TryCommit(); !errors.Is(err, context.Canceled) {
+		t.Errorf("TryCommit with a cancelled context: %v", err)
+	}
+	if err := lost.Abort(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("Abort after TryCommit: %v", err)
+	}
+	wantNames(t, fs, "d", "f")
 }
 
 func committed(t *testing.T, fs storage.FS) {
@@ -326,6 +403,38 @@ func list(t *testing.T, fs storage.FS) {
 }
 
 func listAbsent(t *testing.T, fs storage.FS) { wantNames(t, fs, "no/such/directory") }
+
+// walk is for file systems that are a Walker.
+func walk(t *testing.T, fs storage.FS) {
+	w, ok := fs.(storage.Walker)
+	if !ok {
+		t.Skip("it is no storage.Walker")
+	}
+	for _, name := range []string{"d/b", "d/c/deep/file", "d/c/deep/other", "d/c-1/x", "d-1/x", "other"} {
+		write(t, fs, name, name)
+	}
+	for dir, want := range map[string]string{
+		"d": "[d/b:3 d/c-1/x:7 d/c/deep/file:13 d/c/deep/other:14]", "d/c": "[d/c/deep/file:13 d/c/deep/other:14]", "nothing": "[]",
+	} {
+		var got []string
+		err := w.Walk(t.Context(), dir, func(path string, sizeBytes int64) error {
+			got = append(got, fmt.Sprintf("%s:%d", path, sizeBytes))
+			return nil
+		})
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		slices.Sort(got)
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("Walk %s: %v, %v; want %s", dir, got, err, want)
+		}
+	}
+	enough, calls := errors.New("enough"), 0
+	err := w.Walk(t.Context(), "d", func(string, int64) error { calls++; return enough })
+	if !errors.Is(err, enough) || calls != 1 {
+		t.Errorf("Walk went on for %d files after an error, and returned %v", calls, err)
+	}
+}
 
 func makeDir(t *testing.T, fs storage.FS) {
 	for range 2 {

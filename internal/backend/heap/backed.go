@@ -141,7 +141,7 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		_, ok := s.find(&s.tables[int(binary.BigEndian.Uint16(key))-s.groups.First], k, uint32(s.hash(&k)))
 		return ok
 	}
-	s.backed = b
+	s.backed, s.watched = b, true
 }
 
 // Err returns the first error that the byte store has met, nil without one. It is to be asked for after Resolve, EndBatch and the like: the tables

@@ -20,7 +20,7 @@ type Cursor struct {
 // Ref is a row that Resolve has found. It is valid until the next EndBatch.
 type Ref struct {
 	row   unsafe.Pointer
-	mark  *uint32 // holds the present epoch if the row may be changed at once: see marking
+	wrote *uint32 // the epoch in which its page was last owned, with which the page's mark begins: see marking
 	id    uint32
 	group uint32 // counted from the store's first
 }
@@ -36,7 +36,7 @@ func (c *Cursor) At() {
 func (c *Cursor) Own() {
 	c.At()
 	if c.Shared {
-		c.core.rowsOf(c.ref.group).change(c.ref.id)
+		c.core.change(c.ref)
 		c.core.noteChange(rowID{c.ref.group, c.ref.id})
 		c.Shared = false
 	}
@@ -44,7 +44,7 @@ func (c *Cursor) Own() {
 
 // Touch notes that what hangs on the row changes, while the row itself does not.
 func (c *Cursor) Touch() {
-	if c.Shared && (c.core.clock.tracks || c.core.backed != nil) {
+	if c.Shared && c.core.watched {
 		c.Own()
 	}
 }

@@ -9,8 +9,8 @@
 //   - A [Ref] holds until the next EndBatch. Rows are freed there and nowhere else.
 //   - A page is copied aside at most once per capture, before its first change. Nothing else happens to state while a capture is written:
 //     inserting, freeing and growing go on as ever.
-//   - In a store that tracks changes ([Layout.Track]) each row has a mark, the epoch in which it or what hangs on it was last changed, and
-//     what is removed is remembered by epoch: see [Epoch]. What no capture has comes and goes without a trace.
+//   - In a store that tracks changes ([Layout.Track]) each page knows by epoch which of its rows have changed, by themselves or in what hangs
+//     on them, and what is removed is remembered by epoch: see [Epoch]. What no capture has comes and goes without a trace.
 //   - A state that holds its zero value is not there: it is written no differently from one that was never set, and a row all of whose
 //     states are zero is freed when the batch ends in which it was found, cleared or fired.
 //   - Over a byte store ([Store.Back]) the tables are a cache of rows, and so they are in memory only as long as they are in use: see backing.

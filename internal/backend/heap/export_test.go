@@ -53,7 +53,7 @@ func OutlyingFrom(bytes int, slack int64) (undo func()) {
 // Held returns the bytes that the tables over a byte store take, roughly.
 func (s *Store[K]) Held() int64 { return s.backed.used() }
 
-// changed yields the rows in use that were changed in an epoch or after it, in ascending order. It passes over pages that were not.
+// changed yields the rows in use that were changed in an epoch or after it, in ascending order.
 func (r *rows) changed(since uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for i := range r.slabs {
@@ -63,12 +63,9 @@ func (r *rows) changed(since uint32) iter.Seq[uint32] {
 				if first >= r.next {
 					return
 				}
-				if *s.wroteOf(k) < since {
-					continue
-				}
-				marks := r.sh.rowMarks(s, k)
+				h := r.sh.historyOf(s, k)
 				for j := range liveRows(r.sh.liveOf(s, k)) {
-					if marks[j]&epochMask >= since && !yield(first+uint32(j)) {
+					if h.has(uint32(j), since) && !yield(first+uint32(j)) {
 						return
 					}
 				}

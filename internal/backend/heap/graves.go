@@ -114,8 +114,8 @@ const leastGraves = 4 << 20
 
 // forget forgets what was removed before an epoch.
 func (s *core) forget(before uint32) {
-	if before > s.lost {
-		s.lost = before - 1
+	if before > s.clock.lost {
+		s.clock.lost = before - 1
 	}
 	for g := range s.tables {
 		s.buried -= s.tables[g].gone.forget(before)

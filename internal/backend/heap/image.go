@@ -7,10 +7,9 @@ import (
 
 // image is a copy of a page.
 type image struct {
-	base  unsafe.Pointer
-	live  []uint64
-	marks []uint32 // of the rows; empty if they have none
-	wrote uint32   // the page's
+	base unsafe.Pointer
+	live []uint64
+	history
 	// Of one that a page keeps: it is the page as it was until its first change in this epoch, and since its last change before.
 	upto uint32
 	next *image // the one kept before it
@@ -71,16 +70,20 @@ func (p *pool) refill() {
 
 // newImages allocates images together. They are zero.
 func newImages(sh *shape, n int) []*image {
-	base, live := sh.block(n), make([]uint64, n*sh.words)
-	images, all := make([]image, n), make([]*image, n)
-	var marks []uint32
+	base, images, all := sh.block(n), make([]image, n), make([]*image, n)
+	sets := 1
 	if sh.clock.tracks {
-		marks = make([]uint32, n<<sh.shift)
+		sets += 3
+	}
+	bits := make([]uint64, n*sh.words*sets)
+	cut := func() (words []uint64) {
+		words, bits = bits[:sh.words:sh.words], bits[sh.words:]
+		return words
 	}
 	for i := range images {
-		images[i] = image{base: unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live: live[i*sh.words : (i+1)*sh.words]}
-		if len(marks) > 0 {
-			images[i].marks = marks[i<<sh.shift : (i+1)<<sh.shift]
+		images[i] = image{base: unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live: cut()}
+		if sh.clock.tracks {
+			images[i].history = newHistory(cut)
 		}
 		all[i] = &images[i]
 	}

@@ -62,33 +62,28 @@ func (w *incrementWriter) packedRows(r *rowsImage) error {
 		case err != nil || !wanted:
 			return err
 		case saved != nil:
-			w.packChanged(sh, saved.base, saved.live, saved.marks)
+			w.packChanged(sh, saved.base, saved.live, saved.history)
 			w.give(sh, saved)
 		default:
-			w.packChanged(sh, sh.pageOf(s, k), sh.liveOf(s, k), sh.rowMarks(s, k))
+			w.packChanged(sh, sh.pageOf(s, k), sh.liveOf(s, k), sh.historyOf(s, k))
 			s.pages[k].unlock(claimed)
 		}
 		return nil
 	})
 }
 
-func (w *incrementWriter) packChanged(sh *shape, base unsafe.Pointer, live []uint64, marks []uint32) {
-	if rows, n := w.changedIn(live, marks); n > 0 {
+func (w *incrementWriter) packChanged(sh *shape, base unsafe.Pointer, live []uint64, h history) {
+	if rows, n := w.changedIn(live, &h); n > 0 {
 		w.block(n)
 		w.pack(sh, base, rows)
 	}
 }
 
 // changedIn returns which rows in a page have changed since the base, as bits, and how many they are. They hold until the next call.
-func (w *writer) changedIn(live []uint64, marks []uint32) (rows []uint64, n int) {
+func (w *writer) changedIn(live []uint64, h *history) (rows []uint64, n int) {
 	w.rows = w.rows[:0]
 	for i, word := range live {
-		changed := uint64(0)
-		for _, m := range slices.Backward(marks[i<<6 : min(len(marks), (i+1)<<6)]) {
-			earlier := (uint64(m&epochMask) - uint64(w.c.since)) >> 63 // no branch: whether a row has changed is hard to guess
-			changed = changed<<1 | earlier ^ 1
-		}
-		word &= changed
+		word &= h.since(w.c.since, i)
 		w.rows = append(w.rows, word)
 		n += bits.OnesCount64(word)
 	}
@@ -128,7 +123,7 @@ func (w *incrementWriter) codedRows(g int) (err error) {
 }
 
 func (w *incrementWriter) codedPage(sh *shape, img *image, first uint32, tables []changes) error {
-	rows, n := w.changedIn(img.live, img.marks)
+	rows, n := w.changedIn(img.live, &img.history)
 	if n > 0 {
 		w.block(n)
 	}
@@ -172,7 +167,7 @@ func (w *writer) changesOf(l linked, r *rowsImage, gone *graves) (changes, error
 		if c.changed(first); !c.wanted {
 			return w.c.stopped()
 		}
-		rows, _ := w.changedIn(c.live, c.marks)
+		rows, _ := w.changedIn(c.live, &c.history)
 		for i := range liveRows(rows) {
 			id := first + uint32(i)
 			if owner, ok := l.ownerAt(c.at(id)); ok {

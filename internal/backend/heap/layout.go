@@ -107,7 +107,7 @@ func notAKeyStruct(t reflect.Type) string {
 	return ""
 }
 
-// Track makes the store note when each row was last changed and which rows were removed, at the price of 4 bytes for each row. Without it a
+// Track makes the store note when each row was last changed and which rows were removed, at the price of about a byte for each row. Without it a
 // store has no increments: see [Store.CaptureSince]. It is called before NewStore.
 func (l *Layout) Track() { l.tracked = true }
 

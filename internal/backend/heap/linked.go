@@ -42,7 +42,7 @@ type frozen struct {
 	r       *rowsImage
 	base    unsafe.Pointer // of the page it is at
 	number  uint32         // of that page, none at noPage
-	marks   []uint32       // of its rows, if they have marks of their own
+	history                // of that page
 	live    []uint64       // which of its rows are in use
 	wanted  bool           // whether the page is part of the capture: see Capture.wants
 	held    *Page          // which is locked, nil if base is a copy
@@ -70,17 +70,18 @@ func (f *frozen) enter(page uint32) {
 	f.number, f.claimed = page, p.lock()
 	if img := p.at(f.w.c.epoch); img != nil { // nobody takes or changes it as long as this capture is read
 		p.unlock(f.claimed)
-		f.base, f.live, f.marks, f.wanted = img.base, img.live, img.marks, f.w.c.wants(img.wrote)
+		f.base, f.live, f.history, f.wanted = img.base, img.live, img.history, f.w.c.wants(img.wrote)
 		return
 	}
-	f.held, f.wanted = p, f.w.c.wants(*s.wroteOf(k))
-	f.base, f.live, f.marks = sh.pageOf(s, k), sh.liveOf(s, k), sh.rowMarks(s, k)
+	f.held = p
+	f.base, f.live, f.history = sh.pageOf(s, k), sh.liveOf(s, k), sh.historyOf(s, k)
+	f.wanted = f.w.c.wants(f.wrote)
 }
 
 // changed returns the address of a row as at does, or nil if the row has not changed since the base of an increment.
 func (f *frozen) changed(id uint32) unsafe.Pointer {
 	row := f.at(id)
-	if !f.wanted || f.marks[id&(1<<f.r.sh.shift-1)]&epochMask < f.w.c.since {
+	if !f.wanted || !f.has(f.r.sh.inPage(id), f.w.c.since) {
 		return nil
 	}
 	return row

@@ -18,7 +18,8 @@ const (
 // clock counts the captures of a store. Only the subtask's goroutine touches it.
 type clock struct {
 	now     uint32     // the epoch: 1 + the number of captures so far
-	tracks  bool       // rows have marks of their own; set once
+	tracks  bool       // it is known which rows have changed when; set once
+	lost    uint32     // the newest epoch of which it is forgotten what was removed, and need not be known what has changed
 	reading []*Capture // those that may still read pages, the oldest first
 }
 
@@ -41,6 +42,15 @@ func (c *clock) isNeeded(wrote uint32) bool {
 		}
 	}
 	return false
+}
+
+// oldestBase returns the first epoch whose changes any of the captures that read pages may want, 0 if one wants all there is.
+func (c *clock) oldestBase() uint32 {
+	base := c.now
+	for _, reader := range c.reading {
+		base = min(base, reader.since)
+	}
+	return base
 }
 
 // readOnlyByNewest reports whether no capture but the newest reads pages.
@@ -93,15 +103,16 @@ func (p *Page) cut(epoch uint32) (old *image) {
 
 // shape is what all rows of one kind have in common, in all key groups.
 type shape struct {
-	size   uintptr      // of a row, in bytes
-	shift  uint8        // log2 of the rows in a page
-	marks  marking      // where a row's mark is
-	always bool         // increments read pages that have not changed, too
-	words  int          // of the bitmap of live rows in a page
-	typ    reflect.Type // of a row if it holds pointers, else nil
-	arena  *arena
-	clock  *clock
-	pool   pool
+	size    uintptr // of a row, in bytes
+	shift   uint8   // log2 of the rows in a page
+	marks   marking
+	chained bool         // the rows are a linked table's, of which increments read also such as have not changed
+	always  bool         // increments read pages that have not changed, too
+	words   int          // of the bitmap of live rows in a page
+	typ     reflect.Type // of a row if it holds pointers, else nil
+	arena   *arena
+	clock   *clock
+	pool    pool
 }
 
 func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
@@ -111,16 +122,16 @@ func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
 	if !pointerFree {
 		sh.typ = row
 	}
-	sh.marks = marking{shift: sh.shift, size: markBytes}
-	if c.tracks {
-		sh.marks.shift = 0
-	}
+	sh.marks = newMarking(c.tracks, sh.words)
 	sh.pool.sh = sh
 	return sh
 }
 
 // perPage returns the number of rows in a page.
 func (sh *shape) perPage() int { return 1 << sh.shift }
+
+// inPage returns the place of a row in its page.
+func (sh *shape) inPage(id uint32) uint32 { return id & (1<<(sh.shift&31) - 1) }
 
 // block returns room for n pages of zeroed rows.
 func (sh *shape) block(pages int) unsafe.Pointer {
@@ -145,18 +156,13 @@ func (sh *shape) move(dst, src unsafe.Pointer, n int) {
 type slab struct {
 	base  unsafe.Pointer
 	pages []Page
-	live  *uint64        // shape.words for each page, one bit for each row in use
-	marks unsafe.Pointer // of its rows: see marking
-	// wrote is, for each page, the epoch in which it was last owned: the subtask's goroutine's, or whoever's that holds the page busy before it
-	// is saved. They lie close together, apart from all else, since every first change of a row looks at one.
-	wrote *uint32
+	live  *uint64 // shape.words for each page, one bit for each row in use
+	// marks and past are what is known of when the pages have changed: see marking. They are the subtask's goroutine's, or whoever's that holds
+	// a page busy before it is saved.
+	marks unsafe.Pointer
+	past  unsafe.Pointer
 	first uint32 // its first row
 	_     uint32 // to make it one cache line
-}
-
-// wroteOf returns the wrote of a page.
-func (s *slab) wroteOf(k int) *uint32 {
-	return (*uint32)(unsafe.Add(unsafe.Pointer(s.wrote), uintptr(k)*unsafe.Sizeof(*s.wrote)))
 }
 
 // rows holds rows of one shape, of one key group. A row never moves. A row that is not in use is zero.
@@ -188,7 +194,7 @@ func placeIn(slabs []slab, sh *shape, id uint32) (s *slab, page int) {
 
 // own allows the page of a row to be changed until the next capture begins.
 func (r *rows) own(id uint32) {
-	if s, k := r.place(id); *s.wroteOf(k) != r.sh.clock.now {
+	if s, k := r.place(id); *r.sh.wroteOf(s, k) != r.sh.clock.now {
 		r.ownPage(s, k)
 	}
 }
@@ -198,30 +204,51 @@ func (r *rows) ownPage(s *slab, k int) {
 		r.save(s, k)
 		return
 	}
-	*s.wroteOf(k) = r.sh.clock.now
+	r.sh.turn(s, k)
 }
 
 // save keeps the page for the captures that are being read, unless that is the newest alone and its writer was there before, or all of them
 // are increments that the page is no part of; and owns it.
 func (r *rows) save(s *slab, k int) {
-	p, wrote, c := &s.pages[k], s.wroteOf(k), r.sh.clock
-	if before := p.lock(); (r.sh.always || c.isNeeded(*wrote)) && (before != c.now || !c.readOnlyByNewest()) {
+	p, c := &s.pages[k], r.sh.clock
+	if before := p.lock(); (r.sh.always || c.isNeeded(*r.sh.wroteOf(s, k))) && (before != c.now || !c.readOnlyByNewest()) {
 		r.sh.pool.reuse(p.cut(c.reading[0].epoch))
 		img := r.sh.pool.get()
-		r.sh.copyTo(img, s, k)
+		r.sh.copyTo(img, s, k, c.oldestBase())
 		img.upto, img.next = c.now, p.saved
 		p.saved = img
 	}
-	*wrote = c.now
+	r.sh.turn(s, k)
 	p.unlock(c.now)
 }
 
-// copyTo copies a page, which must be busy or the subtask's own.
-func (sh *shape) copyTo(img *image, s *slab, k int) {
-	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
-	copy(img.live, sh.liveOf(s, k))
-	copy(img.marks, sh.rowMarks(s, k))
-	img.wrote = *s.wroteOf(k)
+// copyTo copies a page, which must be busy or the subtask's own. If it is for increments only then it may be without rows that have not
+// changed in the epoch since or after it; 0 stands for all.
+func (sh *shape) copyTo(img *image, s *slab, k int, since uint32) {
+	h, live := sh.historyOf(s, k), sh.liveOf(s, k)
+	img.history.copyOf(&h)
+	copy(img.live, live)
+	if since == 0 || sh.chained || sh.typ != nil {
+		sh.move(img.base, sh.pageOf(s, k), sh.perPage())
+		return
+	}
+	sh.moveChanged(img.base, sh.pageOf(s, k), live, &h, since)
+}
+
+// moveChanged copies the rows of a page that have changed in an epoch or after it. They hold no pointers.
+func (sh *shape) moveChanged(dst, src unsafe.Pointer, live []uint64, h *history, since uint32) {
+	for i, word := range live {
+		word &= h.since(since, i)
+		if from := i << 6; bits.OnesCount64(word) > min(64, sh.perPage())/4 {
+			off := uintptr(from) * sh.size
+			sh.move(unsafe.Add(dst, off), unsafe.Add(src, off), min(64, sh.perPage()-from))
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			off := uintptr(i<<6+bits.TrailingZeros64(word)) * sh.size
+			sh.move(unsafe.Add(dst, off), unsafe.Add(src, off), 1)
+		}
+	}
 }
 
 func (sh *shape) pageOf(s *slab, k int) unsafe.Pointer {
@@ -268,7 +295,7 @@ func (r *rows) zero(id uint32) {
 
 func (r *rows) setLive(id uint32, on bool) {
 	s, k := r.place(id)
-	i := (id - s.first) & (1<<r.sh.shift - 1)
+	i := r.sh.inPage(id)
 	word := &r.sh.liveOf(s, k)[i>>6]
 	if on {
 		*word |= 1 << (i & 63)
@@ -279,7 +306,7 @@ func (r *rows) setLive(id uint32, on bool) {
 
 func (r *rows) isLive(id uint32) bool {
 	s, k := r.place(id)
-	i := (id - s.first) & (1<<r.sh.shift - 1)
+	i := r.sh.inPage(id)
 	return r.sh.liveOf(s, k)[i>>6]&(1<<(i&63)) != 0
 }
 
@@ -295,10 +322,9 @@ func (r *rows) reserve(n int) {
 			first = uint32(pages) << r.sh.shift
 		}
 		s := slab{base: r.sh.block(pages), pages: make([]Page, pages), live: unsafe.SliceData(make([]uint64, pages*r.sh.words)), first: first}
-		s.wrote = unsafe.SliceData(make([]uint32, pages))
-		s.marks = r.sh.marksOf(&s)
+		r.sh.newMarks(&s)
 		for i := range s.pages {
-			*s.wroteOf(i) = r.sh.clock.now
+			*r.sh.wroteOf(&s, i) = r.sh.clock.now
 			s.pages[i].claimed.Store(r.sh.clock.now)
 		}
 		r.slabs = append(r.slabs, s)

@@ -31,13 +31,13 @@ type core struct {
 	hashOf         func(rowID) uint64
 	doubtful       []rowID // rows that may have no state left
 	buried         int     // bytes of all graves
-	lost           uint32  // the newest epoch of which graves were forgotten
 	foreign        bool    // a stream was restored whose states are not the layout's
 	scratch        []byte
 	timers         [keyed.ProcessingTime + 1]*timerQueue // by domain; nil if there are none
 	times          times
 	sweep          sweep
 	backed         *backing // nil if the tables are all there is
+	watched        bool     // all changes of rows are noted, also if their page is owned
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
@@ -74,6 +74,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 			maxParallelism: uint64(maxParallelism),
 			arena:          newArena(),
 			clock:          clock{now: 1, tracks: l.tracked},
+			watched:        l.tracked,
 			times:          newTimes(),
 		},
 		hash: hash,
@@ -142,7 +143,7 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 // waited for by itself.
 func (s *core) candidates(hashes []uint64, refs []Ref) {
 	tables, size, shift, sum := s.tables, s.shape.size, s.shape.shift&31, uint64(0)
-	markShift, markSize := s.shape.marks.shift&31, s.shape.marks.size
+	markSize := s.shape.marks.size
 	groups, first := s.maxParallelism, s.first
 	refs = refs[:len(hashes)]
 	for j, h := range hashes {
@@ -163,8 +164,8 @@ func (s *core) candidates(hashes []uint64, refs []Ref) {
 		sl := &t.rows.slabs[bits.Len32(id>>shift)] // as in rows.place
 		inSlab := id - sl.first
 		r.id, r.row = id, unsafe.Add(sl.base, uintptr(inSlab)*size)
-		r.mark = (*uint32)(unsafe.Add(sl.marks, uintptr(inSlab>>markShift)*markSize))
-		sum += uint64(*(*byte)(r.row)) + uint64(*r.mark)
+		r.wrote = (*uint32)(unsafe.Add(sl.marks, uintptr(inSlab>>shift)*markSize))
+		sum += uint64(*(*byte)(r.row)) + uint64(*r.wrote)
 	}
 	s.touched = sum
 }
@@ -199,7 +200,8 @@ func (s *core) insert(group, tag uint32) Ref {
 
 func (s *core) refOf(group, id uint32) Ref {
 	rows := &s.tables[group].rows
-	return Ref{rows.at(id), rows.mark(id), id, group}
+	sl, k := rows.place(id)
+	return Ref{rows.at(id), rows.sh.wroteOf(sl, k), id, group}
 }
 
 func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
@@ -215,7 +217,7 @@ func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 // Seek points all handles at a row.
 func (s *Store[K]) Seek(r Ref) {
 	s.cur.Row, s.cur.ref = r.row, r
-	s.cur.Shared = *r.mark&epochMask != s.clock.now || s.backed != nil
+	s.cur.Shared = *r.wrote != s.clock.now || s.watched
 }
 
 // Leave points the handles nowhere: using one panics until the next Seek.

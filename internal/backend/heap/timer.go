@@ -328,9 +328,8 @@ func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, time
 		return nil
 	}
 	call := func(e entry, at int64) error {
-		rows := &s.tables[e.row.group].rows
-		row := rows.at(e.row.id)
-		return fire(Ref{row, rows.mark(e.row.id), e.row.id, e.row.group}, *(*K)(row), int(e.timer), at)
+		r := s.refOf(e.row.group, e.row.id)
+		return fire(r, *(*K)(r.row), int(e.timer), at)
 	}
 	if s.backed != nil {
 		if err := s.fireStored(d, upTo, call); err != nil {

@@ -174,7 +174,7 @@ func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32,
 		w.spares(sh, p.cut(w.c.epoch))
 	}
 	switch {
-	case img == nil && w.c.wants(*s.wroteOf(k)):
+	case img == nil && w.c.wants(*sh.wroteOf(s, k)):
 		return nil, claimed, true, nil
 	case img == nil:
 		p.unlock(claimed)
@@ -189,8 +189,7 @@ func (w *writer) claim(sh *shape, s *slab, k int) (saved *image, claimed uint32,
 		saved = w.spareImage(sh)
 		sh.move(saved.base, img.base, sh.perPage())
 		copy(saved.live, img.live)
-		copy(saved.marks, img.marks)
-		saved.wrote = img.wrote
+		saved.history.copyOf(&img.history)
 	}
 	p.unlock(before)
 	return saved, 0, true, nil
@@ -223,7 +222,7 @@ func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
 		return saved, err
 	}
 	img := w.spareImage(sh)
-	sh.copyTo(img, s, k)
+	sh.copyTo(img, s, k, w.c.since)
 	s.pages[k].unlock(claimed)
 	return img, nil
 }

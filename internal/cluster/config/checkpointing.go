@@ -183,7 +183,7 @@ var (
 	IncrementalCheckpoints = boolOption(spec[bool]{
 		Key: "execution.checkpointing.incremental", Aliases: []string{"state.backend.incremental"}, Default: new(false), Built: true,
 		Doc: "Whether a checkpoint holds only what has changed since the last one that was complete, and refers to the files of that one for " +
-			"the rest. Costs 4 bytes of memory for each key and each element of maps and lists.",
+			"the rest. Costs about a byte of memory for each key and each element of maps and lists.",
 	})
 
 	ParallelCleaning = boolOption(spec[bool]{
@@ -300,7 +300,7 @@ var (
 	StorageRetries = intOption(spec[int]{
 		Key: "weir.storage.retries", Default: new(3), Built: true, Check: between(0, 100),
 		Doc: "How often a file of state, the directory of a checkpoint and its `_metadata` are written anew after a failure that may pass, before the checkpoint counts " +
-			"as failed. What proves that it must fail, such as a full disk or a missing permission, is not tried again. 0: nothing is.",
+			"as failed. What proves that it must fail, such as a missing permission, is not tried again. 0: nothing is.",
 	})
 
 	StorageRetryBackoff = durationOption(spec[time.Duration]{
@@ -321,8 +321,8 @@ var (
 			}
 			return nil
 		},
-		Doc: "How much of each state stream that is being written is held in memory for `weir.storage.retries`. A larger stream is not written anew, " +
-			"except for a file of Pebble, which is read again.",
+		Doc: "How much of each state stream that is being written is held in memory for `weir.storage.retries`. Of a larger stream only what the " +
+			"store has not taken is repeated, as far as the store can: [failures that pass](../checkpoints.md#failures-that-pass).",
 	})
 
 	LoopMemory = sizeOption(spec[int64]{

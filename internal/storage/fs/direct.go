@@ -2,7 +2,7 @@ package fs
 
 import (
 	"errors"
-	"os"
+	"io"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -24,11 +24,25 @@ const (
 // virtual machines that give unused memory back to their host, a fault there, which can take several times as long as copying it; it all
 // happens on the CPUs that the tasks need, and pushes out of memory what others will read. Past it, the disk fetches the bytes itself
 // while the writer sleeps.
+//
+// A write that fails can be tried again: what the file is known to hold ends at stored, all else that was taken is in block, and a part of
+// the failed write that did reach the file is written over, or cut off by resume.
 type bulkFile struct {
-	*os.File
-	size  int64   // bytes in the file and in block
-	block *[]byte // gathers directBytes, aligned; nil while the file is written as usual
-	usual bool    // the file system refuses to be written to past its cache
+	disk
+	stored int64   // bytes in the file
+	block  *[]byte // gathers directBytes behind them, aligned; nil while the file is written as usual
+	usual  bool    // the file system refuses to be written to past its cache
+	cached bool    // some bytes were written as usual: only fsync tells whether they reached the disk
+}
+
+// disk is what a bulkFile needs of an *os.File.
+type disk interface {
+	io.WriterAt
+	io.Closer
+	syscall.Conn
+	Name() string
+	Sync() error
+	Truncate(size int64) error
 }
 
 // Write writes p, or keeps some of it for later.
@@ -40,8 +54,7 @@ func (f *bulkFile) Write(p []byte) (n int, err error) {
 		f.begin()
 	}
 	if f.block == nil {
-		m, err := f.File.Write(p[n:])
-		f.size += int64(m)
+		m, err := f.writeCached(p[n:])
 		return n + m, err
 	}
 	m, err := f.gather(p[n:])
@@ -50,14 +63,30 @@ func (f *bulkFile) Write(p []byte) (n int, err error) {
 
 // align writes as much of p as brings the file to a multiple of directAlign.
 func (f *bulkFile) align(p []byte) (n int, err error) {
-	n, err = f.File.Write(p[:-f.size&(directAlign-1)])
-	f.size += int64(n)
-	return n, err
+	return f.writeCached(p[:-f.stored&(directAlign-1)])
+}
+
+// writeCached writes p as usual.
+func (f *bulkFile) writeCached(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	f.cached = true
+	return f.put(p)
+}
+
+// put writes all of p behind what is stored, or has written nothing.
+func (f *bulkFile) put(p []byte) (n int, err error) {
+	if _, err := f.disk.WriteAt(p, f.stored); err != nil {
+		return 0, err
+	}
+	f.stored += int64(len(p))
+	return len(p), nil
 }
 
 // begin turns to writing past the cache, if it can be.
 func (f *bulkFile) begin() {
-	if setDirect(f.File, true) != nil {
+	if setDirect(f.disk, true) != nil {
 		f.usual = true
 		return
 	}
@@ -74,7 +103,7 @@ func (f *bulkFile) gather(p []byte) (n int, err error) {
 	for n < len(p) && f.block != nil {
 		m := copy((*f.block)[len(*f.block):directBytes], p[n:])
 		*f.block = (*f.block)[:len(*f.block)+m]
-		n, f.size = n+m, f.size+int64(m)
+		n += m
 		if len(*f.block) == directBytes {
 			if err := f.writeBlock(); err != nil {
 				return n, err
@@ -84,8 +113,7 @@ func (f *bulkFile) gather(p []byte) (n int, err error) {
 	if n == len(p) {
 		return n, nil
 	}
-	m, err := f.File.Write(p[n:])
-	f.size += int64(m)
+	m, err := f.writeCached(p[n:])
 	return n + m, err
 }
 
@@ -95,46 +123,54 @@ func isAligned(p []byte) bool {
 
 // writeAsItIs writes p without a copy. If the file system does not want that, the file goes on as usual, behind what was written.
 func (f *bulkFile) writeAsItIs(p []byte) (n int, err error) {
-	n, err = f.File.Write(p)
-	f.size += int64(n)
+	n, err = f.put(p)
 	if errors.Is(err, syscall.EINVAL) {
-		err = f.finish(0)
+		err = f.finish()
 	}
 	return n, err
 }
 
 // writeBlock empties the block into the file. If the file system does not want it past its cache after all, the file goes on as usual.
 func (f *bulkFile) writeBlock() error {
-	n, err := f.File.Write(*f.block)
+	_, err := f.put(*f.block)
 	if errors.Is(err, syscall.EINVAL) {
-		return f.finish(n)
+		return f.finish()
 	}
-	*f.block = (*f.block)[:0]
+	if err == nil {
+		*f.block = (*f.block)[:0]
+	}
 	return err
 }
 
-// finish writes what is in the block, from byte n on, as usual: it need not be a multiple of anything.
-func (f *bulkFile) finish(n int) error {
+// finish writes what is in the block as usual: it need not be a multiple of anything.
+func (f *bulkFile) finish() error {
 	if f.block == nil {
 		return nil
 	}
-	err := setDirect(f.File, false)
+	err := setDirect(f.disk, false)
 	if err == nil {
-		_, err = f.File.Write((*f.block)[n:])
+		_, err = f.writeCached(*f.block)
 	}
-	f.usual = true
-	f.drop()
+	if err == nil {
+		f.usual = true
+		f.drop()
+	}
 	return err
 }
+
+// resume cuts off what a write that failed may have left.
+func (f *bulkFile) resume() error { return f.disk.Truncate(f.stored) }
 
 // pause writes what is in the block and lets the next large write begin a new one.
 func (f *bulkFile) pause() error {
 	if f.block == nil {
 		return nil
 	}
-	err := f.finish(0)
-	f.usual = err != nil
-	return err
+	if err := f.finish(); err != nil {
+		return err
+	}
+	f.usual = false
+	return nil
 }
 
 // drop gives the block back.

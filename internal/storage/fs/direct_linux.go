@@ -1,13 +1,13 @@
 package fs
 
 import (
-	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // setDirect says whether writes to the file go past the page cache. Whether the file system can do it may show only when it is written to.
-func setDirect(f *os.File, on bool) error {
+func setDirect(f syscall.Conn, on bool) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return err

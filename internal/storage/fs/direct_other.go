@@ -4,7 +4,7 @@ package fs
 
 import (
 	"errors"
-	"os"
+	"syscall"
 )
 
-func setDirect(*os.File, bool) error { return errors.ErrUnsupported }
+func setDirect(syscall.Conn, bool) error { return errors.ErrUnsupported }

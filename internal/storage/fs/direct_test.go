@@ -88,7 +88,7 @@ func TestLocalGoesBackToUsualWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := bulkFile{File: file}
+	f := bulkFile{disk: file}
 	if f.begin(); f.block == nil {
 		t.Skip("no writes past the page cache here")
 	}
@@ -105,7 +105,7 @@ func TestLocalGoesBackToUsualWrites(t *testing.T) {
 	if !f.usual {
 		t.Log("this file system takes any alignment: the way back was not taken")
 	}
-	if err := errors.Join(f.finish(0), f.Close()); err != nil {
+	if err := errors.Join(f.finish(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {

@@ -16,13 +16,14 @@ import (
 // Op names one kind of operation of a file system, as Fault and the record of Faulty spell it.
 type Op string
 
-// The operations. OpRead, OpWrite, OpSync, OpCommit and OpAbort are those of readers and writers.
+// The operations. OpRead, OpWrite, OpSync, OpCommit, OpResume and OpAbort are those of readers and writers.
 const (
 	OpMakeDir   Op = "makedir"
 	OpCreate    Op = "create"
 	OpWrite     Op = "write"
 	OpCommit    Op = "commit"
 	OpSync      Op = "sync"
+	OpResume    Op = "resume"
 	OpAbort     Op = "abort"
 	OpOpen      Op = "open"
 	OpRead      Op = "read"
@@ -258,10 +259,46 @@ func (f *Faulty) Create(ctx context.Context, path string) (w storage.Writer, err
 		return nil, err
 	}
 	fw := &faultyWriter{Writer: w, fs: f, path: path, opened: f.connection(), tears: f.tears(path)}
-	if s, ok := w.(storage.Syncer); ok {
+	s, syncs := w.(storage.Syncer)
+	r, resumes := w.(storage.Resumer)
+	switch {
+	case syncs && resumes:
+		return &faultyBoth{&faultySyncer{fw, s}, faultyResumer{fw, r}}, nil
+	case syncs:
 		return &faultySyncer{fw, s}, nil
+	case resumes:
+		return &faultyResumer{fw, r}, nil
 	}
 	return fw, nil
+}
+
+// faultyBoth is a Syncer and a Resumer.
+type faultyBoth struct {
+	*faultySyncer
+	resumer faultyResumer
+}
+
+func (w *faultyBoth) Resume() error    { return w.resumer.Resume() }
+func (w *faultyBoth) TryCommit() error { return w.resumer.TryCommit() }
+
+type faultyResumer struct {
+	*faultyWriter
+	inner storage.Resumer
+}
+
+// Resume implements storage.Resumer.
+func (w *faultyResumer) Resume() error {
+	return w.fs.doOn(w.opened, OpResume, w.path, "", func() error {
+		if w.torn {
+			return errTorn
+		}
+		return w.inner.Resume()
+	})
+}
+
+// TryCommit implements storage.Resumer.
+func (w *faultyResumer) TryCommit() error {
+	return w.commit(w.inner.TryCommit, func() error { return nil })
 }
 
 type faultySyncer struct {
@@ -286,7 +323,11 @@ type faultyWriter struct {
 	opened int    // connection
 	tears  bool   // the last write is held back, so that it can be torn
 	last   []byte // what is held back
+	torn   bool   // half of it was dropped
 }
+
+// errTorn is what a writer fails with that has dropped bytes.
+var errTorn = errors.New("the file is torn")
 
 // pass writes p, or what was held back before it.
 func (w *faultyWriter) pass(p []byte) (int, error) {
@@ -323,22 +364,25 @@ func (w *faultyWriter) Write(p []byte) (n int, err error) {
 }
 
 // Commit ends the writer also when it is made to fail, as the contract demands.
-func (w *faultyWriter) Commit() error {
+func (w *faultyWriter) Commit() error { return w.commit(w.Writer.Commit, w.Writer.Abort) }
+
+// commit commits, or does what is to be done in the place of it.
+func (w *faultyWriter) commit(commit, instead func() error) error {
 	hit := w.fs.meet(OpCommit, w.path, w.opened)
 	var err error
 	switch {
 	case hit == nil || hit.Late:
 		if err = w.passLast(); err == nil {
-			err = w.Writer.Commit()
+			err = commit()
 		}
 	case hit.gone:
 	case hit.Torn:
-		w.last = w.last[:len(w.last)/2]
+		w.last, w.torn = w.last[:len(w.last)/2], true
 		if err = w.passLast(); err == nil {
-			err = w.Writer.Commit()
+			err = commit()
 		}
 	default:
-		err = w.Writer.Abort()
+		err = instead()
 	}
 	if hit != nil && err == nil {
 		err = opError(string(OpCommit), w.path, hit.Err)

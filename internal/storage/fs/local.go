@@ -80,7 +80,7 @@ func (l Local) Create(ctx context.Context, path string) (storage.Writer, error) 
 	if err != nil {
 		return nil, wrap("create", path, err)
 	}
-	return &localWriter{ctx: ctx, file: bulkFile{File: f}, path: path}, nil
+	return &localWriter{ctx: ctx, file: bulkFile{disk: f}, path: path}, nil
 }
 
 // createFile makes a new file. It makes the directory only when that turns out to be missing, which is seldom.
@@ -96,12 +96,22 @@ func createFile(name string) (*os.File, error) {
 	return os.OpenFile(name, flags, filePerm)
 }
 
+// localWriter can go on after a write that has failed, but not after an fsync: then nobody knows which pages reached the disk, and a second one
+// would report success. A file system on a network may find out at a later write that an earlier one was lost, and has reported it with that, so
+// there the same holds for what was written through the page cache. What such a file holds must be written anew, from what can be read of it.
 type localWriter struct {
 	ctx    context.Context
 	file   bulkFile
 	path   string
-	synced bool // somebody may refer to the file
+	synced bool  // somebody may refer to the file
+	closed bool  // the file
+	doubt  bool  // a write has failed that may have been the report of what became of an earlier one
+	unsure error // why nobody knows what is on the disk, once it was to be made durable; nil if that is known
 }
+
+var _ storage.Resumer = (*localWriter)(nil)
+
+var errEarlierWrites = errors.New("a write to the network has failed, and earlier ones may have been lost")
 
 func (w *localWriter) Write(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
@@ -111,25 +121,55 @@ func (w *localWriter) Write(p []byte) (int, error) {
 	return n, wrap("write", w.path, err)
 }
 
-// Commit gives the file up when it cannot be made durable: after a failed fsync nobody knows which pages reached the disk, and a second
-// one would report success.
+// Commit implements storage.Writer.
 func (w *localWriter) Commit() error {
-	defer w.file.drop()
+	err := w.TryCommit()
+	if err != nil {
+		_ = w.Abort() // what cannot be removed is an orphan: nobody refers to it
+	}
+	return err
+}
+
+// TryCommit implements storage.Resumer.
+func (w *localWriter) TryCommit() error {
 	err := w.ctx.Err()
 	if err == nil {
-		err = w.file.finish(0)
+		err = w.file.finish()
 	}
 	if err == nil {
-		err = w.file.Sync()
-	}
-	err = errors.Join(err, w.file.Close())
-	if err == nil {
-		err = syncDir(filepath.Dir(w.file.Name()))
-	}
-	if err != nil && !w.synced {
-		os.Remove(w.file.Name()) // nobody refers to it; what cannot be removed is an orphan
+		err = w.settle(w.close, func() error { return syncDir(filepath.Dir(w.file.Name())) })
 	}
 	return wrap("commit", w.path, err)
+}
+
+// settle makes durable what was written to the file, and then does more. What fails of that cannot be tried again.
+func (w *localWriter) settle(more ...func() error) error {
+	if w.doubt {
+		w.unsure = errEarlierWrites
+	}
+	for _, step := range append([]func() error{w.file.Sync}, more...) {
+		if w.unsure == nil {
+			w.unsure = step()
+		}
+	}
+	return w.unsure
+}
+
+func (w *localWriter) close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	return w.file.Close()
+}
+
+// Resume implements storage.Resumer.
+func (w *localWriter) Resume() error {
+	if w.unsure != nil {
+		return wrap("resume", w.path, w.unsure)
+	}
+	w.doubt = w.doubt || w.file.cached && MountOf(filepath.Dir(w.file.Name())).Network
+	return wrap("resume", w.path, w.file.resume())
 }
 
 // Sync implements storage.Syncer.
@@ -139,10 +179,12 @@ func (w *localWriter) Sync() error {
 		err = w.file.pause()
 	}
 	if err == nil {
-		err = w.file.Sync()
-	}
-	if err == nil && !w.synced {
-		err = syncDir(filepath.Dir(w.file.Name()))
+		err = w.settle(func() error {
+			if w.synced {
+				return nil
+			}
+			return syncDir(filepath.Dir(w.file.Name()))
+		})
 	}
 	w.synced = w.synced || err == nil
 	return wrap("sync", w.path, err)
@@ -150,7 +192,7 @@ func (w *localWriter) Sync() error {
 
 func (w *localWriter) Abort() error {
 	defer w.file.drop()
-	err := w.file.Close()
+	err := w.close()
 	if !w.synced {
 		err = errors.Join(err, removeFile(w.file.Name()))
 	}

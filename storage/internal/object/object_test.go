@@ -28,6 +28,7 @@ type memory struct {
 	loseReply         func(op string) bool // the operation is done, then tried again by the client
 	conflict          func() bool
 	partsUnderWay     func(n int)
+	fail              func(op string) error // requests of uploads; a part that fails has been taken in part
 }
 
 type memoryObject struct {
@@ -79,7 +80,10 @@ func (m *memory) Write(ctx context.Context, at Place, data []byte, token string,
 	if m.conflict != nil && m.conflict() {
 		return errKind(Conflict)
 	}
-	err := m.write(ctx, at, data, token, c)
+	err := m.fails("write")
+	if err == nil {
+		err = m.write(ctx, at, data, token, c)
+	}
 	if err == nil && m.loseReply != nil && m.loseReply("write") {
 		err = m.write(ctx, at, data, token, c)
 	}
@@ -114,7 +118,17 @@ type memoryUpload struct {
 	gone  bool
 }
 
+func (m *memory) fails(op string) error {
+	if m.fail == nil {
+		return nil
+	}
+	return m.fail(op)
+}
+
 func (m *memory) Begin(ctx context.Context, at Place, token string) (Upload, error) {
+	if err := m.fails("begin"); err != nil {
+		return nil, err
+	}
 	return &memoryUpload{m: m, at: at, token: token, parts: map[int][]byte{}}, ctx.Err()
 }
 
@@ -129,6 +143,10 @@ func (u *memoryUpload) Part(ctx context.Context, n int, data []byte) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.busy--
+	if err := u.m.fails("part"); err != nil {
+		u.parts[n] = bytes.Clone(data[:len(data)/2])
+		return err
+	}
 	u.parts[n] = bytes.Clone(data)
 	return ctx.Err()
 }
@@ -140,6 +158,9 @@ func (u *memoryUpload) Complete(ctx context.Context, n int) error {
 	var whole []byte
 	for i := range n {
 		whole = append(whole, u.parts[i+1]...)
+	}
+	if err := u.m.fails("complete"); err != nil {
+		return err
 	}
 	err := u.m.write(ctx, u.at, whole, u.token, Condition{Absent: true})
 	u.gone = err == nil

@@ -7,7 +7,8 @@
 //     the first such write, and a store that ignores it is refused.
 //   - Each write carries a random token with the object. When the reply to a write is lost and the client's own second attempt finds the
 //     condition broken, the token says whether it was this write that broke it.
-//   - Nothing is tried again here beyond what the client does by itself, but for a conflict that says so.
+//   - Nothing is tried again here beyond what the client does by itself, but for a conflict that says so. A Writer can be resumed: it holds the
+//     parts that the store has not taken.
 package object
 
 import (
@@ -72,7 +73,8 @@ type Store interface {
 // Upload is an object that is being uploaded in parts.
 type Upload interface {
 	// Part uploads one part, counted from 1. All but the last have at least PartSize bytes. Of several calls under way at once each has
-	// another number. It keeps no hold of data.
+	// another number. It keeps no hold of data. One that has failed is uploaded again under the same number; if that is of no use because nothing
+	// can be added any more, Part and Complete fail with an error of kind NoUpload.
 	Part(ctx context.Context, n int, data []byte) error
 	// Complete makes the object of the parts 1 to n, on the condition that there is none.
 	Complete(ctx context.Context, n int) error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/weirstream/weir/storage"
@@ -17,7 +16,8 @@ const partsPerSize = 1000
 const abortTimeout = 30 * time.Second
 
 // writer writes one object. What fits into one part is one request when it is committed; more is uploaded in parts beside the one who writes, at
-// most Parallel at once, so that Parallel + 1 parts are in memory.
+// most Parallel at once. A part stays in memory until the store has taken it, so that one that has failed can be uploaded again: Parallel + 1
+// parts are in memory, whatever fails.
 type writer struct {
 	ctx    context.Context
 	cancel context.CancelFunc // of uploads
@@ -27,14 +27,22 @@ type writer struct {
 	token  string
 	buf    []byte
 	upload Upload // nil until there is more than one part
-	parts  int
-	free   chan []byte // buffers of parts that are not under way; its capacity bounds them
+	parts  int    // that have been sent
 
-	uploads sync.WaitGroup
-	mu      struct {
-		sync.Mutex
-		err error // the first of an upload
-	}
+	underWay int       // parts that are being uploaded
+	ended    chan part // parts that no longer are; it has room for all
+	failed   []part    // that the store has not taken
+	spare    [][]byte  // buffers
+	err      error     // the first failure since Resume
+}
+
+var _ storage.Resumer = (*writer)(nil)
+
+// part is a part of an upload.
+type part struct {
+	n    int
+	data []byte
+	err  error // of its last attempt
 }
 
 func newWriter(ctx context.Context, f *FS, path string, p Place) *writer {
@@ -50,7 +58,8 @@ func (w *writer) partSize() int {
 
 // Write implements io.Writer. An error of a part that is under way comes with a later call.
 func (w *writer) Write(p []byte) (n int, err error) {
-	if err := w.failed(); err != nil {
+	w.collect()
+	if err := w.broken(); err != nil {
 		return 0, w.wrap("write", err)
 	}
 	for n < len(p) {
@@ -66,69 +75,127 @@ func (w *writer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// failed returns why the writer cannot go on: its context, or a part that was not taken.
-func (w *writer) failed() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.mu.err != nil {
-		return w.mu.err
+// broken returns why the writer cannot go on: its context, or a part that was not taken.
+func (w *writer) broken() error {
+	if w.err != nil {
+		return w.err
 	}
 	return w.ctx.Err()
 }
 
 func (w *writer) wrap(op string, err error) error { return w.fs.wrap(op, w.path, err) }
 
-// send uploads the part that is in the buffer, and waits until there is memory for the next.
-func (w *writer) send() (err error) {
-	if w.upload == nil {
-		if w.upload, err = w.fs.store.Begin(w.ctx, w.at, w.token); err != nil {
-			return err
-		}
-		w.free = make(chan []byte, w.fs.store.Parallel())
-		for range cap(w.free) {
-			w.free <- nil
-		}
+// send uploads the part that is in the buffer, when there is memory for the next. If it fails the part is still there.
+func (w *writer) send() error {
+	if err := w.begin(); err != nil {
+		return err
 	}
-	next := <-w.free // not longer than the parts under way take, which end with the context
-	if err := w.failed(); err != nil {
-		w.free <- next
+	for w.underWay == cap(w.ended) {
+		w.took(<-w.ended)
+	}
+	if err := w.broken(); err != nil {
 		return err
 	}
 	w.parts++
-	n, data := w.parts, w.buf
-	w.uploads.Go(func() {
-		err := w.upload.Part(w.ctx, n, data)
-		if err != nil {
-			w.fail(fmt.Errorf("part %d: %w", n, err))
-		}
-		w.free <- data
-	})
-	w.buf = next[:0]
+	w.start(part{n: w.parts, data: w.buf})
+	w.buf = nil
+	if last := len(w.spare) - 1; last >= 0 {
+		w.buf, w.spare = w.spare[last][:0], w.spare[:last]
+	}
 	return nil
 }
 
-func (w *writer) fail(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.mu.err == nil {
-		w.mu.err = err
-	}
-}
-
-// Commit implements storage.Writer.
-func (w *writer) Commit() error {
-	defer w.cancel()
-	err := w.commit()
-	if err != nil && w.upload != nil {
-		err = errors.Join(w.wrap("commit", err), w.abort())
-	} else {
-		err = w.wrap("commit", err)
+// begin begins the upload, if that is not done yet.
+func (w *writer) begin() (err error) {
+	if w.upload == nil {
+		w.upload, err = w.fs.store.Begin(w.ctx, w.at, w.token)
+		w.ended = make(chan part, w.fs.store.Parallel())
 	}
 	return err
 }
 
+// start uploads a part in a goroutine of its own, which ends at the latest with the context.
+func (w *writer) start(p part) {
+	w.underWay++
+	go func() {
+		p.err = w.upload.Part(w.ctx, p.n, p.data)
+		w.ended <- p
+	}()
+}
+
+// took notes what has become of a part.
+func (w *writer) took(p part) {
+	w.underWay--
+	if p.err == nil {
+		w.spare = append(w.spare, p.data)
+		return
+	}
+	w.failed = append(w.failed, p)
+	if w.err == nil {
+		w.err = fmt.Errorf("part %d: %w", p.n, p.err)
+	}
+}
+
+// collect notes what has become of parts, without waiting for any.
+func (w *writer) collect() {
+	for {
+		select {
+		case p := <-w.ended:
+			w.took(p)
+		default:
+			return
+		}
+	}
+}
+
+// wait waits for all parts that are under way.
+func (w *writer) wait() {
+	for w.underWay > 0 {
+		w.took(<-w.ended)
+	}
+}
+
+// Resume implements storage.Resumer: it uploads the parts again that the store has not taken.
+func (w *writer) Resume() error {
+	w.wait()
+	if w.err != nil && w.fs.store.Kind(w.err) == NoUpload {
+		return w.wrap("resume", w.err)
+	}
+	if err := w.ctx.Err(); err != nil {
+		return w.wrap("resume", err)
+	}
+	again := w.failed
+	w.err, w.failed = nil, nil
+	for _, p := range again {
+		w.start(p)
+	}
+	return nil
+}
+
+// Commit implements storage.Writer.
+func (w *writer) Commit() error {
+	err := w.TryCommit()
+	if err != nil {
+		err = errors.Join(err, w.Abort())
+	}
+	return err
+}
+
+// TryCommit implements storage.Resumer.
+func (w *writer) TryCommit() error {
+	err := w.commit()
+	if err == nil {
+		w.cancel()
+		return nil
+	}
+	if w.err == nil {
+		w.err = err
+	}
+	return w.wrap("commit", err)
+}
+
 func (w *writer) commit() error {
-	if err := w.failed(); err != nil {
+	if err := w.broken(); err != nil {
 		return err
 	}
 	if w.upload == nil {
@@ -139,8 +206,8 @@ func (w *writer) commit() error {
 			return err
 		}
 	}
-	w.uploads.Wait()
-	if err := w.failed(); err != nil {
+	w.wait()
+	if err := w.broken(); err != nil {
 		return err
 	}
 	err := w.upload.Complete(w.ctx, w.parts)
@@ -176,7 +243,7 @@ func (w *writer) Abort() error {
 // abort gives up what was uploaded, also when the context of the writer is done.
 func (w *writer) abort() error {
 	w.cancel()
-	w.uploads.Wait()
+	w.wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), abortTimeout)
 	defer cancel()
 	err := w.upload.Abort(ctx)

@@ -1,0 +1,210 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/weirstream/weir/storage"
+	"github.com/weirstream/weir/storage/storagetest"
+)
+
+// failing is a Local whose files fail when fails says so.
+type failing struct {
+	Local
+	fails func(op string) error
+}
+
+func (l failing) Create(ctx context.Context, path string) (storage.Writer, error) {
+	w, err := l.Local.Create(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	file := &w.(*localWriter).file
+	file.disk = failingDisk{file.disk, l.fails}
+	return w, nil
+}
+
+// failingDisk leaves zeros in the file where a write has failed, half as many as there were to be bytes.
+type failingDisk struct {
+	disk
+	fails func(op string) error
+}
+
+func (d failingDisk) WriteAt(p []byte, off int64) (int, error) {
+	err := d.fails("write")
+	if err == nil {
+		return d.disk.WriteAt(p, off)
+	}
+	half := p[:len(p)/2&^(directAlign-1)]
+	torn := bytes.Clone(half)
+	defer copy(half, torn)
+	clear(half) // in place, since it may have to be aligned in memory
+	n, _ := d.disk.WriteAt(half, off)
+	return n, err
+}
+
+func (d failingDisk) Sync() error {
+	if err := d.fails("sync"); err != nil {
+		return err
+	}
+	return d.disk.Sync()
+}
+
+// Whichever write of a local file fails, and however often, the file has all its bytes in the end: small pieces, pieces that are gathered, and
+// such as are written past the page cache.
+func TestLocalGoesOnAfterFailedWrites(t *testing.T) {
+	for _, size := range []int{100, 200_000, 5<<20 + 5} {
+		for _, c := range []struct {
+			first, times, every int // the writes that fail
+		}{{1, 1, 0}, {2, 3, 0}, {3, 1, 0}, {7, 1, 0}, {1, 1, 2}, {2, 2, 5}} {
+			writes, last := 0, 0
+			l := failing{Local{Root: t.TempDir()}, func(op string) error {
+				if op != "write" {
+					return nil
+				}
+				writes++
+				n := writes - c.first
+				if c.every > 0 {
+					n %= c.every
+				}
+				if n < 0 || n >= c.times {
+					return nil
+				}
+				last++
+				return syscall.ENOSPC
+			}}
+			failures := storagetest.Resumes(t, l, "f", size, func(int) {})
+			if failures != last || last == 0 && writes >= c.first {
+				t.Errorf("%d bytes, %+v: %d failures of %d writes, of which the writer has told %d", size, c, last, writes, failures)
+			}
+		}
+	}
+}
+
+// Pieces that are aligned in memory, which are written as they are, are written again as well.
+func TestLocalGoesOnWithAlignedPieces(t *testing.T) {
+	fail := false
+	l := failing{Local{Root: t.TempDir()}, func(string) error {
+		if fail = !fail; fail {
+			return syscall.EIO
+		}
+		return nil
+	}}
+	w, err := l.Create(t.Context(), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for i := range 5 {
+		piece := make([]byte, directBytes+directAlign)
+		for !isAligned(piece) {
+			piece = piece[1:]
+		}
+		piece = piece[:directBytes]
+		piece[i], piece[directBytes-1] = 1, byte(i)
+		want = append(want, piece...)
+		for len(piece) > 0 {
+			n, err := w.Write(piece)
+			piece = piece[n:]
+			if err != nil {
+				resume(t, w)
+			}
+		}
+	}
+	fail = true
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(l.Root, "f")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came back of %d, or others (%v)", len(got), len(want), err)
+	}
+}
+
+func resume(t *testing.T, w storage.Writer) {
+	t.Helper()
+	if err := w.(storage.Resumer).Resume(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// After a failed fsync, or a write to a network that failed, nobody commits the file by trying again. All that was written can be read until it is
+// aborted, which removes it.
+func TestLocalNeverTrustsASecondSync(t *testing.T) {
+	for _, sync := range []bool{true, false} {
+		fails := false
+		l := failing{Local{Root: t.TempDir()}, func(op string) error {
+			if fails && op == "sync" {
+				fails = false
+				return syscall.EIO
+			}
+			return nil
+		}}
+		w, err := l.Create(t.Context(), "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat([]byte("0123456"), 300_000)
+		if _, err := w.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		r := w.(storage.Resumer)
+		if fails = sync; !sync {
+			r.(*localWriter).doubt = true // as Resume leaves it on such a mount
+		}
+		if err := r.TryCommit(); err == nil {
+			t.Error("the file was committed")
+		}
+		if err := r.Resume(); err == nil {
+			t.Error("the writer goes on")
+		}
+		if err := r.TryCommit(); err == nil {
+			t.Error("the file was committed by a second attempt")
+		}
+		if got, err := os.ReadFile(filepath.Join(l.Root, "f")); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes of %d can be read: %v", len(got), len(want), err)
+		}
+		if err := r.Abort(); err != nil {
+			t.Error(err)
+		}
+		if _, err := l.Open(t.Context(), "f"); !errors.Is(err, storage.ErrNotExist) {
+			t.Errorf("after Abort: %v", err)
+		}
+	}
+}
+
+// Faults in front of a writer that can be resumed let it go on, until it is refused or the file is torn.
+func TestFaultyGoesOn(t *testing.T) {
+	f := NewFaulty(NewMemory(), nil)
+	for _, fault := range []Fault{
+		{Op: OpWrite, Nth: 2, Times: 3, Short: 4}, {Op: OpCommit, Times: 2}, {Op: OpCommit, Late: true},
+	} {
+		fault.Err = errConnection
+		f.Inject(fault)
+		failures := storagetest.Resumes(t, f, fmt.Sprint("f", fault.Op, fault.Late), 1000, func(int) {})
+		if failures != max(fault.Times, 1) {
+			t.Errorf("%s: %d failures", fault.Op, failures)
+		}
+		f.Clear()
+	}
+	for _, fault := range []Fault{{Op: OpResume}, {Op: OpCommit, Torn: true}} {
+		fault.Err = errConnection
+		f.Inject(fault)
+		w, _ := f.Create(t.Context(), "lost")
+		w.Write([]byte("some bytes"))
+		r := w.(storage.Resumer)
+		if fault.Torn {
+			r.TryCommit()
+		}
+		if err := r.Resume(); err == nil {
+			t.Errorf("%s: the writer goes on", fault.Op)
+		}
+		r.Abort()
+		f.Clear()
+	}
+}

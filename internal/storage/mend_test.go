@@ -1,0 +1,261 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/merging"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/storage/fs"
+	"github.com/weirstream/weir/storage"
+)
+
+const longText = "a text that is longer than what is held of a stream, and takes more than several writes"
+
+// notHeld lets a storage hold next to nothing of a stream.
+func notHeld(o *FilesOptions) { o.Retries.Memory = 1 }
+
+// A stream that nobody holds in memory survives failures that pass, wherever they are, whether its file can be gone on with or has to be written
+// anew from what can be read of it: it is whole, in one file, and nothing else is left.
+func TestLargeStreamSurvives(t *testing.T) {
+	var faults []fs.Fault
+	for n := 1; n <= 12; n++ {
+		faults = append(faults, fs.Fault{Op: fs.OpWrite, Nth: n}, fs.Fault{Op: fs.OpWrite, Nth: n, Short: 3, Times: 3})
+	}
+	faults = append(faults, fs.Fault{Op: fs.OpCreate}, fs.Fault{Op: fs.OpCommit, Times: 2}, fs.Fault{Op: fs.OpCommit, Late: true})
+	for _, fault := range faults {
+		for _, resumes := range []bool{true, false} {
+			name := fmt.Sprintf("%s nth=%d times=%d late=%v, resumes: %v", fault.Op, fault.Nth, fault.Times, fault.Late, resumes)
+			disk := fs.NewFaulty(fs.NewMemory(), nil)
+			s, pauses := retrying(t, disk, notHeld)
+			fault.Err = errLost
+			disk.Inject(fault)
+			if !resumes {
+				disk.Inject(fs.Fault{Op: fs.OpResume, Times: fs.Forever, Err: errLost})
+			}
+			wantSurvival(t, name, s, disk)
+			if len(*pauses) != max(fault.Times, 1) && resumes {
+				t.Errorf("%s: %d pauses", name, len(*pauses))
+			}
+		}
+	}
+}
+
+func wantSurvival(t *testing.T, name string, s Storage, disk storage.FS) {
+	t.Helper()
+	done, err := writeText(s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared), longText)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	if got, err := ReadStream(t.Context(), disk, done); err != nil || string(got) != longText {
+		t.Errorf("%s: it holds %q, %v", name, got, err)
+	}
+	if left := all(t, disk, "/"); !slices.Equal(left, []string{done.Path}) {
+		t.Errorf("%s: there are %q", name, left)
+	}
+}
+
+// The connection is lost before each write, and with it whatever the file's writer knows. What was written is read on the next one.
+func TestLargeStreamSurvivesLostConnections(t *testing.T) {
+	for n := range 12 {
+		disk := fs.NewFaulty(fs.NewMemory(), nil)
+		s, _ := retrying(t, disk, func(o *FilesOptions) {
+			notHeld(o)
+			o.Retries.Pause = func(context.Context, time.Duration) { disk.Mend() }
+		})
+		writes := 0
+		disk.Inject(fs.Fault{Op: fs.OpWrite, Times: fs.Forever, Hold: func() {
+			if writes++; writes == n+1 {
+				disk.Break(errLost)
+			}
+		}})
+		done, err := writeText(s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared), longText)
+		if err != nil {
+			t.Errorf("write %d: %v", n+1, err)
+			continue
+		}
+		if got, err := ReadStream(t.Context(), disk, done); err != nil || string(got) != longText {
+			t.Errorf("write %d: it holds %q, %v", n+1, got, err)
+		}
+	}
+}
+
+// While a file is written anew from what can be read of it, that may fail too, at any of its operations.
+func TestRescueIsTriedAgain(t *testing.T) {
+	for _, fault := range []fs.Fault{
+		{Op: fs.OpOpen}, {Op: fs.OpRead}, {Op: fs.OpCreate, Nth: 2}, {Op: fs.OpWrite, Nth: 5}, {Op: fs.OpWrite, Nth: 5, Short: 2}, {Op: fs.OpCommit},
+	} {
+		disk := fs.NewFaulty(fs.NewMemory(), nil)
+		s, _ := retrying(t, disk, notHeld)
+		fault.Err = errLost
+		disk.Inject(fs.Fault{Op: fs.OpWrite, Nth: 4, Short: 1, Err: errLost})
+		disk.Inject(fs.Fault{Op: fs.OpResume, Times: fs.Forever, Err: errLost})
+		disk.Inject(fault)
+		wantSurvival(t, fmt.Sprintf("%s nth=%d", fault.Op, fault.Nth), s, disk)
+	}
+}
+
+// What a file has lost nobody makes up: the stream fails with what has failed first, says why it could not be written anew, and leaves nothing.
+func TestLostBytesFailTheStream(t *testing.T) {
+	for _, damage := range []func([]byte) []byte{
+		func(b []byte) []byte { return b[:len(b)-1] },
+		func(b []byte) []byte { b[3]++; return b },
+		func([]byte) []byte { return nil },
+	} {
+		memory := fs.NewMemory()
+		disk := fs.NewFaulty(memory, nil)
+		s, pauses := retrying(t, disk, notHeld)
+		disk.Inject(fs.Fault{Op: fs.OpCommit, Err: syscall.EIO, Hold: func() { memory.Damage(memory.Files()[0], damage) }})
+		disk.Inject(fs.Fault{Op: fs.OpResume, Times: fs.Forever, Err: errLost})
+		_, err := writeText(s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared), longText)
+		if !errors.Is(err, syscall.EIO) || !strings.Contains(fmt.Sprint(err), "not held in memory") || Repeatable(err) {
+			t.Errorf("%v", err)
+		}
+		if len(*pauses) != 1 {
+			t.Errorf("%d pauses", len(*pauses))
+		}
+		if left := all(t, disk, "/"); len(left) > 0 {
+			t.Errorf("there are %q", left)
+		}
+	}
+}
+
+// plain is a file system of which the writers are nothing but that.
+type plain struct{ storage.FS }
+
+func (p plain) Create(ctx context.Context, path string) (storage.Writer, error) {
+	w, err := p.FS.Create(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ storage.Writer }{w}, nil
+}
+
+// A commit ends a writer that cannot be resumed, so nothing is tried again of a stream that is not held. A write does not.
+func TestPlainWriters(t *testing.T) {
+	for op, survives := range map[fs.Op]bool{fs.OpWrite: true, fs.OpCommit: false} {
+		disk := fs.NewFaulty(fs.NewMemory(), nil)
+		s, pauses := retrying(t, disk, func(o *FilesOptions) {
+			notHeld(o)
+			o.FS = plain{disk}
+		})
+		disk.Inject(fs.Fault{Op: op, Nth: 1, Err: errLost})
+		if survives {
+			wantSurvival(t, string(op), s, disk)
+			continue
+		}
+		_, err := writeText(s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared), longText)
+		if !errors.Is(err, errLost) || len(*pauses) != 0 {
+			t.Errorf("%s: %v after %d pauses", op, err, len(*pauses))
+		}
+	}
+}
+
+// On a local disk a file of several megabytes whose commit fails is written anew from itself.
+func TestLocalFileIsRescued(t *testing.T) {
+	dir := t.TempDir()
+	disk := fs.NewFaulty(fs.Local{}, nil)
+	s, _ := retrying(t, disk, func(o *FilesOptions) {
+		notHeld(o)
+		o.Dir, o.WriteBuffer = dir, 4<<10
+	})
+	disk.Inject(fs.Fault{Op: fs.OpCommit, Late: true, Err: syscall.EIO}) // all is in the file, as after a failed fsync
+	disk.Inject(fs.Fault{Op: fs.OpResume, Err: syscall.EIO})
+	w := s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared)
+	want := strings.Repeat("0123456789", 300_000)
+	for rest := want; rest != ""; rest = rest[100_000:] {
+		if _, err := w.Write([]byte(rest[:100_000])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadStream(t.Context(), disk, done); err != nil || string(got) != want {
+		t.Errorf("%d bytes came back: %v", len(got), err)
+	}
+	files, err := os.ReadDir(filepath.Dir(done.Path))
+	if err != nil || len(files) != 1 {
+		t.Errorf("there are %v, %v", files, err)
+	}
+}
+
+// A stream in a merged file goes on there, and one whose file cannot be gone on with is copied into another. Where merged files are committed when
+// a part is sealed, that is tried again too.
+func TestLargeMergedStreamSurvives(t *testing.T) {
+	for _, c := range []struct {
+		fault   fs.Fault
+		resumes bool
+		syncs   bool
+		files   int
+	}{
+		{fs.Fault{Op: fs.OpWrite, Nth: 9, Short: 2, Times: 2}, true, true, 1},
+		{fs.Fault{Op: fs.OpWrite, Nth: 30, Short: 2}, false, true, 2},
+		{fs.Fault{Op: fs.OpWrite, Nth: 9, Short: 2}, true, false, 1},
+		{fs.Fault{Op: fs.OpCommit, Times: 2}, true, false, 1},
+	} {
+		disk := fs.NewFaulty(fs.NewMemory(), nil)
+		s, _ := retrying(t, disk, func(o *FilesOptions) {
+			notHeld(o)
+			if !c.syncs {
+				o.FS = objects{disk}
+			}
+		})
+		m, err := NewMerger(t.Context(), s, MergerOptions{
+			Options:  merging.Options{MaxFileSize: 1 << 20, AcrossBoundary: true, MaxSubtasks: 1},
+			Subtasks: 1, Process: strings.Repeat("ab", 8), Report: func(err error) { t.Error(err) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.fault.Err = errLost
+		disk.Inject(c.fault)
+		if !c.resumes {
+			disk.Inject(fs.Fault{Op: fs.OpResume, Err: errLost})
+		}
+		part := m.Part(1, job.Subtask{}, 1)
+		var streams []snapshot.Stream
+		for range 2 {
+			done, err := writeText(part.NewWriter(t.Context(), snapshot.Exclusive), longText)
+			if err != nil {
+				t.Fatalf("%s: %v", c.fault.Op, err)
+			}
+			streams = append(streams, done)
+		}
+		if err := part.Seal(t.Context(), &snapshot.Task{}); err != nil {
+			t.Errorf("%s: %v", c.fault.Op, err)
+		}
+		paths := map[string]bool{}
+		for _, done := range streams {
+			paths[done.Path] = true
+			if got, err := ReadStream(t.Context(), disk, done); err != nil || string(got) != longText {
+				t.Errorf("%s: it holds %q, %v", c.fault.Op, got, err)
+			}
+		}
+		if len(paths) != c.files {
+			t.Errorf("%s: the streams are in %d files", c.fault.Op, len(paths))
+		}
+	}
+}
+
+// objects is a file system whose writers cannot be synced.
+type objects struct{ storage.FS }
+
+func (o objects) Create(ctx context.Context, path string) (storage.Writer, error) {
+	w, err := o.FS.Create(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ storage.Resumer }{w.(storage.Resumer)}, nil
+}
