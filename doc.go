@@ -1,4 +1,4 @@
-// Package weir is a stateful stream processor: windows, joins, timers and keyed state over unbounded data, exactly once, as an ordinary
+// Package weir is a stateful stream processor: windows, timers and keyed state over unbounded data, exactly once, as an ordinary
 // Go library.
 //
 // A job is a Go program. It declares steps on a Job, from sources to sinks, and runs them:

@@ -68,7 +68,8 @@ func Rate(perSecond float64) Option { return func(o *options) { o.rate = perSeco
 // first start; a job that will later run at a higher one needs more.
 func Splits(n int) Option { return func(o *options) { o.splits = n } }
 
-// Times gives record number i an event time in milliseconds since 1970 UTC. Without, records have none.
+// Times gives record number i an event time in milliseconds since 1970 UTC. Without, records have none. Event time does not advance by it before
+// the end of the data: windows and timers want weir.EventTime, which needs no Times.
 func Times(time func(i int64) int64) Option { return func(o *options) { o.time = time } }
 
 // Named replaces the word datagen in the location.
