@@ -151,7 +151,7 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 	for len(q.due) > 0 && q.due[0].at <= upTo {
 		d := q.pop()
 		cell := q.cellOf(d.entry)
-		if cell.filed != stored(d.at) {
+		if cell.filed != stored(d.at) || q.ownerOf(d.entry) != d.key() { // the row was freed, and is that of another deadline now
 			continue
 		}
 		if cell.deadline != stored(d.at) {
@@ -325,6 +325,7 @@ func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, time
 		return fire(r, *(*K)(r.row), int(e.timer), at)
 	}
 	if s.backed != nil {
+		s.backed.alarms.firing[d] = upTo
 		if err := s.fireStored(d, upTo, call); err != nil {
 			return err
 		}
