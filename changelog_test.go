@@ -11,7 +11,6 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/internal/inspect"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
 
@@ -45,10 +44,7 @@ func TestChangelogEverywhere(t *testing.T) {
 // logged returns how many streams of a checkpoint lie in the changelog and how many elsewhere, in files.
 func (w *world) logged(checkpoint string) (log, others int) {
 	w.t.Helper()
-	meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	meta := load(w.t, w.fs, checkpoint)
 	meta.EachStream(func(s *snapshot.Stream) {
 		if strings.Contains(s.Path, "/changelog/") {
 			log++
@@ -292,10 +288,7 @@ func TestChangelogPlaces(t *testing.T) {
 			w.read(e, 100)
 			path := take(e)
 			log, _ := w.logged(path)
-			meta, err := istorage.Load(context.Background(), w.fs, path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			meta := load(t, w.fs, path)
 			meta.EachStream(func(s *snapshot.Stream) {
 				if strings.Contains(s.Path, "/changelog/") && !strings.HasPrefix(s.Path, elsewhere+"/"+meta.Job.String()+"/changelog/") {
 					t.Errorf("%s is not in %s", s.Path, elsewhere)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -43,10 +42,7 @@ func (r *meteredReader) ReadAt(p []byte, off int64) (int, error) {
 // keyedBytes returns how many bytes of keyed state a checkpoint has in files, and how many of other state.
 func (w *world) keyedBytes(checkpoint string) (keyed, others int64) {
 	w.t.Helper()
-	meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	meta := load(w.t, w.fs, checkpoint)
 	meta.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {
 			others += s.Length

@@ -24,7 +24,7 @@ func BoundedDisorder(d time.Duration) TimeOption { return func(o *timeOptions) {
 func IdleAfter(d time.Duration) TimeOption { return func(o *timeOptions) { o.idle = d } }
 
 // EventTime gives each record its event time, a time or milliseconds since 1970 UTC, and lets event time advance by it: for each split
-// of the source by itself, if no shuffle lies between, and otherwise for each subtask.
+// of the source by itself, if no shuffle lies between, and otherwise for each subtask. It runs at the parallelism of the step it reads from.
 func EventTime[T any, V time.Time | int64](in Stream[T], at func(T) V, options ...TimeOption) Stream[T] {
 	var o timeOptions
 	for _, option := range options {
@@ -34,7 +34,7 @@ func EventTime[T any, V time.Time | int64](in Stream[T], at func(T) V, options .
 		in.job.fail("EventTime: disorder %v and idle time %v must not be negative", o.disorder, o.idle)
 	}
 	assign := assigner(at)
-	n := addNode(in.job, graph.Node{Name: "event time", Inputs: in.edges}, program.Step{
+	n := addNode(in.job, graph.Node{Name: "event time", Inputs: in.edges, Parallelism: in.parallelism()}, program.Step{
 		Form: operator.EventTimeForm,
 		In:   operator.TypeOf[T](),
 		Outs: []operator.Type{operator.TypeOf[T]()},
@@ -44,6 +44,15 @@ func EventTime[T any, V time.Time | int64](in Stream[T], at func(T) V, options .
 		},
 	}, nil)
 	return stream[T](in.job, n, 0)
+}
+
+// parallelism returns that of the step the stream comes from, if that was set and no shuffle or union lies between, else 0. A step which has it
+// too runs in one task with the other, and its records keep their order.
+func (s Stream[T]) parallelism() int {
+	if len(s.edges) != 1 || s.edges[0].Partitioning != graph.Unset {
+		return 0
+	}
+	return s.edges[0].From.Parallelism
 }
 
 func assigner[T any, V time.Time | int64](at func(T) V) func([]T, []int64) {

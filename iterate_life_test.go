@@ -16,7 +16,6 @@ import (
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/runtime/operator"
-	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/source"
 	"github.com/weirstream/weir/state"
@@ -100,11 +99,7 @@ func (k *carousel) run(parallelism int, options ...checkpoint.Option) weir.Resul
 // inLoop returns the number of records that a checkpoint holds of the loop, and in how many subtasks.
 func (k *carousel) inLoop(path string) (records, subtasks int) {
 	k.t.Helper()
-	m, err := istorage.Load(k.t.Context(), k.fs, path)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	for _, op := range m.Operators {
+	for _, op := range load(k.t, k.fs, path).Operators {
 		for _, s := range op.Subtasks {
 			if s == nil {
 				continue

@@ -34,9 +34,10 @@ func openChangelog(env *operator.Env, store loggable, files *transfer.Files) *ch
 		Interval:    env.Changelog.Interval,
 		MaxFailures: env.Changelog.MaxFailures,
 		First:       env.Now().Add(firstOffset(env)),
-		Place:       logPlace{env.Changelog.Place},
+		Place:       env.Changelog.Place,
 		Now:         env.Now,
 		Beside:      env.Go,
+		Wait:        env.Changelog.Wait,
 		Logger:      env.Logger,
 	}
 	if files != nil {
@@ -110,15 +111,6 @@ func (c *changelog) close() {
 		c.Close()
 	}
 }
-
-// logPlace is where the pieces of the log are written.
-type logPlace struct{ operator.LogPlace }
-
-// Segment begins a segment.
-func (p logPlace) Segment(ctx context.Context) (logged.Stream, error) { return p.LogPlace.Segment(ctx) }
-
-// Base begins a file of the whole state.
-func (p logPlace) Base(ctx context.Context) (logged.Stream, error) { return p.LogPlace.Base(ctx) }
 
 // loggedCapture is the part of a checkpoint that is in the log, and beside it the state of the subtask.
 type loggedCapture struct {

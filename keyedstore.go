@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
@@ -91,9 +90,6 @@ func (o *keyedOp[K, In, Out]) openUnder(ctx context.Context, groups keygroup.Ran
 
 // parts reads the heads of states in the backend's own form, and makes them what a store is opened with.
 func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
-	open := func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
-		return o.env.OpenStream(ctx, s)
-	}
 	for _, chain := range native {
 		k := chain[0]
 		if k.Format != o.env.Backend.Name {
@@ -111,7 +107,7 @@ func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Key
 			return nil, nil, fmt.Errorf("%w: its head is cut short", keyed.ErrCorrupt)
 		}
 		heads = append(heads, all[:k.Header])
-		parts = append(parts, transfer.Part(k, groups, all[k.Header:], open))
+		parts = append(parts, transfer.Part(k, groups, all[k.Header:], o.env.OpenStream))
 	}
 	return heads, parts, nil
 }
@@ -166,60 +162,23 @@ func (o *keyedOp[K, In, Out]) captureStore(c operator.Checkpoint, beside *operat
 	if c.Kind == element.CanonicalSavepoint {
 		return keyedCapture{o.store.Capture(), nil, beside}
 	}
-	return &storeCapture{
-		of: c, head: o.store.Head(), groups: o.store.Groups(), backend: o.env.Backend.Name, files: o.files, beside: beside,
-		wait: o.store.SnapshotStore(),
-	}
+	return &storeCapture{o.files.Capture(o.store, o.env.Backend.Name), c, beside}
 }
 
-// storeCapture writes the files of a byte store.
+// storeCapture writes the files of a byte store, and beside them the state of the subtask.
 type storeCapture struct {
-	of      operator.Checkpoint
-	head    []byte
-	groups  keygroup.Range
-	backend string
-	files   *transfer.Files
-	beside  *operator.ListCapture
-	wait    func(context.Context) (backend.Snapshot, error)
-	ended   atomic.Bool // the snapshot was closed, or is going to be
+	*transfer.Capture
+	of     operator.Checkpoint
+	beside *operator.ListCapture
 }
 
 // Write writes all.
 func (s *storeCapture) Write(ctx context.Context, streams operator.Streams) (*snapshot.OperatorSubtask, error) {
-	x, err := s.wait(ctx)
+	keyed, err := s.Capture.Write(ctx, s.of.ID, s.of.Kind, streams.NewStream)
 	if err != nil {
 		return nil, err
 	}
-	if s.ended.Swap(true) {
-		return nil, heap.ErrReleased
-	}
-	defer x.Close()
-	keyed := snapshot.Keyed{
-		Range: s.groups, Written: s.groups, Format: s.backend, Header: int64(len(s.head)), End: int64(len(s.head)),
-	}
-	newStream := func(ctx context.Context, scope snapshot.Scope) (transfer.Stream, error) {
-		return streams.NewStream(ctx, scope)
-	}
-	if keyed.Files, err = s.files.Write(ctx, s.of.ID, s.of.Kind, x, newStream); err != nil {
-		return nil, err
-	}
-	begin := func(ctx context.Context) (logged.Stream, error) { return streams.NewStream(ctx, snapshot.Exclusive) }
-	if keyed.Stream, err = logged.WriteStream(ctx, begin, s.head, x.Meta()); err != nil {
-		return nil, err
-	}
 	return besides(ctx, streams, s.beside, keyed)
-}
-
-// Release gives up a snapshot that nobody has written.
-func (s *storeCapture) Release() {
-	if s.ended.Swap(true) {
-		return
-	}
-	go func() { // it may be a while until there is one
-		if x, err := s.wait(context.Background()); err == nil {
-			x.Close()
-		}
-	}()
 }
 
 // besides writes the state of the subtask beside keyed state.

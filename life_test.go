@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,6 +22,8 @@ import (
 	"github.com/weirstream/weir/internal/cluster/start"
 	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/graph"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
+	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/sink"
 	"github.com/weirstream/weir/source"
@@ -519,8 +522,9 @@ func TestTolerated(t *testing.T) {
 	}
 	e := w.start(context.Background(), 2)
 	w.checkpoints(e, 1)
-	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: 6, Err: syscall.ENOSPC})
+	faulty.Inject(fs.Fault{Op: fs.OpPut, Path: "_metadata", Times: 1000, Err: syscall.ENOSPC})
 	until(t, e, "failed checkpoints", func() bool { return e.Progress().Checkpoint.Failed >= 3 })
+	faulty.Clear()
 	for i := range w.in.splits {
 		w.in.release(i)
 	}
@@ -719,38 +723,86 @@ func TestKillAtTheEnd(t *testing.T) {
 	w.finish(3)
 }
 
+// load returns what a checkpoint or savepoint says of itself.
+func load(t testing.TB, files storage.FS, path string) *snapshot.Metadata {
+	t.Helper()
+	meta, err := istorage.Load(context.Background(), files, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return meta
+}
+
+// verify reads a checkpoint or savepoint through.
+func verify(files storage.FS, path string) error {
+	meta, err := istorage.Load(context.Background(), files, path)
+	if err != nil {
+		return err
+	}
+	return istorage.Verify(context.Background(), files, meta)
+}
+
+// hindered is a sink whose committer does something before it commits or recovers, unless that is nil. If it fails, nothing else is done. It
+// recovers all subtasks or none.
+type hindered struct {
+	sink.TwoPhase[string]
+	beforeCommit, beforeRecover func(context.Context) error
+}
+
+// Withdraws says what the sink does.
+func (s hindered) Withdraws() bool {
+	w, ok := s.TwoPhase.(sink.Withdrawer)
+	return ok && w.Withdraws()
+}
+
+func (s hindered) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
+	c, err := s.TwoPhase.Committer(ctx, env)
+	return hinderedCommitter{c, s}, err
+}
+
+type hinderedCommitter struct {
+	sink.Committer
+	by hindered
+}
+
+func (c hinderedCommitter) Commit(ctx context.Context, id int64, pending [][]byte) error {
+	if c.by.beforeCommit != nil {
+		if err := c.by.beforeCommit(ctx); err != nil {
+			return err
+		}
+	}
+	return c.Committer.Commit(ctx, id, pending)
+}
+
+func (c hinderedCommitter) Recover(ctx context.Context, r sink.Recovery) (sink.Recovered, error) {
+	if c.by.beforeRecover != nil {
+		if err := c.by.beforeRecover(ctx); err != nil {
+			return sink.Recovered{}, err
+		}
+	}
+	return c.Committer.Recover(ctx, r)
+}
+
 // slowSink commits only when it is let.
 type slowSink struct {
-	*memory.Collector[string]
+	hindered
 	entered chan struct{} // closed when the first commit begins
 	release chan struct{}
-	first   atomic.Bool
 }
 
 func newSlowSink(c *memory.Collector[string]) *slowSink {
-	return &slowSink{Collector: c, entered: make(chan struct{}), release: make(chan struct{})}
-}
-
-func (s *slowSink) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
-	c, err := s.Collector.Committer(ctx, env)
-	return &slowCommitter{c, s}, err
-}
-
-type slowCommitter struct {
-	sink.Committer
-	sink *slowSink
-}
-
-func (c *slowCommitter) Commit(ctx context.Context, id int64, pending [][]byte) error {
-	if c.sink.first.CompareAndSwap(false, true) {
-		close(c.sink.entered)
-	}
-	select {
-	case <-c.sink.release:
-		return c.Committer.Commit(ctx, id, pending)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	s := &slowSink{entered: make(chan struct{}), release: make(chan struct{})}
+	entered := sync.OnceFunc(func() { close(s.entered) })
+	s.hindered = hindered{TwoPhase: c, beforeCommit: func(ctx context.Context) error {
+		entered()
+		select {
+		case <-s.release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+	return s
 }
 
 // TestSlowCommit shows that a commit that takes long does not stop checkpoints, and that a stop waits for it.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/fs"
 	"github.com/weirstream/weir/storage"
 )
@@ -37,10 +36,7 @@ func (w *world) merge(options map[string]string) {
 // stateFiles returns how many streams with bytes the newest checkpoint has in files, in how many files, and in which kinds of directories.
 func (w *world) stateFiles(checkpoint string) (streams int, files, kinds map[string]bool) {
 	w.t.Helper()
-	meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	meta := load(w.t, w.fs, checkpoint)
 	files, kinds = map[string]bool{}, map[string]bool{}
 	meta.EachStream(func(s *snapshot.Stream) {
 		if s.Path != "" {

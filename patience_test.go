@@ -18,31 +18,6 @@ import (
 	"github.com/weirstream/weir/source"
 )
 
-// shySink is a sink whose committer does not recover at first.
-type shySink struct {
-	*sim.Output[string]
-	fails int   // so many times
-	err   error // with this
-	tries int
-}
-
-func (s *shySink) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
-	c, err := s.Output.Committer(ctx, env)
-	return &shyCommitter{c, s}, err
-}
-
-type shyCommitter struct {
-	sink.Committer
-	sink *shySink
-}
-
-func (c *shyCommitter) Recover(ctx context.Context, r sink.Recovery) (sink.Recovered, error) {
-	if c.sink.tries++; c.sink.tries <= c.sink.fails {
-		return sink.Recovered{}, c.sink.err
-	}
-	return c.Committer.Recover(ctx, r)
-}
-
 // TestPatientStart shows, in virtual time, that a start tries again what failed without proof that it must: the first write of the line's
 // record, the directory of its checkpoints, the recovery of its sinks. What is proved, or fails again and again, refuses the start.
 func TestPatientStart(t *testing.T) {
@@ -66,8 +41,14 @@ func TestPatientStart(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			chance := sim.New(sim.Config{Parallelism: []int{2}})
 			w := newWorld(t, 2, 20)
-			out := &shySink{Output: sim.NewOutput[string](chance), fails: c.fails, err: c.err}
-			w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, out, sim.Dir
+			out, tries := sim.NewOutput[string](chance), 0
+			shy := hindered{TwoPhase: out, beforeRecover: func(context.Context) error {
+				if tries++; tries <= c.fails {
+					return c.err
+				}
+				return nil
+			}}
+			w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, shy, sim.Dir
 			r := chance.Play(func(ctx context.Context, p sim.Process) (*jobmaster.Execution, error) {
 				files := fs.NewFaulty(p.FS, nil)
 				if c.fault.Op != "" {
@@ -76,8 +57,8 @@ func TestPatientStart(t *testing.T) {
 				}
 				return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: files, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: p.Set})
 			})
-			if out.tries != c.tries {
-				t.Errorf("the sink was asked to recover %d times, want %d", out.tries, c.tries)
+			if tries != c.tries {
+				t.Errorf("the sink was asked to recover %d times, want %d", tries, c.tries)
 			}
 			if c.want == "" {
 				if r.Err == nil {
@@ -100,7 +81,7 @@ func TestPatientStart(t *testing.T) {
 func TestImpatientEnd(t *testing.T) {
 	w := newWorld(t, 1, 20)
 	asked := make(chan struct{}, 10)
-	w.sink = reluctant{w.out, asked, errTest}
+	w.sink = reluctant(w.out, asked, errTest)
 	e := w.start(context.Background(), 1)
 	<-asked
 	e.Cancel()
@@ -116,7 +97,7 @@ func TestCannotRecover(t *testing.T) {
 	w := newWorld(t, 1, 40)
 	fails := func() {
 		t.Helper()
-		w.sink = reluctant{w.out, make(chan struct{}, 10), source.Permanent(errTest)}
+		w.sink = reluctant(w.out, make(chan struct{}, 10), source.Permanent(errTest))
 		r, err := w.end(w.start(context.Background(), 1), weir.Failed)
 		var refused *start.Error
 		if !errors.As(err, &refused) || refused.Code != exitcode.Refused {
@@ -137,23 +118,9 @@ func TestCannotRecover(t *testing.T) {
 }
 
 // reluctant is a sink whose committer never recovers.
-type reluctant struct {
-	sink.TwoPhase[string]
-	asked chan struct{}
-	err   error
-}
-
-func (r reluctant) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
-	c, err := r.TwoPhase.Committer(ctx, env)
-	return reluctantCommitter{c, r}, err
-}
-
-type reluctantCommitter struct {
-	sink.Committer
-	sink reluctant
-}
-
-func (c reluctantCommitter) Recover(context.Context, sink.Recovery) (sink.Recovered, error) {
-	c.sink.asked <- struct{}{}
-	return sink.Recovered{}, c.sink.err
+func reluctant(of sink.TwoPhase[string], asked chan struct{}, err error) hindered {
+	return hindered{TwoPhase: of, beforeRecover: func(context.Context) error {
+		asked <- struct{}{}
+		return err
+	}}
 }

@@ -129,10 +129,7 @@ func TestSavepoint(t *testing.T) {
 				w.in.hold(i, 100)
 			}
 			w.checkpoints(e, 2)
-			meta, err := storage.Load(context.Background(), w.fs, at)
-			if err != nil {
-				t.Fatal(err)
-			}
+			meta := load(t, w.fs, at)
 			if want := strings.Replace(test.name, "small", "canonical", 1); !strings.HasPrefix(meta.What(), want) && test.storage == checkpoint.Filesystem {
 				t.Errorf("it is a %s", meta.What())
 			}
@@ -510,12 +507,23 @@ func TestLostAnswerOfStop(t *testing.T) {
 
 // failingSink fails in one of its calls once it is told to.
 type failingSink struct {
-	*memory.Collector[string]
+	hindered
 	prepare, commit atomic.Bool
 }
 
+func newFailingSink(c *memory.Collector[string]) *failingSink {
+	s := &failingSink{}
+	s.hindered = hindered{TwoPhase: c, beforeCommit: func(context.Context) error {
+		if s.commit.CompareAndSwap(true, false) {
+			return errTest
+		}
+		return nil
+	}}
+	return s
+}
+
 func (s *failingSink) Writer(ctx context.Context, env sink.WriterEnv, restored [][]byte) (sink.Writer[string], error) {
-	w, err := s.Collector.Writer(ctx, env, restored)
+	w, err := s.TwoPhase.Writer(ctx, env, restored)
 	if err != nil {
 		return nil, err
 	}
@@ -534,30 +542,13 @@ func (w *failingWriter) Prepare(ctx context.Context, id int64, final bool) ([][]
 	return w.TwoPhaseWriter.Prepare(ctx, id, final)
 }
 
-func (s *failingSink) Committer(ctx context.Context, env sink.CommitterEnv) (sink.Committer, error) {
-	c, err := s.Collector.Committer(ctx, env)
-	return &failingCommitter{c, s}, err
-}
-
-type failingCommitter struct {
-	sink.Committer
-	sink *failingSink
-}
-
-func (c *failingCommitter) Commit(ctx context.Context, id int64, pending [][]byte) error {
-	if c.sink.commit.CompareAndSwap(true, false) {
-		return errTest
-	}
-	return c.Committer.Commit(ctx, id, pending)
-}
-
 // TestTaskFailsInStop shows a task that fails while it takes its part of the savepoint to stop with: the job restarts and goes on.
 func TestTaskFailsInStop(t *testing.T) {
 	for _, options := range [][]weir.StopOption{nil, {weir.Drain()}} {
 		w := newWorld(t, 3, 60)
 		w.set["restart-strategy.type"], w.set["restart-strategy.fixed-delay.delay"] = "fixed-delay", "1 ms"
 		w.options = []checkpoint.Option{checkpoint.Every(50 * time.Millisecond)}
-		failing := &failingSink{Collector: w.out}
+		failing := newFailingSink(w.out)
 		w.sink = failing
 		e := w.running(2, 50)
 		failing.prepare.Store(true)
@@ -584,7 +575,7 @@ func TestFailAfterStop(t *testing.T) {
 		w.set["restart-strategy.type"], w.set["restart-strategy.fixed-delay.attempts"] = "fixed-delay", "1000"
 		w.set["execution.checkpointing.externalized-checkpoint-retention"] = retention
 		w.options = []checkpoint.Option{checkpoint.Every(time.Hour)}
-		failing := &failingSink{Collector: w.out}
+		failing := newFailingSink(w.out)
 		w.sink = failing
 		for i := range w.in.splits {
 			w.in.hold(i, 50)
@@ -716,8 +707,7 @@ func TestSavepointBesideCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.end(e, weir.Finished)
-	meta, err := storage.Load(context.Background(), w.fs, at)
-	if err := errors.Join(err, storage.Verify(context.Background(), w.fs, meta)); err != nil {
+	if err := verify(w.fs, at); err != nil {
 		t.Fatal(err)
 	}
 	held.on.Store(false)
@@ -787,11 +777,7 @@ func TestStopStories(t *testing.T) {
 		}
 		s.tell(s.check)
 		for _, at := range taken {
-			meta, err := storage.Load(context.Background(), s.fs, at)
-			if err == nil {
-				err = storage.Verify(context.Background(), s.fs, meta)
-			}
-			if err != nil {
+			if err := verify(s.fs, at); err != nil {
 				t.Error(err)
 			}
 		}

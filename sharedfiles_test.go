@@ -7,18 +7,18 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/checkpoint"
+	"github.com/weirstream/weir/connector/datagen"
 	"github.com/weirstream/weir/connector/discard"
+	"github.com/weirstream/weir/internal/inspect"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	istorage "github.com/weirstream/weir/internal/storage"
+	"github.com/weirstream/weir/internal/storage/fs"
 )
 
 // sharedStreams returns how many streams the newest checkpoint shares with others.
 func (w *world) sharedStreams(checkpoint string) (n int) {
 	w.t.Helper()
-	meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	meta := load(w.t, w.fs, checkpoint)
 	meta.EachStream(func(s *snapshot.Stream) {
 		if s.Scope == snapshot.Shared && s.Path != "" {
 			n++
@@ -78,11 +78,7 @@ func others(t *testing.T, w *world) {
 	w.upTo(2, 40, suspend, weir.Suspended)
 	whole := func(checkpoint string) {
 		t.Helper()
-		meta, err := istorage.Load(context.Background(), w.fs, checkpoint)
-		if err == nil {
-			err = istorage.Verify(context.Background(), w.fs, meta)
-		}
-		if err != nil {
+		if err := verify(w.fs, checkpoint); err != nil {
 			t.Errorf("it is not claimed, and is not whole any more: %v", err)
 		}
 	}
@@ -99,4 +95,39 @@ func others(t *testing.T, w *world) {
 	}
 	w.end(w.start(context.Background(), 2), weir.Finished)
 	w.onlyRecord()
+}
+
+// TestSharedFilesAreFoundFromElsewhere shows that a checkpoint is whole wherever the process runs that reads it, also if the job was given
+// the directories of its checkpoints and changelog relative to its own.
+func TestSharedFilesAreFoundFromElsewhere(t *testing.T) {
+	for _, changelog := range []string{"false", "true"} {
+		home := t.TempDir()
+		t.Chdir(home)
+		j := weir.NewJob("job")
+		j.Checkpoint(checkpoint.Dir("checkpoints"), checkpoint.KeepOnCancel(),
+			checkpoint.Set("execution.checkpointing.incremental", "true"), checkpoint.Set("execution.checkpointing.data-inline-threshold", "0b"),
+			checkpoint.Set("state.changelog.enabled", changelog), checkpoint.Set("dstl.dfs.base-path", "log"))
+		in := weir.From(j, "in", datagen.Source(datagen.Unbounded, func(i int64) int64 { return i % 100 }, datagen.Rate(1000)))
+		weir.To(weir.Count(weir.KeyBy(in, weir.Self), "count"), "out", discard.Sink[weir.KV[int64, int64]]())
+		ctx := t.Context()
+		e, err := weir.Start(ctx, j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Running(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Checkpoint(ctx, weir.IncrementalCheckpoint); err != nil {
+			t.Fatal(err)
+		}
+		e.Cancel()
+		if _, err := e.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		t.Chdir(t.TempDir())
+		v, err := inspect.Verify(ctx, fs.Local{}, home+"/checkpoints")
+		if err != nil || v.Checkpoints != 1 || len(v.Problems) > 0 {
+			t.Errorf("changelog %s: verify says %+v, %v", changelog, v, err)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ type story struct {
 	between  func()                            // called before each turn, unless it is nil
 	disturb  func(e *weir.Execution, turn int) // the same
 	attempts int                               // of the last process
+	way      int                               // in which changes of the state are logged, see sim.Changelog
 	log      []string
 }
 
@@ -67,6 +69,9 @@ func newStory(t *testing.T, seed uint64, options ...checkpoint.Option) *story {
 	s := &story{
 		world: newWorld(t, 1+int(seed%4), 20+int(seed%19)),
 		rng:   rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_000_000, 0), trace: fnv.New64a(), trouble: int(seed % 8),
+	}
+	if logs := rand.New(rand.NewPCG(seed, 2)); logs.IntN(2) == 0 {
+		s.way = 1 + logs.IntN(sim.WaysToLog)
 	}
 	s.in.batch = 1 + s.rng.IntN(5)
 	timeout := []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, time.Hour}[s.rng.IntN(3)]
@@ -103,15 +108,25 @@ func (s *story) breakStorage() {
 	s.faulty.Inject(f)
 }
 
+// jobWith returns the job with more options, which only this process has.
+func (s *story) jobWith(parallelism int, options map[string]string) *weir.Job {
+	set := s.set
+	defer func() { s.set = set }()
+	s.set = maps.Clone(set)
+	maps.Copy(s.set, options)
+	return s.job(parallelism)
+}
+
 // play runs the job, as many processes as it takes, until it has finished.
 func (s *story) play() {
-	for {
+	for process := 1; ; process++ {
 		parallelism := 1 + s.rng.IntN(3)
-		s.note("process at parallelism %d", parallelism)
+		log := sim.Changelog(s.way, process)
+		s.note("process at parallelism %d, changelog %v", parallelism, log)
 		ctx, cancel := context.WithCancel(context.Background())
 		sim := newSimulation(s.t, s.rng, s.now, s.trace)
 		s.faulty.Clear()
-		e, err := weir.StartSimulated(ctx, s.job(parallelism), s.fs, sim, sim.clock)
+		e, err := weir.StartSimulated(ctx, s.jobWith(parallelism, log), s.fs, sim, sim.clock)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -189,7 +204,7 @@ func toldAll() bool { return *storyCount == 0 && *firstStory == 0 && !testing.Sh
 
 // underChance plays the job of a world under chance, until it has finished, and returns what came of it and what it has committed.
 func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r sim.Report, w *world, committed []string) {
-	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Asks: int(d.Seed / 8 % 3), Doubts: int(d.Seed / 5 % 3), Parallelism: []int{1, 2, 3}})
+	chance := sim.New(sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Asks: int(d.Seed / 8 % 3), Doubts: int(d.Seed / 5 % 3), Parallelism: []int{1, 2, 3}, Changelog: true})
 	w = newWorld(t, 1+chance.Pick(4), 20+chance.Pick(19))
 	out := sim.NewOutput[string](chance)
 	w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, out, sim.Dir
@@ -203,7 +218,10 @@ func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r
 		w.set["execution.checkpointing.incremental"] = "true"
 	}
 	r = chance.Play(func(ctx context.Context, p sim.Process) (*jobmaster.Execution, error) {
-		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: p.Set})
+		set := map[string]string{}
+		maps.Copy(set, chance.Changelog())
+		maps.Copy(set, p.Set)
+		return door.Start(ctx, w.job(p.Parallelism), door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: set})
 	})
 	return r, w, out.Records()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/state"
 )
 
@@ -89,7 +90,7 @@ func benchLimit(b *testing.B, n int) {
 			add(ks.next(n))
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+	perRecord(b)
 }
 
 type driver struct {
@@ -99,12 +100,28 @@ type driver struct {
 	refs   []heap.Ref
 }
 
-func newDriver(b testing.TB, p any, n int) *driver {
-	d := &driver{newOperator(b, p, hashInt), make([]int64, batch), make([]uint64, batch), make([]heap.Ref, batch)}
+// newDriver returns the driver of an operator that has seen n keys, which p was told of.
+func newDriver(b testing.TB, p on, n int) *driver { return drive(newOperator(b, p, hashInt), p, n) }
+
+func drive(o operator[int64], p on, n int) *driver {
+	d := &driver{o, make([]int64, batch), make([]uint64, batch), make([]heap.Ref, batch)}
 	for k := 0; k < n; k += batch {
-		d.batch(p.(on), func(i int) int64 { return int64((k + i) % n) })
+		d.batch(p, func(i int) int64 { return int64((k + i) % n) })
 	}
 	return d
+}
+
+// perRecord reports what one of a batch of records has taken.
+func perRecord(b *testing.B) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+}
+
+// draw fills the batch with uniform keys.
+func (d *driver) draw(ks *keys, n int) {
+	for i := range d.keys {
+		d.keys[i] = ks.next(n)
+		d.hashes[i] = hashInt(d.keys[i])
+	}
 }
 
 func (d *driver) batch(p on, key func(i int) int64) {
@@ -128,13 +145,10 @@ func benchUpdate(b *testing.B, p on, n int) {
 	d := newDriver(b, p, n)
 	var ks keys
 	for b.Loop() {
-		for i := range d.keys {
-			d.keys[i] = ks.next(n)
-			d.hashes[i] = hashInt(d.keys[i])
-		}
+		d.draw(&ks, n)
 		d.run(p)
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+	perRecord(b)
 }
 
 // BenchmarkResolve measures the look-up alone.
@@ -144,13 +158,10 @@ func BenchmarkResolve(b *testing.B) {
 			d := newDriver(b, new(counter), n)
 			var ks keys
 			for b.Loop() {
-				for i := range d.keys {
-					d.keys[i] = ks.next(n)
-					d.hashes[i] = hashInt(d.keys[i])
-				}
+				d.draw(&ks, n)
 				d.Resolve(d.keys, d.hashes, d.refs)
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+			perRecord(b)
 		})
 	}
 }
@@ -167,29 +178,27 @@ func BenchmarkCapture(b *testing.B) {
 	b.Run("write", func(b *testing.B) {
 		var size int64
 		for b.Loop() {
-			c := d.Capture()
-			k, err := c.Write(io.Discard)
-			if err != nil {
-				b.Fatal(err)
-			}
-			size = k.End
-			c.Release()
+			size = write(b, d.Capture(), io.Discard).End
 		}
 		b.SetBytes(size)
 	})
+}
+
+func write(b *testing.B, c *heap.Capture, w io.Writer) snapshot.Keyed {
+	k, err := c.Write(w)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Release()
+	return k
 }
 
 // BenchmarkRestore restores 10 M keys from memory on one and on two subtasks.
 func BenchmarkRestore(b *testing.B) {
 	const n = 10_000_000
 	d := newDriver(b, new(counter), n)
-	c := d.Capture()
 	var buf bytes.Buffer
-	k, err := c.Write(&buf)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c.Release()
+	k := write(b, d.Capture(), &buf)
 	d.Close()
 	for _, parallelism := range []int{1, 2} {
 		b.Run(fmt.Sprintf("subtasks=%d", parallelism), func(b *testing.B) {
@@ -252,10 +261,7 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 	written, longest := 0, time.Duration(0)
 	for b.Loop() {
 		begin := time.Now()
-		for i := range d.keys {
-			d.keys[i] = ks.next(n)
-			d.hashes[i] = hashInt(d.keys[i])
-		}
+		d.draw(&ks, n)
 		d.run(p)
 		longest = max(longest, time.Since(begin))
 		select {
@@ -267,7 +273,7 @@ func BenchmarkUpdateWhileWriting(b *testing.B) {
 	}
 	close(stop)
 	<-stopped
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+	perRecord(b)
 	b.ReportMetric(float64(written), "captures")
 	b.ReportMetric(float64(longest.Milliseconds()), "longest-ms")
 	b.ReportMetric(peakMB(b), "peak-rss-MB")
@@ -321,7 +327,7 @@ func BenchmarkStringKeys(b *testing.B) {
 		}
 		o.EndBatch()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+	perRecord(b)
 }
 
 type session struct {
@@ -335,15 +341,12 @@ func BenchmarkTimers(b *testing.B) {
 	for _, gap := range []int64{1_000, 60_000} {
 		b.Run(fmt.Sprintf("gap=%dms", gap), func(b *testing.B) {
 			p := new(session)
-			d := &driver{newOperator(b, p, hashInt), make([]int64, batch), make([]uint64, batch), make([]heap.Ref, batch)}
+			d := drive(newOperator(b, p, hashInt), nil, 0)
 			var ks keys
 			now, fired := int64(1_700_000_000_000), 0
 			step := int64(0)
 			for b.Loop() {
-				for i := range d.keys {
-					d.keys[i] = ks.next(n)
-					d.hashes[i] = hashInt(d.keys[i])
-				}
+				d.draw(&ks, n)
 				d.Resolve(d.keys, d.hashes, d.refs)
 				for _, r := range d.refs {
 					d.Seek(r)
@@ -357,7 +360,7 @@ func BenchmarkTimers(b *testing.B) {
 				}
 				d.EndBatch()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+			perRecord(b)
 			b.ReportMetric(float64(fired)/float64(b.N)/batch, "fired/record")
 		})
 	}
@@ -372,14 +375,11 @@ type visits struct {
 func BenchmarkCollections(b *testing.B) {
 	const n = 200_000
 	p := new(visits)
-	d := &driver{newOperator(b, p, hashInt), make([]int64, batch), make([]uint64, batch), make([]heap.Ref, batch)}
+	d := drive(newOperator(b, p, hashInt), nil, 0)
 	var ks keys
 	run := func(b *testing.B, f func(i int64)) {
 		for b.Loop() {
-			for i := range d.keys {
-				d.keys[i] = ks.next(n)
-				d.hashes[i] = hashInt(d.keys[i])
-			}
+			d.draw(&ks, n)
 			d.Resolve(d.keys, d.hashes, d.refs)
 			for _, r := range d.refs {
 				d.Seek(r)
@@ -388,7 +388,7 @@ func BenchmarkCollections(b *testing.B) {
 			}
 			d.EndBatch()
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/record")
+		perRecord(b)
 	}
 	b.Run("map/get+put", func(b *testing.B) {
 		run(b, func(i int64) {
@@ -431,20 +431,11 @@ func BenchmarkCoded(b *testing.B) {
 		o.on(func(key string) { p.Count.Set(1); p.Name.Set(key) }, names...)
 	}
 	var buf bytes.Buffer
-	c := o.Capture()
-	k, err := c.Write(&buf)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c.Release()
+	k := write(b, o.Capture(), &buf)
 	b.Run("write", func(b *testing.B) {
 		b.SetBytes(k.End)
 		for b.Loop() {
-			c := o.Capture()
-			if _, err := c.Write(io.Discard); err != nil {
-				b.Fatal(err)
-			}
-			c.Release()
+			write(b, o.Capture(), io.Discard)
 		}
 	})
 	b.Run("restore", func(b *testing.B) {

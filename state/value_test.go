@@ -27,6 +27,12 @@ type operator[K comparable] struct {
 
 func newOperator[K comparable](t testing.TB, processor any, hash func(K) uint64) operator[K] {
 	t.Helper()
+	return newTracking(t, processor, hash, false)
+}
+
+// newTracking is newOperator with a store that knows what has changed, if it is to.
+func newTracking[K comparable](t testing.TB, processor any, hash func(K) uint64, track bool) operator[K] {
+	t.Helper()
 	var key K
 	l, err := heap.NewLayout(typeOf(key))
 	if err != nil {
@@ -34,6 +40,9 @@ func newOperator[K comparable](t testing.TB, processor any, hash func(K) uint64)
 	}
 	if err := l.Bind(processor); err != nil {
 		t.Fatal(err)
+	}
+	if track {
+		l.Track()
 	}
 	s, err := heap.NewStore(l, keygroup.RangeOf(0, 1, 128), 128, func(k *K) uint64 { return hash(*k) })
 	if err != nil {

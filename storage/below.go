@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -33,6 +35,17 @@ func (b below) Swap(ctx context.Context, path string, old, new []byte) error {
 
 func (b below) List(ctx context.Context, dir string) ([]Entry, error) {
 	return b.fs.List(ctx, b.dir+dir)
+}
+
+// Walk is Walker's, if the file system is one.
+func (b below) Walk(ctx context.Context, dir string, each func(path string, sizeBytes int64) error) error {
+	w, ok := b.fs.(Walker)
+	if !ok {
+		return fmt.Errorf("walk %s: %w", dir, errors.ErrUnsupported)
+	}
+	return w.Walk(ctx, b.dir+dir, func(path string, sizeBytes int64) error {
+		return each(strings.TrimPrefix(path, b.dir), sizeBytes)
+	})
 }
 
 func (b below) Remove(ctx context.Context, paths ...string) error {

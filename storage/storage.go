@@ -63,6 +63,16 @@ type Spreader interface {
 	Entropy() (marker string, length int)
 }
 
+// Walker is an FS that finds all files below a directory about as fast as it can name them, in however many directories they are: where directories
+// are but parts of names.
+type Walker interface {
+	FS
+	// Walk calls each for all files below a directory, in no particular order, with their paths as Remove takes them, until each returns an
+	// error, which Walk wraps. An absent directory has none. Files whose names begin with ".weir-" it leaves out, as List does. An FS that stands for
+	// several others answers with errors.ErrUnsupported for one that is no Walker.
+	Walk(ctx context.Context, dir string, each func(path string, sizeBytes int64) error) error
+}
+
 // Writer writes one new file. It is used by one goroutine and ended by exactly one of Commit and Abort.
 type Writer interface {
 	io.Writer

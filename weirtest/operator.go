@@ -315,7 +315,7 @@ type streams struct {
 	id      job.CheckpointID
 }
 
-func (s streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+func (s streams) NewStream(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error) {
 	return s.storage.NewWriter(ctx, storage.Location{ID: s.id}, scope), nil
 }
 

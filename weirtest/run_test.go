@@ -70,6 +70,22 @@ func TestRun(t *testing.T) {
 		weirtest.Seeds(60), weirtest.CrashEverywhere(), weirtest.Rescale(1, 2, 3))
 }
 
+// TestRunWithChangelog shows that a job may log the changes of its state.
+func TestRunWithChangelog(t *testing.T) {
+	for _, place := range []string{"memory", "filesystem"} {
+		t.Run(place, func(t *testing.T) {
+			add := numbers(&sum{})
+			weirtest.Run(t, func(j *weir.Job) error {
+				j.Set("state.changelog.enabled", "true")
+				j.Set("state.changelog.storage", place)
+				j.Set("state.changelog.periodic-materialize.interval", "15 ms")
+				return add(j)
+			}, weirtest.In("numbers", upTo(60)...), weirtest.Want("sums", wantSums(60)...),
+				weirtest.Seeds(20), weirtest.CrashEverywhere(), weirtest.Rescale(1, 2, 3))
+		})
+	}
+}
+
 // TestSame shows that a job needs no expected output to be compared with itself.
 func TestSame(t *testing.T) {
 	weirtest.Run(t, numbers(&sum{}), weirtest.In("numbers", upTo(20)...), weirtest.In("numbers", upTo(30)...),

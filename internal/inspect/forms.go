@@ -65,8 +65,9 @@ func keyedForm(ctx context.Context, fs publicstorage.FS, k snapshot.Keyed) (stat
 	return keyed.ReadForm(k, r)
 }
 
+// listKinds has the kind of a stored list. What is merged was declared as a union, and older snapshots hold it as one.
 var listKinds = map[snapshot.Mode]stateform.Kind{
-	snapshot.Split: stateform.Split, snapshot.Union: stateform.Union, snapshot.Broadcast: stateform.Broadcast,
+	snapshot.Split: stateform.Split, snapshot.Union: stateform.Union, snapshot.Broadcast: stateform.Broadcast, snapshot.Merged: stateform.Union,
 }
 
 func listForm(l snapshot.List) (stateform.State, error) {

@@ -66,7 +66,7 @@ var layers = []layer{
 
 	{"internal/storage/byscheme", "storage",
 		"it hands paths on by their scheme, whatever they are of"},
-	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/byscheme internal/storage/linefile internal/protocol/snapshot",
+	{"internal/storage/garbage", names + " storage internal/storage internal/storage/fs internal/storage/byscheme internal/storage/linefile internal/protocol/snapshot internal/protocol/line",
 		"it finds what neither records nor metadata refer to, and asks no job"},
 
 	{"internal/storage/copies", names + " storage internal/storage internal/storage/fs internal/protocol/snapshot internal/protocol/backup",

@@ -23,6 +23,8 @@ type Decisions struct {
 	Asks []Trouble
 	// Doubts are checkpoints whose metadata are put without anybody knowing whether they were, counted in such puts.
 	Doubts []Trouble
+	// Log is how the job logs the changes of its state, one of the ways that World.Changelog knows; 0: not at all.
+	Log int
 	// Recorded says that there is no more of these than in the lists. Otherwise it is drawn from the seed, as Config says.
 	Recorded bool
 }
@@ -57,6 +59,9 @@ func (d Decisions) Events() int { return len(d.Troubles) + len(d.Asks) + len(d.D
 func (d Decisions) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "seed %d\n", d.Seed)
+	if d.Log > 0 {
+		fmt.Fprintf(b, "log %d\n", d.Log)
+	}
 	for _, kind := range []string{"trouble", "ask", "doubt"} {
 		for _, t := range *d.kinds()[kind] {
 			fmt.Fprintf(b, "%s %d %d\n", kind, t.At, t.What)
@@ -103,6 +108,10 @@ func (d *Decisions) add(what string, args []string) (err error) {
 	switch {
 	case what == "seed" && len(args) == 1:
 		d.Seed, err = strconv.ParseUint(args[0], 10, 64)
+	case what == "log" && len(args) == 1:
+		var way uint64
+		way, err = strconv.ParseUint(args[0], 10, 31)
+		d.Log = int(way)
 	case d.kinds()[what] != nil && len(args) == 2:
 		var t Trouble
 		_, err = fmt.Sscan(strings.Join(args, " "), &t.At, &t.What)
@@ -158,6 +167,7 @@ const (
 	forTorn
 	forAsks
 	forDoubts
+	forLog
 )
 
 func newChance(c Config) *chance {
@@ -169,6 +179,11 @@ func newChance(c Config) *chance {
 		e.scale = scales[e.rng.IntN(len(scales))]
 		e.brew()
 		return e
+	}
+	made.made.Log = given.Log
+	if c.Changelog && !given.Recorded && given.Log == 0 {
+		drawn := rng(forLog)
+		made.made.Log = drawn.IntN(2) * (1 + drawn.IntN(WaysToLog))
 	}
 	made.misery = begin(given, given.Troubles, &made.made.Troubles, forMisery, c.Troubles, 150, 800, 4000)
 	made.asks = begin(given, given.Asks, &made.made.Asks, forAsks, c.Asks, 200, 1000, 3000)

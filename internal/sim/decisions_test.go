@@ -18,6 +18,7 @@ func TestDecisionsAsText(t *testing.T) {
 		{"seed 0\norder\n", Decisions{Recorded: true}},
 		{"seed 7\ntrouble 12 3\ntrouble 40 65535\norder 1 0*3 5 1*2\n",
 			Decisions{Seed: 7, Troubles: []Trouble{{12, 3}, {40, 65535}}, Order: []int{1, 0, 0, 0, 5, 1, 1}, Recorded: true}},
+		{"seed 1\nlog 5\norder 2\n", Decisions{Seed: 1, Log: 5, Order: []int{2}, Recorded: true}},
 		{"seed 1\ntrouble 2 3\nask 4 5\ndoubt 6 7\norder\n",
 			Decisions{Seed: 1, Troubles: []Trouble{{2, 3}}, Asks: []Trouble{{4, 5}}, Doubts: []Trouble{{6, 7}}, Recorded: true}},
 	}
@@ -42,7 +43,7 @@ func TestDecisionsAsText(t *testing.T) {
 	if got, err := ReadDecisions(&b); err != nil || !reflect.DeepEqual(got, long) {
 		t.Errorf("a long order is read as another, %v", err)
 	}
-	for _, wrong := range []string{"seed", "seed x", "trouble 1", "trouble a b", "order -1", "order 1*x", "order 1*99999999", "luck 7"} {
+	for _, wrong := range []string{"seed", "seed x", "trouble 1", "trouble a b", "order -1", "order 1*x", "order 1*99999999", "log -1", "luck 7"} {
 		if _, err := ReadDecisions(strings.NewReader("\n" + wrong)); err == nil || !strings.Contains(err.Error(), "line 2") {
 			t.Errorf("%q: %v", wrong, err)
 		}
@@ -51,7 +52,7 @@ func TestDecisionsAsText(t *testing.T) {
 
 // FuzzDecisions shows that no text breaks the reader, and that what it accepts means the same when it is written again.
 func FuzzDecisions(f *testing.F) {
-	f.Add("seed 7\ntrouble 12 3\norder 1 0*3 5 1*2\n")
+	f.Add("seed 7\nlog 3\ntrouble 12 3\norder 1 0*3 5 1*2\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := ReadDecisions(strings.NewReader(text))
 		if err != nil || len(d.Order) > 1<<16 {

@@ -61,7 +61,13 @@ type strand struct {
 	resume func() (struct{}, bool)
 	yield  func(struct{}) bool
 	until  time.Duration // it stands still
+	ready  func() bool   // what it waits for; nil for nothing
 }
+
+// canGoOn reports whether the strand has something to do at a time.
+func (s *strand) canGoOn(now time.Duration) bool { return s.until <= now && !s.waits() }
+
+func (s *strand) waits() bool { return s.ready != nil && !s.ready() }
 
 // link holds the messages from one to another, in order.
 type link struct {
@@ -226,6 +232,15 @@ func (p *process) Sleep(d time.Duration) {
 		return
 	}
 	p.elapsed += d
+}
+
+func (p *process) Await(ready func() bool) {
+	s := p.strand
+	s.ready = ready
+	for s.waits() && !p.dead {
+		p.pause()
+	}
+	s.ready = nil
 }
 
 func (p *process) Random() float64 { return float64(p.chance.pick(1<<20)) / (1 << 20) }
@@ -448,7 +463,7 @@ func (p *process) ready() []*strand {
 		ready = append(ready, p.clerk[0])
 	}
 	for _, s := range p.strands {
-		if s.until <= p.elapsed {
+		if s.canGoOn(p.elapsed) {
 			ready = append(ready, s)
 		}
 	}
@@ -555,7 +570,9 @@ func (p *process) rest() bool {
 		sooner(l.messages[0].until)
 	}
 	for _, s := range p.strands {
-		sooner(s.until)
+		if !s.waits() {
+			sooner(s.until)
+		}
 	}
 	if len(p.clerk) > 0 {
 		sooner(p.clerk[0].until)

@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/internal/door"
 	"github.com/weirstream/weir/internal/sim"
 	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/storage"
 )
 
 // click is a record of the job that is simulated.
@@ -116,6 +117,7 @@ type variation struct {
 	doubts int
 	// short is of a job that is soon at its end, some of its tasks before others, and to which nothing happens but what the user asks for.
 	short bool
+	more  int // clicks of each split
 	// another lets a second job go on from a snapshot of the first, which has finished or is left where it is.
 	another bool
 	set     func(w *sim.World) map[string]string
@@ -123,11 +125,13 @@ type variation struct {
 	build   func(j *weir.Job, in *sim.Input[click], out *sim.Output[string]) // instead of the three stages
 	want    func([][]click) []string
 	judge   func(got, want []string) error
+	crashAt int                          // the machine goes down after this step that changes something lasting
+	files   func(sim.Process) storage.FS // what a process is given as its files; nil for those of the world
 }
 
 // play runs the job in a world and compares what it commits with what it would if nothing had happened.
 func play(d sim.Decisions, v variation) sim.Report {
-	c := sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Parallelism: []int{1, 2, 3}, Drain: v.drain}
+	c := sim.Config{Decisions: d, Troubles: int(d.Seed % 8), Parallelism: []int{1, 2, 3}, Drain: v.drain, Changelog: true, CrashAt: v.crashAt}
 	if v.asks > 0 {
 		c.Asks = 1 + int(d.Seed/8)%v.asks
 	}
@@ -138,7 +142,7 @@ func play(d sim.Decisions, v variation) sim.Report {
 		c.Troubles = 0
 	}
 	w := sim.New(c)
-	in := &sim.Input[click]{World: w, Splits: clicks(1+w.Pick(3), 20+w.Pick(60))}
+	in := &sim.Input[click]{World: w, Splits: clicks(1+w.Pick(3), 20+v.more+w.Pick(60))}
 	if v.short {
 		for i := range in.Splits {
 			in.Splits[i] = in.Splits[i][:1+w.Pick(20)]
@@ -160,10 +164,14 @@ func play(d sim.Decisions, v variation) sim.Report {
 		build(j, in, out)
 		set["parallelism.default"] = fmt.Sprint(p.Parallelism)
 		own := maps.Clone(set)
+		maps.Copy(own, w.Changelog())
 		maps.Copy(own, p.Set)
 		maps.DeleteFunc(own, func(_, value string) bool { return value == "" })
 		if w.Processes() <= 3 {
 			maps.Copy(own, v.first)
+		}
+		if v.files != nil {
+			p.FS = v.files(p)
 		}
 		return door.Start(ctx, j, door.Runtime{FS: p.FS, Now: p.Now, Scheduler: p.Scheduler, Flags: p.Flags, Set: own})
 	}

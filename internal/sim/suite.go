@@ -49,9 +49,15 @@ func Twice(d Decisions, play func(Decisions) Report) Report {
 	return r
 }
 
-// Shrink leaves out what a failure does not need: what happens, and the end of the order. It returns the failure of what is left, and its
+// Shrink leaves out what a failure does not need: the changelog, what happens, and the end of the order. It returns the failure of what is left, and its
 // decisions in full.
 func Shrink(failed Report, play func(Decisions) Report) Report {
+	if d := failed.Decisions; d.Log > 0 {
+		d.Log = 0
+		if r := play(d); r.Err != nil {
+			failed = r
+		}
+	}
 	for i := 0; i < failed.Decisions.Events(); {
 		if r := play(failed.Decisions.Without(i)); r.Err != nil {
 			failed = r

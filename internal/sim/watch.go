@@ -185,10 +185,12 @@ func fileOf(dir string, s *snapshot.Stream) string {
 
 // unitOf returns what a file is deleted with: the directory of its checkpoint, or nothing but itself if several may share it.
 func unitOf(file string) string {
-	if dir := path.Dir(file); path.Base(dir) != "shared" {
-		return dir
+	dir := path.Dir(file)
+	switch path.Base(dir) {
+	case "shared", "changelog":
+		return file
 	}
-	return file
+	return dir
 }
 
 func (w *watch) isPublished(id job.CheckpointID) bool {

@@ -35,6 +35,8 @@ type Config struct {
 	Drain bool
 	// Doubts is how many checkpoints may be published without anybody knowing, if the decisions do not say.
 	Doubts int
+	// Changelog says that the job logs the changes of its state under half of the seeds, as World.Changelog says.
+	Changelog bool
 	// CrashAt lets the machine go down after so many steps that change something lasting, in all processes together; 0 for never.
 	CrashAt int
 	// Parallelism holds what a process may be started with, one of which is drawn for each; none means that it is up to the job.

@@ -77,8 +77,37 @@ func (e Entropy) Spread(dir string) string {
 	return strings.TrimRight(e.before+randomText(e.length)+e.after, "/") + below
 }
 
+// EntropyBetween returns the entropy of so many characters between the parts of a directory's path.
+func EntropyBetween(before string, length int, after string) Entropy {
+	return Entropy{before: before, after: after, length: length}
+}
+
+// Parts returns what EntropyBetween is given.
+func (e Entropy) Parts() (before string, length int, after string) {
+	return e.before, e.length, e.after
+}
+
+// Dir returns the directory in which there is no entropy.
+func (e Entropy) Dir() string { return e.plain() }
+
+// Above returns the directory below which all random directories are, and perhaps other things.
+func (e Entropy) Above() string { return Parent(e.before + "x") }
+
+// Split takes a path apart that may lie in one of the random directories: its characters, and what is below it.
+func (e Entropy) Split(path string) (random, below string, ok bool) {
+	rest, ok := strings.CutPrefix(path, e.before)
+	if !ok || len(rest) < e.length {
+		return "", "", false
+	}
+	random = rest[:e.length]
+	below, ok = strings.CutPrefix(rest[e.length:], strings.TrimRight(e.after, "/")+"/")
+	return random, below, ok && strings.Trim(random, letters) == ""
+}
+
+// letters are the characters that are drawn: 32, so that each is as likely.
+const letters = "0123456789abcdefghijklmnopqrstuv"
+
 func randomText(n int) string {
-	const letters = "0123456789abcdefghijklmnopqrstuv" // 32, so that each is as likely
 	b := make([]byte, n)
 	rand.Read(b) // never fails
 	for i := range b {

@@ -42,7 +42,7 @@ func (f *files) NewWriter(ctx context.Context, at Location, scope snapshot.Scope
 func (f *files) InitLog(ctx context.Context, above string) (dir string, err error) {
 	dir = join(f.jobDir(), changelogDir)
 	if above != "" {
-		dir = join(JobDir(above, f.job), changelogDir)
+		dir = LogDir(above, f.job)
 	}
 	if err := f.fs.MakeDir(ctx, dir); err != nil {
 		return "", fmt.Errorf("prepare the directory of the changelog of job %s: %w", f.job, err)

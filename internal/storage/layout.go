@@ -39,6 +39,9 @@ type Found struct {
 // JobDir returns the directory of one job's checkpoints.
 func JobDir(dir string, id job.ID) string { return join(dir, id.String()) }
 
+// LogDir returns the directory of one job's changelog, where those of jobs are kept apart from checkpoints.
+func LogDir(dir string, id job.ID) string { return join(JobDir(dir, id), changelogDir) }
+
 // CheckpointDir returns the directory of one checkpoint in the directory of its job. It is also the checkpoint's pointer.
 func CheckpointDir(jobDir string, chk job.CheckpointID) string {
 	return join(jobDir, chkPrefix+strconv.FormatInt(int64(chk), 10))

@@ -22,7 +22,7 @@ type Retries struct {
 	// Memory is how many bytes of a stream that is being written are held until it is finished, so that it can be written anew in another
 	// file. A stream that has grown beyond it needs a store that can go on with the file, or lets it be read.
 	Memory int
-	// Pause returns when d has passed or ctx is done; nil means the clock of the machine.
+	// Pause returns when d has passed or ctx is done; nil means the function Pause.
 	Pause func(ctx context.Context, d time.Duration)
 	// Random returns a number from 0 to below 1; nil means by chance.
 	Random func() float64
@@ -69,6 +69,10 @@ func (r Retries) Do(ctx context.Context, f func() error) error {
 
 // do is Do as long as may agrees, which is asked after each failure.
 func (r Retries) do(ctx context.Context, may func(error) bool, f func() error) error {
+	wait := r.Pause
+	if wait == nil {
+		wait = Pause
+	}
 	err := f()
 	for n := 1; err != nil; n++ {
 		if ctx.Err() != nil || !Repeatable(err) || !may(err) {
@@ -81,7 +85,7 @@ func (r Retries) do(ctx context.Context, may func(error) bool, f func() error) e
 		if r.Note != nil {
 			r.Note(err, n, pause)
 		}
-		if r.wait(ctx, pause); ctx.Err() != nil {
+		if wait(ctx, pause); ctx.Err() != nil {
 			return err
 		}
 		err = f()
@@ -109,11 +113,8 @@ func (r Retries) pause(n int) time.Duration {
 	return min(time.Duration((0.5+random())*float64(d)), r.Longest)
 }
 
-func (r Retries) wait(ctx context.Context, d time.Duration) {
-	if r.Pause != nil {
-		r.Pause(ctx, d)
-		return
-	}
+// Pause returns when d has passed on the clock of the machine, or ctx is done.
+func Pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

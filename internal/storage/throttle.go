@@ -35,12 +35,6 @@ func (t *throttle) wait(ctx context.Context, n int) error {
 	t.free = t.free.Add(time.Duration(float64(n) / float64(t.perSecond) * float64(time.Second)))
 	pause := t.free.Sub(now)
 	t.mu.Unlock()
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	Pause(ctx, pause)
+	return context.Cause(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.FS) {
 		{"swaps do not lose an update", racingSwaps},
 		{"list is direct and in order", list},
 		{"an absent directory lists as empty", listAbsent},
+		{"walk finds all below", walk},
 		{"make directory twice", makeDir},
 		{"remove", remove},
 		{"remove keeps a directory with files", removeFull},
@@ -401,6 +403,38 @@ func list(t *testing.T, fs storage.FS) {
 }
 
 func listAbsent(t *testing.T, fs storage.FS) { wantNames(t, fs, "no/such/directory") }
+
+// walk is for file systems that are a Walker.
+func walk(t *testing.T, fs storage.FS) {
+	w, ok := fs.(storage.Walker)
+	if !ok {
+		t.Skip("it is no storage.Walker")
+	}
+	for _, name := range []string{"d/b", "d/c/deep/file", "d/c/deep/other", "d/c-1/x", "d-1/x", "other"} {
+		write(t, fs, name, name)
+	}
+	for dir, want := range map[string]string{
+		"d": "[d/b:3 d/c-1/x:7 d/c/deep/file:13 d/c/deep/other:14]", "d/c": "[d/c/deep/file:13 d/c/deep/other:14]", "nothing": "[]",
+	} {
+		var got []string
+		err := w.Walk(t.Context(), dir, func(path string, sizeBytes int64) error {
+			got = append(got, fmt.Sprintf("%s:%d", path, sizeBytes))
+			return nil
+		})
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		slices.Sort(got)
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("Walk %s: %v, %v; want %s", dir, got, err, want)
+		}
+	}
+	enough, calls := errors.New("enough"), 0
+	err := w.Walk(t.Context(), "d", func(string, int64) error { calls++; return enough })
+	if !errors.Is(err, enough) || calls != 1 {
+		t.Errorf("Walk went on for %d files after an error, and returned %v", calls, err)
+	}
+}
 
 func makeDir(t *testing.T, fs storage.FS) {
 	for range 2 {

@@ -265,7 +265,7 @@ func scanned(t testing.TB, chain []link) map[string]string {
 	return rows
 }
 
-func restore(t testing.TB, s *heap.Store[string], chain []link, groups keygroup.Range) {
+func restore[K comparable](t testing.TB, s *heap.Store[K], chain []link, groups keygroup.Range) {
 	t.Helper()
 	for _, link := range chain {
 		k := link.keyed

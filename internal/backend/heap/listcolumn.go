@@ -83,7 +83,7 @@ func (l *ListColumn[T]) init(s *core, col *column) {
 	})
 	l.first = row.Field(1).Offset
 	l.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
-	l.shape.always = l.ttl != nil
+	l.shape.chained, l.shape.always = true, l.ttl != nil
 	l.state, l.strings = slices.Index(s.layout.columns, col), stringsIn(l.elem.cell, 0, nil)
 	l.group = make([]rows, s.groups.Len())
 	for i := range l.group {

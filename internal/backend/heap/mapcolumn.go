@@ -119,6 +119,7 @@ func (m *MapColumn[K, V]) init(s *core, col *column) {
 	seed := maphash.MakeSeed()
 	m.hash = hasherOf(func(k K) uint64 { return maphash.Comparable(seed, k) })
 	m.shape = newShape(row, pointerFree(row), s.arena, &s.clock)
+	m.shape.chained = true
 	m.groups = make([]mapGroup, s.groups.Len())
 	for i := range m.groups {
 		m.groups[i] = mapGroup{number: uint32(i), index: newIndex(s.arena), rows: rows{sh: m.shape}}

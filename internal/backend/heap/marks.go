@@ -175,12 +175,6 @@ func (sh *shape) note(wrote *uint32, id uint32) {
 	*changedWord(wrote, row) |= 1 << (row & 63)
 }
 
-// isNoted reports whether a row is marked as changed in the epoch in which its page was last owned.
-func (sh *shape) isNoted(wrote *uint32, id uint32) bool {
-	row := sh.inPage(id)
-	return *changedWord(wrote, row)>>(row&63)&1 != 0
-}
-
 // born marks a row that was inserted. Its page is owned.
 func (r *rows) born(id uint32) {
 	if r.sh.clock.tracks {

@@ -44,6 +44,15 @@ func (c *clock) isNeeded(wrote uint32) bool {
 	return false
 }
 
+// oldestBase returns the first epoch whose changes any of the captures that read pages may want, 0 if one wants all there is.
+func (c *clock) oldestBase() uint32 {
+	base := c.now
+	for _, reader := range c.reading {
+		base = min(base, reader.since)
+	}
+	return base
+}
+
 // readOnlyByNewest reports whether no capture but the newest reads pages.
 func (c *clock) readOnlyByNewest() bool { return len(c.reading) == 1 && c.reading[0].epoch == c.now }
 
@@ -94,15 +103,16 @@ func (p *Page) cut(epoch uint32) (old *image) {
 
 // shape is what all rows of one kind have in common, in all key groups.
 type shape struct {
-	size   uintptr // of a row, in bytes
-	shift  uint8   // log2 of the rows in a page
-	marks  marking
-	always bool         // increments read pages that have not changed, too
-	words  int          // of the bitmap of live rows in a page
-	typ    reflect.Type // of a row if it holds pointers, else nil
-	arena  *arena
-	clock  *clock
-	pool   pool
+	size    uintptr // of a row, in bytes
+	shift   uint8   // log2 of the rows in a page
+	marks   marking
+	chained bool         // the rows are a linked table's, of which increments read also such as have not changed
+	always  bool         // increments read pages that have not changed, too
+	words   int          // of the bitmap of live rows in a page
+	typ     reflect.Type // of a row if it holds pointers, else nil
+	arena   *arena
+	clock   *clock
+	pool    pool
 }
 
 func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
@@ -204,7 +214,7 @@ func (r *rows) save(s *slab, k int) {
 	if before := p.lock(); (r.sh.always || c.isNeeded(*r.sh.wroteOf(s, k))) && (before != c.now || !c.readOnlyByNewest()) {
 		r.sh.pool.reuse(p.cut(c.reading[0].epoch))
 		img := r.sh.pool.get()
-		r.sh.copyTo(img, s, k)
+		r.sh.copyTo(img, s, k, c.oldestBase())
 		img.upto, img.next = c.now, p.saved
 		p.saved = img
 	}
@@ -212,12 +222,33 @@ func (r *rows) save(s *slab, k int) {
 	p.unlock(c.now)
 }
 
-// copyTo copies a page, which must be busy or the subtask's own.
-func (sh *shape) copyTo(img *image, s *slab, k int) {
-	sh.move(img.base, sh.pageOf(s, k), sh.perPage())
-	copy(img.live, sh.liveOf(s, k))
-	now := sh.historyOf(s, k)
-	img.history.copyOf(&now)
+// copyTo copies a page, which must be busy or the subtask's own. If it is for increments only then it may be without rows that have not
+// changed in the epoch since or after it; 0 stands for all.
+func (sh *shape) copyTo(img *image, s *slab, k int, since uint32) {
+	h, live := sh.historyOf(s, k), sh.liveOf(s, k)
+	img.history.copyOf(&h)
+	copy(img.live, live)
+	if since == 0 || sh.chained || sh.typ != nil {
+		sh.move(img.base, sh.pageOf(s, k), sh.perPage())
+		return
+	}
+	sh.moveChanged(img.base, sh.pageOf(s, k), live, &h, since)
+}
+
+// moveChanged copies the rows of a page that have changed in an epoch or after it. They hold no pointers.
+func (sh *shape) moveChanged(dst, src unsafe.Pointer, live []uint64, h *history, since uint32) {
+	for i, word := range live {
+		word &= h.since(since, i)
+		if from := i << 6; bits.OnesCount64(word) > min(64, sh.perPage())/4 {
+			off := uintptr(from) * sh.size
+			sh.move(unsafe.Add(dst, off), unsafe.Add(src, off), min(64, sh.perPage()-from))
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			off := uintptr(i<<6+bits.TrailingZeros64(word)) * sh.size
+			sh.move(unsafe.Add(dst, off), unsafe.Add(src, off), 1)
+		}
+	}
 }
 
 func (sh *shape) pageOf(s *slab, k int) unsafe.Pointer {

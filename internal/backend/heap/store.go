@@ -37,7 +37,7 @@ type core struct {
 	times          times
 	sweep          sweep
 	backed         *backing // nil if the tables are all there is
-	watched        bool     // the first change of each row in an epoch, or in a batch over a byte store, must be known
+	watched        bool     // all changes of rows are noted, also if their page is owned
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
@@ -217,11 +217,8 @@ func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 // Seek points all handles at a row.
 func (s *Store[K]) Seek(r Ref) {
 	s.cur.Row, s.cur.ref = r.row, r
-	s.cur.Shared = *r.wrote != s.clock.now || s.watched && s.mayBeUnnoted(r)
+	s.cur.Shared = *r.wrote != s.clock.now || s.watched
 }
-
-// mayBeUnnoted reports whether a change of a row must be noted, though its page is owned.
-func (s *core) mayBeUnnoted(r Ref) bool { return s.backed != nil || !s.shape.isNoted(r.wrote, r.id) }
 
 // Leave points the handles nowhere: using one panics until the next Seek.
 func (s *Store[K]) Leave() {

@@ -151,8 +151,8 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 	for len(q.due) > 0 && q.due[0].at <= upTo {
 		d := q.pop()
 		cell := q.cellOf(d.entry)
-		if cell.filed != stored(d.at) || q.ownerOf(d.entry) != d.key() { // the row was freed, and is that of another deadline now
-			continue
+		if cell.filed != stored(d.at) || !q.isOf(&d) {
+			continue // it was cleared or moved earlier, and perhaps its row given to another
 		}
 		if cell.deadline != stored(d.at) {
 			q.own(d.entry)
@@ -178,6 +178,13 @@ func (q *timerQueue) fire(upTo int64, f func(e entry, at int64) error) error {
 		}
 	}
 	return nil
+}
+
+// isOf reports whether the row of a timer that is set belongs to the key that the timer was filed for. Rows are given away while entries for
+// them wait in due; whoever has one now has filed an entry of its own.
+func (q *timerQueue) isOf(d *dueTimer) bool {
+	owner := q.ownerOf(d.entry)
+	return owner.id == d.owner && q.core.hashOf(owner) == d.hash
 }
 
 // next returns a time before which no timer is due.

@@ -222,7 +222,7 @@ func (w *writer) take(sh *shape, s *slab, k int) (*image, error) {
 		return saved, err
 	}
 	img := w.spareImage(sh)
-	sh.copyTo(img, s, k)
+	sh.copyTo(img, s, k, w.c.since)
 	s.pages[k].unlock(claimed)
 	return img, nil
 }

@@ -13,9 +13,7 @@ package logged
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,19 +24,12 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-// Stream is a stream that is being written: it is ended by Finish or Abort.
-type Stream interface {
-	io.Writer
-	Finish() (snapshot.Stream, error)
-	Abort() error
-}
-
 // Place is where pieces are written. Its methods may be called concurrently. Streams are of scope Shared, or inline.
 type Place interface {
 	// Segment begins a segment of the log.
-	Segment(ctx context.Context) (Stream, error)
+	Segment(ctx context.Context) (snapshot.StreamWriter, error)
 	// Base begins a file of the whole state.
-	Base(ctx context.Context) (Stream, error)
+	Base(ctx context.Context) (snapshot.StreamWriter, error)
 	// Discard deletes files, as far as that is possible.
 	Discard(paths []string)
 }
@@ -61,7 +52,7 @@ type Source interface {
 // Capture is a piece that was captured and is to be written, by a goroutine beside the subtask.
 type Capture interface {
 	// Write writes it to streams that begin makes. It may find that there is nothing in it: then it returns a zero Keyed.
-	Write(ctx context.Context, begin func(context.Context) (Stream, error)) (snapshot.Keyed, error)
+	Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error)
 	// InForce says, after Write, that later bases may refer to the files of this one.
 	InForce()
 	// Release gives up what the capture holds. It is called once, after Write.
@@ -78,6 +69,8 @@ type Options struct {
 	Now         func() time.Time
 	// Beside runs work beside the subtask; what it returns is run by the subtask.
 	Beside func(work func(ctx context.Context) (mail func() error))
+	// Wait waits for one piece of that work on behalf of another, until done is closed, and fails if ctx ends before; nil: on a goroutine.
+	Wait   func(ctx context.Context, done <-chan struct{}) error
 	Logger *slog.Logger
 }
 
@@ -88,6 +81,7 @@ type State struct {
 		sync.Mutex
 		log     *changelog.Log
 		pieces  map[changelog.Piece]*piece
+		begun   []begun // what is to be written beside the subtask
 		useless []string
 		reuse   bool // there has been no base yet, and the first one may refer to files of the checkpoint that was restored
 	}
@@ -102,8 +96,17 @@ type piece struct {
 	err   error
 }
 
+// begun is a piece that was captured.
+type begun struct {
+	*piece
+	Capture
+}
+
 // New returns the log of a state without a base.
 func New(o Options) *State {
+	if o.Wait == nil {
+		o.Wait = wait
+	}
 	s := &State{o: o}
 	s.mu.log = changelog.New(changelog.Options{Interval: o.Interval, MaxFailures: o.MaxFailures}, o.First)
 	s.mu.pieces = map[changelog.Piece]*piece{}
@@ -128,6 +131,16 @@ func (s *State) Restored(k snapshot.Keyed) {
 	s.mu.log.Others(pathsOf(&k))
 }
 
+// wait waits as goroutines do.
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func written(k snapshot.Keyed) *piece {
 	p := &piece{done: make(chan struct{}), keyed: k}
 	close(p.done)
@@ -144,10 +157,28 @@ func pathsOf(k *snapshot.Keyed) (paths []string) {
 	return paths
 }
 
-// Checkpoint cuts the log for a checkpoint.
-func (s *State) Checkpoint(id job.CheckpointID, kind element.SnapshotKind) *Checkpoint {
+// cut changes the log, and has written what begins there. That may be over when Beside returns, so nothing is held meanwhile.
+func (s *State) cut(change func()) {
+	for _, b := range s.begin(change) {
+		s.o.Beside(func(ctx context.Context) func() error { return s.write(ctx, b.piece, b.Capture) })
+	}
+}
+
+func (s *State) begin(change func()) (all []begun) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	change()
+	all, s.mu.begun = s.mu.begun, nil
+	return all
+}
+
+// Checkpoint cuts the log for a checkpoint.
+func (s *State) Checkpoint(id job.CheckpointID, kind element.SnapshotKind) (c *Checkpoint) {
+	s.cut(func() { c = s.checkpointLocked(id, kind) })
+	return c
+}
+
+func (s *State) checkpointLocked(id job.CheckpointID, kind element.SnapshotKind) *Checkpoint {
 	log := s.mu.log
 	at := log.Cut()
 	fresh, ok := s.segmentLocked(at)
@@ -197,7 +228,7 @@ func (s *State) baseLocked(p changelog.Piece, c Capture) changelog.Piece {
 func (s *State) startLocked(p changelog.Piece, c Capture) {
 	x := &piece{Piece: p, done: make(chan struct{})}
 	s.mu.pieces[p] = x
-	s.o.Beside(func(ctx context.Context) func() error { return s.write(ctx, x, c) })
+	s.mu.begun = append(s.mu.begun, begun{x, c})
 }
 
 // write writes a piece, and tells the log.
@@ -259,13 +290,13 @@ func (s *State) discard(paths []string) {
 
 // Persist cuts the log so that what was logged up to now need not stay in memory.
 func (s *State) Persist() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.mu.log.Logs() {
-		s.o.Source.Stop()
-		return
-	}
-	s.segmentLocked(s.mu.log.Cut())
+	s.cut(func() {
+		if !s.mu.log.Logs() {
+			s.o.Source.Stop()
+			return
+		}
+		s.segmentLocked(s.mu.log.Cut())
+	})
 }
 
 // NextTick returns when Tick is to be called.
@@ -276,9 +307,9 @@ func (s *State) NextTick() (at time.Time, ok bool) {
 }
 
 // Tick begins to write the whole state, if it is time to.
-func (s *State) Tick(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *State) Tick(now time.Time) { s.cut(func() { s.tickLocked(now) }) }
+
+func (s *State) tickLocked(now time.Time) {
 	log := s.mu.log
 	if !log.Due(now, s.o.Source.Changed()) {
 		return
@@ -311,10 +342,8 @@ type Checkpoint struct {
 // counted.
 func (c *Checkpoint) Write(ctx context.Context) (chain []snapshot.Keyed, bytes int64, err error) {
 	for _, p := range c.pieces {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return nil, 0, context.Cause(ctx)
+		if err := c.of.o.Wait(ctx, p.done); err != nil {
+			return nil, 0, err
 		}
 		if p.err != nil {
 			return nil, 0, fmt.Errorf("%v of the changelog: %w", p.Piece, p.err)
@@ -355,8 +384,8 @@ type noted struct {
 	bytes   int64
 }
 
-func (n *noted) noting(begin func(context.Context) (Stream, error)) func(context.Context) (Stream, error) {
-	return func(ctx context.Context) (Stream, error) {
+func (n *noted) noting(begin func(context.Context) (snapshot.StreamWriter, error)) func(context.Context) (snapshot.StreamWriter, error) {
+	return func(ctx context.Context) (snapshot.StreamWriter, error) {
 		s, err := begin(ctx)
 		if err != nil {
 			return nil, err
@@ -375,31 +404,17 @@ func (n *noted) paths() (paths []string) {
 }
 
 type notedStream struct {
-	Stream
+	snapshot.StreamWriter
 	to *noted
 }
 
 // Finish ends the stream.
 func (s notedStream) Finish() (snapshot.Stream, error) {
-	done, err := s.Stream.Finish()
+	done, err := s.StreamWriter.Finish()
 	if err == nil {
 		s.to.mu.Lock()
 		s.to.streams, s.to.bytes = append(s.to.streams, done), s.to.bytes+done.Length
 		s.to.mu.Unlock()
 	}
 	return done, err
-}
-
-// WriteStream writes a stream of a few parts.
-func WriteStream(ctx context.Context, begin func(context.Context) (Stream, error), parts ...[]byte) (snapshot.Stream, error) {
-	out, err := begin(ctx)
-	if err != nil {
-		return snapshot.Stream{}, err
-	}
-	for _, p := range parts {
-		if _, err := out.Write(p); err != nil {
-			return snapshot.Stream{}, errors.Join(err, out.Abort())
-		}
-	}
-	return out.Finish()
 }

@@ -168,12 +168,10 @@ func (s *segmentReader) fail(err error, what string) {
 
 // ByteStore is what the tables over a byte store offer of it.
 type ByteStore interface {
+	transfer.Store
 	Log(tell func(backend.Op))
 	CutLog()
 	Touched() bool
-	SnapshotStore() func(context.Context) (backend.Snapshot, error)
-	Head() []byte
-	Groups() keygroup.Range
 }
 
 // Batches is the source of a byte store. It keeps what was written to it since the last piece that is written. Its methods are called by the
@@ -263,9 +261,7 @@ func (b *Batches) Whole(at int64, reuse bool) Capture {
 	if reuse {
 		kind = element.Checkpoint
 	}
-	c := &wholeStore{
-		at: job.CheckpointID(at), kind: kind, head: b.store.Head(), groups: b.store.Groups(), backend: b.backend, files: b.files, wait: b.store.SnapshotStore(),
-	}
+	c := &wholeStore{b.files.Capture(b.store, b.backend), job.CheckpointID(at), kind, b.files}
 	b.logs, b.open = true, nil // whatever is in there is in the snapshot
 	return c
 }
@@ -278,9 +274,13 @@ type segment struct {
 }
 
 // Write writes the segment.
-func (s segment) Write(ctx context.Context, begin func(context.Context) (Stream, error)) (snapshot.Keyed, error) {
+func (s segment) Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error) {
 	head := append([]byte(segmentMagic), segmentVersion)
-	stream, err := WriteStream(ctx, begin, append([][]byte{head}, s.parts...)...)
+	out, err := begin(ctx)
+	if err != nil {
+		return snapshot.Keyed{}, err
+	}
+	stream, err := transfer.WriteParts(out, append([][]byte{head}, s.parts...)...)
 	return snapshot.Keyed{
 		Range: s.groups, Written: s.groups, Increment: true, Format: s.backend, Header: int64(segmentHead), End: stream.Length, Stream: stream,
 	}, err
@@ -294,43 +294,16 @@ func (segment) Release() {}
 
 // wholeStore writes the files of a byte store.
 type wholeStore struct {
-	at      job.CheckpointID // the position: what the files are told apart by
-	kind    element.SnapshotKind
-	head    []byte
-	groups  keygroup.Range
-	backend string
-	files   *transfer.Files
-	wait    func(context.Context) (backend.Snapshot, error)
+	*transfer.Capture
+	at    job.CheckpointID // the position: what the files are told apart by
+	kind  element.SnapshotKind
+	files *transfer.Files
 }
 
-// Write writes all files that the base in force does not have.
-func (w *wholeStore) Write(ctx context.Context, begin func(context.Context) (Stream, error)) (k snapshot.Keyed, err error) {
-	x, err := w.wait(ctx)
-	if err != nil {
-		go w.abandon()
-		return k, err
-	}
-	defer x.Close()
-	all := func(ctx context.Context, _ snapshot.Scope) (transfer.Stream, error) { return begin(ctx) }
-	k = snapshot.Keyed{
-		Range: w.groups, Written: w.groups, Format: w.backend, Header: int64(len(w.head)), End: int64(len(w.head)),
-	}
-	if k.Files, err = w.files.Write(ctx, w.at, w.kind, x, all); err != nil {
-		return snapshot.Keyed{}, err
-	}
-	k.Stream, err = WriteStream(ctx, begin, w.head, x.Meta())
-	return k, err
-}
-
-// abandon closes a snapshot that nobody waits for any more.
-func (w *wholeStore) abandon() {
-	if x, err := w.wait(context.Background()); err == nil {
-		x.Close()
-	}
+// Write writes all files that the base in force does not have, to streams of one kind.
+func (w *wholeStore) Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error) {
+	return w.Capture.Write(ctx, w.at, w.kind, func(ctx context.Context, _ snapshot.Scope) (snapshot.StreamWriter, error) { return begin(ctx) })
 }
 
 // InForce says that later bases may refer to the files.
 func (w *wholeStore) InForce() { w.files.Completed(w.at) }
-
-// Release does nothing: Write has given up what there was.
-func (w *wholeStore) Release() {}

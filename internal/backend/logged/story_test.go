@@ -445,11 +445,11 @@ func (w *world) read(s snapshot.Stream) []byte {
 // place writes to the world's files.
 type place struct{ w *world }
 
-func (p place) Segment(context.Context) (Stream, error) {
+func (p place) Segment(context.Context) (snapshot.StreamWriter, error) {
 	return &storyStream{w: p.w, dir: "log/"}, nil
 }
 
-func (p place) Base(context.Context) (Stream, error) {
+func (p place) Base(context.Context) (snapshot.StreamWriter, error) {
 	return &storyStream{w: p.w, dir: "shared/"}, nil
 }
 

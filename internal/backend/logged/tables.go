@@ -63,7 +63,7 @@ func (t *Tables) Stop() {}
 type captured struct{ *heap.Capture }
 
 // Write writes it to one stream.
-func (c captured) Write(ctx context.Context, begin func(context.Context) (Stream, error)) (snapshot.Keyed, error) {
+func (c captured) Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error) {
 	out, err := begin(ctx)
 	if err != nil {
 		return snapshot.Keyed{}, err

@@ -23,15 +23,8 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
-// Stream is a state stream that is being written: it is ended by Finish or Abort.
-type Stream interface {
-	io.Writer
-	Finish() (snapshot.Stream, error)
-	Abort() error
-}
-
 // NewStream begins a stream of a checkpoint.
-type NewStream func(ctx context.Context, scope snapshot.Scope) (Stream, error)
+type NewStream func(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error)
 
 // Files knows where the lasting files of one store are. Its methods may be called concurrently: checkpoints may overlap.
 type Files struct {

@@ -48,7 +48,7 @@ type stream struct {
 	scope snapshot.Scope
 }
 
-func (p *place) stream(_ context.Context, scope snapshot.Scope) (Stream, error) {
+func (p *place) stream(_ context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error) {
 	return &stream{p: p, scope: scope}, nil
 }
 

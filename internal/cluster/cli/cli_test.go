@@ -152,7 +152,7 @@ func TestVerify(t *testing.T) {
 	change(t, filepath.Join(s.w.dir, "shop.line"), func(b []byte) []byte { b[30] ^= 1; return b })
 	want(cli.Damage, s.run("verify", s.w.dir))
 	want(cli.Good, s.run("verify", s.w.chk))
-	change(t, filepath.Join(s.w.dir, "shop.line"), func([]byte) []byte { return []byte("weir job line, format 4\n") })
+	change(t, filepath.Join(s.w.dir, "shop.line"), func([]byte) []byte { return []byte("weir job line, format 5\n") })
 	want(cli.Unknown, s.run("verify", s.w.dir))
 	s.golden("verify.txt")
 }

@@ -159,9 +159,8 @@ func withdrawal(n *graph.Node) line.Withdrawal {
 }
 
 // Check finds out whether every sink will be able to recover. It changes nothing.
-func (s *Set) Check(ctx context.Context, meta *snapshot.Metadata, r Recovery, open StreamOpener) (err error) {
-	defer patience.Rescue(&err)
-	_, err = s.plans(ctx, meta, r, open)
+func (s *Set) Check(ctx context.Context, meta *snapshot.Metadata, r Recovery, open StreamOpener) error {
+	_, err := s.plans(ctx, meta, r, open)
 	return err
 }
 
@@ -228,10 +227,7 @@ func (s *Set) planRecovery(ctx context.Context, n *graph.Node, meta *snapshot.Me
 			return p, err
 		}
 	}
-	if c, ok := s.committers[n.ID()].committer.(sink.RecoveryChecker); ok {
-		return p, c.Check(ctx, p.what)
-	}
-	return p, nil
+	return p, s.committers[n.ID()].Check(ctx, p.what)
 }
 
 // stateOf returns what a snapshot holds for a node, under its present id or an earlier one.
@@ -419,6 +415,18 @@ func (s *serial) CommittedAfter(ctx context.Context, checkpoint int64) (names []
 	defer s.mu.Unlock()
 	defer patience.Rescue(&err)
 	return s.committer.CommittedAfter(ctx, checkpoint)
+}
+
+// Check finds nothing if the committer cannot tell.
+func (s *serial) Check(ctx context.Context, r sink.Recovery) (err error) {
+	c, ok := s.committer.(sink.RecoveryChecker)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer patience.Rescue(&err)
+	return c.Check(ctx, r)
 }
 
 func (s *serial) Recover(ctx context.Context, r sink.Recovery) (done sink.Recovered, err error) {

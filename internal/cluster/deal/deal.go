@@ -1,8 +1,8 @@
 // Package deal deals the state of a checkpoint out to the subtasks of a plan. Which state goes where package assign decides; here a plan is
 // described to it, and what it says is kept for those who start tasks.
 //
-//   - Whether the state fits the plan, and what of it may be left behind, was settled when the job started (package plan): in a job that runs
-//     nothing is left behind.
+//   - Whether the state fits the plan, and what of it may be left behind, was settled when the job started (package plan): what no step takes was
+//     left behind then, and is so again in a restart from the same checkpoint.
 //   - A plan takes over the max parallelism of the state that it is dealt first.
 package deal
 

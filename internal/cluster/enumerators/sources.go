@@ -81,13 +81,18 @@ func start(n *graph.Node, env source.EnumeratorEnv, restored []byte) (e source.E
 	return program.StepOf(n).Enumerator(context.Background(), env, restored)
 }
 
-// Close closes the enumerators.
+// Close closes the enumerators. What goes wrong with it is logged, and matters no more.
 func (s Set) Close(logger *slog.Logger) {
 	for _, e := range s {
-		if err := e.enumerator.Close(); err != nil {
+		if err := e.close(); err != nil {
 			logger.Warn("close the enumerator", "step", e.node.Name, "error", err)
 		}
 	}
+}
+
+func (e *Enumerator) close() (err error) {
+	defer patience.Rescue(&err)
+	return e.enumerator.Close()
 }
 
 // Next asks the enumerator for a split for a reader. One that has to wait is remembered, and so is what is handed out.

@@ -29,7 +29,7 @@ type logPlace struct {
 }
 
 // Segment begins a segment of the log.
-func (p *logPlace) Segment(ctx context.Context) (operator.Stream, error) {
+func (p *logPlace) Segment(ctx context.Context) (snapshot.StreamWriter, error) {
 	if p.inline {
 		return storage.NewInlineWriter(ctx), nil
 	}
@@ -37,7 +37,7 @@ func (p *logPlace) Segment(ctx context.Context) (operator.Stream, error) {
 }
 
 // Base begins a file of a whole state.
-func (p *logPlace) Base(ctx context.Context) (operator.Stream, error) {
+func (p *logPlace) Base(ctx context.Context) (snapshot.StreamWriter, error) {
 	return p.storage.NewWriter(ctx, storage.Location{}, snapshot.Shared), nil
 }
 

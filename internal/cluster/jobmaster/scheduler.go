@@ -18,6 +18,9 @@ type Scheduler interface {
 	Master(step func() (worked, ended bool))
 	// Beside runs work that may block, such as a commit: of the task that is being stepped, or else of the master.
 	Beside(work func())
+	// Await is called by what Beside runs, and returns when ready reports true, or when nobody goes on with the process. ready does nothing but
+	// look.
+	Await(ready func() bool)
 	// InOrder runs I/O of the master, each piece after those before it.
 	InOrder(work func())
 	// After calls f when d has passed, unless stop is called before.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
-	"github.com/weirstream/weir/internal/runtime/operator"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/copies"
 )
@@ -27,7 +26,7 @@ type streams struct {
 }
 
 // NewStream begins a stream.
-func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error) {
 	out, err := s.newStream(ctx, scope)
 	if err == nil && s.copies != nil {
 		out = s.copies.Stream(out)
@@ -35,7 +34,7 @@ func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (operator
 	return out, err
 }
 
-func (s *streams) newStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+func (s *streams) newStream(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error) {
 	if s.part != nil {
 		return s.part.NewWriter(ctx, scope), nil
 	}
@@ -45,7 +44,7 @@ func (s *streams) newStream(ctx context.Context, scope snapshot.Scope) (operator
 	if !s.place.begin() {
 		return nil, errors.New("the savepoint was given up")
 	}
-	return &counted{Stream: s.storage.NewWriter(ctx, s.at, scope), end: sync.OnceFunc(s.place.end)}, nil
+	return &counted{StreamWriter: s.storage.NewWriter(ctx, s.at, scope), end: sync.OnceFunc(s.place.end)}, nil
 }
 
 // Seal ends what was written before it is acknowledged: it makes merged files durable, and says in which directories they are.
@@ -90,13 +89,13 @@ func (s *streams) Abandon() {
 
 // noted is a stream of a checkpoint, whose file is noted.
 type noted struct {
-	operator.Stream
+	snapshot.StreamWriter
 	streams *streams
 }
 
 // Finish ends the stream.
 func (n noted) Finish() (snapshot.Stream, error) {
-	done, err := n.Stream.Finish()
+	done, err := n.StreamWriter.Finish()
 	if err == nil && done.Path != "" {
 		n.streams.mu.Lock()
 		n.streams.done = append(n.streams.done, done)
@@ -176,18 +175,18 @@ func (p *place) giveUp() {
 
 // counted is a stream that says when it has ended.
 type counted struct {
-	operator.Stream
+	snapshot.StreamWriter
 	end func()
 }
 
 // Finish ends the stream.
 func (c *counted) Finish() (snapshot.Stream, error) {
 	defer c.end()
-	return c.Stream.Finish()
+	return c.StreamWriter.Finish()
 }
 
 // Abort ends the stream without success.
 func (c *counted) Abort() error {
 	defer c.end()
-	return c.Stream.Abort()
+	return c.StreamWriter.Abort()
 }

@@ -1,6 +1,10 @@
 package local
 
 import (
+	"cmp"
+	"context"
+	"errors"
+
 	"github.com/weirstream/weir/internal/cluster/config"
 	"github.com/weirstream/weir/internal/cluster/jobmaster"
 	"github.com/weirstream/weir/internal/graph"
@@ -53,13 +57,35 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 
 // changelog returns how changes of keyed state are logged, nil if they are not.
 func (m *taskManager) changelog(d *jobmaster.Deployment) *operator.Changelog {
-	if c := m.Config.Changelog(); c.Enabled && m.checkpoints.On() {
-		if m.Scheduler == nil {
-			return d.Shared.Files.Changelog(c)
-		}
-		m.Logger.Warn("changes of the state are not logged in a simulation: checkpoints hold the state itself")
+	c := m.Config.Changelog()
+	if !c.Enabled || !m.checkpoints.On() {
+		return nil
 	}
-	return nil
+	log := d.Shared.Files.Changelog(c)
+	if m.Scheduler != nil {
+		log.Wait = m.await
+	}
+	return log
+}
+
+// errGone is what somebody is answered who waits in a process that nobody goes on with.
+var errGone = errors.New("the process has ended")
+
+// await lets the scheduler see to it that work beside a task waits for other such work.
+func (m *taskManager) await(ctx context.Context, done <-chan struct{}) error {
+	isDone := func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+	m.Scheduler.Await(func() bool { return isDone() || ctx.Err() != nil })
+	if isDone() {
+		return nil
+	}
+	return cmp.Or(context.Cause(ctx), errGone)
 }
 
 // besides returns what runs the work of tasks that may block; nil for goroutines.

@@ -68,12 +68,43 @@ func TestProofs(t *testing.T) {
 	}
 }
 
-// Who is told to stop does not try again.
+// Who is told to stop does not try again, before the first attempt or in any pause: the last error counts. What has succeeded has.
 func TestRetryStops(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	x := tries{failures: 9, err: errors.New("the answer was lost")}
-	if _, err := x.run(ctx); x.made != 1 || err != x.err {
-		t.Errorf("%d attempts, %v", x.made, err)
+	for stopped := range len(pauses) + 1 { // in which pause, counted from 1; 0 is before all
+		ctx, cancel := context.WithCancel(t.Context())
+		if stopped == 0 {
+			cancel()
+		}
+		made, paused := 0, 0
+		err := Do(ctx, func(context.Context, time.Duration) {
+			if paused++; paused == stopped {
+				cancel()
+			}
+		}, func() error { made++; return fmt.Errorf("failure %d", made) })
+		if want := max(stopped, 1); made != want || err == nil || err.Error() != fmt.Sprint("failure ", want) {
+			t.Errorf("stopped in pause %d: %d attempts, %v", stopped, made, err)
+		}
+		if err := Do(ctx, nil, func() error { return nil }); err != nil {
+			t.Errorf("what had succeeded when it was told to stop has failed: %v", err)
+		}
+		cancel()
+	}
+}
+
+// Rescue leaves alone what has not panicked.
+func TestRescue(t *testing.T) {
+	lost := errors.New("the answer was lost")
+	for _, want := range []error{nil, lost} {
+		if got := func() (err error) { defer Rescue(&err); return want }(); got != want {
+			t.Errorf("%v became %v", want, got)
+		}
+	}
+	err := func() (err error) {
+		defer Rescue(&err)
+		defer func() { err = lost }()
+		panic(errors.New("of a connector"))
+	}()
+	if errors.Is(err, lost) || err == nil || !strings.Contains(err.Error(), "panic: of a connector") {
+		t.Errorf("a panic became %v", err)
 	}
 }

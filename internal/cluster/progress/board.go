@@ -26,6 +26,10 @@ type board struct {
 func (p *Tracker) Became(s view.JobState, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.becomeLocked(s, now)
+}
+
+func (p *Tracker) becomeLocked(s view.JobState, now time.Time) {
 	p.board.state, p.board.since[s], p.board.changed = s, now, now
 }
 
@@ -54,9 +58,9 @@ func (p *Tracker) Cancelling(now time.Time) {
 
 // FinishedBefore notes that an earlier run has done it all.
 func (p *Tracker) FinishedBefore(now time.Time) {
-	p.Became(view.JobFinished, now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.becomeLocked(view.JobFinished, now)
 	for _, v := range p.board.shape {
 		for i := range v.Parallelism {
 			p.board.tasks[job.Subtask{Vertex: v.ID, Index: i}] = &view.Subtask{State: view.TaskFinished}

@@ -121,6 +121,10 @@ func (p *Tracker) Scope(op job.OperatorID, subtask int) *metrics.Scope {
 func (p *Tracker) Entered(phase Phase) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.enterLocked(phase)
+}
+
+func (p *Tracker) enterLocked(phase Phase) {
 	if p.now.Phase != Stopping {
 		p.now.Phase = phase
 	}
@@ -128,9 +132,9 @@ func (p *Tracker) Entered(phase Phase) {
 
 // Restarted says that the job is about to restart for the nth time, and why.
 func (p *Tracker) Restarted(n int, err error) {
-	p.Entered(Restarting)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.enterLocked(Restarting)
 	p.now.Restarts, p.now.LastError = n, err.Error()
 }
 

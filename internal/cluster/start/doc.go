@@ -3,7 +3,8 @@
 // those that line asks for, asks sinks what they have committed, and when it is decided opens what the job needs.
 //
 //   - Until everything is known to fit (state, sinks, sources, the place for checkpoints) nothing is changed but who holds the lock.
-//   - A start that is refused says what the user can do, and leaves all as it was.
+//   - A start that is refused says what the user can do, and leaves all as it was. A snapshot that is claimed is an exception: the record is written
+//     before the claim, and if that fails the next start claims it.
 //   - Each write can be repeated after one that has failed or only seems to have.
 //   - Nothing has recovered when Begin returns: that is the first thing that the master does.
 //   - Plan looks the same way, and changes nothing at all.

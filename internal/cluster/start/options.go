@@ -36,7 +36,7 @@ type Options struct {
 	World World
 }
 
-// Error says why a job did not start. Nothing was changed.
+// Error says why a job did not start. Nothing was changed, but what the package comment tells of a claim.
 type Error struct {
 	Code exitcode.Code
 	Text string

@@ -126,7 +126,8 @@ func (s *start) markShared(ctx context.Context, b *Beginning) error {
 		}
 	})
 	for dir := range dirs {
-		if err := linefile.MarkShared(ctx, s.FS, dir, b.Record, s.checkpoints.Dir); err != nil {
+		mark := func() error { return linefile.MarkShared(ctx, s.FS, dir, b.Record, s.checkpoints.Dir) }
+		if err := patience.Do(ctx, s.Pause, mark); err != nil {
 			return err
 		}
 	}

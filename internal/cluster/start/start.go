@@ -134,9 +134,6 @@ func (s *start) unlessStopped(ctx context.Context, err error) error {
 
 // begin decides how the job begins and prepares it: the record is written, nothing has recovered yet.
 func (s *start) begin(ctx context.Context) (*Beginning, error) {
-	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
-		return nil, err
-	}
 	verdict, err := s.find(ctx)
 	if err != nil {
 		return nil, err
@@ -168,13 +165,13 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	if err := s.prepare(ctx, b); err != nil {
 		return nil, err
 	}
-	if err := s.firstWrites(ctx, b); err != nil {
+	if err := s.makePlaces(ctx, b); err != nil {
+		return nil, err
+	}
+	if err := s.takeOver(ctx, b); err != nil {
 		return nil, err
 	}
 	b.Merger = s.newMerger(ctx, b.Storage)
-	if b.LogDir, err = s.initLog(ctx, b.Storage); err != nil {
-		return nil, refuse(exitcode.Refused, "job %q: %v", s.Name, err)
-	}
 	if s.file == nil && b.Restore == nil {
 		b.Text = "new start: there is no checkpoint directory"
 	}
@@ -226,8 +223,11 @@ func (b *Beginning) restoration() coordinator.Restoration {
 	return r
 }
 
-// find finds out how the line goes on.
+// find finds out how the line goes on, if the job may begin at all.
 func (s *start) find(ctx context.Context) (line.Verdict, error) {
+	if err := checkLoops(s.Name, s.Plan, s.checkpoints); err != nil {
+		return line.Verdict{}, err
+	}
 	s.loaded = map[string]*snapshot.Metadata{}
 	if err := s.remember(ctx); err != nil {
 		return line.Verdict{}, err
@@ -286,14 +286,27 @@ func (s *start) mixture(step, earlier string, named bool) error {
 	return refuse(exitcode.Refused, "%s\n  another output, or a checkpoint directory (-D execution.checkpointing.dir=...), keeps the runs apart", why)
 }
 
-// firstWrites proves that the place for checkpoints can be written to, and takes the line over. Each write can be repeated after one that has
+// makePlaces makes the directories of the job, which proves that checkpoints and their changelog can be written to.
+func (s *start) makePlaces(ctx context.Context, b *Beginning) (err error) {
+	if s.file != nil {
+		if err := patience.Do(ctx, s.Pause, func() error { return b.Storage.InitJob(ctx) }); err != nil {
+			return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
+		}
+	}
+	if b.LogDir, err = s.initLog(ctx, b.Storage); err != nil {
+		return refuse(exitcode.Refused, "job %q: the directory of the changelog cannot be used: %v", s.Name, err)
+	}
+	return nil
+}
+
+// takeOver takes the line over: it writes the record, and then the claims that the record tells of. Each write can be repeated after one that has
 // failed or only seems to have.
-func (s *start) firstWrites(ctx context.Context, b *Beginning) error {
+func (s *start) takeOver(ctx context.Context, b *Beginning) error {
 	if s.file == nil {
 		return nil
 	}
-	if err := patience.Do(ctx, s.Pause, func() error { return b.Storage.InitJob(ctx) }); err != nil {
-		return refuse(exitcode.Refused, "job %q: the checkpoint directory cannot be used: %v", s.Name, err)
+	if err := s.recordPlaces(&b.Record); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	err := patience.Do(ctx, s.Pause, func() error { return s.file.Put(ctx, b.Record) })
 	switch {
@@ -308,22 +321,29 @@ func (s *start) firstWrites(ctx context.Context, b *Beginning) error {
 		}
 	}
 	if b.claim {
-		if err := s.markShared(ctx, b); err != nil {
-			return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
-		}
-		claim := func() error {
-			return linefile.Claim(ctx, s.FS, *b.Record.Job().From, b.Record, s.checkpoints.Dir)
-		}
-		if err := patience.Do(ctx, s.Pause, claim); err != nil {
-			return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
-		}
+		return s.claim(ctx, b)
+	}
+	return nil
+}
+
+// claim leaves the marks of the line at the snapshot that it goes on from and owns. The record says so already: a start that has failed to leave them
+// is repeated by the next one.
+func (s *start) claim(ctx context.Context, b *Beginning) error {
+	if err := s.markShared(ctx, b); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	claim := func() error {
+		return linefile.Claim(ctx, s.FS, *b.Record.Job().From, b.Record, s.checkpoints.Dir)
+	}
+	if err := patience.Do(ctx, s.Pause, claim); err != nil {
+		return refuse(exitcode.Refused, "job %q: %v; if another job has claimed it, start with --claim-mode NO_CLAIM", s.Name, err)
 	}
 	return nil
 }
 
 // remember takes the lock of the line and reads its record.
 func (s *start) remember(ctx context.Context) (err error) {
-	if err := s.findEntropy(ctx); err != nil {
+	if err := s.findDir(ctx); err != nil {
 		return err
 	}
 	s.situation = line.Situation{
@@ -369,9 +389,16 @@ func (s *start) remember(ctx context.Context) (err error) {
 	return s.nameFrom(ctx)
 }
 
-// findEntropy takes the marker for random characters out of the directory of checkpoints, if there is one in it.
-func (s *start) findEntropy(ctx context.Context) (err error) {
-	if s.checkpoints.Dir, s.entropy, err = storage.EntropyOf(ctx, s.FS, s.checkpoints.Dir); err != nil {
+// findDir takes the marker for random characters out of the directory of checkpoints, if there is one in it, and makes its path full: metadata
+// name the files that checkpoints share by it, and are read by processes that run elsewhere.
+func (s *start) findDir(ctx context.Context) (err error) {
+	if s.checkpoints.Dir == "" {
+		return nil
+	}
+	if s.checkpoints.Dir, s.entropy, err = storage.EntropyOf(ctx, s.FS, s.checkpoints.Dir); err == nil {
+		s.checkpoints.Dir, err = byscheme.Abs(s.checkpoints.Dir)
+	}
+	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	return nil

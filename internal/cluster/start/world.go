@@ -25,12 +25,7 @@ func (o *Options) Pause(ctx context.Context, d time.Duration) {
 		o.World.Sleep(d)
 		return
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+	storage.Pause(ctx, d)
 }
 
 // newLine returns the id of a line that may begin.

@@ -19,15 +19,17 @@ const MaxEncoded = 16 << 20
 const maxRanges = 1000
 
 const (
-	head = "weir job line, format 3\n"
-	// head2 was written before lines knew of savepoints that a job was cancelled with, head1 before those that one has stopped with. What
-	// follows them is the same without these. All heads are of one length.
+	head = "weir job line, format 4\n"
+	// head3 was written before lines knew of places apart from the directory of checkpoints, head2 before those of savepoints that a job
+	// was cancelled with, head1 before those that one has stopped with. What follows them is the same without these. All heads are of one
+	// length.
+	head3 = "weir job line, format 3\n"
 	head2 = "weir job line, format 2\n"
 	head1 = "weir job line, format 1\n"
 	tail  = "crc32c %08x\n"
 )
 
-var heads = []string{head, head2, head1}
+var heads = []string{head, head3, head2, head1}
 
 // OtherFormat reports whether data that Decode refuses may be a record as a newer version writes it, and so proves no damage.
 func OtherFormat(data []byte) bool {

@@ -63,11 +63,28 @@ type Record struct {
 	// Sources and Sinks say where each step reads or writes, by the name of the step. Only steps with a location are in them.
 	Sources map[string]string `json:"sources,omitempty"`
 	Sinks   map[string]string `json:"sinks,omitempty"`
+	// Logs and Spread say where else the jobs have had files than in the directory of the record.
+	Logs   []Log    `json:"logs,omitempty"`
+	Spread []Spread `json:"spread,omitempty"`
 	// Damaged holds the checkpoints that are proven to be damaged. They stay where they are, are not counted as retained and never
 	// used as a base for sharing.
 	Damaged []Damage `json:"damaged,omitempty"`
 	// Abandoned holds the ranges of checkpoint ids that the line went back over, in ascending order without overlap.
 	Abandoned []Range `json:"abandoned,omitempty"`
+}
+
+// Log is a place apart in which jobs of the line have kept changelogs, each in <job id>/changelog.
+type Log struct {
+	Dir string `json:"dir"`
+	// Of is the directory of their checkpoints, in full. A copy of the record elsewhere says nothing about Dir, where the original may be at work.
+	Of string `json:"of"`
+}
+
+// Spread is a directory of checkpoints, Before + After, in which each file of state has got random characters, as many as Length, between the two.
+type Spread struct {
+	Before string `json:"before"`
+	Length int    `json:"length"`
+	After  string `json:"after"`
 }
 
 // Job is one job id of a line and how it began.
@@ -199,6 +216,7 @@ func (r Record) Ended(e End) Record {
 func (r Record) clone() Record {
 	r.Jobs = slices.Clone(r.Jobs)
 	r.Sources, r.Sinks = maps.Clone(r.Sources), maps.Clone(r.Sinks)
+	r.Logs, r.Spread = slices.Clone(r.Logs), slices.Clone(r.Spread)
 	r.Damaged, r.Abandoned = slices.Clone(r.Damaged), slices.Clone(r.Abandoned)
 	if r.End != nil {
 		end := *r.End
@@ -213,6 +231,20 @@ func (r Record) clone() Record {
 		r.Stop = &stop
 	}
 	return r
+}
+
+// AddLog adds a place of logs, unless it is known.
+func (r *Record) AddLog(l Log) { r.Logs = with(r.Logs, l) }
+
+// AddSpread adds a directory with random characters, unless it is known.
+func (r *Record) AddSpread(s Spread) { r.Spread = with(r.Spread, s) }
+
+// with never changes what others may hold.
+func with[T comparable](all []T, one T) []T {
+	if slices.Contains(all, one) {
+		return all
+	}
+	return append(slices.Clip(all), one)
 }
 
 // abandon adds the ids from..to, which may be none, and joins ranges that touch.
@@ -255,6 +287,12 @@ func (r Record) Validate() error {
 	}
 	if r.Stop != nil && (r.Stop.Savepoint.Checkpoint < 1 || r.Stop.Savepoint.Checkpoint > r.Reserved) {
 		return fmt.Errorf("stopped with savepoint %d, but only the ids up to %d were reserved", r.Stop.Savepoint.Checkpoint, r.Reserved)
+	}
+	if slices.ContainsFunc(r.Logs, func(l Log) bool { return l.Dir == "" || l.Of == "" }) {
+		return fmt.Errorf("a place of logs without a path")
+	}
+	if slices.ContainsFunc(r.Spread, func(s Spread) bool { return s.Before == "" || s.Length < 1 }) {
+		return fmt.Errorf("random characters without a place or number")
 	}
 	last := job.CheckpointID(0)
 	for _, a := range r.Abandoned {

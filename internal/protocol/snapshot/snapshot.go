@@ -1,13 +1,14 @@
 // Package snapshot says what a snapshot of a job consists of: which bytes belong to which operator and subtask, and where they lie.
 //
 // Its types are values that coordinator, storage, backends and the assignment of state on restore exchange. They hold no open files
-// and do no I/O. The form of the `_metadata` file is here too (Encode, Decode), since it is these values written down.
+// and do no I/O; who writes a Stream is known by a contract alone, StreamWriter. The form of the `_metadata` file is here too (Encode, Decode), since it is these values written down.
 //
 //   - A Stream is immutable once it is in a TaskState.
 //   - A Metadata names every byte that a restore needs, with length and checksum: what is not named does not belong to the snapshot.
 package snapshot
 
 import (
+	"io"
 	"time"
 
 	"github.com/weirstream/weir/internal/element"
@@ -46,6 +47,14 @@ type Stream struct {
 
 // IsEmpty reports whether the stream holds no bytes at all, so that there is nothing to open.
 func (s Stream) IsEmpty() bool { return s.Length == 0 }
+
+// StreamWriter writes one stream. It is ended by Finish, which makes the stream durable and says where it is, or by Abort, which leaves nothing
+// of it. It is used by one goroutine.
+type StreamWriter interface {
+	io.Writer
+	Finish() (Stream, error)
+	Abort() error
+}
 
 // Keyed is the state of the key groups of one subtask, or of those that remained after it was cut for another parallelism.
 type Keyed struct {

@@ -12,7 +12,6 @@ package operator
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -77,7 +76,7 @@ type Acknowledger interface{ Acknowledged() }
 // Streams makes the streams of one checkpoint in one subtask.
 type Streams interface {
 	// NewStream begins a stream. The caller ends it by Finish or Abort.
-	NewStream(ctx context.Context, scope snapshot.Scope) (Stream, error)
+	NewStream(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error)
 }
 
 // Sealer is a Streams that has something to do when the last stream of a snapshot is finished, before it is acknowledged with state.
@@ -91,13 +90,6 @@ type Meter interface{ Wrote(bytes int64) }
 // Abandoner is a Streams that wants to know if the snapshot is not acknowledged, so that nobody will hear of the streams that have been
 // finished for it. It is called once, when none of them is being written any more.
 type Abandoner interface{ Abandon() }
-
-// Stream is a state stream that is being written.
-type Stream interface {
-	io.Writer
-	Finish() (snapshot.Stream, error)
-	Abort() error
-}
 
 // Outside is an Operator whose state is of what happens outside, such as commits that are due: it counts also after the end of the data.
 type Outside interface{ PendingOutside() }
@@ -178,22 +170,21 @@ type Changelog struct {
 	MaxFailures int           // how many of those may fail in a row
 	Persist     int64         // how many bytes of the log are kept in memory between checkpoints
 	Place       LogPlace
+	// Wait returns when done is closed, by work beside the subtask, and fails if ctx ends before; nil: it is waited for as goroutines do.
+	Wait func(ctx context.Context, done <-chan struct{}) error
 }
 
 // LogPlace is where the log is written, and the whole state beside checkpoints. Its methods may be called concurrently.
 type LogPlace interface {
 	// Segment begins a stream of the log, and Base one of the whole state. They are of scope Shared, or inline.
-	Segment(ctx context.Context) (Stream, error)
-	Base(ctx context.Context) (Stream, error)
+	Segment(ctx context.Context) (snapshot.StreamWriter, error)
+	Base(ctx context.Context) (snapshot.StreamWriter, error)
 	// Discard deletes files of such streams that no checkpoint was acknowledged with, as far as that is possible.
 	Discard(paths []string)
 }
 
 // StreamReader reads a state stream. It has been verified, or verifies while it is read.
-type StreamReader interface {
-	io.ReaderAt
-	io.Closer
-}
+type StreamReader = backend.FileReader
 
 // Base does nothing at every moment of an operator's life. Operators embed it.
 type Base struct{ OperatorID job.OperatorID }

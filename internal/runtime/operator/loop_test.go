@@ -55,7 +55,7 @@ func (s *seen) Event(element.Event) error { return nil }
 // memoryStreams are streams that are kept in the metadata.
 type memoryStreams struct{}
 
-func (memoryStreams) NewStream(context.Context, snapshot.Scope) (Stream, error) {
+func (memoryStreams) NewStream(context.Context, snapshot.Scope) (snapshot.StreamWriter, error) {
 	return &memoryStream{}, nil
 }
 

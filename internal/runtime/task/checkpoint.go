@@ -227,19 +227,19 @@ type measured struct {
 func (m *measured) Wrote(bytes int64) { m.bytes.Add(bytes) }
 
 // NewStream begins a stream.
-func (m *measured) NewStream(ctx context.Context, scope snapshot.Scope) (operator.Stream, error) {
+func (m *measured) NewStream(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error) {
 	s, err := m.Streams.NewStream(ctx, scope)
 	return measuredStream{s, m}, err
 }
 
 type measuredStream struct {
-	operator.Stream
+	snapshot.StreamWriter
 	of *measured
 }
 
 // Finish ends the stream.
 func (s measuredStream) Finish() (snapshot.Stream, error) {
-	done, err := s.Stream.Finish()
+	done, err := s.StreamWriter.Finish()
 	if err == nil {
 		s.of.bytes.Add(done.Length)
 	}

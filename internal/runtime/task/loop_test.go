@@ -162,7 +162,7 @@ func (r *loopRig) RequestSplit(job.Attempt, job.OperatorID) {}
 // rigStreams keeps streams in memory.
 type rigStreams struct{}
 
-func (rigStreams) NewStream(context.Context, snapshot.Scope) (operator.Stream, error) {
+func (rigStreams) NewStream(context.Context, snapshot.Scope) (snapshot.StreamWriter, error) {
 	return &rigStream{}, nil
 }
 

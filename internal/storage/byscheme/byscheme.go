@@ -11,6 +11,7 @@ package byscheme
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,7 @@ type FS struct {
 	}
 }
 
-var _ storage.FS = (*FS)(nil)
+var _ storage.Walker = (*FS)(nil)
 
 // New returns the file system for paths of all kinds. local is for those without scheme, and config for those that are opened.
 func New(local storage.FS, config storage.Config) *FS {
@@ -140,6 +141,19 @@ func (f *FS) List(ctx context.Context, dir string) ([]storage.Entry, error) {
 		return nil, err
 	}
 	return fs.List(ctx, dir)
+}
+
+// Walk implements storage.Walker, for paths of file systems that do.
+func (f *FS) Walk(ctx context.Context, dir string, each func(path string, sizeBytes int64) error) error {
+	fs, dir, err := f.of(ctx, dir)
+	if err != nil {
+		return err
+	}
+	w, ok := fs.(storage.Walker)
+	if !ok {
+		return fmt.Errorf("walk %s: %w", dir, errors.ErrUnsupported)
+	}
+	return w.Walk(ctx, dir, each)
 }
 
 // Remove implements storage.FS. What lies in one file system is removed together.

@@ -18,7 +18,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -265,19 +264,14 @@ type Part struct {
 	failed  bool // said once
 }
 
-// Stream is a stream of state that is being written.
-type Stream interface {
-	io.Writer
-	Finish() (snapshot.Stream, error)
-	Abort() error
-}
-
 // Stream returns a stream that copies what is written to another one.
-func (p *Part) Stream(s Stream) Stream { return &tee{Stream: s, part: p} }
+func (p *Part) Stream(s snapshot.StreamWriter) snapshot.StreamWriter {
+	return &tee{StreamWriter: s, part: p}
+}
 
 // tee writes to the checkpoint storage, and then to a file beside it.
 type tee struct {
-	Stream
+	snapshot.StreamWriter
 	part  *Part
 	start []byte   // what was written before it was clear that a copy is needed
 	file  *os.File // nil if there is none, or none any more
@@ -286,7 +280,7 @@ type tee struct {
 
 // Write writes p. An error is one of the checkpoint storage.
 func (t *tee) Write(p []byte) (int, error) {
-	n, err := t.Stream.Write(p)
+	n, err := t.StreamWriter.Write(p)
 	if err == nil && !t.over {
 		if err := t.copy(p); err != nil {
 			t.fail(err)
@@ -335,7 +329,7 @@ func (t *tee) discard() {
 
 // Finish ends the stream.
 func (t *tee) Finish() (snapshot.Stream, error) {
-	s, err := t.Stream.Finish()
+	s, err := t.StreamWriter.Finish()
 	if err != nil || s.Path == "" || t.file == nil {
 		t.discard()
 		return s, err
@@ -354,7 +348,7 @@ func (t *tee) Finish() (snapshot.Stream, error) {
 // Abort gives the stream up.
 func (t *tee) Abort() error {
 	t.discard()
-	return t.Stream.Abort()
+	return t.StreamWriter.Abort()
 }
 
 func (p *Part) create() (*os.File, error) {

@@ -45,7 +45,7 @@ type node struct {
 	modified time.Time
 }
 
-var _ storage.FS = (*Memory)(nil)
+var _ storage.Walker = (*Memory)(nil)
 
 // NewMemory returns an empty file system.
 func NewMemory() *Memory {
@@ -320,6 +320,33 @@ func (m *Memory) List(ctx context.Context, dir string) ([]storage.Entry, error) 
 	})
 	slices.SortFunc(entries, func(a, b storage.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, err
+}
+
+// Walk implements storage.Walker.
+func (m *Memory) Walk(ctx context.Context, dir string, each func(path string, sizeBytes int64) error) error {
+	type file struct {
+		path string
+		size int64
+	}
+	var all []file
+	err := m.do(ctx, "walk", dir, func(name string) error {
+		for _, n := range m.namesLocked() {
+			below, ok := strings.CutPrefix("/"+n, strings.TrimRight("/"+name, "/")+"/")
+			if node := m.mu.nodes[n]; ok && !node.dir && !isReserved(n) {
+				all = append(all, file{strings.TrimRight(dir, "/") + "/" + below, int64(len(node.data))})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range all { // without the lock
+		if err := each(f.path, f.size); err != nil {
+			return opError("walk", dir, err)
+		}
+	}
+	return nil
 }
 
 // Remove implements storage.FS.

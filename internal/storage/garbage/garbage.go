@@ -8,6 +8,8 @@
 //   - No checkpoint or savepoint that is complete is ever garbage, nor a file that one refers to, nor a file whose name Weir does not give.
 //   - Shared files, and those of tasks, are garbage if nothing complete in the directory refers to them, unless a line in another directory has
 //     left its mark beside them: its checkpoints may.
+//   - Beside the directory it is looked where the records say that jobs have files: in the places of their changelogs, and in random directories. There
+//     what carries a job's id in its path is that job's: see elsewhere.go.
 //   - Nobody who could need a thing may be at work. In a local directory the locks of all lines are held from before they are read until Close,
 //     and a line that runs ends the search. (On a system without such locks, neither Unix nor Windows, that is up to the user.) On stores
 //     without locks the records tell: see records.
@@ -67,8 +69,16 @@ type Search struct {
 // Found is what was found in a directory. It keeps lines from being started, or notices that they were, until Close.
 type Found struct {
 	Items []Item
-	fs    storage.FS
+	fs    storage.FS // of all paths that are not local
 	lines holder
+}
+
+// fsOf returns the file system of a path.
+func (f *Found) fsOf(path string) storage.FS {
+	if byscheme.IsLocal(path) {
+		return fs.Local{}
+	}
+	return f.fs
 }
 
 // Find looks for garbage in a checkpoint directory and changes nothing but the text in lock files, and records if runs are taken over. The error
@@ -82,7 +92,7 @@ func (s Search) Find(ctx context.Context) (*Found, error) {
 	} else {
 		f.found.lines = &records{fs: s.FS, dir: dir, takeOver: s.TakeOver, now: s.Now}
 	}
-	f.found.fs = f.fs
+	f.found.fs = s.FS
 	err := f.find()
 	if err == nil {
 		err = f.found.lines.check(ctx)
@@ -98,9 +108,10 @@ func (s Search) Find(ctx context.Context) (*Found, error) {
 func (f *Found) Delete(ctx context.Context) error {
 	var errs []error
 	for _, item := range f.Items {
-		err := f.fs.Remove(ctx, item.files...)
+		files := f.fsOf(item.Path)
+		err := files.Remove(ctx, item.files...)
 		if errs = append(errs, err); err == nil {
-			errs = append(errs, f.fs.Remove(ctx, item.dirs...))
+			errs = append(errs, files.Remove(ctx, item.dirs...))
 		}
 	}
 	return errors.Join(errs...)
@@ -116,6 +127,7 @@ type finder struct {
 	found   Found
 	claimed map[job.ID]bool // by a line
 	records int             // of lines
+	others  []elsewhere     // in the order of records
 	// reached holds the files that complete checkpoints name, without their directories: streams have random names, and one file may be
 	// known by several paths.
 	reached map[string]bool
@@ -159,6 +171,11 @@ func (f *finder) find() error {
 			err = f.unclaimedJob(id, checkpoints[id])
 		}
 		if err != nil {
+			return err
+		}
+	}
+	for _, place := range f.others {
+		if err := place.find(f); err != nil {
 			return err
 		}
 	}
@@ -223,8 +240,12 @@ func (f *finder) lines() error {
 		}
 		if r := file.Record(); r != nil {
 			f.records++
+			ids := map[job.ID]bool{}
 			for _, j := range r.Jobs {
-				f.claimed[j.ID] = true
+				f.claimed[j.ID], ids[j.ID] = true, true
+			}
+			if err := f.addPlaces(r, ids); err != nil {
+				return err
 			}
 		}
 	}
@@ -322,22 +343,25 @@ func (f *finder) claimedJob(dir string, checkpoints []snapshots.Found) error {
 // merged files as a whole, but only if Weir has given all the names in them.
 func (f *finder) sharedFiles(jobDir string) error {
 	for _, name := range snapshots.SharedDirs() {
-		dir := jobDir + "/" + name
-		entries, err := f.list(dir, "shared files")
-		if err != nil {
+		if err := f.sharedDir(jobDir + "/" + name); err != nil {
 			return err
 		}
-		if usedElsewhere(entries) {
-			continue
-		}
-		if err := f.leftovers(dir, false); err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if e.Dir && snapshots.IsMergedDirName(e.Name) {
-				if err := f.mergedFiles(dir + "/" + e.Name); err != nil {
-					return err
-				}
+	}
+	return nil
+}
+
+func (f *finder) sharedDir(dir string) error {
+	entries, err := f.list(dir, "shared files")
+	if err != nil || usedElsewhere(entries) {
+		return err
+	}
+	if err := f.leftovers(dir, false); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Dir && snapshots.IsMergedDirName(e.Name) {
+			if err := f.mergedFiles(dir + "/" + e.Name); err != nil {
+				return err
 			}
 		}
 	}
@@ -404,6 +428,7 @@ func (f *finder) unclaimedJob(id job.ID, checkpoints []snapshots.Found) error {
 
 // The names that Weir gives: to a stream, to a file that is being written, to directories of a job.
 var (
+	checkpoint  = regexp.MustCompile(`^chk-[1-9][0-9]*$`)
 	streamName  = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	halfWritten = regexp.MustCompile(`^\.weir-tmp-[0-9a-f]+$`)
 	jobDirs     = regexp.MustCompile(`^(chk-[1-9][0-9]*|shared|taskowned|changelog)$`)
@@ -472,8 +497,8 @@ func (f *finder) list(dir, what string) ([]entry, error) {
 }
 
 func (f *finder) entries(dir string) (all []entry, err error) {
-	if !byscheme.IsLocal(f.dir) {
-		found, err := f.fs.List(f.ctx, dir)
+	if !byscheme.IsLocal(dir) {
+		found, err := f.found.fs.List(f.ctx, dir)
 		for _, e := range found {
 			all = append(all, entry{e, !e.Dir})
 		}

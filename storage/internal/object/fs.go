@@ -25,7 +25,7 @@ type FS struct {
 	tried  sync.Map // bucket -> *trial
 }
 
-var _ storage.FS = (*FS)(nil)
+var _ storage.Walker = (*FS)(nil)
 
 // New returns the file system in a store. advice says what a user can do about a kind of failure.
 func New(s Store, advice map[Kind]string) *FS { return &FS{store: s, advice: advice} }
@@ -226,6 +226,28 @@ func (f *FS) List(ctx context.Context, dir string) ([]storage.Entry, error) {
 	}
 	slices.SortFunc(entries, func(a, b storage.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, nil
+}
+
+// Walk implements storage.Walker. It asks for page after page of names, and holds one.
+func (f *FS) Walk(ctx context.Context, dir string, each func(path string, sizeBytes int64) error) error {
+	p, err := at(ctx, "walk", dir)
+	if err != nil {
+		return err
+	}
+	above := strings.TrimRight(dir, "/") + "/"
+	err = f.store.List(ctx, p, true, func(page []Object) error {
+		for _, o := range page {
+			name := strings.TrimPrefix(o.Key, p.Prefix())
+			if o.Dir || name == "" || strings.HasSuffix(name, "/") || strings.HasPrefix(path.Base(name), reserved) {
+				continue
+			}
+			if err := each(above+name, o.Size); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return f.wrap("walk", dir, err)
 }
 
 // Remove implements storage.FS. A directory that is not empty has nothing to refuse with.
