@@ -16,11 +16,16 @@ import (
 // then their deadlines are in the queue of timers like all others.
 //
 // A deadline that moves later leaves the entry where it is, as in the wheel. Where a row's entry stands is kept at the beginning of its value.
+//
+// From the time that a row's entry was removed until the row is sealed there is none. All its deadlines are in memory then, but for those of outlying sets, which
+// is why such rows are remembered.
 type alarms struct {
 	b       *backing
 	domains []keyed.Domain                            // those that the layout has timers of
 	next    [keyed.ProcessingTime + 1][]int64         // by group: no entry stands before it
+	awake   [keyed.ProcessingTime + 1]map[rowID]int64 // rows without an entry, by when their outlying sets have to be looked at
 	at      map[rowID][keyed.ProcessingTime + 1]int64 // where the entries of the rows in memory stand, as in a timerCell
+	firing  [keyed.ProcessingTime + 1]int64           // the latest time up to which timers were to fire
 	due     []dueAlarm                                // that were removed just now
 	coming  [keyed.ProcessingTime + 1][][]comingAlarm // by group: entries that the byte store may not have yet
 	scratch []byte
@@ -37,6 +42,7 @@ func (a *alarms) init(b *backing) {
 	for d := keyed.EventTime; d <= keyed.ProcessingTime; d++ {
 		if b.core.timers[d] != nil {
 			a.domains = append(a.domains, d)
+			a.awake[d], a.firing[d] = map[rowID]int64{}, math.MinInt64
 			a.next[d] = make([]int64, len(b.core.tables))
 			a.coming[d] = make([][]comingAlarm, len(b.core.tables))
 			for g := range a.next[d] {
@@ -85,6 +91,9 @@ func (a *alarms) forgotten(r rowID) {
 	if len(a.at) > 0 {
 		delete(a.at, r)
 	}
+	for _, d := range a.domains {
+		delete(a.awake[d], r)
+	}
 }
 
 // seal brings the entries of a row up to date and notes in its value where they stand.
@@ -102,6 +111,7 @@ func (a *alarms) seal(r rowID, key []byte, living bool, value []byte) {
 			a.move(r, d, key, at[d], first)
 			at[d] = first
 		}
+		delete(a.awake[d], r)
 		binary.LittleEndian.PutUint64(value[8*i:], uint64(at[d]))
 	}
 	a.set(r, at)
@@ -155,48 +165,37 @@ func alarmKey(dst, group []byte, d keyed.Domain, at int64, key []byte) []byte {
 	return append(binary.BigEndian.AppendUint64(dst, uint64(at)), key...)
 }
 
-// earliest returns the first deadline of a row in a domain, as in a timerCell.
+// earliest returns the first deadline of a row in a domain, as in a timerCell, or an earlier time.
 func (s *core) earliest(r rowID, d keyed.Domain) (first int64) {
 	row := s.tables[r.group].rows.at(r.id)
-	take := func(at int64) {
-		if at != none && (first == none || uint64(at) < uint64(first)) {
-			first = at
-		}
-	}
 	for _, c := range s.layout.timers {
 		switch {
 		case c.domain != d:
 		case c.many != nil:
-			c.many.each(r.group, (*mapCell)(unsafe.Add(row, c.off)), take)
+			first = earlier(first, c.many.firstOf(r, row))
 		default:
-			take((*timerCell)(unsafe.Add(row, c.off)).deadline)
+			first = earlier(first, (*timerCell)(unsafe.Add(row, c.off)).deadline)
 		}
 	}
 	return first
 }
 
-// each calls f for each deadline, as in a timerCell.
-func (t *TimersColumn) each(group uint32, cell *mapCell, f func(at int64)) {
-	g := &t.deadlines.groups[group]
-	id := cell.head - 1
-	for range cell.len() {
-		row := g.rows.at(id)
-		f(*t.deadlines.keyAt(row))
-		id = linksAt(row).next
-	}
-}
-
-// first returns a time before which no entry of a domain stands.
+// first returns a time before which no entry of a domain stands, and no outlying set has to be looked at.
 func (a *alarms) first(d keyed.Domain) (at int64, ok bool) {
 	at = math.MaxInt64
+	for _, wake := range a.awake[d] {
+		at = min(at, wake)
+	}
 	for _, next := range a.next[d] {
 		at = min(at, next)
 	}
 	return at, at < math.MaxInt64
 }
 
-// read reads the rows whose entries stand at a time or before it, and removes the entries.
+// read reads the rows whose entries stand at a time or before it, and removes the entries. It waits for the writer: an entry that is not in the byte store
+// yet would be missed, and so would be that something stands there at all.
 func (a *alarms) read(d keyed.Domain, upTo int64) {
+	a.b.waitForBatches()
 	for g, next := range a.next[d] {
 		if next <= upTo && a.b.err == nil {
 			if err := a.readGroup(uint32(g), d, upTo); err != nil {
@@ -205,7 +204,35 @@ func (a *alarms) read(d keyed.Domain, upTo int64) {
 		}
 	}
 	a.b.fetch()
+	a.wake(d, upTo)
 	a.removed(d)
+}
+
+// wake brings the deadlines of outlying sets into memory that are due: those of the rows that were read, and of the rows without an entry.
+func (a *alarms) wake(d keyed.Domain, upTo int64) {
+	for r, at := range a.awake[d] {
+		if at <= upTo {
+			a.wakeRow(r, d, upTo)
+		}
+	}
+	for _, due := range a.due {
+		a.wakeRow(due.row, d, upTo)
+	}
+}
+
+// wakeRow notes when the row has to be looked at again, if nothing else will see to it.
+func (a *alarms) wakeRow(r rowID, d keyed.Domain, upTo int64) {
+	next := int64(none)
+	for _, c := range a.b.core.layout.timers {
+		if c.domain == d && c.many != nil && a.b.err == nil {
+			next = earlier(next, c.many.wake(r, upTo))
+		}
+	}
+	if next == none {
+		delete(a.awake[d], r)
+	} else {
+		a.awake[d][r] = loaded(next)
+	}
 }
 
 func (a *alarms) readGroup(group uint32, d keyed.Domain, upTo int64) (err error) {

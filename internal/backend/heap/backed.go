@@ -440,6 +440,9 @@ func (b *backing) poll() { b.collect(b.writer.done()) }
 
 func (b *backing) wait() { b.collect(b.writer.wait()) }
 
+// waitForBatches waits until what was sealed is in the byte store, but for no snapshot that is taken of that.
+func (b *backing) waitForBatches() { b.collect(b.writer.waitForBatches()) }
+
 func (b *backing) collect(applied uint32, err error) {
 	b.applied = max(b.applied, applied)
 	if err != nil {

@@ -14,6 +14,7 @@ type backWriter struct {
 	store   backend.Store
 	running sync.WaitGroup
 	over    chan struct{}  // closed when what was started last is done; nil if nothing was
+	written chan struct{}  // of the last batch
 	number  uint32         // of that
 	applied atomic.Uint32  // the number of the last batch that is written
 	pending atomic.Int32   // what was started and is not done
@@ -51,6 +52,14 @@ func (w *backWriter) wait() (applied uint32, err error) {
 	return w.done()
 }
 
+// waitForBatches waits until all batches are written.
+func (w *backWriter) waitForBatches() (applied uint32, err error) {
+	if w.written != nil {
+		<-w.written
+	}
+	return w.done()
+}
+
 // mostPending is what may wait for one another: a batch that is being written, or a snapshot that is being taken, and one more batch.
 const mostPending = 2
 
@@ -66,6 +75,7 @@ func (w *backWriter) start(b *backend.Batch, number uint32) *backend.Batch {
 	next.Reset()
 	w.spare = b
 	w.run(number, func(context.Context) error { return w.store.Apply(b) })
+	w.written = w.over
 	return next
 }
 

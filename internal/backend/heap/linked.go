@@ -119,6 +119,13 @@ type part struct {
 	cell    reflect.Type
 	encoded bool
 	from    *reading // how stored values are read; nil: as they would be written
+	form    partForm // in place of codec, if it is not nil
+}
+
+// partForm is an encoding of our own.
+type partForm interface {
+	append(dst []byte, cell unsafe.Pointer) []byte
+	decode(src []byte, cell unsafe.Pointer) (rest []byte, err error)
 }
 
 func newPart(c *codec.Compiled, t reflect.Type) part {
@@ -161,6 +168,9 @@ func store[T any](p *part, cell unsafe.Pointer, x T, encoded string) {
 
 // append appends the encoding of what is in a cell.
 func (p *part) append(dst []byte, cell unsafe.Pointer) []byte {
+	if p.form != nil {
+		return p.form.append(dst, cell)
+	}
 	if p.encoded {
 		return append(dst, *(*string)(cell)...)
 	}
@@ -169,10 +179,12 @@ func (p *part) append(dst []byte, cell unsafe.Pointer) []byte {
 
 // decode reads a value into a zero cell.
 func (p *part) decode(src []byte, cell unsafe.Pointer) (rest []byte, err error) {
-	if p.from != nil {
+	switch {
+	case p.form != nil:
+		return p.form.decode(src, cell)
+	case p.from != nil:
 		return p.from.into(p, src, cell)
-	}
-	if !p.encoded {
+	case !p.encoded:
 		return p.codec.Decode(src, cell)
 	}
 	rest, err = p.codec.Decode(src, reflect.New(p.codec.Type()).UnsafePointer())

@@ -56,6 +56,10 @@ type MapColumn[K comparable, V any] struct {
 	state     int                       // the number of the column
 	canSpread bool                      // over a byte store it may be outlying
 	outlying  map[rowID]*outlyingMap[K] // by row, those in memory
+	// name appends the key under which an entry of an outlying map is found, nil: the encoding of the user's key. holds says which entries stay in
+	// memory, nil: none.
+	name  func(dst []byte, k *K) []byte
+	holds func(o *outlyingMap[K], k *K) bool
 }
 
 type mapGroup struct {

@@ -23,6 +23,7 @@ import (
 //     it was deleted since. What was changed stays in memory until the byte store has it.
 //   - So places that the byte store may not have yet are higher than all that it has.
 //   - Clearing and the like go into the batch of the next seal at once, before what that seal writes.
+//   - A set of deadlines is a map that is looked up by time: see outlyingtimers.go.
 
 // outlyingFrom is the number of bytes of a map or list in its row from which it becomes outlying. To change one entry that is not in memory costs the same
 // from 1 KB on (BenchmarkOutlyingFrom); what is in memory is written back with fewer changes as long as it is in the row.

@@ -427,7 +427,7 @@ func TestManyTimesMemory(t *testing.T) {
 }
 
 // openPebbleUnder makes a Pebble store for all groups.
-func openPebbleUnder(t *testing.T) backend.Store {
+func openPebbleUnder(t testing.TB) backend.Store {
 	t.Helper()
 	o := pebble.Default()
 	o.Dir, o.Memory = t.TempDir(), pebble.LeastMemory

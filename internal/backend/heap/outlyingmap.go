@@ -26,6 +26,7 @@ type outlyingMap[K comparable] struct {
 	gone         map[K]uint32 // keys of entries that were deleted, with the seal after which the byte store knows
 	missed       K            // a key that was looked up last and is not there
 	hasMissed    bool
+	filedTo      int64 // of a set of deadlines: see outlyingtimers.go
 }
 
 // young is an entry that was put while the map was outlying, or became so.
@@ -79,6 +80,15 @@ func (m *MapColumn[K, V]) weightOf(g *mapGroup, id uint32) int64 {
 	return int64(m.shape.size) + entryOverhead + stringBytes(unsafe.Pointer(m.keyAt(row)), m.keyStrings) + stringBytes(m.valAt(row), m.valStrings)
 }
 
+// entryKey appends the key under which an entry is found in the byte store.
+func (m *MapColumn[K, V]) entryKey(dst []byte, owner rowID, k *K) []byte {
+	dst = m.backing().stateKey(dst, owner, m.state, entrySpace)
+	if m.name != nil {
+		return m.name(dst, k)
+	}
+	return m.key.append(dst, unsafe.Pointer(k))
+}
+
 // fetch reads an entry that is not in memory, if there is one.
 func (m *MapColumn[K, V]) fetch(g *mapGroup, cell *mapCell, owner rowID, k K) (id uint32, ok bool) {
 	b, o := m.backing(), m.outlying[owner]
@@ -89,7 +99,7 @@ func (m *MapColumn[K, V]) fetch(g *mapGroup, cell *mapCell, owner rowID, k K) (i
 		return 0, false
 	}
 	b.relieve()
-	key := m.key.append(b.stateKey(b.scratch[:0], owner, m.state, entrySpace), unsafe.Pointer(&k))
+	key := m.entryKey(b.scratch[:0], owner, &k)
 	b.scratch = key
 	var value []byte
 	take := func(_ int, v []byte) error { value, ok = append(b.value[:0], v...), true; return nil }
@@ -212,7 +222,7 @@ func (m *MapColumn[K, V]) leave(g *mapGroup, owner rowID, id uint32) {
 	k := *m.keyAt(g.rows.at(id))
 	if e.flags&kept != 0 {
 		b.batch.Delete(b.placeKey(nil, owner, m.state, e.place))
-		b.batch.Delete(m.key.append(b.stateKey(nil, owner, m.state, entrySpace), unsafe.Pointer(&k)))
+		b.batch.Delete(m.entryKey(nil, owner, &k))
 		if o.gone == nil {
 			o.gone = map[K]uint32{}
 		}
@@ -345,7 +355,7 @@ func (m *MapColumn[K, V]) sealEntry(owner rowID, row unsafe.Pointer, e *entryMet
 	b.value = value
 	b.scratch = b.placeKey(b.scratch[:0], owner, m.state, e.place)
 	b.batch.Put(b.scratch, value)
-	b.scratch = append(b.stateKey(b.scratch[:0], owner, m.state, entrySpace), value[:keyEnds]...)
+	b.scratch = m.entryKey(b.scratch[:0], owner, m.keyAt(row))
 	if len(value)-keyEnds > twice {
 		b.batch.Put(b.scratch, binary.AppendUvarint(nil, e.place<<1|1))
 	} else {
@@ -368,7 +378,7 @@ func (m *MapColumn[K, V]) evict(owner rowID, goal int64) {
 		o.inOrder = false
 		if e.flags&recent != 0 {
 			e.flags &^= recent
-		} else if e.sealed <= b.applied {
+		} else if e.sealed <= b.applied && (m.holds == nil || !m.holds(o, m.keyAt(g.rows.at(id)))) {
 			m.forget(g, cell, id)
 			o.hasMissed = false
 		}
@@ -558,6 +568,9 @@ func (m *MapColumn[K, V]) eachOutlying(owner rowID, yield func(K, V) bool) {
 
 // decoded returns a value that is not taken into memory.
 func (m *MapColumn[K, V]) decoded(src []byte) (v V) {
+	if m.val.form != nil {
+		return v
+	}
 	if _, err := m.val.codec.Decode(src, unsafe.Pointer(&v)); err != nil {
 		m.backing().fail(err)
 	}

@@ -10,7 +10,9 @@ import (
 )
 
 // mayBeOutlying reports whether a state is of a kind that can be outlying.
-func mayBeOutlying(c *keyed.State) bool { return c.Kind == keyed.KindMap || c.Kind == keyed.KindList }
+func mayBeOutlying(c *keyed.State) bool {
+	return c.Kind == keyed.KindMap || c.Kind == keyed.KindList || c.Kind == keyed.KindTimers
+}
 
 // placesOf is an iteration that goes from row to row through what is outlying.
 type placesOf struct {

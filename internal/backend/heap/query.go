@@ -231,8 +231,8 @@ func (t *TimersColumn) query(row unsafe.Pointer, id rowID, into any) (answer, bo
 		return nothing, true
 	}
 	cell := *(*mapCell)(unsafe.Add(row, t.deadlines.off))
-	for e := range t.deadlines.entries(&cell, id.group) {
-		*to = append(*to, time.UnixMilli(loaded(*t.deadlines.keyAt(e))).UTC())
+	for deadline := range t.deadlines.all(&cell, id) {
+		*to = append(*to, time.UnixMilli(loaded(deadline)).UTC())
 	}
 	return answer{len(*to) > 0, math.MaxInt64}, true
 }

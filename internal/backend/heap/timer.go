@@ -332,6 +332,7 @@ func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, time
 		return fire(r, *(*K)(r.row), int(e.timer), at)
 	}
 	if s.backed != nil {
+		s.backed.alarms.firing[d] = upTo
 		if err := s.fireStored(d, upTo, call); err != nil {
 			return err
 		}

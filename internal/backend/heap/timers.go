@@ -17,18 +17,22 @@ type TimersColumn struct {
 	deadlines MapColumn[int64, int64]
 	number    uint32
 	name      string
+	domain    keyed.Domain
 	queue     *timerQueue
 }
 
 // Timers declares a set of deadlines.
 func (d *Declaration) Timers() *TimersColumn {
 	name, domain := d.timer()
-	t := &TimersColumn{name: name}
+	t := &TimersColumn{name: name, domain: domain}
 	integer, err := codec.Of(reflect.TypeFor[int64]())
 	if err != nil {
 		panic(err) // there is one
 	}
 	t.deadlines.key, t.deadlines.val = newPart(integer, reflect.TypeFor[int64]()), newPart(integer, reflect.TypeFor[int64]())
+	t.deadlines.key.form, t.deadlines.val.form = deadlineForm{}, filedForm{}
+	t.deadlines.canSpread, t.deadlines.name = true, byTime
+	t.deadlines.holds = t.holds
 	col := &column{name: name, kind: keyed.KindTimers, domain: domain, cell: reflect.TypeFor[mapCell](), many: t, query: t.query}
 	col.entries = func(s *core, col *column) linked {
 		t.deadlines.init(s, col)
@@ -69,14 +73,22 @@ func (t *TimersColumn) Set(at int64) {
 	g, cell := m.here()
 	if _, ok := m.find(g, cell, m.cur.ref.id, stored(at)); !ok {
 		m.cur.Own()
-		t.insert(g, cell, m.at(), stored(at))
+		id := t.insert(g, cell, m.at(), stored(at))
+		if m.backing() != nil {
+			m.noted(g, cell, m.at(), id, true)
+		}
 	}
 }
 
 // insert adds and files a deadline that is not there. The owner's page must be owned.
-func (t *TimersColumn) insert(g *mapGroup, cell *mapCell, owner rowID, deadline int64) {
+func (t *TimersColumn) insert(g *mapGroup, cell *mapCell, owner rowID, deadline int64) (id uint32) {
 	r := rowID{owner.group, t.deadlines.insert(g, cell, owner.id, deadline)}
+	if cell.isOutlying() {
+		o := t.deadlines.outlying[owner]
+		o.filedTo = earlier(o.filedTo, deadline)
+	}
 	t.queue.file(t.cellAt(r), loaded(deadline), entry{r, t.number})
+	return r.id
 }
 
 // Delete takes a deadline back, which need not be there. Its place in the queue is found to be void when it comes up.
@@ -107,29 +119,11 @@ func (t *TimersColumn) living(w *writer, cell unsafe.Pointer, f *frozen, most in
 }
 
 func (t *TimersColumn) encode(w *writer, cell unsafe.Pointer, f *frozen) error {
-	c := (*mapCell)(cell)
-	w.buf = appendCount(w.buf, int(c.len()))
-	id := c.head - 1
-	for range c.len() {
-		row := f.at(id)
-		t.appendDeadline(w, row)
-		id = linksAt(row).next
-		if err := w.element(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *TimersColumn) appendDeadline(w *writer, row unsafe.Pointer) {
-	w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(loaded(*t.deadlines.keyAt(row))))
+	return t.deadlines.encode(w, cell, f)
 }
 
 func (t *TimersColumn) encodeChanges(w *writer, cell unsafe.Pointer, owner uint32, c *changes) error {
-	form := mapForm{func(dst, name []byte) []byte {
-		return binary.LittleEndian.AppendUint64(dst, uint64(loaded(int64(binary.LittleEndian.Uint64(name)))))
-	}, t.appendDeadline}
-	return t.deadlines.encodeChangesAs(form, w, (*mapCell)(cell), owner, c)
+	return t.deadlines.encodeChanges(w, cell, owner, c)
 }
 
 func (t *TimersColumn) decodeChanges(src []byte, cell unsafe.Pointer, owner rowID, _ stampsIn) ([]byte, error) {
@@ -160,6 +154,11 @@ func cutDeadline(src []byte) (deadline int64, rest []byte, err error) {
 }
 
 func (t *TimersColumn) decode(src []byte, cell unsafe.Pointer, owner rowID, _ stampsIn) ([]byte, error) {
+	m := &t.deadlines
+	g, c := &m.groups[owner.group], (*mapCell)(cell)
+	if b := m.backing(); b != nil && b.loading && isOutlying(src) {
+		return t.decodeHead(src, c, owner)
+	}
 	n, src, err := count(src, "set of deadlines")
 	if err != nil {
 		return nil, err
@@ -167,15 +166,32 @@ func (t *TimersColumn) decode(src []byte, cell unsafe.Pointer, owner rowID, _ st
 	if uint64(len(src)) < 8*n {
 		return nil, fmt.Errorf("%w: %d deadlines in %d bytes", keyed.ErrCorrupt, n, len(src))
 	}
-	m := &t.deadlines
-	g, c := &m.groups[owner.group], (*mapCell)(cell)
 	for range n {
 		deadline := stored(int64(binary.LittleEndian.Uint64(src)))
 		src = src[8:]
-		if _, twice := m.find(g, c, owner.id, deadline); twice {
+		if m.isTwice(g, c, owner.id, deadline) {
 			return nil, fmt.Errorf("%w: a deadline is there twice", keyed.ErrCorrupt)
 		}
-		t.insert(g, c, owner, deadline)
+		m.counted(g, c, owner, t.insert(g, c, owner, deadline))
 	}
 	return src, nil
 }
+
+// deadlineForm is how a deadline is written, which is in memory as in a timerCell.
+type deadlineForm struct{}
+
+func (deadlineForm) append(dst []byte, cell unsafe.Pointer) []byte {
+	return binary.LittleEndian.AppendUint64(dst, uint64(loaded(*(*int64)(cell))))
+}
+
+func (deadlineForm) decode(src []byte, cell unsafe.Pointer) (rest []byte, err error) {
+	*(*int64)(cell), rest, err = cutDeadline(src)
+	return rest, err
+}
+
+// filedForm is how it is written where a deadline is filed: not at all.
+type filedForm struct{}
+
+func (filedForm) append(dst []byte, _ unsafe.Pointer) []byte { return dst }
+
+func (filedForm) decode(src []byte, _ unsafe.Pointer) (rest []byte, err error) { return src, nil }
