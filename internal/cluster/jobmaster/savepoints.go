@@ -35,15 +35,11 @@ const (
 )
 
 // Request is a snapshot that a client asks a running job for.
-type Request struct {
-	coordinator.Request
-	// Cancel is of a savepoint: the job is cancelled once it is complete.
-	Cancel bool
-}
+type Request = coordinator.Request
 
 // NewRequest returns the request for a snapshot. target is of savepoints, and may be empty for the configured one.
 func NewRequest(kind RequestKind, target string) Request {
-	return Request{Request: coordinator.Request{Kind: kind, Target: target}}
+	return Request{Kind: kind, Target: target}
 }
 
 // SnapshotInfo is a snapshot that a client has asked for.
@@ -147,7 +143,7 @@ func (m *master) ask(r Request, answer func(SnapshotInfo, error)) {
 			return
 		}
 	}
-	id, err := m.coordinator.Request(r.Request, m.Now())
+	id, err := m.coordinator.Request(r, m.Now())
 	if err != nil {
 		answer(SnapshotInfo{}, err)
 		return

@@ -11,18 +11,19 @@ import (
 
 // Coordinator decides about the checkpoints of one job. It is used by one goroutine. Make one with New.
 type Coordinator struct {
-	cfg      Config
-	job      Job
-	requests RequestID // the last one given
-	vertices map[job.VertexID]int
-	tasks    [][]task  // by vertex and subtask
-	atEnd    []int     // by vertex: how many subtasks are at the end of their data
-	running  bool      // the job runs: between JobRunning and JobNotRunning
-	random   float64   // as given to JobRunning
-	stopping *stopping // the stop with savepoint, nil if none was asked for
-	restore  bool      // RestoreLatest waits for the checkpoint that is being published
-	end      *EndStatus
-	ended    bool
+	cfg       Config
+	job       Job
+	requests  RequestID // the last one given
+	vertices  map[job.VertexID]int
+	tasks     [][]task  // by vertex and subtask
+	atEnd     []int     // by vertex: how many subtasks are at the end of their data
+	running   bool      // the job runs: between JobRunning and JobNotRunning
+	random    float64   // as given to JobRunning
+	stopping  *stopping // the stop with savepoint, nil if none was asked for
+	cancelled bool      // a savepoint to cancel with is complete: End comes next
+	restore   bool      // RestoreLatest waits for the checkpoint that is being published
+	end       *EndStatus
+	ended     bool
 
 	lastID     job.CheckpointID // the highest id ever handed out
 	queue      queue

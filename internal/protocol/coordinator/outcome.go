@@ -64,6 +64,7 @@ func (c *Coordinator) MetadataWritten(id job.CheckpointID, pointer string, metad
 	c.emit(Completed{Request: p.request.id, Stats: p.stats.overview()})
 	switch p.request.Kind {
 	case Savepoint: // it is the user's, and the job does not know of it any more
+		c.cancelled = c.cancelled || p.request.Cancel
 	case StopWithSavepoint:
 		c.stopComplete(p, pointer)
 	default:

@@ -46,6 +46,9 @@ type Request struct {
 	Native bool
 	// Drain is of StopWithSavepoint: the job is brought to the end of its data first, and is not meant to be resumed.
 	Drain bool
+	// Cancel is of a savepoint once which is complete the job is cancelled, by whoever has asked. From its trigger on no other checkpoint is
+	// begun, unless it comes to nothing: one that is complete before it would have results committed that the savepoint writes again.
+	Cancel bool
 }
 
 // Request asks for a checkpoint or a savepoint. How it ends is told by Completed, Failed or Refused with the id returned here, and how a
@@ -162,7 +165,7 @@ func (c *Coordinator) choose(now time.Time) {
 
 // next takes the request to run now from the queue, if there is one.
 func (c *Coordinator) next(now time.Time) (request, bool) {
-	if c.triggering != nil || len(c.queue.list) == 0 || c.cleaning > c.cfg.MaxConcurrent {
+	if c.triggering != nil || len(c.queue.list) == 0 || c.cleaning > c.cfg.MaxConcurrent || c.awaitsCancel() {
 		return request{}, false
 	}
 	head := c.queue.list[0]
@@ -177,6 +180,11 @@ func (c *Coordinator) next(now time.Time) (request, bool) {
 		}
 	}
 	return c.queue.pop(), true
+}
+
+// awaitsCancel reports whether a savepoint is under way, or complete, after which the job is cancelled.
+func (c *Coordinator) awaitsCancel() bool {
+	return c.cancelled || slices.ContainsFunc(c.pending, func(p *pending) bool { return p.request.Cancel })
 }
 
 // pauseLeft returns how long the minimum pause since the last completion still lasts.

@@ -25,7 +25,7 @@ import (
 //	job KEY=VALUE...                                            makes the coordinator of the vertices so far
 //	restored ID... from=ID last=ID                              after an id: ! damaged, * someone else's, + claimed, s savepoint
 //	    [chk-ID=PATH,...] [others=PATH,...] [obsolete=ID] [+unsure]    what they share, and what others do in the same place
-//	request KIND [target=DIR] [+native] [+drain]                KIND as it is printed, such as "stop with savepoint"
+//	request KIND [target=DIR] [+native] [+drain] [+cancel]      KIND as it is printed, such as "stop with savepoint"
 //	backlog VERTEX on|off                                       its source begins to work off a backlog, or has caught up
 //	expire N                                                    N checkpoints, one after the other, run into their timeout
 //	reasons                                                     every reason there is, and what it does to a job
@@ -267,6 +267,8 @@ func (p *player) wish(args []string) (r Request) {
 			r.Native = true
 		case w == "+drain":
 			r.Drain = true
+		case w == "+cancel":
+			r.Cancel = true
 		default:
 			kind = append(kind, w)
 		}
