@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"unsafe"
 
 	"github.com/weirstream/weir/backend"
@@ -27,14 +26,7 @@ type alarms struct {
 	at      map[rowID][keyed.ProcessingTime + 1]int64 // where the entries of the rows in memory stand, as in a timerCell
 	firing  [keyed.ProcessingTime + 1]int64           // the latest time up to which timers were to fire
 	due     []dueAlarm                                // that were removed just now
-	coming  [keyed.ProcessingTime + 1][][]comingAlarm // by group: entries that the byte store may not have yet
 	scratch []byte
-}
-
-// comingAlarm is an entry that was sealed. A scan of the byte store does not see it before the seal is applied; until then its row is in memory.
-type comingAlarm struct {
-	dueAlarm
-	seal uint32
 }
 
 func (a *alarms) init(b *backing) {
@@ -44,7 +36,6 @@ func (a *alarms) init(b *backing) {
 			a.domains = append(a.domains, d)
 			a.awake[d], a.firing[d] = map[rowID]int64{}, math.MinInt64
 			a.next[d] = make([]int64, len(b.core.tables))
-			a.coming[d] = make([][]comingAlarm, len(b.core.tables))
 			for g := range a.next[d] {
 				a.next[d][g] = math.MaxInt64
 			}
@@ -130,32 +121,6 @@ func (a *alarms) move(r rowID, d keyed.Domain, key []byte, from, to int64) {
 		a.scratch = alarmKey(a.scratch[:0], key[:2], d, to, key[keyPrefix:])
 		a.b.batch.Put(a.scratch, nil)
 		a.next[d][r.group] = min(a.next[d][r.group], loaded(to))
-		a.comes(d, comingAlarm{dueAlarm{r, to}, a.b.now})
-	}
-}
-
-// comes notes an entry that is being sealed.
-func (a *alarms) comes(d keyed.Domain, c comingAlarm) {
-	list := a.coming[d][c.row.group]
-	if len(list) == cap(list) {
-		list = slices.DeleteFunc(list, func(c comingAlarm) bool { return c.seal <= a.b.applied })
-	}
-	a.coming[d][c.row.group] = append(list, c)
-}
-
-// readComing does for entries that a scan may have missed what readGroup does for those that it has seen.
-func (a *alarms) readComing(group uint32, d keyed.Domain, upTo int64) {
-	for _, c := range a.coming[d][group] {
-		switch {
-		case c.seal <= a.b.applied:
-		case loaded(c.at) > upTo:
-			a.next[d][group] = min(a.next[d][group], loaded(c.at))
-		case a.at[c.row][d] == c.at:
-			key := a.b.rowKey(nil, c.row)
-			a.scratch = alarmKey(a.scratch[:0], key[:2], d, c.at, key[keyPrefix:])
-			a.b.batch.Delete(a.scratch)
-			a.due = append(a.due, c.dueAlarm)
-		}
 	}
 }
 
@@ -248,7 +213,6 @@ func (a *alarms) readGroup(group uint32, d keyed.Domain, upTo int64) (err error)
 		}
 	}()
 	a.next[d][group] = math.MaxInt64
-	a.readComing(group, d, upTo)
 	for it.Next() {
 		key := it.Key()
 		if len(key) < len(from) {
@@ -256,7 +220,7 @@ func (a *alarms) readGroup(group uint32, d keyed.Domain, upTo int64) (err error)
 		}
 		at := int64(binary.BigEndian.Uint64(key[len(from)-8:]))
 		if loaded(at) > upTo {
-			a.next[d][group] = min(a.next[d][group], loaded(at))
+			a.next[d][group] = loaded(at)
 			break
 		}
 		a.b.batch.Delete(key)

@@ -88,8 +88,8 @@ func fireWhileWrittenBack(t *testing.T, late int64) {
 	<-under.gate
 	fill("late", 10, late)
 	taken := s.SnapshotStore()
-	fire(2_000)
-	under.gate <- struct{}{}
+	go func() { under.gate <- struct{}{} }()
+	fire(2_000) // waits for them
 	finish(t, taken)
 	fill("other", 50_000, 0) // takes the memory of all before
 	fire(10_000)
