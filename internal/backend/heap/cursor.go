@@ -20,7 +20,7 @@ type Cursor struct {
 // Ref is a row that Resolve has found. It is valid until the next EndBatch.
 type Ref struct {
 	row   unsafe.Pointer
-	wrote *uint32 // the epoch in which its page was last owned, with which the page's mark begins: see marking
+	mark  *uint64 // says whether the row may be changed at once: see marking
 	id    uint32
 	group uint32 // counted from the store's first
 }

@@ -71,19 +71,19 @@ func (p *pool) refill() {
 // newImages allocates images together. They are zero.
 func newImages(sh *shape, n int) []*image {
 	base, images, all := sh.block(n), make([]image, n), make([]*image, n)
-	sets := 1
+	words := sh.words
 	if sh.clock.tracks {
-		sets += 3
+		words += 1<<sh.marks.pages + 2*sh.words
 	}
-	bits := make([]uint64, n*sh.words*sets)
-	cut := func() (words []uint64) {
-		words, bits = bits[:sh.words:sh.words], bits[sh.words:]
+	bits := make([]uint64, n*words)
+	cut := func(n int) (words []uint64) {
+		words, bits = bits[:n:n], bits[n:]
 		return words
 	}
 	for i := range images {
-		images[i] = image{base: unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live: cut()}
+		images[i] = image{base: unsafe.Add(base, uintptr(i)<<sh.shift*sh.size), live: cut(sh.words)}
 		if sh.clock.tracks {
-			images[i].history = newHistory(cut)
+			images[i].history = sh.newHistory(cut)
 		}
 		all[i] = &images[i]
 	}

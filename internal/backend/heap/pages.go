@@ -122,7 +122,7 @@ func newShape(row reflect.Type, pointerFree bool, a *arena, c *clock) *shape {
 	if !pointerFree {
 		sh.typ = row
 	}
-	sh.marks = newMarking(c.tracks, sh.words)
+	sh.marks = newMarking(c.tracks, sh.shift, sh.words)
 	sh.pool.sh = sh
 	return sh
 }

@@ -27,6 +27,7 @@ type core struct {
 	clock          clock
 	cur            Cursor
 	shape          *shape
+	markMask       uint32 // of shape.marks
 	rowsOf         func(group uint32) *rows
 	hashOf         func(rowID) uint64
 	doubtful       []rowID // rows that may have no state left
@@ -37,7 +38,7 @@ type core struct {
 	times          times
 	sweep          sweep
 	backed         *backing // nil if the tables are all there is
-	watched        bool     // all changes of rows are noted, also if their page is owned
+	watched        bool     // the first change of each row in an epoch, or in a batch over a byte store, must be known
 }
 
 // Store holds the state of one operator for the key groups of one subtask.
@@ -80,6 +81,7 @@ func NewStore[K comparable](l *Layout, groups keygroup.Range, maxParallelism int
 		hash: hash,
 	}
 	s.shape = newShape(l.row, l.pointerFree, s.arena, &s.clock)
+	s.markMask = s.shape.marks.mask
 	for i := range s.tables {
 		s.tables[i] = table{index: newIndex(s.arena), rows: rows{sh: s.shape}}
 	}
@@ -143,7 +145,7 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 // waited for by itself.
 func (s *core) candidates(hashes []uint64, refs []Ref) {
 	tables, size, shift, sum := s.tables, s.shape.size, s.shape.shift&31, uint64(0)
-	markSize := s.shape.marks.size
+	markShift := s.shape.marks.shift & 31
 	groups, first := s.maxParallelism, s.first
 	refs = refs[:len(hashes)]
 	for j, h := range hashes {
@@ -164,8 +166,8 @@ func (s *core) candidates(hashes []uint64, refs []Ref) {
 		sl := &t.rows.slabs[bits.Len32(id>>shift)] // as in rows.place
 		inSlab := id - sl.first
 		r.id, r.row = id, unsafe.Add(sl.base, uintptr(inSlab)*size)
-		r.wrote = (*uint32)(unsafe.Add(sl.marks, uintptr(inSlab>>shift)*markSize))
-		sum += uint64(*(*byte)(r.row)) + uint64(*r.wrote)
+		r.mark = (*uint64)(unsafe.Add(sl.marks, uintptr(inSlab>>markShift)*markBytes))
+		sum += uint64(*(*byte)(r.row)) + *r.mark
 	}
 	s.touched = sum
 }
@@ -200,8 +202,8 @@ func (s *core) insert(group, tag uint32) Ref {
 
 func (s *core) refOf(group, id uint32) Ref {
 	rows := &s.tables[group].rows
-	sl, k := rows.place(id)
-	return Ref{rows.at(id), rows.sh.wroteOf(sl, k), id, group}
+	sl, _ := rows.place(id)
+	return Ref{rows.at(id), rows.sh.markOf(sl, id), id, group}
 }
 
 func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
@@ -217,7 +219,7 @@ func (s *Store[K]) find(t *table, key K, tag uint32) (id uint32, ok bool) {
 // Seek points all handles at a row.
 func (s *Store[K]) Seek(r Ref) {
 	s.cur.Row, s.cur.ref = r.row, r
-	s.cur.Shared = *r.wrote != s.clock.now || s.watched
+	s.cur.Shared = uint32(*r.mark>>32) != s.clock.now || *r.mark>>(r.id&s.markMask)&1 == 0 || s.backed != nil
 }
 
 // Leave points the handles nowhere: using one panics until the next Seek.
