@@ -73,7 +73,7 @@ func newImages(sh *shape, n int) []*image {
 	base, images, all := sh.block(n), make([]image, n), make([]*image, n)
 	words := sh.words
 	if sh.clock.tracks {
-		words += 1<<sh.marks.pages + 2*sh.words
+		words += 1<<sh.marks.perPage + 2*sh.words
 	}
 	bits := make([]uint64, n*words)
 	cut := func(n int) (words []uint64) {

@@ -65,10 +65,10 @@ func (h *history) copyOf(other *history) {
 //
 // slab.marks has the marks of all rows, and behind them for each page wrote. The rest is in slab.past.
 type marking struct {
-	shift uint8   // log2 of the rows that share a mark
-	mask  uint32  // cuts a row's bit out of its number
-	pages uint8   // log2 of the marks of a page
-	past  uintptr // from what slab.past has of one page to the next; 0: no changes are tracked
+	shift   uint8   // log2 of the rows that share a mark
+	mask    uint32  // cuts a row's bit out of its number
+	perPage uint8   // log2 of the marks of a page
+	past    uintptr // from what slab.past has of one page to the next; 0: no changes are tracked
 }
 
 // before is what slab.past has of a page, and behind it for each row three bits, word by word apart: whether it has changed in the eras, and
@@ -85,14 +85,14 @@ func newMarking(tracks bool, shift uint8, words int) marking {
 		return marking{shift: shift}
 	}
 	m := marking{shift: min(shift, 5), past: unsafe.Sizeof(before{}) + pastSets*8*uintptr(words)}
-	m.mask, m.pages = 1<<m.shift-1, shift-m.shift
+	m.mask, m.perPage = 1<<m.shift-1, shift-m.shift
 	return m
 }
 
 // newMarks makes the marks of a new slab.
 func (sh *shape) newMarks(s *slab) {
 	pages := len(s.pages)
-	s.marks = sh.arena.alloc(pages<<sh.marks.pages*markBytes + pages*4)
+	s.marks = sh.arena.alloc(pages<<sh.marks.perPage*markBytes + pages*4)
 	if sh.marks.past > 0 {
 		s.past = sh.arena.alloc(pages * int(sh.marks.past))
 	}
@@ -105,12 +105,12 @@ func (sh *shape) markOf(s *slab, id uint32) *uint64 {
 
 // marksOf returns the marks of a page.
 func (sh *shape) marksOf(s *slab, k int) []uint64 {
-	return unsafe.Slice((*uint64)(s.marks), len(s.pages)<<sh.marks.pages)[k<<sh.marks.pages : (k+1)<<sh.marks.pages]
+	return unsafe.Slice((*uint64)(s.marks), len(s.pages)<<sh.marks.perPage)[k<<sh.marks.perPage : (k+1)<<sh.marks.perPage]
 }
 
 // wroteOf returns the wrote of a page.
 func (sh *shape) wroteOf(s *slab, k int) *uint32 {
-	return (*uint32)(unsafe.Add(s.marks, len(s.pages)<<sh.marks.pages*markBytes+k*4))
+	return (*uint32)(unsafe.Add(s.marks, len(s.pages)<<sh.marks.perPage*markBytes+k*4))
 }
 
 func (sh *shape) beforeOf(s *slab, k int) *before {
@@ -139,7 +139,7 @@ func (sh *shape) historyOf(s *slab, k int) history {
 
 // newHistory makes an empty history. cut returns so many words.
 func (sh *shape) newHistory(cut func(words int) []uint64) history {
-	return history{marks: cut(1 << sh.marks.pages), past: [2]era{{rows: cut(sh.words)}, {rows: cut(sh.words)}}}
+	return history{marks: cut(1 << sh.marks.perPage), past: [2]era{{rows: cut(sh.words)}, {rows: cut(sh.words)}}}
 }
 
 // turn begins the present epoch for a page. What changed in its last one becomes an era, if anyone may ask for it, or part of the newer one as
