@@ -574,30 +574,7 @@ func TestGoldenOutlying(t *testing.T) {
 		p.Log.Append("one more")
 	}, 3)
 	s.Len() // writes all back
-	all := backend.Groups{First: 0, Last: maxParallelism - 1}
-	it, err := under.Scan(all.Keys())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	for it.Next() {
-		fmt.Fprintf(&text, "%x = %x\n", it.Key(), it.Value())
-	}
-	it.Close()
-	goldenText(t, "outlying.txt", text.String())
-
-	var b backend.Batch
-	for line := range strings.Lines(text.String()) {
-		var key, value []byte
-		if n, _ := fmt.Sscanf(line, "%x = %x", &key, &value); n == 0 {
-			t.Fatal(line)
-		}
-		b.Put(key, value)
-	}
-	again := openUnder(t)
-	if err := again.Apply(&b); err != nil {
-		t.Fatal(err)
-	}
+	again := goldenStore(t, "outlying.txt", under)
 	q := &library{}
 	s = open(t, q, 0, 1, hashInt)
 	s.Back(again, 1<<20)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -326,29 +325,7 @@ func TestGoldenOutlyingTimers(t *testing.T) {
 	}, 1, 3)
 	at(d.s, hashInt, func(int64) { unset(&d.p.Poll, &d.model[3].poll, -3) }, 3)
 	d.s.Len() // writes all back
-	it, err := under.Scan(backend.Groups{First: 0, Last: maxParallelism - 1}.Keys())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	for it.Next() {
-		fmt.Fprintf(&text, "%x = %x\n", it.Key(), it.Value())
-	}
-	it.Close()
-	goldenText(t, "outlyingtimers.txt", text.String())
-
-	var b backend.Batch
-	for line := range strings.Lines(text.String()) {
-		var key, value []byte
-		if n, _ := fmt.Sscanf(line, "%x = %x", &key, &value); n == 0 {
-			t.Fatal(line)
-		}
-		b.Put(key, value)
-	}
-	again := openUnder(t)
-	if err := again.Apply(&b); err != nil {
-		t.Fatal(err)
-	}
+	again := goldenStore(t, "outlyingtimers.txt", under)
 	d = openDiary(t, 0, d.model, 0)
 	d.s.Back(again, 1<<20)
 	d.s.BeginsFilled()

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/backend/heap"
 	"github.com/weirstream/weir/internal/backend/keyed"
@@ -98,6 +99,35 @@ func goldenText(t *testing.T, name, got string) {
 	if err != nil || got != string(want) {
 		t.Errorf("got\n%swant what %s has, %v", got, path, err)
 	}
+}
+
+// goldenStore compares all that a byte store holds, as text, with a file of testdata, and returns a store made of that text.
+func goldenStore(t *testing.T, name string, under backend.Store) backend.Store {
+	t.Helper()
+	it, err := under.Scan(backend.Groups{First: 0, Last: maxParallelism - 1}.Keys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for it.Next() {
+		fmt.Fprintf(&text, "%x = %x\n", it.Key(), it.Value())
+	}
+	it.Close()
+	goldenText(t, name, text.String())
+
+	var b backend.Batch
+	for line := range strings.Lines(text.String()) {
+		var key, value []byte
+		if n, _ := fmt.Sscanf(line, "%x = %x", &key, &value); n == 0 {
+			t.Fatal(line)
+		}
+		b.Put(key, value)
+	}
+	again := openUnder(t)
+	if err := again.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	return again
 }
 
 // appendHandle puts a handle before its stream, so that one file holds both.
