@@ -57,6 +57,20 @@ func mustBegin(t *testing.T, disk *memDisk, line sink.Line, r sink.Recovery, opt
 	return b, done
 }
 
+// mustPrepare begins a run, writes five rows and prepares them in checkpoint 1.
+func mustPrepare(t *testing.T, disk *memDisk) (*run, sink.Recovery) {
+	t.Helper()
+	b, _ := mustBegin(t, disk, testLine, sink.Recovery{})
+	if err := b.write(0, 5); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.checkpoint(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, r
+}
+
 // write writes rows with the numbers from first up to before end.
 func (b *run) write(first, end int) error {
 	for i := first; i < end; i++ {
@@ -199,14 +213,7 @@ func TestFailingDisk(t *testing.T) {
 // journal.
 func TestCommitAgainAfterAnError(t *testing.T) {
 	disk := newMemDisk()
-	b, _ := mustBegin(t, disk, testLine, sink.Recovery{})
-	if err := b.write(0, 5); err != nil {
-		t.Fatal(err)
-	}
-	r, err := b.checkpoint(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, r := mustPrepare(t, disk)
 	disk.fail = failing("write", ".weir-journal", syscall.ENOSPC)
 	wantError(t, b.committer.Commit(context.Background(), 1, r.Pending[0].Items), "no space left")
 	disk.fail = nil
@@ -281,14 +288,7 @@ func TestTakenAway(t *testing.T) {
 // go on for a while.
 func TestCommittedMeanwhile(t *testing.T) {
 	disk := newMemDisk()
-	b, _ := mustBegin(t, disk, testLine, sink.Recovery{})
-	if err := b.write(0, 5); err != nil {
-		t.Fatal(err)
-	}
-	r, err := b.checkpoint(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, r := mustPrepare(t, disk)
 	next, err := b.files.Committer(t.Context(), sink.CommitterEnv{Line: b.next(), Logger: slog.New(slog.DiscardHandler), Now: testTime})
 	if err != nil {
 		t.Fatal(err)
