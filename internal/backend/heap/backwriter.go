@@ -14,8 +14,8 @@ type backWriter struct {
 	store   backend.Store
 	running sync.WaitGroup
 	over    chan struct{}  // closed when what was started last is done; nil if nothing was
-	written chan struct{}  // of the last batch
 	number  uint32         // of that
+	written chan struct{}  // closed when the last batch is written; nil if there was none
 	applied atomic.Uint32  // the number of the last batch that is written
 	pending atomic.Int32   // what was started and is not done
 	err     error          // written by the goroutine before over is closed

@@ -71,11 +71,7 @@ func (p *pool) refill() {
 // newImages allocates images together. They are zero.
 func newImages(sh *shape, n int) []*image {
 	base, images, all := sh.block(n), make([]image, n), make([]*image, n)
-	words := sh.words
-	if sh.clock.tracks {
-		words += 1<<sh.marks.perPage + 2*sh.words
-	}
-	bits := make([]uint64, n*words)
+	bits := make([]uint64, n*(sh.words+sh.historyWords()))
 	cut := func(n int) (words []uint64) {
 		words, bits = bits[:n:n], bits[n:]
 		return words

@@ -76,8 +76,9 @@ type marking struct {
 type before struct{ last [2]uint32 }
 
 const (
-	markBytes = 8
-	pastSets  = 3
+	markBytes  = 8
+	wroteBytes = 4
+	pastSets   = 3
 )
 
 func newMarking(tracks bool, shift uint8, words int) marking {
@@ -89,10 +90,13 @@ func newMarking(tracks bool, shift uint8, words int) marking {
 	return m
 }
 
+// bytes returns how much of slab.marks belongs to a page.
+func (m *marking) bytes() int { return markBytes<<m.perPage + wroteBytes }
+
 // newMarks makes the marks of a new slab.
 func (sh *shape) newMarks(s *slab) {
 	pages := len(s.pages)
-	s.marks = sh.arena.alloc(pages<<sh.marks.perPage*markBytes + pages*4)
+	s.marks = sh.arena.alloc(pages * sh.marks.bytes())
 	if sh.marks.past > 0 {
 		s.past = sh.arena.alloc(pages * int(sh.marks.past))
 	}
@@ -110,7 +114,7 @@ func (sh *shape) marksOf(s *slab, k int) []uint64 {
 
 // wroteOf returns the wrote of a page.
 func (sh *shape) wroteOf(s *slab, k int) *uint32 {
-	return (*uint32)(unsafe.Add(s.marks, len(s.pages)<<sh.marks.perPage*markBytes+k*4))
+	return (*uint32)(unsafe.Add(s.marks, len(s.pages)<<sh.marks.perPage*markBytes+k*wroteBytes))
 }
 
 func (sh *shape) beforeOf(s *slab, k int) *before {
@@ -137,6 +141,14 @@ func (sh *shape) historyOf(s *slab, k int) history {
 	return h
 }
 
+// historyWords returns how many words newHistory needs, none in a store that does not track changes.
+func (sh *shape) historyWords() int {
+	if !sh.clock.tracks {
+		return 0
+	}
+	return 1<<sh.marks.perPage + 2*sh.words
+}
+
 // newHistory makes an empty history. cut returns so many words.
 func (sh *shape) newHistory(cut func(words int) []uint64) history {
 	return history{marks: cut(1 << sh.marks.perPage), past: [2]era{{rows: cut(sh.words)}, {rows: cut(sh.words)}}}
@@ -145,15 +157,15 @@ func (sh *shape) newHistory(cut func(words int) []uint64) history {
 // turn begins the present epoch for a page. What changed in its last one becomes an era, if anyone may ask for it, or part of the newer one as
 // long as anyone may ask for the older.
 func (sh *shape) turn(s *slab, k int) {
-	now := sh.clock.now
 	if sh.clock.tracks {
 		sh.closeEra(s, k)
 	} else {
 		sh.note(&sh.marksOf(s, k)[0], 0)
 	}
-	*sh.wroteOf(s, k) = now
+	*sh.wroteOf(s, k) = sh.clock.now
 }
 
+// closeEra makes what changed in the page's last epoch part of the eras, if anyone may ask for it, and forgets which rows were born in it.
 func (sh *shape) closeEra(s *slab, k int) {
 	h, b, lost := sh.historyOf(s, k), sh.beforeOf(s, k), sh.clock.lost
 	newer, older := h.past[0], h.past[1]

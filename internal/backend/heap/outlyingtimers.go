@@ -38,26 +38,17 @@ func (t *TimersColumn) spread(owner rowID) bool {
 	if !t.deadlines.spread(owner) {
 		return false
 	}
-	o := t.deadlines.outlying[owner]
-	for id := range t.inMemory(owner) {
-		o.filedTo = earlier(o.filedTo, *t.deadlines.keyAt(t.rowsOf(owner.group).at(id)))
-	}
+	t.deadlines.outlying[owner].filedTo = t.firstInMemory(owner)
 	return true
 }
 
-// inMemory yields the rows of a set's deadlines that are in memory.
-func (t *TimersColumn) inMemory(owner rowID) func(yield func(id uint32) bool) {
-	return func(yield func(id uint32) bool) {
-		cell, rows := t.deadlines.mapAt(owner), t.rowsOf(owner.group)
-		id := cell.head - 1
-		for range cell.len() {
-			next := linksAt(rows.at(id)).next
-			if !yield(id) {
-				return
-			}
-			id = next
-		}
+// firstInMemory returns the first of a set's deadlines that are in memory, as in a timerCell.
+func (t *TimersColumn) firstInMemory(owner rowID) (first int64) {
+	m := &t.deadlines
+	for row := range m.entries(m.mapAt(owner), owner.group) {
+		first = earlier(first, *m.keyAt(row))
 	}
+	return first
 }
 
 func (t *TimersColumn) seal(owner rowID) { t.deadlines.seal(owner) }
@@ -165,8 +156,5 @@ func (t *TimersColumn) firstOf(r rowID, row unsafe.Pointer) (first int64) {
 	if cell.isOutlying() && t.deadlines.outlying[r].filedTo != none {
 		return t.deadlines.outlying[r].filedTo
 	}
-	for id := range t.inMemory(r) {
-		first = earlier(first, *t.deadlines.keyAt(t.rowsOf(r.group).at(id)))
-	}
-	return first
+	return t.firstInMemory(r)
 }

@@ -81,7 +81,7 @@ func (r *rows) slots() int {
 func (r *rows) bytes() int64 {
 	slots := r.slots()
 	pages := slots >> r.sh.shift
-	perPage := int(unsafe.Sizeof(Page{})+r.sh.marks.past) + markBytes<<r.sh.marks.perPage + 4 + 8*r.sh.words
+	perPage := int(unsafe.Sizeof(Page{})+r.sh.marks.past) + r.sh.marks.bytes() + 8*r.sh.words
 	return int64(slots)*int64(r.sh.size) + int64(pages)*int64(perPage) + 4*int64(cap(r.free))
 }
 
