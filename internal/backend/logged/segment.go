@@ -17,10 +17,13 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
+// Version is that of the form of a segment.
+const Version = 1
+
 // The head of a segment: see docs/formats/changelog.md.
 const (
 	segmentMagic   = "weirclog"
-	segmentVersion = 1
+	segmentVersion = Version
 	segmentHead    = len(segmentMagic) + 1
 )
 

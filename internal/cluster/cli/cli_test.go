@@ -52,6 +52,8 @@ var changing = []struct {
 	{regexp.MustCompile(`checksum [0-9a-f]{8}`), "checksum CRC"},
 	{regexp.MustCompile(`(be|crc32c) [0-9a-f]{8}`), "${1} CRC"},
 	{regexp.MustCompile(`0x[0-9a-f]+`), "0xBYTES"},
+	{regexp.MustCompile(`(?m)^weir (\(devel\)|v\d|of unknown).*`), "weir VERSION"},
+	{regexp.MustCompile(`(?m)^built with .*`), "built with GO"},
 	{regexp.MustCompile(`"[A-Za-z0-9+/]{40,}={0,2}"`), `"BYTES"`},
 }
 
@@ -129,6 +131,13 @@ func TestUsage(t *testing.T) {
 	s.run("verify", "-Ds3.secret-kee=hunter2", "s3://bucket/checkpoints")
 	s.run("savepoint", "--dispose", "gs://bucket/savepoint-1")
 	s.run("gc", "s3://bucket/checkpoints")
+	s.run("inspect", "--limit=many", "a")
+	s.run("verify", "-Ds3.no=1", "-Ds3.nor=2", "a")
+	s.run("help", "version")
+	s.run("--version", "a")
+	s.run("version", "--json")
+	s.run("version")
+	s.run("--version")
 	s.golden("usage.txt")
 }
 
