@@ -326,8 +326,8 @@ func (m *master) failed(a coordinator.Failed) {
 		m.warnOfUnions()
 	}
 	level := slog.LevelWarn
-	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
-		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong
+	if s.Reason == reason.CheckpointDeclinedTaskClosing || s.Reason == reason.CheckpointSubsumed || m.state != inFlight {
+		level = slog.LevelInfo // the job is finishing or stopping, or a newer one was faster: nothing is wrong
 	}
 	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
 	if m.stopping.on && a.Request == m.stopping.request {
