@@ -339,8 +339,11 @@ func (m *master) failed(a coordinator.Failed) {
 
 func (m *master) refused(a coordinator.Refused) {
 	level := slog.LevelWarn
-	if a.Kind == coordinator.Periodic && (a.Reason == reason.MinimumTimeBetweenCheckpoints || a.Reason == reason.PeriodicSchedulerShutdown) {
-		level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
+	if a.Kind == coordinator.Periodic {
+		switch a.Reason {
+		case reason.MinimumTimeBetweenCheckpoints, reason.PeriodicSchedulerShutdown, reason.CheckpointCoordinatorSuspend, reason.JobFailoverRegion:
+			level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
+		}
 	}
 	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", a.Cause)
 	if m.stopping.on && a.Request == m.stopping.request {
