@@ -266,10 +266,13 @@ func (m *master) discard(a coordinator.Discard) {
 			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
 			return
 		}
-		if m.merger != nil && !a.Savepoint {
-			m.merger.Release(a.ID)
-		}
-		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
+		m.post(func() {
+			if !a.Savepoint {
+				m.releasing = append(m.releasing, a.ID)
+				m.release()
+			}
+			m.coordinator.CleaningDone(a.ID, m.Now())
+		})
 	})
 }
 
@@ -302,6 +305,7 @@ func (m *master) discardShared(a coordinator.DiscardShared) {
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.passed(s.ID)
+	m.release()
 	m.progress.Completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
@@ -321,6 +325,7 @@ func (m *master) completed(a coordinator.Completed) {
 
 func (m *master) failed(a coordinator.Failed) {
 	s := a.Stats
+	m.release()
 	m.progress.Failed(s)
 	if s.Reason == reason.CheckpointDeclinedTaskClosing {
 		m.warnOfUnions()
