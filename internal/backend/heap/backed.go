@@ -105,6 +105,8 @@ const (
 	mostDirty = 1 << 15
 	// leastDirty is the number after which rows are written back that are not known to be small.
 	leastDirty = 256
+	// mostScratch is how much memory is kept for what is encoded next.
+	mostScratch = 4 << 20
 	// rowOverhead is what a row takes beside itself and its encoding: entry in the index, meta, mark.
 	rowOverhead = 32
 )
@@ -437,6 +439,9 @@ func (b *backing) handOver() {
 	}
 	b.flights, b.flying = append(b.flights, flight{b.now, int64(size)}), b.flying+int64(size)
 	b.pieces.count, b.pieces.bytes = 0, 0
+	if cap(b.value) > mostScratch {
+		b.value = nil
+	}
 	b.batch = b.writer.start(b.batch, b.now, size <= int(b.mostFlying()))
 	b.now, b.told = b.now+1, 0
 }
@@ -555,7 +560,9 @@ func (e *rowEncoder) encode(s *core, r rowID, now [keyed.ProcessingTime + 1]int6
 		}
 	}
 	e.w.buf = e.w.buf[:0]
-	e.long.Reset()
+	if e.long.Reset(); e.long.Cap() > mostScratch {
+		e.long = bytes.Buffer{}
+	}
 	prefix := s.backed.prefix()
 	room := prefix.size()
 	if l.stamped {

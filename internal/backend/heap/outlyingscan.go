@@ -124,7 +124,7 @@ func (e *scanWriter) pieces(state, size int) error {
 	for p, at := &e.places, 0; at < size; p.more = p.it.Next() {
 		place, ok := p.at(state)
 		if !ok || place != uint64(at) || len(p.it.Value()) > size-at || len(p.it.Value()) == 0 {
-			return piecesMissing(nil, at, size)
+			return piecesMissing(at, size)
 		}
 		if err := e.stopped(); err != nil {
 			return err

@@ -110,9 +110,8 @@ func (o *valueOutlier) find(r rowID) *outlyingValue {
 	return o.values[r]
 }
 
-// use makes sure that the value of a row is in memory, if it is outlying, and reports whether it is. Nothing may be half done.
-func (o *valueOutlier) use(r rowID) (ok bool) {
-	cell := o.cell(r)
+// use makes sure that the value of a row, whose cell is given, is in memory if it is outlying, and reports whether it is. Nothing may be half done.
+func (o *valueOutlier) use(r rowID, cell unsafe.Pointer) (ok bool) {
 	here := o.isHere(cell)
 	if here && o.bytes(cell) <= int64(longFrom/2) {
 		return true
@@ -124,7 +123,7 @@ func (o *valueOutlier) use(r rowID) (ok bool) {
 	o.b.take(x)
 	if !here {
 		o.b.relieve()
-		return o.fetch(r, x)
+		return o.fetch(r, cell, x)
 	}
 	return true
 }
@@ -159,8 +158,8 @@ func (o *valueOutlier) forget(r rowID, x *outlyingValue) {
 }
 
 // fetch reads a value that is not in memory.
-func (o *valueOutlier) fetch(r rowID, x *outlyingValue) (ok bool) {
-	b, cell := o.b, o.cell(r)
+func (o *valueOutlier) fetch(r rowID, cell unsafe.Pointer, x *outlyingValue) (ok bool) {
+	b := o.b
 	src, err := o.read(r, x)
 	if err == nil && b.err == nil {
 		err = o.put(cell, src)
@@ -178,29 +177,36 @@ func (o *valueOutlier) fetch(r rowID, x *outlyingValue) (ok bool) {
 
 // read reads the pieces of a value.
 func (o *valueOutlier) read(r rowID, x *outlyingValue) (src []byte, err error) {
-	b, last, there := o.b, (x.size-1)/x.piece*x.piece, false
-	err = b.store.Get([][]byte{b.placeKey(nil, r, o.state, uint64(last))}, func(int, []byte) error { there = true; return nil })
-	if err != nil || !there { // so that nothing large is allocated because of a number that is wrong
-		return nil, piecesMissing(err, 0, x.size)
+	b, last := o.b, (x.size-1)/x.piece*x.piece
+	err = b.store.Get([][]byte{b.placeKey(nil, r, o.state, uint64(last))}, func(_ int, piece []byte) error {
+		src = make([]byte, 0, x.size) // now that the value is known to be that long
+		if last == 0 {
+			src = append(src, piece...)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case src == nil || len(src) > 0 && len(src) != x.size:
+		return nil, piecesMissing(len(src), x.size)
+	case len(src) > 0:
+		return src, nil
 	}
-	src = make([]byte, 0, x.size)
 	b.scanPlaces(r, o.state, 0, uint64(x.size), func(place uint64, piece []byte) (bool, error) {
 		if place != uint64(len(src)) || len(piece) > x.size-len(src) {
-			return false, piecesMissing(nil, len(src), x.size)
+			return false, piecesMissing(len(src), x.size)
 		}
 		src = append(src, piece...)
 		return true, nil
 	})
 	if len(src) < x.size && b.err == nil {
-		return nil, piecesMissing(nil, len(src), x.size)
+		return nil, piecesMissing(len(src), x.size)
 	}
 	return src, nil
 }
 
-func piecesMissing(err error, at, of int) error {
-	if err != nil {
-		return err
-	}
+func piecesMissing(at, of int) error {
 	return fmt.Errorf("%w: a long value has no piece at byte %d of %d", keyed.ErrCorrupt, at, of)
 }
 
@@ -252,9 +258,9 @@ func (x *outlyingValue) has(i int) bool {
 	return x.all || i>>6 < len(x.pieces) && x.pieces[i>>6]>>(i&63)&1 != 0
 }
 
-// replaced notes that the cell of a row that took so many bytes has another value now. Nothing may be half done.
-func (o *valueOutlier) replaced(r rowID, x *outlyingValue, before int64) {
-	b, now := o.b, o.bytes(o.cell(r))
+// replaced notes that a cell that took so many bytes has another value now. Nothing may be half done.
+func (o *valueOutlier) replaced(cell unsafe.Pointer, x *outlyingValue, before int64) {
+	b, now := o.b, o.bytes(cell)
 	switch {
 	case x != nil:
 		x.inMemory, x.sealed = true, b.now

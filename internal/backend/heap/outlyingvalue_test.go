@@ -620,10 +620,26 @@ func TestGoldenLongValues(t *testing.T) {
 	at(s, hashInt, func(k int64) { fill(p, k) }, 1, 4)
 	s.Len() // writes all back
 	again := goldenStore(t, "longvalues.txt", under)
+	var stream bytes.Buffer
+	written, err := heap.WriteStore(again, s.Head(), keygroup.RangeOf(0, 1, maxParallelism), &stream) // as if the program had changed
+	if err != nil {
+		t.Fatal(err)
+	}
 	q := &shelves{}
 	s = open(t, q, 0, 1, hashInt)
 	s.Back(again, 1<<20)
 	s.BeginsFilled()
+	checkGoldenLongValues(t, s, q)
+	q = &shelves{}
+	s = open(t, q, 0, 1, hashInt)
+	if err := s.Restore(written, bytes.NewReader(stream.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	checkGoldenLongValues(t, s, q)
+}
+
+func checkGoldenLongValues(t *testing.T, s *heap.Store[int64], q *shelves) {
+	t.Helper()
 	s.SetTime(1000)
 	at(s, hashInt, func(k int64) {
 		text := strings.Repeat(fmt.Sprintf("%d long ", k), int(3*k))

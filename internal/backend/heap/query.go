@@ -120,7 +120,7 @@ func (v *ValueColumn[T]) query(row unsafe.Pointer, id rowID, into any) (answer, 
 		}
 		a.ends = v.ttl.ends(stamp)
 	}
-	if v.outlier != nil && !v.outlier.use(id) {
+	if v.outlier != nil && !v.outlier.use(id, cell) {
 		return nothing, true // the store has failed, and says so
 	}
 	*to = v.read(cell)

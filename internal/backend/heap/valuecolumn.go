@@ -113,7 +113,7 @@ func (v *ValueColumn[T]) Load() T {
 
 // present returns the present row's value, which is there.
 func (v *ValueColumn[T]) present() T {
-	if v.outlier != nil && !v.outlier.use(v.at()) {
+	if v.outlier != nil && !v.outlier.use(v.at(), v.cell()) {
 		return v.begin // the store has failed
 	}
 	return v.read(v.cell())
@@ -161,7 +161,7 @@ func (v *ValueColumn[T]) replace(x T, kept string) {
 		known.differsWholly()
 	}
 	v.set(x, kept)
-	v.outlier.replaced(v.at(), known, before)
+	v.outlier.replaced(cell, known, before)
 }
 
 // set puts a value into the present row. kept is its encoding, if that is kept.
