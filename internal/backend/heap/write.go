@@ -52,7 +52,7 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	w.full = writeBytes
-	if w.buf = w.c.layout.appendHead(*buffer, k.Increment); w.c.layout.compress {
+	if w.buf = w.c.layout.appendHead(*buffer, k.Increment); w.c.packs {
 		err = w.compressed()
 	}
 	k.Header = w.offset + int64(len(w.buf))
