@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -96,8 +97,9 @@ func (v *verifier) isFile(path string) bool {
 
 type verifier struct {
 	Verdict
-	ctx context.Context
-	fs  publicstorage.FS
+	names map[string]bool // of jobs that checkpoints were found of
+	ctx   context.Context
+	fs    publicstorage.FS
 }
 
 // below verifies what a directory holds: a job's checkpoints, or jobs and records of lines.
@@ -119,6 +121,7 @@ func (v *verifier) below(dir string) (found bool, err error) {
 	if err != nil {
 		return found, err
 	}
+	defer func() { v.lostRecords(dir, entries) }()
 	for _, e := range entries {
 		id, notJob := job.ParseID(e.Name)
 		switch {
@@ -137,6 +140,22 @@ func (v *verifier) below(dir string) (found bool, err error) {
 		}
 	}
 	return found, nil
+}
+
+// lostRecords adds the records that are absent although there are the lock of their line and checkpoints of its job. A lock alone proves nothing: a
+// process that was killed before it had begun leaves one.
+func (v *verifier) lostRecords(dir string, entries []publicstorage.Entry) {
+	for _, e := range entries {
+		file, isLock := strings.CutSuffix(e.Name, ".lock")
+		name, err := url.PathUnescape(file)
+		if e.Dir || !isLock || err != nil || !v.names[name] {
+			continue
+		}
+		if !slices.ContainsFunc(entries, func(o publicstorage.Entry) bool { return o.Name == file+".line" }) {
+			why := fmt.Sprintf("the file is missing: it says how the checkpoints of job %q belong together", name)
+			v.Problems = append(v.Problems, Problem{dir + "/" + file + ".line", why, true})
+		}
+	}
 }
 
 func cutLast(path string) (dir, name string, ok bool) {
@@ -224,6 +243,10 @@ func (v *verifier) checkpoint(pointer string) {
 	}
 	v.Checkpoints++
 	if meta != nil {
+		if v.names == nil {
+			v.names = map[string]bool{}
+		}
+		v.names[meta.JobName] = true
 		v.Bytes += meta.Size()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -224,6 +225,13 @@ func (l *layout) DiscardStreams(ctx context.Context, at Location, streams ...sna
 	if err := l.fsOf(at).Remove(ctx, ownFiles(l.dirOf(at), streams)...); err != nil {
 		return fmt.Errorf("%s: discard streams: %w", at, err)
 	}
+	if at.Savepoint != "" {
+		return nil
+	}
+	// Whoever wrote them may have made the directory anew after it was deleted.
+	if err := removeIfEmpty(ctx, l.fs, l.dirOf(at)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return fmt.Errorf("%s: remove the directory: %w", at, err)
+	}
 	return nil
 }
 
@@ -283,7 +291,7 @@ func (l *layout) RemoveUnfinished(ctx context.Context, at Location) error {
 	if err == nil {
 		err = fs.RemoveAll(ctx, dir)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // else a task writes there that has not heard: see DiscardStreams
 		return fmt.Errorf("%s: remove unfinished files: %w", at, err)
 	}
 	return nil

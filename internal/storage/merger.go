@@ -541,7 +541,11 @@ func (p *MergedPart) Seal(ctx context.Context, state *snapshot.Task) error {
 	for _, op := range state.Operators {
 		op.State.EachStream(func(s *snapshot.Stream) { streams = append(streams, *s) })
 	}
-	state.Directories = p.merger.refer(p, streams)
+	dirs, err := p.merger.refer(p, streams)
+	if err != nil {
+		return fmt.Errorf("checkpoint %d: %w", p.id, err)
+	}
+	state.Directories = dirs
 	return nil
 }
 
@@ -636,13 +640,17 @@ func (p *MergedPart) release() {
 	})
 }
 
-// refer notes what a part refers to, and returns the directories that this process has for it.
-func (m *Merger) refer(p *MergedPart, streams []snapshot.Stream) (dirs []string) {
+// refer notes what a part refers to, and returns the directories that this process has for it. It fails if something of that was deleted.
+func (m *Merger) refer(p *MergedPart, streams []snapshot.Stream) (dirs []string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range streams {
-		if id, ok := m.mu.ids[s.Path]; ok {
-			m.mu.decide.Use(merging.Place{File: id, Offset: s.Offset}, p.id)
+		id, known := m.mu.ids[s.Path]
+		if known && m.mu.decide.Use(merging.Place{File: id, Offset: s.Offset}, p.id) {
+			continue
+		}
+		if known || m.mu.dirs[Parent(s.Path)] != nil {
+			return nil, fmt.Errorf("it refers to %s, %d bytes from %d on, which were deleted since no checkpoint needed them any more", s.Path, s.Length, s.Offset)
 		}
 	}
 	for _, dir := range []string{p.private, p.shared} {
@@ -651,5 +659,5 @@ func (m *Merger) refer(p *MergedPart, streams []snapshot.Stream) (dirs []string)
 			dirs = append(dirs, dir)
 		}
 	}
-	return dirs
+	return dirs, nil
 }

@@ -164,6 +164,10 @@ func TestVerify(t *testing.T) {
 	want(cli.Good, s.run("verify", s.w.chk))
 	change(t, filepath.Join(s.w.dir, "shop.line"), func([]byte) []byte { return []byte("weir job line, format 5\n") })
 	want(cli.Unknown, s.run("verify", s.w.dir))
+	if err := os.Remove(filepath.Join(s.w.dir, "shop.line")); err != nil {
+		t.Fatal(err)
+	}
+	want(cli.Damage, s.run("verify", s.w.dir))
 	s.golden("verify.txt")
 }
 

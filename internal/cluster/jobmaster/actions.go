@@ -266,10 +266,13 @@ func (m *master) discard(a coordinator.Discard) {
 			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
 			return
 		}
-		if m.merger != nil && !a.Savepoint {
-			m.merger.Release(a.ID)
-		}
-		m.post(func() { m.coordinator.CleaningDone(a.ID, m.Now()) })
+		m.post(func() {
+			if !a.Savepoint {
+				m.releasing = append(m.releasing, a.ID)
+				m.release()
+			}
+			m.coordinator.CleaningDone(a.ID, m.Now())
+		})
 	})
 }
 
@@ -302,6 +305,7 @@ func (m *master) discardShared(a coordinator.DiscardShared) {
 func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.passed(s.ID)
+	m.release()
 	m.progress.Completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
@@ -321,13 +325,14 @@ func (m *master) completed(a coordinator.Completed) {
 
 func (m *master) failed(a coordinator.Failed) {
 	s, cause := a.Stats, a.Stats.Reason.With(a.Stats.Cause)
+	m.release()
 	m.progress.Failed(s)
 	if s.Reason == reason.CheckpointDeclinedTaskClosing {
 		m.warnOfUnions()
 	}
 	level := slog.LevelWarn
-	if s.Reason == reason.CheckpointDeclinedTaskClosing || m.state != inFlight {
-		level = slog.LevelInfo // the job is finishing or stopping: nothing is wrong
+	if s.Reason == reason.CheckpointDeclinedTaskClosing || s.Reason == reason.CheckpointSubsumed || m.state != inFlight {
+		level = slog.LevelInfo // the job is finishing or stopping, or a newer one was faster: nothing is wrong
 	}
 	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", cause)
 	if m.stopping.on && a.Request == m.stopping.request {
@@ -339,8 +344,11 @@ func (m *master) failed(a coordinator.Failed) {
 
 func (m *master) refused(a coordinator.Refused) {
 	level, cause := slog.LevelWarn, a.Reason.With(a.Cause)
-	if a.Kind == coordinator.Periodic && (a.Reason == reason.MinimumTimeBetweenCheckpoints || a.Reason == reason.PeriodicSchedulerShutdown) {
-		level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
+	if a.Kind == coordinator.Periodic {
+		switch a.Reason {
+		case reason.MinimumTimeBetweenCheckpoints, reason.PeriodicSchedulerShutdown, reason.CheckpointCoordinatorSuspend, reason.JobFailoverRegion:
+			level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
+		}
 	}
 	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", cause)
 	if m.stopping.on && a.Request == m.stopping.request {

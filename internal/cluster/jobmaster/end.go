@@ -110,7 +110,7 @@ func (m *master) takenOver(err error) {
 		return
 	}
 	m.refusal = &TakenOverError{err}
-	m.logger.Error("this run stops at once: another process has taken the job over", "error", err)
+	m.logger.Error("this run stops at once: it has lost the job", "error", err)
 	m.end(Aborted)
 }
 

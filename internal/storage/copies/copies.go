@@ -252,6 +252,13 @@ func (c *Copies) add(id job.CheckpointID, dir string, entries []entry) bool {
 	return true
 }
 
+// wants reports whether copies of a checkpoint are still needed: if not, their directory may vanish while they are written.
+func (c *Copies) wants(id job.CheckpointID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.store.Wanted(id)
+}
+
 // Found are copies that are good, for the streams of one checkpoint.
 type Found map[place]string
 
@@ -331,6 +338,9 @@ func (t *tee) fail(err error) {
 	defer t.part.mu.Unlock()
 	if !t.part.failed {
 		t.part.failed = true
+		if !t.part.copies.wants(t.part.id) {
+			return
+		}
 		t.part.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of all state: %w", t.part.id, err))
 	}
 }
@@ -386,7 +396,9 @@ func (p *Part) create() (*os.File, error) {
 // Seal ends the part with what the subtask acknowledges: keyed state keeps its copies, of what it refers to again too; others go.
 func (p *Part) Seal(state *snapshot.Task) {
 	if err := p.seal(state); err != nil {
-		p.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of the state: %w", p.id, err))
+		if p.copies.wants(p.id) {
+			p.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of the state: %w", p.id, err))
+		}
 		p.Abandon()
 	}
 }

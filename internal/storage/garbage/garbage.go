@@ -18,7 +18,7 @@
 //
 // That a job's directory belongs to no line is proved by the order of looking: a job takes its lock before it makes its directory, and
 // the directories are listed before the locks. So each directory that is found belongs to a line whose lock was seen too, or to
-// none that is still there. On a store without locks, whoever has written a checkpoint's file has written the line's record before, and the
+// none that is still there. The same holds for records that are half written. On a store without locks, whoever has written a checkpoint's file has written the line's record before, and the
 // records are read once more when all files were listed.
 package garbage
 
@@ -144,6 +144,9 @@ type finder struct {
 func (f *finder) find() error {
 	jobs, err := f.jobs() // before the locks: see the package comment
 	if err != nil {
+		return err
+	}
+	if err := f.leftovers(f.dir, true); err != nil { // before the locks too: whoever writes a record has taken its lock
 		return err
 	}
 	if err := f.lines(); err != nil {
@@ -355,8 +358,10 @@ func (f *finder) completeSavepoints() error {
 
 // claimedJob looks through the directory of a job that a line remembers.
 func (f *finder) claimedJob(dir string, checkpoints []snapshots.Found) error {
-	if err := f.leftovers(dir, true); err != nil {
-		return err
+	if dir != f.dir { // that was looked through before
+		if err := f.leftovers(dir, true); err != nil {
+			return err
+		}
 	}
 	if err := f.sharedFiles(dir); err != nil {
 		return err
