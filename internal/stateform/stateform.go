@@ -15,6 +15,7 @@ package stateform
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/codec"
@@ -77,6 +78,14 @@ func (s State) Type() string {
 	return s.Elem.String()
 }
 
+// mapKey returns the schema of the keys of a map, be it one that is kept as a list of entries, nil for other states.
+func (s State) mapKey() *codec.Schema {
+	if s.Kind == Broadcast && s.Elem != nil {
+		return entryField(s.Elem, "Key")
+	}
+	return s.Key
+}
+
 // label names the state in a message about it.
 func (s State) label() string {
 	if s.Field == "" {
@@ -90,6 +99,17 @@ type Form struct {
 	Key   *codec.Schema // nil: the step has no keyed state
 	Keyed []State
 	Lists []State
+}
+
+// declared returns what a program declares: all but lists that the engine or a connector keeps.
+func (f Form) declared() []State {
+	all := slices.Clone(f.Keyed)
+	for _, l := range f.Lists {
+		if l.Elem != nil {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // Fit says how one state of a step stands to what was stored.
@@ -119,7 +139,11 @@ func Compare(stored, now Form) Comparison {
 	lists := compareStates(stored.Lists, now.Lists)
 	c.States = append(c.States, lists...)
 	c.err = errors.Join(c.err, errorsOf(lists))
-	c.left = errors.Join(c.left, missing(lists, stored.Lists, now.Lists, "list states"))
+	fits := c.States
+	if c.Key != nil {
+		fits = lists // of keyed state that is said
+	}
+	c.left = missing(fits, stored.declared(), now.declared())
 	return c
 }
 
@@ -139,7 +163,7 @@ func CompareKeyed(stored, now Form) (c Comparison) {
 	default:
 		v := codec.CompareStreamKeys(stored.Key, now.Key)
 		if c.KeyChanges = v.Changes; v.Err() != nil {
-			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", stored.Key, now.Key, v.Err())
+			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w; package savepoint can write it anew with other keys", stored.Key, now.Key, v.Err())
 		}
 	}
 	if c.Key != nil {
@@ -147,7 +171,7 @@ func CompareKeyed(stored, now Form) (c Comparison) {
 		return c
 	}
 	c.err = errorsOf(c.States)
-	c.left = missing(c.States, stored.Keyed, now.Keyed, "states")
+	c.left = missing(c.States, stored.Keyed, now.Keyed)
 	return c
 }
 
@@ -160,10 +184,10 @@ func errorsOf(fits []Fit) error {
 }
 
 // missing lists both sides if the step does not have all that was stored.
-func missing(fits []Fit, stored, now []State, what string) error {
+func missing(fits []Fit, stored, now []State) error {
 	for _, f := range fits {
 		if f.Gone && f.Err == nil {
-			return fmt.Errorf("the snapshot holds %s that the program does not: it has %s; the program has %s", what, listed(stored), listed(now))
+			return fmt.Errorf("the snapshot holds states that the program does not: it has %s; the program has %s", listed(stored), listed(now))
 		}
 	}
 	return nil
@@ -238,12 +262,15 @@ func find(states []State, name string) *State {
 // accepts returns how what was stored is read into this state, or why it cannot be.
 func (s State) accepts(stored State) (changes []string, err error) {
 	if s.Kind != stored.Kind || s.Clock != stored.Clock || (s.Elem == nil) != (stored.Elem == nil) {
-		return nil, fmt.Errorf("%s: was %v, is now %v", s.label(), stored, s)
+		return nil, fmt.Errorf("%s: was %v, is now %v: to begin anew, give it another name; to keep it, rewrite it by package savepoint", s.label(), stored, s)
 	}
-	if s.Key != nil {
-		v := codec.CompareMapKeys(stored.Key, s.Key)
+	if old, key := stored.mapKey(), s.mapKey(); old != nil && key != nil {
+		v := codec.CompareMapKeys(old, key)
 		if v.Err() != nil {
 			return nil, fmt.Errorf("%s, keys of the map: %w", s.label(), v.Err())
+		}
+		if s.Kind == Broadcast {
+			v.Changes = nil // which are told of its entries
 		}
 		for _, c := range v.Changes {
 			changes = append(changes, "keys of the map: "+c)

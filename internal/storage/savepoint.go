@@ -46,7 +46,10 @@ func (l *layout) InitSavepoint(ctx context.Context, id job.CheckpointID, target 
 	}
 	for range savepointAttempts {
 		dir := join(target, l.newSavepointName())
-		if err = makeNewDir(ctx, l.outside, dir); err == nil {
+		if err = makeNewDir(ctx, l.outside, dir); err == nil && !entropy.IsZero() {
+			err = putOnce(ctx, l.outside, join(dir, UnfinishedName), nil)
+		}
+		if err == nil {
 			return Location{ID: id, Savepoint: dir, Entropy: entropy}, nil
 		}
 		if ctx.Err() != nil {

@@ -293,7 +293,7 @@ func (m *master) completed(a coordinator.Completed) {
 }
 
 func (m *master) failed(a coordinator.Failed) {
-	s := a.Stats
+	s, cause := a.Stats, a.Stats.Reason.With(a.Stats.Cause)
 	m.release()
 	m.progress.Failed(s)
 	if s.Reason == reason.CheckpointDeclinedTaskClosing {
@@ -303,28 +303,28 @@ func (m *master) failed(a coordinator.Failed) {
 	if s.Reason == reason.CheckpointDeclinedTaskClosing || s.Reason == reason.CheckpointSubsumed || m.state != inFlight {
 		level = slog.LevelInfo // the job is finishing or stopping, or a newer one was faster: nothing is wrong
 	}
-	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
+	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", cause)
 	if m.stopping.on && a.Request == m.stopping.request {
-		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
+		m.stopped(fmt.Errorf("%s: %s", s.Reason, cause))
 	}
-	m.notTaken(a.Request, s.Kind, s.ID, s.Reason, s.Cause)
-	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, s.Cause))
+	m.notTaken(a.Request, s.Kind, s.ID, s.Reason, cause)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, cause))
 }
 
 func (m *master) refused(a coordinator.Refused) {
-	level := slog.LevelWarn
+	level, cause := slog.LevelWarn, a.Reason.With(a.Cause)
 	if a.Kind == coordinator.Periodic {
 		switch a.Reason {
 		case reason.MinimumTimeBetweenCheckpoints, reason.PeriodicSchedulerShutdown, reason.CheckpointCoordinatorSuspend, reason.JobFailoverRegion:
 			level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
 		}
 	}
-	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", a.Cause)
+	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", cause)
 	if m.stopping.on && a.Request == m.stopping.request {
-		m.stopped(fmt.Errorf("%s: %s", a.Reason, a.Cause))
+		m.stopped(fmt.Errorf("%s: %s", a.Reason, cause))
 	}
-	m.notTaken(a.Request, a.Kind, 0, a.Reason, a.Cause)
-	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
+	m.notTaken(a.Request, a.Kind, 0, a.Reason, cause)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, cause))
 }
 
 // loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart a plan from; nil if there is none. The

@@ -242,20 +242,28 @@ func (s *start) prepare(ctx context.Context, b *Beginning) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkSinks(ctx, b); err != nil {
+		return err
+	}
+	s.opened, err = enumerators.Start(s.Plan, restored, enumerators.Env{Logger: s.Logger, Post: s.post, News: s.news})
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
+}
+
+// checkSinks finds out whether the sinks will be able to recover, and changes nothing. It needs of b what a verdict says, Restore and Storage.
+func (s *start) checkSinks(ctx context.Context, b *Beginning) error {
 	if err := s.openSinks(ctx, b.Line); err != nil {
+		return err
+	}
+	if err := s.noMixture(ctx, b); err != nil {
 		return err
 	}
 	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
 		return b.Storage.OpenStream(ctx, stream)
 	}
-	if err := s.noMixture(ctx, b); err != nil {
-		return err
-	}
 	if err := s.sinks.Check(ctx, b.Restore, b.Recovery, open); err != nil {
-		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
-	}
-	s.opened, err = enumerators.Start(s.Plan, restored, enumerators.Env{Logger: s.Logger, Post: s.post, News: s.news})
-	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	return nil
