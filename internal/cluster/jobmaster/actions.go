@@ -18,7 +18,6 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
-	"github.com/weirstream/weir/storage"
 )
 
 // perform does what the coordinator and the supervisor have decided.
@@ -245,37 +244,6 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, follow b
 	return pointer, size, nil
 }
 
-// discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it.
-func (m *master) discard(a coordinator.Discard) {
-	m.delete(func() {
-		ctx := context.Background()
-		var err error
-		switch {
-		case a.Location != "":
-			err = m.removeSavepoint(istorage.Location{ID: a.ID, Savepoint: a.Location})
-		case a.Savepoint && a.Pointer == "": // it did not come to have a directory
-		case a.Pointer == "":
-			err = m.storage.RemoveUnfinished(ctx, istorage.Location{ID: a.ID})
-		case a.Pointer == istorage.NotAddressable:
-			err = m.storage.Discard(ctx, a.ID)
-		default:
-			err = istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
-		}
-		if err != nil && !errors.Is(err, storage.ErrNotExist) {
-			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
-			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
-			return
-		}
-		m.post(func() {
-			if !a.Savepoint {
-				m.releasing = append(m.releasing, a.ID)
-				m.release()
-			}
-			m.coordinator.CleaningDone(a.ID, m.Now())
-		})
-	})
-}
-
 func (m *master) discardState(a coordinator.DiscardState) {
 	var files []snapshot.Stream
 	for _, op := range a.State.Operators {
@@ -306,6 +274,7 @@ func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.passed(s.ID)
 	m.release()
+	m.discardAgain()
 	m.progress.Completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
