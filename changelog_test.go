@@ -191,8 +191,8 @@ func (w *world) inspected(checkpoint string, segments int) {
 }
 
 // logging returns a world whose files may fail, and a job with a changelog on a backend.
-func logging(t *testing.T, backend string) (*world, *fs.Faulty) {
-	w := newWorld(t, 2, 60)
+func logging(t *testing.T, backend string, records int) (*world, *fs.Faulty) {
+	w := newWorld(t, 2, records)
 	files := fs.NewFaulty(w.fs, nil)
 	w.fs = files
 	maps.Copy(w.set, map[string]string{
@@ -218,7 +218,7 @@ func (w *world) ofPlace(dir string, op fs.Op, times int) fs.Fault {
 func TestChangelogFailures(t *testing.T) {
 	for _, backend := range []string{"hashmap", "pebble"} {
 		t.Run(backend+" segments", func(t *testing.T) {
-			w, files := logging(t, backend)
+			w, files := logging(t, backend, 60)
 			w.set["execution.checkpointing.tolerable-failed-checkpoints"] = "1000"
 			w.set["state.changelog.periodic-materialize.enabled"] = "false"
 			e := w.running(2, 20)
@@ -237,7 +237,7 @@ func TestChangelogFailures(t *testing.T) {
 			w.onlyRecord()
 		})
 		t.Run(backend+" materialisations", func(t *testing.T) {
-			w, files := logging(t, backend)
+			w, files := logging(t, backend, 60)
 			w.set["state.changelog.periodic-materialize.interval"] = "20 ms"
 			w.set["state.changelog.max-failures-allowed"] = "2"
 			e := w.running(2, 20)
@@ -262,7 +262,7 @@ func TestChangelogFailures(t *testing.T) {
 func TestChangelogPlaces(t *testing.T) {
 	for _, backend := range []string{"hashmap", "pebble"} {
 		t.Run(backend, func(t *testing.T) {
-			w, _ := logging(t, backend)
+			w, _ := logging(t, backend, 60)
 			w.byHand = true
 			elsewhere := w.dir + "/elsewhere"
 			w.set["dstl.dfs.base-path"] = elsewhere
@@ -318,4 +318,50 @@ func TestChangelogPlaces(t *testing.T) {
 			w.onlyRecord()
 		})
 	}
+}
+
+// TestChangelogCompression: a log that is compressed is shorter, goes on where one that is not has ended, and the other way round.
+func TestChangelogCompression(t *testing.T) {
+	for _, backend := range []string{"hashmap", "pebble"} {
+		t.Run(backend, func(t *testing.T) {
+			w, _ := logging(t, backend, 300)
+			w.byHand = true
+			w.set["state.changelog.periodic-materialize.enabled"] = "false"
+			var bytes [3]int64 // of the log for the same number of records
+			for i, compress := range []string{"false", "true", "false"} {
+				w.set["dstl.dfs.compression.enabled"] = compress
+				e := w.start(context.Background(), 1)
+				for _, position := range []int{40, 240} {
+					for split := range w.in.splits {
+						w.in.hold(split, i*240+position)
+					}
+					w.read(e, position) // of each split since it was restored
+					info, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+					if err != nil {
+						t.Fatal(err)
+					}
+					bytes[i] = w.loggedBytes(info.Path) - bytes[i]
+				}
+				e.Abort()
+				w.end(e, weir.Aborted)
+			}
+			if plain := (bytes[0] + bytes[2]) / 2; bytes[1] == 0 || bytes[1] > plain*3/4 { // the state grows
+				t.Errorf("segments of %d bytes, of which that in the middle is compressed", bytes)
+			}
+			w.finish(2)
+			w.onlyRecord()
+		})
+	}
+}
+
+// loggedBytes returns how long the segments of a log are together that a checkpoint refers to.
+func (w *world) loggedBytes(checkpoint string) (bytes int64) {
+	w.t.Helper()
+	meta := load(w.t, w.fs, checkpoint)
+	meta.EachStream(func(s *snapshot.Stream) {
+		if strings.Contains(s.Path, "/changelog/") {
+			bytes += s.Length
+		}
+	})
+	return bytes
 }

@@ -42,9 +42,15 @@ func openChangelog(env *operator.Env, store loggable, files *transfer.Files) *ch
 	}
 	if files != nil {
 		c.batches = logged.NewBatches(store, env.Backend.Name, files)
+		if env.Changelog.Compress {
+			c.batches.Compress()
+		}
 		o.Source = c.batches
 	} else {
 		c.tables = logged.NewTables(store)
+		if env.Changelog.Compress {
+			c.tables.Compress()
+		}
 		o.Source = c.tables
 	}
 	c.State = logged.New(o)

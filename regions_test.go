@@ -244,11 +244,13 @@ func TestRegionRestarts(t *testing.T) {
 	}
 }
 
-// checkpointless shows that no checkpoint is begun while a region does not run.
+// checkpointless shows that no checkpoint is begun while a region does not run. Between two failures it does: on a busy machine for so long that one
+// may begin, which the next failure ends.
 func (s *sliced) checkpointless(e *weir.Execution) {
 	s.t.Helper()
-	if p := e.Progress().Checkpoint; p.Failed > 1 {
-		s.t.Errorf("%d checkpoints failed: %s", p.Failed, p.LastFailure)
+	p := e.Progress()
+	if c := p.Checkpoint; c.Failed > p.Restarts+1 || c.Failed > 0 && c.LastFailure != "TASK_FAILURE" {
+		s.t.Errorf("%d checkpoints failed at %d restarts: %s", c.Failed, p.Restarts, c.LastFailure)
 	}
 }
 

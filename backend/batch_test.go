@@ -18,14 +18,16 @@ func TestBatch(t *testing.T) {
 		b.Put([]byte("empty"), nil)
 		b.Delete([]byte("gone"))
 		b.DeleteRange([]byte("from"), []byte("to"))
+		b.PutString([]byte("name"), "long")
+		b.PutString([]byte("none"), "")
 		var got []string
 		for o := range b.All() {
 			got = append(got, fmt.Sprintf("%d %s %s %s", o.Kind, o.Key, o.Value, o.End))
 		}
-		if want := "0 key value |0 empty  |1 gone  |2 from  to"; strings.Join(got, "|") != want {
+		if want := "0 key value |0 empty  |1 gone  |2 from  to|0 name long |0 none  "; strings.Join(got, "|") != want {
 			t.Errorf("changes %q, want %q", strings.Join(got, "|"), want)
 		}
-		if b.Len() != 4 || b.Size() != 23 {
+		if b.Len() != 6 || b.Size() != 35 {
 			t.Errorf("%d changes of %d bytes", b.Len(), b.Size())
 		}
 	}

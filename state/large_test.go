@@ -94,6 +94,57 @@ func TestLargeMap(t *testing.T) {
 	}
 }
 
+// A long value is set, changed in part, made longer and shorter, and cleared, beside another one of the same key and after others were in use; and it
+// comes back as it was.
+func TestLongValue(t *testing.T) {
+	var p, q hoard
+	o := newOperator(t, &p, hashKey)
+	text := strings.Repeat("a long text ", 20_000)
+	want := map[int64]string{}
+	for i, change := range []func(s string) string{
+		func(string) string { return text },
+		func(s string) string { return s[:100_000] + "!" + s[100_001:] },
+		func(s string) string { return s + text },
+		func(s string) string { return s[:len(s)/2] },
+		func(string) string { return "short" },
+		func(s string) string { return s + text },
+		func(string) string { return "" },
+		func(string) string { return text[:30_000] },
+	} {
+		for k := range int64(4) {
+			o.on(func(k int64) {
+				if p.Text.Get() != want[k] || string(p.Bytes.Get()) != want[k] {
+					t.Fatalf("before change %d key %d has %d and %d bytes, want %d", i, k, len(p.Text.Get()), len(p.Bytes.Get()), len(want[k]))
+				}
+				if want[k] = change(want[k]); want[k] == "" {
+					p.Text.Clear()
+					p.Bytes.Clear()
+					return
+				}
+				p.Text.Set(want[k])
+				p.Bytes.Set([]byte(want[k]))
+			}, k)
+		}
+		var b bytes.Buffer
+		c := o.Capture()
+		k, err := c.Write(&b)
+		c.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		q = hoard{}
+		again := newOperator(t, &q, hashKey)
+		if err := again.Restore(k, bytes.NewReader(b.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+		again.on(func(k int64) {
+			if q.Text.Get() != want[k] || string(q.Bytes.Get()) != want[k] {
+				t.Fatalf("after change %d key %d came back with %d and %d bytes, want %d", i, k, len(q.Text.Get()), len(q.Bytes.Get()), len(want[k]))
+			}
+		}, 0, 1, 2, 3)
+	}
+}
+
 // BenchmarkLargeMap puts n entries into the map of one key, gets each, goes through all, takes a snapshot, restores it and clears the map. What
 // an entry costs may grow with the caches that it falls out of, but not with n.
 func BenchmarkLargeMap(b *testing.B) {

@@ -71,7 +71,8 @@ func (c *committer) checkLine(owner sink.Line) error {
 	return nil
 }
 
-// checkUnused refuses a folder that is nobody's and has files in it, which would be mixed with the output.
+// checkUnused refuses a folder without a journal that has files in it: they would be mixed with the output, or are output of this job, of which nobody
+// knows any more what it consists of.
 func (c *committer) checkUnused() error {
 	entries, err := c.disk.ReadDir(c.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,6 +82,9 @@ func (c *committer) checkUnused() error {
 		return diskError("list", c.dir, err)
 	}
 	for _, e := range entries {
+		if part, ok := parsePart(e.Name()); ok && part.line == c.tag && !hidden(e.Name()) {
+			return fmt.Errorf("%s is gone, and the folder has output of this job, for example %s: %s", filepath.Join(c.dir, journalName), e.Name(), journalRemedy)
+		}
 		if !e.IsDir() && !hidden(e.Name()) {
 			return fmt.Errorf("the folder has files that are not this job's output, for example %s: choose another folder, or move them away", e.Name())
 		}

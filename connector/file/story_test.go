@@ -280,6 +280,11 @@ func TestTakenAway(t *testing.T) {
 	wantError(t, err, name+" has 20 bytes, and had", "somebody has changed it")
 
 	disk.names[name] = taken
+	journal := disk.names["/out/.weir-journal"]
+	delete(disk.names, "/out/.weir-journal")
+	_, _, err = begin(t, disk, b.next(), second)
+	wantError(t, err, "/out/.weir-journal is gone", "has output of this job", "put a whole .weir-journal back")
+	disk.names["/out/.weir-journal"] = journal
 	mustBegin(t, disk, b.next(), second)
 	wantNumbers(t, disk, 10)
 }

@@ -75,7 +75,7 @@ var layers = []layer{
 	// State and work.
 	{"internal/backend/pebble", "backend",
 		"it is a backend like one that users write"},
-	{"internal/backend/logged", names + " backend internal/backend/heap internal/backend/transfer internal/protocol/snapshot internal/protocol/changelog",
+	{"internal/backend/logged", names + " backend internal/backend/heap internal/backend/keyed internal/backend/transfer internal/protocol/snapshot internal/protocol/changelog",
 		"it writes what others capture, as a protocol says"},
 	{"internal/backend/transfer", names + " backend internal/protocol/snapshot",
 		"files are moved without knowing what is in them or who has written them"},

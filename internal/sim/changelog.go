@@ -1,6 +1,9 @@
 package sim
 
-import "maps"
+import (
+	"maps"
+	"strconv"
+)
 
 // WaysToLog is how many ways there are in which a job can log the changes of its state.
 const WaysToLog = 2 * 2 * 4 * 3 * 2 * 2 * 4
@@ -33,6 +36,7 @@ func Changelog(way, process int) map[string]string {
 		"state.changelog.max-failures-allowed":          one("0", "3", "1000"),
 		"execution.checkpointing.incremental":           one("false", "true"),
 		"weir.storage.retries":                          one("0", ""),
+		"dstl.dfs.compression.enabled":                  strconv.FormatBool(process%2 == 0), // so that segments follow each other that are and are not
 	}
 	maps.DeleteFunc(set, func(_, value string) bool { return value == "" })
 	on := one("always", "every other time", "from the third time on", "at first")

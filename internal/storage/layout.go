@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -21,6 +22,10 @@ const MetadataName = "_metadata"
 // ClaimedName is the name of the file in a snapshot's directory that says which job line has claimed it. It is written and read by those who
 // know what a line is; here it is deleted with the snapshot.
 const ClaimedName = "_claimed"
+
+// UnfinishedName is the name of the file in the directory of a savepoint that says that it is not complete. Only savepoints have it whose state
+// lies elsewhere because of entropy: whoever finds that state can tell by it that no metadata has ever named it, and was taken away since.
+const UnfinishedName = "_unfinished"
 
 const (
 	sharedDir    = "shared"
@@ -149,7 +154,7 @@ func (l *layout) checkpointDir(id job.CheckpointID) string { return CheckpointDi
 func (l *layout) List(ctx context.Context) ([]Found, error) { return List(ctx, l.fs, l.jobDir()) }
 
 func (l *layout) InitJob(ctx context.Context) error {
-	for _, name := range []string{sharedDir, taskOwnedDir} {
+	for _, name := range JobDirs() {
 		if err := l.fs.MakeDir(ctx, join(l.jobDir(), name)); err != nil {
 			return fmt.Errorf("prepare the checkpoint directory of job %s: %w", l.job, err)
 		}
@@ -220,6 +225,13 @@ func (l *layout) DiscardStreams(ctx context.Context, at Location, streams ...sna
 	if err := l.fsOf(at).Remove(ctx, ownFiles(l.dirOf(at), streams)...); err != nil {
 		return fmt.Errorf("%s: discard streams: %w", at, err)
 	}
+	if at.Savepoint != "" {
+		return nil
+	}
+	// Whoever wrote them may have made the directory anew after it was deleted.
+	if err := removeIfEmpty(ctx, l.fs, l.dirOf(at)); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return fmt.Errorf("%s: remove the directory: %w", at, err)
+	}
 	return nil
 }
 
@@ -254,6 +266,9 @@ func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
 // SharedDirs returns the names of the directories, beside those of a job's checkpoints, that hold files for several of them.
 func SharedDirs() []string { return []string{sharedDir, taskOwnedDir, changelogDir} }
 
+// JobDirs returns the names of the directories that a job makes beside its checkpoints when it starts.
+func JobDirs() []string { return []string{sharedDir, taskOwnedDir} }
+
 // mergedDirName is the form of the names of directories of merged files: of a subtask below shared, or of a process below taskowned. The last
 // part tells processes apart.
 var mergedDirName = regexp.MustCompile(`^(task_[0-9a-f]{32}_[0-9]+_[0-9]+|process)_[0-9a-f]{16}$`)
@@ -276,7 +291,7 @@ func (l *layout) RemoveUnfinished(ctx context.Context, at Location) error {
 	if err == nil {
 		err = fs.RemoveAll(ctx, dir)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, syscall.ENOTEMPTY) { // else a task writes there that has not heard: see DiscardStreams
 		return fmt.Errorf("%s: remove unfinished files: %w", at, err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage/fs"
 )
 
@@ -23,6 +24,41 @@ func TestOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFiles(t, dir, "shared", "taskowned")
+}
+
+// A task that does not know yet that a checkpoint was given up makes its directory anew. What it leaves goes when it has heard: the file of a stream
+// that was finished, one that was not, and the directory with the last of them.
+func TestWrittenAfterTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	s := newStorage(t, fs.Local{Root: dir})
+	at := Location{ID: 5}
+	if err := s.InitCheckpoint(t.Context(), at.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveUnfinished(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	finished, given := s.NewWriter(t.Context(), at, snapshot.Exclusive), s.NewWriter(t.Context(), at, snapshot.Exclusive)
+	for _, w := range []*StreamWriter{finished, given} {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := finished.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DiscardStreams(t.Context(), at, done); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir, "chk-5", "chk-5/*-*-4*-*-*")
+	if err := given.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DiscardStreams(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir)
 }
 
 func checkDamage(t *testing.T, dir string, s Storage) {

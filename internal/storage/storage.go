@@ -77,7 +77,9 @@ type Storage interface {
 	// alone, then its directory unless something foreign lies in it. It goes on after a failure and returns the first. A
 	// checkpoint that is not there is no error.
 	Discard(ctx context.Context, id job.CheckpointID) error
-	// DiscardStreams deletes the files behind streams that were acknowledged for a snapshot which was aborted. Shared files stay.
+	// DiscardStreams deletes the files behind streams that were written for a snapshot which was aborted, and the directory of a checkpoint once it
+	// is empty: a task that has not heard yet may have made it anew. So each task calls it when it has written, whether there are streams or
+	// not. Shared files stay.
 	DiscardStreams(ctx context.Context, at Location, streams ...snapshot.Stream) error
 	// DiscardShared deletes shared files, and directories of merged files with all that is in them, wherever they lie. It goes on after a
 	// failure and returns the first. What is not there is no error.

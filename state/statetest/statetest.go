@@ -338,6 +338,8 @@ func randomBatch(r *rand.Rand, g backend.Groups, n int) *backend.Batch {
 			}
 		case 1, 2, 3, 4:
 			b.Delete(some())
+		case 5:
+			b.PutString(some(), string(bytes.Repeat([]byte(fmt.Sprint(r.IntN(1000))), r.IntN(2000))))
 		default:
 			b.Put(some(), binary.AppendUvarint(nil, r.Uint64()))
 		}

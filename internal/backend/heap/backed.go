@@ -22,7 +22,9 @@ import (
 //   - seal encodes all rows that are not clean, in time that is bounded by mostDirty, and hands them to the writer. Until it has written
 //     them, in the order of the seals, none of them is evicted; and it takes snapshots, between two seals.
 //   - A key whose last state was cleared keeps its row until the byte store knows. So what is not in the tables can always be looked up there.
-//   - A map or list that has grown lies in the byte store entry by entry, and so it is in the tables: see outlying.go.
+//   - A map or list that has grown lies in the byte store entry by entry, and so it is in the tables: see outlying.go. A long value lies there by
+//     itself: see outlyingvalue.go.
+//   - What is being written back is in memory too. The next batch waits while that is more than mostFlying.
 //   - The earliest deadline of each row that was sealed is in the byte store too, by time, so that the row is read when it is due: see
 //     alarms.
 //
@@ -33,7 +35,9 @@ type backing struct {
 	limit    int64 // of held, in bytes
 	meta     [][]rowMeta
 	columns  []releaser
-	outliers []outlier // those of columns that can be outlying
+	outliers []outlier       // those of columns that can be outlying
+	outlies  []*valueOutlier // by the number of a state; nil for one that is no value, or never a long one
+	values   []*valueOutlier // those that are not nil
 	states   []keyed.State
 
 	// The following need the type of the key.
@@ -43,17 +47,21 @@ type backing struct {
 
 	missing []rowID // inserted by the batch and not read yet
 	keys    keyList
-	dirty   []rowID // changed since the last seal; it may have doubles and rows that were freed since
-	most    int     // of dirty: mostDirty, or fewer if rows are large
-	entries int     // of outlying maps and lists, changed since the last seal
-	held    int64   // bytes of all rows, roughly
-	grown   int64   // bytes that came to rows since the last seal, and are not in held yet
-	relief  int64   // of both together, from which room is made within a batch
-	reliefs int     // how often room was made within a batch
-	loading bool    // what is decoded is the byte store's
-	now     uint32  // the number of the next seal
-	applied uint32  // of the last one that is written
-	hand    rowID   // where eviction goes on
+	dirty   []rowID                    // changed since the last seal; it may have doubles and rows that were freed since
+	most    int                        // of dirty: mostDirty, or fewer if rows are large
+	entries int                        // of outlying maps and lists, changed since the last seal
+	held    int64                      // bytes of all rows, roughly
+	grown   int64                      // bytes that came to rows since the last seal, and are not in held yet
+	latest  *outlyingValue             // the outlying value that was used last, which is not in held; nil if there is none
+	flights []flight                   // batches that are being written
+	flying  int64                      // bytes of these together
+	pieces  struct{ count, bytes int } // of long values, in the batch
+	relief  int64                      // of both together, from which room is made within a batch
+	reliefs int                        // how often room was made within a batch
+	loading bool                       // what is decoded is the byte store's
+	now     uint32                     // the number of the next seal
+	applied uint32                     // of the last one that is written
+	hand    rowID                      // where eviction goes on
 	alarms  alarms
 	sweep   storeSweep
 	encoder rowEncoder
@@ -67,6 +75,15 @@ type backing struct {
 	value   []byte
 	err     error
 }
+
+// flight is a batch that is being written.
+type flight struct {
+	number uint32
+	bytes  int64
+}
+
+// mostFlying is how many bytes may be on their way to the byte store when more is sealed, beside what counts as memory in use.
+func (b *backing) mostFlying() int64 { return max(b.limit/4, leastSlack) }
 
 // rowMeta is what the cache knows of a row.
 type rowMeta struct {
@@ -88,6 +105,8 @@ const (
 	mostDirty = 1 << 15
 	// leastDirty is the number after which rows are written back that are not known to be small.
 	leastDirty = 256
+	// mostScratch is how much memory is kept for what is encoded next.
+	mostScratch = 4 << 20
 	// rowOverhead is what a row takes beside itself and its encoding: entry in the index, meta, mark.
 	rowOverhead = 32
 )
@@ -107,6 +126,7 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		if o, ok := c.linked.(outlier); ok {
 			b.outliers = append(b.outliers, o)
 		}
+		b.addValues(c)
 	}
 	in := restorer[K]{s: s}
 	h, err := keyed.ParseHead(s.Head())
@@ -118,10 +138,11 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 	s.layout.readsAsWritten()
 	b.decode = func(src []byte, id rowID) error {
 		b.loading = true
-		rest, err := in.row(src, id, s.rowsOf(id.group).at(id.id))
+		row := s.rowsOf(id.group).at(id.id)
+		rest, err := in.row(src, id, row)
 		b.loading = false
-		if err == nil && len(rest) > 0 {
-			err = fmt.Errorf("%w: %d bytes follow a row", keyed.ErrCorrupt, len(rest))
+		if err == nil {
+			err = b.decodeHeads(rest, id, row)
 		}
 		return err
 	}
@@ -142,6 +163,18 @@ func (s *Store[K]) Back(under backend.Store, memory int64) {
 		return ok
 	}
 	s.backed, s.watched = b, true
+}
+
+// addValues notes a column that may have long values.
+func (b *backing) addValues(c *column) {
+	var o *valueOutlier
+	if c.outliesBy != nil {
+		o = c.outliesBy(b, len(b.outlies))
+	}
+	b.outlies = append(b.outlies, o)
+	if o != nil {
+		b.values, b.columns, b.outliers = append(b.values, o), append(b.columns, o), append(b.outliers, o)
+	}
 }
 
 // Err returns the first error that the byte store has met, nil without one. It is to be asked for after Resolve, EndBatch and the like: the tables
@@ -261,10 +294,10 @@ const keyPrefix = 3 // bytes before the key
 
 // batchEnded writes back and evicts, if it is time.
 func (b *backing) batchEnded() {
-	if len(b.dirty)+2*b.entries >= b.most || b.batch.Len() >= mostDirty || b.grown > b.limit/8 {
+	if len(b.dirty)+2*b.entries >= b.most || b.batch.Len() >= mostDirty || b.grown > b.limit/8 || int64(b.batch.Size()) > b.mostFlying() {
 		b.seal()
 	}
-	if b.held > b.limit {
+	if b.used() > b.limit {
 		b.shrink()
 	}
 	b.relief = b.limit + b.slack()
@@ -273,17 +306,17 @@ func (b *backing) batchEnded() {
 // shrink makes room: it evicts rows that were not used lately until an eighth of the limit is free, and writes back as many as it takes.
 func (b *backing) shrink() {
 	goal := b.limit - b.limit/8
-	for round := 0; b.held > goal && b.err == nil; round++ {
+	for round := 0; b.used() > goal && b.err == nil; round++ {
 		b.poll()
 		b.evict(goal)
-		if b.held <= goal {
+		switch {
+		case b.used() <= goal:
 			return
-		}
-		if len(b.dirty) > 0 {
+		case len(b.dirty) > 0 && b.held+b.grown > goal:
 			b.seal()
-		} else if b.writer.busy() {
+		case b.writer.busy():
 			b.wait()
-		} else if round > 2 {
+		case round > 2:
 			return // whatever there is, is in use
 		}
 	}
@@ -374,13 +407,16 @@ func (l *ListColumn[T]) release(owner rowID, row unsafe.Pointer) {
 
 // seal hands all changes to the writer.
 func (b *backing) seal() {
-	if b.writer.isFull() {
-		b.wait()
-	} else {
-		b.poll()
-	}
+	b.ready()
 	b.encode()
 	b.handOver()
+}
+
+// ready waits until another batch may be handed over.
+func (b *backing) ready() {
+	if b.poll(); b.writer.isFull() || b.flying > b.mostFlying() {
+		b.wait()
+	}
 }
 
 // encode adds all rows that have changed to the batch.
@@ -397,10 +433,16 @@ func (b *backing) encode() {
 
 // handOver hands the batch to the writer, which is not full.
 func (b *backing) handOver() {
-	if n := b.batch.Len(); n > 0 { // an eighth of the memory is for rows that are being written back
-		b.most = min(max(int(b.limit/8)/(b.batch.Size()/n+1), leastDirty), mostDirty)
+	size := b.batch.Size()
+	if n := b.batch.Len() - b.pieces.count; n > 0 { // an eighth of the memory is for rows that are being written back
+		b.most = min(max(int(b.limit/8)/((size-b.pieces.bytes)/n+1), leastDirty), mostDirty)
 	}
-	b.batch = b.writer.start(b.batch, b.now)
+	b.flights, b.flying = append(b.flights, flight{b.now, int64(size)}), b.flying+int64(size)
+	b.pieces.count, b.pieces.bytes = 0, 0
+	if cap(b.value) > mostScratch {
+		b.value = nil
+	}
+	b.batch = b.writer.start(b.batch, b.now, size <= int(b.mostFlying()))
 	b.now, b.told = b.now+1, 0
 }
 
@@ -445,6 +487,10 @@ func (b *backing) waitForBatches() { b.collect(b.writer.waitForBatches()) }
 
 func (b *backing) collect(applied uint32, err error) {
 	b.applied = max(b.applied, applied)
+	for len(b.flights) > 0 && b.flights[0].number <= b.applied {
+		b.flying -= b.flights[0].bytes
+		b.flights = slices.Delete(b.flights, 0, 1)
+	}
 	if err != nil {
 		b.fail(fmt.Errorf("write rows back: %w", err))
 	}
@@ -497,6 +543,7 @@ func (e *rowEncoder) init(l *Layout) {
 		}
 	}
 	e.tables, e.images = make([]frozen, n), make([]rowsImage, n)
+	e.w.apart = make([][]byte, len(l.columns))
 }
 
 // encode returns the room for alarms and the states of a row, valid until the next call. living is false if none is left.
@@ -513,7 +560,9 @@ func (e *rowEncoder) encode(s *core, r rowID, now [keyed.ProcessingTime + 1]int6
 		}
 	}
 	e.w.buf = e.w.buf[:0]
-	e.long.Reset()
+	if e.long.Reset(); e.long.Cap() > mostScratch {
+		e.long = bytes.Buffer{}
+	}
 	prefix := s.backed.prefix()
 	room := prefix.size()
 	if l.stamped {
@@ -532,9 +581,11 @@ func (e *rowEncoder) encode(s *core, r rowID, now [keyed.ProcessingTime + 1]int6
 		}
 		return c.linked.encode(&e.w, cell, &e.tables[i])
 	}
+	e.settle(s.backed.values, r)
 	if err := e.w.row(row, hanging); err != nil {
 		panic(err) // nothing is written that could fail
 	}
+	e.w.buf = e.heads(e.w.buf, s.backed.values, r)
 	all := e.w.buf
 	if e.long.Len() > 0 {
 		e.long.Write(e.w.buf)

@@ -91,6 +91,48 @@ func BenchmarkOutlyingFrom(b *testing.B) {
 	}
 }
 
+// note is state of a step with a value that may be long.
+type note struct {
+	Count state.Value[int64]  `state:"count"`
+	Text  state.Value[[]byte] `state:"text"`
+}
+
+// BenchmarkLongFrom changes a count, or the text itself, of keys that are not in memory and have a text of a size each, with the texts in their rows and
+// outlying: where the two cost the same, texts had better become outlying.
+func BenchmarkLongFrom(b *testing.B) {
+	for _, bytes := range []int{4 << 10, 16 << 10, 64 << 10} {
+		for _, what := range []string{"count", "text"} {
+			for _, how := range []struct {
+				name string
+				from int
+			}{{"in-row", 1 << 30}, {"outlying", 0}} {
+				b.Run(fmt.Sprintf("bytes=%d/%s/%s", bytes, what, how.name), func(b *testing.B) {
+					defer heap.LongFrom(how.from, 32<<10)()
+					var p note
+					keys, rnd := (64<<20)/bytes, rand.New(rand.NewPCG(1, 2))
+					s := benchStore(b, &p, 2<<20)
+					text := make([]byte, bytes)
+					inBatches(b, s, keys, func(i int) int64 { return int64(i) }, func(k int64) {
+						for i := range text {
+							text[i] = byte(rnd.Uint32())
+						}
+						p.Text.Set(text)
+					}, nil)
+					b.ResetTimer()
+					inBatches(b, s, b.N, func(int) int64 { return int64(rnd.IntN(keys)) }, func(int64) {
+						p.Count.Set(p.Count.Get() + 1)
+						if what == "text" {
+							text := p.Text.Get()
+							text[rnd.IntN(bytes)]++
+							p.Text.Set(text)
+						}
+					}, nil)
+				})
+			}
+		}
+	}
+}
+
 // threadTime is the time that this thread was on a processor.
 func threadTime() time.Duration {
 	var u syscall.Rusage

@@ -8,8 +8,8 @@ func (s *Store[K]) Log(tell func(backend.Op)) {
 	s.backed.log, s.backed.told = tell, s.backed.batch.Len()
 }
 
-// CutLog tells the log all changes up to now. Unlike a snapshot it does not wait for the byte store, whatever that is doing. It is called between
-// batches, and takes time in proportion to the number of rows that have changed since they were told last, which is bounded.
+// CutLog tells the log all changes up to now. Unlike a snapshot it does not wait for the byte store, whatever that is doing, unless there is no memory
+// for what would have to wait with it. It is called between batches, and takes time in proportion to the number of rows that have changed since they were told last, which is bounded.
 func (s *Store[K]) CutLog() { s.backed.cut() }
 
 // Touched reports whether there are changes that the log was not told of.
@@ -21,11 +21,11 @@ func (s *Store[K]) Touched() bool {
 // next.
 func (b *backing) cut() {
 	b.encode()
-	if b.writer.isFull() {
+	if b.writer.isFull() && int64(b.batch.Size()) <= b.mostFlying() {
 		b.now++
 		return
 	}
-	b.poll()
+	b.ready()
 	b.handOver()
 }
 

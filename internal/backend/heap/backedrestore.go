@@ -41,7 +41,7 @@ func (in *restorer[K]) intoStore(group uint32, from, to int64) error {
 		if err != nil {
 			return fmt.Errorf("row %d: %w", i, err)
 		}
-		if i%keysAtOnce == 0 {
+		if b := in.s.backed; i%keysAtOnce == 0 || b.grown > b.limit/8 {
 			in.s.EndBatch()
 		}
 		if err := in.s.backed.err; err != nil {

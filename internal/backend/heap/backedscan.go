@@ -55,7 +55,7 @@ func (s *Store[K]) captureStore() *Capture {
 
 // iterators returns the number of iterations that it takes to write states: one that counts rows, one for the rows, and one for what is outlying.
 func iterators(states []keyed.State) int {
-	if slices.ContainsFunc(states, func(c keyed.State) bool { return mayBeOutlying(&c) }) {
+	if slices.ContainsFunc(states, func(c keyed.State) bool { return mayBeOutlying(&c) || c.Kind == keyed.KindValue }) {
 		return 3
 	}
 	return 2
@@ -148,6 +148,7 @@ type scanWriter struct {
 	counting, rows backend.Iterator
 	left, more     bool // whether they are at a key
 	places         placesOf
+	scattered      bool // the group has something outlying
 	scratch        []byte
 	seen           int // keys
 }
@@ -200,12 +201,16 @@ func (e *scanWriter) stopped() error {
 
 func (e *scanWriter) group(g uint16) error {
 	n := 0
+	e.scattered = false
 	for ; e.left && binary.BigEndian.Uint16(e.counting.Key()) == g; e.left = e.counting.Next() {
 		if err := e.stopped(); err != nil {
 			return err
 		}
-		if e.counting.Key()[2] == rowSpace {
+		switch e.counting.Key()[2] {
+		case rowSpace:
 			n++
+		case placeSpace:
+			e.scattered = true
 		}
 	}
 	if n == 0 {

@@ -66,14 +66,17 @@ const mostPending = 2
 // isFull reports whether something has to be done before more is started.
 func (w *backWriter) isFull() bool { return w.pending.Load() >= mostPending }
 
-// start writes a batch beside, after what was started before, and returns one to be filled meanwhile.
-func (w *backWriter) start(b *backend.Batch, number uint32) *backend.Batch {
+// start writes a batch beside, after what was started before, and returns one to be filled meanwhile. again says that the memory of the batch is
+// worth keeping for another one.
+func (w *backWriter) start(b *backend.Batch, number uint32, again bool) *backend.Batch {
 	next := w.spare
 	if next == nil || w.busy() {
 		next = &backend.Batch{}
 	}
 	next.Reset()
-	w.spare = b
+	if w.spare = b; !again {
+		w.spare = nil
+	}
 	w.run(number, func(context.Context) error { return w.store.Apply(b) })
 	w.written = w.over
 	return next

@@ -26,6 +26,7 @@ type Capture struct {
 	arena   *arena
 	epoch   uint32
 	now     [keyed.ProcessingTime + 1]int64 // by domain
+	packs   bool                            // it is written compressed
 	since   uint32                          // the epoch of the capture that it is an increment to, 0 if it is whole
 	older   []*Capture                      // those that were being read when this one was made
 	groups  keygroup.Range
@@ -99,7 +100,7 @@ func (s *Store[K]) capture(since uint32) *Capture {
 	s.clock.now++
 	s.cur.Shared = true // the cursor's row, too, must be made ready anew
 	c := &Capture{
-		layout: s.layout, arena: s.arena, epoch: s.clock.now, since: since, now: s.times.now, older: slices.Clone(s.clock.reading), groups: s.groups,
+		layout: s.layout, arena: s.arena, epoch: s.clock.now, packs: s.layout.compress, since: since, now: s.times.now, older: slices.Clone(s.clock.reading), groups: s.groups,
 		main: make([]rowsImage, len(s.tables)),
 	}
 	for g := range s.tables {
@@ -122,6 +123,9 @@ func captureLinked(l linked, groups int) []rowsImage {
 	}
 	return all
 }
+
+// Compress says, before Write, that the capture is to be written compressed whatever its layout says.
+func (c *Capture) Compress() { c.packs = true }
 
 // Release ends the capture: pages are no longer copied for it, and a Write that is under way fails soon. It does not wait. It is
 // idempotent.

@@ -80,9 +80,17 @@ func (e *Encoded) load(kept string, p unsafe.Pointer) {
 
 // keep returns what is to be kept of the value at p.
 func (e *Encoded) keep(core *core, p unsafe.Pointer) string {
-	core.scratch = e.codec.Append(core.scratch[:0], p)
-	if string(core.scratch) == e.zero {
+	encoded := e.codec.Append(core.scratch[:0], p)
+	core.scratch = encoded
+	switch {
+	case string(encoded) == e.zero:
 		return ""
+	case len(encoded) < longFrom:
+		return string(encoded)
 	}
-	return string(core.scratch)
+	core.scratch = nil // it would keep as much memory as the longest value takes
+	if cap(encoded)-len(encoded) > len(encoded)/8 {
+		return string(encoded)
+	}
+	return unsafe.String(unsafe.SliceData(encoded), len(encoded))
 }

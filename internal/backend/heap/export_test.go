@@ -73,3 +73,13 @@ func (r *rows) changed(since uint32) iter.Seq[uint32] {
 		}
 	}
 }
+
+// LongFrom makes values outlying from so many bytes on, in pieces of so many. It returns what undoes it.
+func LongFrom(bytes, piece int) (undo func()) {
+	before, pieceBefore := longFrom, pieceBytes
+	longFrom, pieceBytes = bytes, piece
+	return func() { longFrom, pieceBytes = before, pieceBefore }
+}
+
+// Taken returns the bytes that the tables over a byte store take with all that is being written back, roughly.
+func (s *Store[K]) Taken() int64 { return s.backed.taken() }

@@ -59,11 +59,13 @@ type column struct {
 	many       *TimersColumn
 	query      func(row unsafe.Pointer, id rowID, into any) (a answer, ok bool) // reads what a row holds, nil for none; not ok if into is of another type
 
-	encoded *Encoded                    // a value that is kept encoded
-	attach  func(*core)                 // tells the handle where it is
-	entries func(*core, *column) linked // makes the table of a map or list
-	linked  linked
-	handle  any
+	encoded *Encoded    // a value that is kept encoded
+	attach  func(*core) // tells the handle where it is
+	// outliesBy makes long values outlying over a byte store; nil if the column has none, and so is what it returns if they are never long.
+	outliesBy func(b *backing, state int) *valueOutlier
+	entries   func(*core, *column) linked // makes the table of a map or list
+	linked    linked
+	handle    any
 }
 
 // NewLayout returns a layout without columns. The key must be a type whose values say all there is to know about them: numbers, strings,

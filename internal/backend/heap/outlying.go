@@ -24,6 +24,7 @@ import (
 //   - So places that the byte store may not have yet are higher than all that it has.
 //   - Clearing and the like go into the batch of the next seal at once, before what that seal writes.
 //   - A set of deadlines is a map that is looked up by time: see outlyingtimers.go.
+//   - A long value lies in pieces: see outlyingvalue.go.
 
 // outlyingFrom is the number of bytes of a map or list in its row from which it becomes outlying. To change one entry that is not in memory costs the same
 // from 1 KB on (BenchmarkOutlyingFrom); what is in memory is written back with fewer changes as long as it is in the row.
@@ -103,8 +104,17 @@ func (b *backing) scanPlaces(r rowID, state int, from, to uint64, take func(plac
 	}
 }
 
-// used returns the bytes of memory in use, roughly.
-func (b *backing) used() int64 { return b.held + b.grown }
+// used returns the bytes of memory that count against the limit, roughly: what is being written back counts where it is more than there is to be.
+func (b *backing) used() int64 { return b.held + b.grown + max(0, b.flying-b.mostFlying()) }
+
+// taken returns the bytes of memory in use, roughly.
+func (b *backing) taken() int64 {
+	n := b.held + b.grown + b.flying
+	if b.latest != nil {
+		n += b.latest.weight
+	}
+	return n
+}
 
 // relieve makes room while a batch is going on, which may put more into one map than there is memory, or read more. Rows stay, since they are in
 // use; of what is outlying all goes that is clean. It is called where nothing is half done.
@@ -140,17 +150,18 @@ var leastSlack = int64(256 << 10)
 // removeOutlying removes what is outlying of a row that is in the byte store alone.
 func (b *backing) removeOutlying(key, value []byte) error {
 	src := value[b.prefix().size():]
-	for i := range b.states {
-		var err error
+	_, values, err := cutRow(b.states, src)
+	for i := 0; i < len(b.states) && err == nil; i++ {
 		if c := &b.states[i]; mayBeOutlying(c) && isOutlying(src) {
-			_, src, err = cutOutlyingHead(src, c.Expires())
 			b.removeState(key, i)
-		} else {
-			src, err = c.Skip(src, false)
 		}
-		if err != nil {
-			return fmt.Errorf("state %q of a row: %w", b.states[i].Name, err)
-		}
+		src, err = skipStored(&b.states[i], src)
+	}
+	if err != nil {
+		return fmt.Errorf("a row that has expired: %w", err)
+	}
+	for _, h := range values {
+		b.removeState(key, h.state)
 	}
 	return nil
 }
@@ -166,6 +177,9 @@ func (b *backing) sweepPlace(key, value []byte) error {
 		return fmt.Errorf("%w: state %d", keyed.ErrCorrupt, state)
 	}
 	c := b.core.layout.columns[state]
+	if b.outlies[state] != nil {
+		return nil // it expires with its row, or when that is written back
+	}
 	of, ok := c.linked.(outlier)
 	if !ok {
 		return fmt.Errorf("%w: places of state %q", keyed.ErrCorrupt, c.name)

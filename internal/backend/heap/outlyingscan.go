@@ -9,9 +9,44 @@ import (
 	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
-// mayBeOutlying reports whether a state is of a kind that can be outlying.
+// mayBeOutlying reports whether a state is of a kind that can be outlying by entries.
 func mayBeOutlying(c *keyed.State) bool {
 	return c.Kind == keyed.KindMap || c.Kind == keyed.KindList || c.Kind == keyed.KindTimers
+}
+
+// skipStored passes over a state in a row of a byte store.
+func skipStored(c *keyed.State, src []byte) (rest []byte, err error) {
+	if mayBeOutlying(c) && isOutlying(src) {
+		_, rest, err = cutOutlyingHead(src, c.Expires())
+		return rest, err
+	}
+	return c.Skip(src, false)
+}
+
+// cutRow returns what follows the states of a row in a byte store: the timers, if there is a state of that kind, and what is said of outlying values.
+func cutRow(of []keyed.State, src []byte) (timers []byte, values []valueHead, err error) {
+	hasTimers := false
+	for i := range of {
+		if src, err = skipStored(&of[i], src); err != nil {
+			return nil, nil, fmt.Errorf("state %q: %w", of[i].Name, err)
+		}
+		hasTimers = hasTimers || of[i].Kind == keyed.KindTimer
+	}
+	rest := src
+	if hasTimers {
+		if rest, err = keyed.SkipTimers(src); err != nil {
+			return nil, nil, err
+		}
+	}
+	timers = src[:len(src)-len(rest)]
+	for len(rest) > 0 {
+		var h valueHead
+		if h, rest, err = cutValueHead(rest, len(of)); err != nil {
+			return nil, nil, err
+		}
+		values = append(values, h)
+	}
+	return timers, values, nil
 }
 
 // placesOf is an iteration that goes from row to row through what is outlying.
@@ -44,7 +79,7 @@ func (p *placesOf) at(state int) (place uint64, ok bool) {
 
 // states writes the states of a row in the canonical form, in which what is outlying takes its place.
 func (e *scanWriter) states(rowKey, src []byte) error {
-	if e.places.it == nil {
+	if e.places.it == nil || !e.scattered {
 		e.write(src)
 		return nil
 	}
@@ -52,22 +87,51 @@ func (e *scanWriter) states(rowKey, src []byte) error {
 		e.write(src)
 		return err
 	}
+	timers, values, err := cutRow(e.of, src)
+	if err != nil {
+		return err
+	}
 	for i := range e.of {
 		c, from := &e.of[i], src
-		var err error
-		if mayBeOutlying(c) && isOutlying(src) {
+		if src, err = skipStored(c, src); err != nil {
+			return err
+		}
+		switch from = from[:len(from)-len(src)]; {
+		case mayBeOutlying(c) && isOutlying(from):
 			var h outlyingHead
-			if h, src, err = cutOutlyingHead(src, c.Expires()); err == nil {
+			if h, _, err = cutOutlyingHead(from, c.Expires()); err == nil {
 				err = e.outlying(i, &h)
 			}
-		} else if src, err = c.Skip(src, false); err == nil {
-			e.write(from[:len(from)-len(src)])
+		case len(values) > 0 && values[0].state == i:
+			if c.Expires() {
+				e.write(from[:stampBytes])
+			}
+			err = e.pieces(i, values[0].size)
+			values = values[1:]
+		default:
+			e.write(from)
 		}
 		if err != nil {
 			return fmt.Errorf("state %q: %w", c.Name, err)
 		}
 	}
-	e.write(src)
+	e.write(timers)
+	return nil
+}
+
+// pieces writes a value.
+func (e *scanWriter) pieces(state, size int) error {
+	for p, at := &e.places, 0; at < size; p.more = p.it.Next() {
+		place, ok := p.at(state)
+		if !ok || place != uint64(at) || len(p.it.Value()) > size-at || len(p.it.Value()) == 0 {
+			return piecesMissing(at, size)
+		}
+		if err := e.stopped(); err != nil {
+			return err
+		}
+		e.write(p.it.Value())
+		at += len(p.it.Value())
+	}
 	return nil
 }
 

@@ -103,7 +103,7 @@ func (e *expiry) ends(stamp int64) int64 {
 	return math.MaxInt64
 }
 
-func (v *ValueColumn[T]) query(row unsafe.Pointer, _ rowID, into any) (answer, bool) {
+func (v *ValueColumn[T]) query(row unsafe.Pointer, id rowID, into any) (answer, bool) {
 	to, ok := into.(*T)
 	if !ok {
 		return nothing, false
@@ -119,6 +119,9 @@ func (v *ValueColumn[T]) query(row unsafe.Pointer, _ rowID, into any) (answer, b
 			return nothing, true
 		}
 		a.ends = v.ttl.ends(stamp)
+	}
+	if v.outlier != nil && !v.outlier.use(id, cell) {
+		return nothing, true // the store has failed, and says so
 	}
 	*to = v.read(cell)
 	a.found = v.ttl != nil || !v.isBegin(cell)

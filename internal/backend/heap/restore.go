@@ -377,11 +377,16 @@ func (in *restorer[K]) state(i int, src []byte, id rowID, row unsafe.Pointer) (r
 	case c.linked != nil:
 		return c.linked.decode(src, cell, id, in.stamps[i])
 	case c.kind == keyed.KindValue && (c.ttl != nil || in.stamps[i] != noStamps):
-		return c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
+		rest, err = c.decodeStamped(src, cell, in.stamps[i], in.readings[i])
 	case c.kind == keyed.KindValue:
-		return c.decode(src, cell, in.readings[i])
+		rest, err = c.decode(src, cell, in.readings[i])
+	default:
+		return src, nil
 	}
-	return src, nil
+	if b := in.s.backed; b != nil && !b.loading && len(src)-len(rest) > longFrom && err == nil {
+		b.grown += int64(len(src) - len(rest))
+	}
+	return rest, err
 }
 
 // endRow sets the states of a row that the stream does not have, and reads its timers.

@@ -47,7 +47,7 @@ func (s *core) Sizes(into *Sizes) *Sizes {
 		into.States = append(into.States, size)
 	}
 	if s.backed != nil {
-		into.Cached = s.backed.held + s.backed.grown
+		into.Cached = s.backed.taken()
 	}
 	return into
 }

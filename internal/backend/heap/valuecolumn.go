@@ -17,6 +17,10 @@ type ValueColumn[T any] struct {
 	begin T
 	ttl   *expiry // its stamp lies before the value
 	nohow Cursor  // at no row, for a handle that must always come here
+
+	// The following are for long values over a byte store: see outlyingvalue.go.
+	handle  func(cur *Cursor, off uintptr) // tells a handle that does not always come here that it must; nil if it does anyway
+	outlier *valueOutlier                  // nil if values cannot be outlying
 }
 
 // DeclareValue declares a value. begin is what a key begins with, nil for the zero value; a default in the tag takes its place. ttl is the
@@ -52,6 +56,7 @@ func DeclareValue[T any](d *Declaration, begin *T, ttl *TTL, attach func(cur *Cu
 		col.isBegin = func(cell unsafe.Pointer) bool { return any(*(*T)(cell)) == any(v.begin) } // what is kept as it is can be compared
 	}
 	col.attach = func(s *core) { v.attach(s, col, attach) }
+	col.outliesBy = func(b *backing, state int) *valueOutlier { return v.outliesBy(b, col, state) }
 	if d.add(col) && col.encoded != nil {
 		d.layout.warnings = append(d.layout.warnings, fmt.Sprintf(
 			"field %s: state %q of type %v holds slices, maps or pointers, so it is encoded at every Set and decoded at every Get; state.List or state.Map may serve better",
@@ -71,6 +76,7 @@ func (v *ValueColumn[T]) attach(s *core, col *column, handle func(*Cursor, uintp
 		v.off += stampBytes
 	}
 	if v.ttl == nil && v.enc == nil {
+		v.handle = handle
 		handle(v.cur, v.off)
 		return
 	}
@@ -86,7 +92,7 @@ func (v *ValueColumn[T]) stamp() *int64 { return stampAt(v.cur.cell(v.off - stam
 func (v *ValueColumn[T]) Load() T {
 	v.cur.At()
 	if v.ttl == nil {
-		return v.read(v.cell())
+		return v.present()
 	}
 	switch stamp := *v.stamp(); {
 	case stamp == none:
@@ -94,7 +100,7 @@ func (v *ValueColumn[T]) Load() T {
 	case v.ttl.expired(stamp):
 		x := v.begin
 		if v.ttl.ReturnExpired {
-			x = v.read(v.cell())
+			x = v.present()
 		}
 		v.Clear()
 		return x
@@ -102,8 +108,19 @@ func (v *ValueColumn[T]) Load() T {
 		v.cur.Own()
 		*v.stamp() = v.ttl.stamp()
 	}
+	return v.present()
+}
+
+// present returns the present row's value, which is there.
+func (v *ValueColumn[T]) present() T {
+	if v.outlier != nil && !v.outlier.use(v.at(), v.cell()) {
+		return v.begin // the store has failed
+	}
 	return v.read(v.cell())
 }
+
+// at returns the row of the present key.
+func (v *ValueColumn[T]) at() rowID { return rowID{v.cur.ref.group, v.cur.ref.id} }
 
 // read returns the value in a cell.
 func (v *ValueColumn[T]) read(cell unsafe.Pointer) T {
@@ -123,6 +140,32 @@ func (v *ValueColumn[T]) Store(x T) {
 		y := x // so that only here x moves to the heap
 		kept = v.enc.keep(v.cur.core, unsafe.Pointer(&y))
 	}
+	if v.outlier != nil {
+		v.replace(x, kept)
+		return
+	}
+	v.set(x, kept)
+}
+
+// replace is set where long values are outlying.
+func (v *ValueColumn[T]) replace(x T, kept string) {
+	cell := v.cell()
+	before, known := v.outlier.bytes(cell), v.outlier.find(v.at())
+	switch {
+	case known == nil:
+	case !known.inMemory:
+		known.differsWholly()
+	case v.enc != nil:
+		known.differs(*(*string)(cell), kept)
+	case any(*(*T)(cell)) != any(x): // what is kept as it is can be compared
+		known.differsWholly()
+	}
+	v.set(x, kept)
+	v.outlier.replaced(cell, known, before)
+}
+
+// set puts a value into the present row. kept is its encoding, if that is kept.
+func (v *ValueColumn[T]) set(x T, kept string) {
 	v.cur.Own()
 	if v.ttl != nil {
 		*v.stamp() = v.ttl.stamp()
@@ -137,6 +180,9 @@ func (v *ValueColumn[T]) Store(x T) {
 // Clear makes the present row's value what a key begins with.
 func (v *ValueColumn[T]) Clear() {
 	v.cur.Own()
+	if v.outlier != nil {
+		v.outlier.drop(v.at())
+	}
 	v.wipe(v.cur.Row)
 	v.cur.Cleared()
 }
@@ -164,6 +210,9 @@ func (v *ValueColumn[T]) sweepRow(r *rows, id rowID, _ int) (wiped bool) {
 		return false
 	}
 	r.own(id.id)
+	if v.outlier != nil {
+		v.outlier.drop(id)
+	}
 	v.wipe(r.at(id.id))
 	return true
 }

@@ -27,6 +27,7 @@ type writer struct {
 	spare  map[*shape][]*image
 	rows   []uint64 // for changedIn
 	owner  rowID    // over a byte store, which is being encoded
+	apart  [][]byte // over a byte store, by column, what stands in the row for a value that is outlying; nil for one that is not
 }
 
 const (
@@ -51,7 +52,7 @@ func (w *writer) write() (k snapshot.Keyed, err error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	w.full = writeBytes
-	if w.buf = w.c.layout.appendHead(*buffer, k.Increment); w.c.layout.compress {
+	if w.buf = w.c.layout.appendHead(*buffer, k.Increment); w.c.packs {
 		err = w.compressed()
 	}
 	k.Header = w.offset + int64(len(w.buf))
@@ -339,12 +340,17 @@ func (w *writer) row(row unsafe.Pointer, hanging func(i int, c *column, cell uns
 	next := 0
 	l := w.c.layout
 	w.buf = l.keyCodec.Append(w.buf, row)
-	for _, c := range l.columns {
+	for i, c := range l.columns {
 		cell := unsafe.Add(row, c.off)
 		switch {
 		case c.linked != nil:
 			err = hanging(next, c, cell)
 			next++
+		case w.apart != nil && w.apart[i] != nil:
+			if c.ttl != nil {
+				w.buf = appendStamp(w.buf, *stampAt(cell))
+			}
+			w.buf = append(w.buf, w.apart[i]...)
 		case c.kind == keyed.KindValue && c.ttl != nil:
 			w.stampedValue(c, cell)
 		case c.encoded != nil:

@@ -1,10 +1,12 @@
 package keyed
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/klauspost/compress/s2"
@@ -21,6 +23,9 @@ func TestBlocks(t *testing.T) {
 		got, err := appendUnpacked(nil, packed)
 		if err != nil || !bytes.Equal(got, src) {
 			t.Errorf("%d bytes came back as %d, %v", len(src), len(got), err)
+		}
+		if got, err := io.ReadAll(NewUnpacker(bufio.NewReader(bytes.NewReader(packed)))); err != nil || !bytes.Equal(got, src) {
+			t.Errorf("%d bytes came back from a reader as %d, %v", len(src), len(got), err)
 		}
 		if len(src) > len(packed)*mostRatio || len(packed) > len(src)+8*(len(src)/BlockBytes+1) {
 			t.Errorf("%d bytes are packed into %d", len(src), len(packed))
@@ -51,6 +56,9 @@ func TestBadBlocks(t *testing.T) {
 		if _, err := appendUnpacked(nil, b); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if _, err := io.ReadAll(NewUnpacker(bufio.NewReader(bytes.NewReader(b)))); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s, by a reader: %v", name, err)
+		}
 	}
 }
 
@@ -61,6 +69,8 @@ func FuzzBlocks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if out, err := appendUnpacked(nil, b); err == nil && len(out) > len(b)*mostRatio {
 			t.Errorf("%d bytes out of %d", len(out), len(b))
+		} else if read, other := io.ReadAll(NewUnpacker(bufio.NewReader(bytes.NewReader(b)))); (err == nil) != (other == nil) || err == nil && !bytes.Equal(read, out) {
+			t.Errorf("%d bytes are read as %d (%v) and %d (%v)", len(b), len(out), err, len(read), other)
 		}
 		if out, err := appendUnpacked(nil, AppendBlocks(nil, b)); err != nil || !bytes.Equal(out, b) {
 			t.Errorf("%d bytes came back as %d, %v", len(b), len(out), err)

@@ -9,34 +9,42 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden file")
 
-const goldenFile = "testdata/segment-v1.bin"
-
-// TestGoldenSegment: the file is a segment of version 1. It must be read forever, and this is what is written.
-func TestGoldenSegment(t *testing.T) {
-	if *update {
-		if err := os.WriteFile(goldenFile, golden(), 0o644); err != nil {
+// TestGoldenSegments: the files are segments of both versions. They must be read forever. The first is what is written without compression; with
+// it what is written depends on the version of the algorithm, and can be read.
+func TestGoldenSegments(t *testing.T) {
+	for name, written := range map[string][]byte{"testdata/segment-v1.bin": golden(), "testdata/segment-v2.bin": goldenPacked()} {
+		if *update {
+			if err := os.WriteFile(name, written, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stored, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if written[len(segmentMagic)] == plainVersion && !bytes.Equal(stored, written) {
+			t.Errorf("segments are written otherwise than in %s", name)
+		}
+		for _, src := range [][]byte{stored, written} {
+			var got applied
+			if err := Apply(bytes.NewReader(src), &got, backend.Groups{First: 2, Last: 2}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			want := "put 2second=0 bytes, delete 2gone, delete range 2 to 3, put 2long=300 bytes"
+			if s := strings.Join(got.ops, ", "); s != want {
+				t.Errorf("%s: of group 2 it says %s, want %s", name, s, want)
+			}
+		}
 	}
-	stored, err := os.ReadFile(goldenFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(stored, golden()) {
-		t.Error("segments are written otherwise than in the golden file")
-	}
-	var got applied
-	if err := Apply(bytes.NewReader(stored), &got, backend.Groups{First: 2, Last: 2}); err != nil {
-		t.Fatal(err)
-	}
-	want := "put 2second=0 bytes, delete 2gone, delete range 2 to 3, put 2long=300 bytes"
-	if s := strings.Join(got.ops, ", "); s != want {
-		t.Errorf("of group 2 it says %s, want %s", s, want)
-	}
+}
+
+func goldenPacked() []byte {
+	return keyed.AppendBlocks(headOf(packedVersion), golden()[segmentHead:])
 }
 
 // applied notes what is applied.
@@ -64,6 +72,7 @@ func (a *applied) Apply(b *backend.Batch) error {
 // FuzzSegment reads arbitrary bytes. What can be read is applied and can be written again.
 func FuzzSegment(f *testing.F) {
 	f.Add(golden())
+	f.Add(goldenPacked())
 	f.Fuzz(func(t *testing.T, src []byte) {
 		var got again
 		if err := Apply(bytes.NewReader(src), &got, backend.Groups{First: 0, Last: 32766}); err != nil {
@@ -90,5 +99,5 @@ func (a *again) Apply(b *backend.Batch) error {
 }
 
 func (a *again) segment() []byte {
-	return append(append([]byte(segmentMagic), segmentVersion), a.ops...)
+	return append(headOf(plainVersion), a.ops...)
 }

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/backend/transfer"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
@@ -17,12 +19,19 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
+// Version is that of the newest form of a segment.
+const Version = 2
+
 // The head of a segment: see docs/formats/changelog.md.
 const (
-	segmentMagic   = "weirclog"
-	segmentVersion = 1
-	segmentHead    = len(segmentMagic) + 1
+	segmentMagic = "weirclog"
+	plainVersion = 1
+	// packedVersion is followed by changes in blocks, as compressed keyed state has them.
+	packedVersion = Version
+	segmentHead   = len(segmentMagic) + 1
 )
+
+func headOf(version byte) []byte { return append([]byte(segmentMagic), version) }
 
 // AppendOp adds a change to what becomes a segment.
 func AppendOp(dst []byte, op backend.Op) []byte {
@@ -112,8 +121,14 @@ func (s *segmentReader) head() {
 	head := make([]byte, segmentHead)
 	if _, err := io.ReadFull(s.in, head); err != nil {
 		s.fail(err, "its head")
-	} else if string(head[:len(segmentMagic)]) != segmentMagic || head[len(segmentMagic)] != segmentVersion {
-		s.err = fmt.Errorf("%w: it does not begin as a segment of a changelog of version %d", backend.ErrCorrupt, segmentVersion)
+		return
+	}
+	switch {
+	case bytes.Equal(head, headOf(plainVersion)):
+	case bytes.Equal(head, headOf(packedVersion)):
+		s.in = bufio.NewReader(keyed.NewUnpacker(s.in))
+	default:
+		s.err = fmt.Errorf("%w: it does not begin as a segment of a changelog of version %d or %d", backend.ErrCorrupt, plainVersion, packedVersion)
 	}
 }
 
@@ -163,6 +178,9 @@ func (s *segmentReader) fail(err error, what string) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w: a segment of a changelog ends within %s", backend.ErrCorrupt, what)
 	}
+	if errors.Is(err, keyed.ErrCorrupt) {
+		err = fmt.Errorf("%w: %s of a segment of a changelog: %w", backend.ErrCorrupt, what, err)
+	}
 	s.err = err
 }
 
@@ -180,6 +198,7 @@ type Batches struct {
 	store   ByteStore
 	backend string
 	files   *transfer.Files
+	packs   bool // segments are compressed
 	logs    bool
 	open    []byte  // since the last cut
 	chunks  []chunk // cut, and not known to be written
@@ -200,6 +219,9 @@ func NewBatches(store ByteStore, backend string, files *transfer.Files) *Batches
 	store.Log(b.log)
 	return b
 }
+
+// Compress says that segments are to be compressed.
+func (b *Batches) Compress() { b.packs = true }
 
 // Begin says that the state is a base already, so that what is written from now on belongs to the log.
 func (b *Batches) Begin() { b.logs = true }
@@ -226,7 +248,7 @@ func (b *Batches) Segment(from, at int64) (c Capture, whole bool) {
 	if b.kept() > mostKept {
 		return b.Whole(at, false), true
 	}
-	w := segment{groups: b.store.Groups(), backend: b.backend}
+	w := segment{groups: b.store.Groups(), backend: b.backend, packs: b.packs}
 	for _, k := range b.chunks {
 		if k.to > from {
 			w.parts = append(w.parts, k.data)
@@ -270,20 +292,42 @@ func (b *Batches) Whole(at int64, reuse bool) Capture {
 type segment struct {
 	groups  keygroup.Range
 	backend string
+	packs   bool
 	parts   [][]byte
 }
 
 // Write writes the segment.
 func (s segment) Write(ctx context.Context, begin func(context.Context) (snapshot.StreamWriter, error)) (snapshot.Keyed, error) {
-	head := append([]byte(segmentMagic), segmentVersion)
 	out, err := begin(ctx)
 	if err != nil {
 		return snapshot.Keyed{}, err
 	}
-	stream, err := transfer.WriteParts(out, append([][]byte{head}, s.parts...)...)
+	stream, err := s.writeTo(out)
 	return snapshot.Keyed{
 		Range: s.groups, Written: s.groups, Increment: true, Format: s.backend, Header: int64(segmentHead), End: stream.Length, Stream: stream,
 	}, err
+}
+
+func (s segment) writeTo(out snapshot.StreamWriter) (snapshot.Stream, error) {
+	if !s.packs {
+		return transfer.WriteParts(out, append([][]byte{headOf(plainVersion)}, s.parts...)...)
+	}
+	_, err := out.Write(headOf(packedVersion))
+	blocks := keyed.NewPacker(out)
+	for _, p := range s.parts {
+		for part := range slices.Chunk(p, keyed.BlockBytes) {
+			if err == nil {
+				_, err = blocks.Write(part)
+			}
+		}
+	}
+	if err == nil {
+		err = blocks.End()
+	}
+	if err != nil {
+		return snapshot.Stream{}, errors.Join(err, out.Abort())
+	}
+	return out.Finish()
 }
 
 // InForce does nothing, as does Release.

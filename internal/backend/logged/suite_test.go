@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir/backend"
+	"github.com/weirstream/weir/internal/backend/keyed"
 	"github.com/weirstream/weir/internal/backend/pebble"
 	"github.com/weirstream/weir/state/statetest"
 
@@ -113,8 +114,11 @@ func (s *store) Snapshot(ctx context.Context) (backend.Snapshot, error) {
 		s.base, s.log = &base{Snapshot: x, users: 1}, nil
 	}
 	s.base.users++
-	head := append([]byte(segmentMagic), segmentVersion)
-	return &taken{base: s.base, log: append(head, s.log...)}, nil
+	log := append(headOf(plainVersion), s.log...)
+	if s.taken%2 == 0 {
+		log = keyed.AppendBlocks(headOf(packedVersion), s.log)
+	}
+	return &taken{base: s.base, log: log}, nil
 }
 
 // Close closes the store.
@@ -170,28 +174,32 @@ func (x *taken) Close() error {
 // TestSegmentsCutShort shows that a segment of which the end is missing is refused unless it ends with a change, and that every other byte sequence
 // is read without a panic.
 func TestSegmentsCutShort(t *testing.T) {
-	whole := golden()
-	ends := map[int]bool{segmentHead: true}
-	for n := range len(whole) {
-		if changes, err := Check(bytes.NewReader(whole[:n])); err == nil {
-			ends[n] = true
-		} else if !errors.Is(err, backend.ErrCorrupt) {
-			t.Errorf("%d bytes, %d changes: %v", n, changes, err)
+	for _, c := range []struct {
+		whole []byte
+		ends  int
+	}{{golden(), 5}, {goldenPacked(), 1}} { // all of what is compressed is in one block
+		ends := map[int]bool{segmentHead: true}
+		for n := range len(c.whole) {
+			if changes, err := Check(bytes.NewReader(c.whole[:n])); err == nil {
+				ends[n] = true
+			} else if !errors.Is(err, backend.ErrCorrupt) {
+				t.Errorf("%d bytes, %d changes: %v", n, changes, err)
+			}
 		}
-	}
-	if len(ends) != 5 {
-		t.Errorf("a segment of 5 changes can end at %v", ends)
-	}
-	for i := range whole {
-		other := bytes.Clone(whole)
-		other[i] ^= 0xff
-		Check(bytes.NewReader(other))
+		if len(ends) != c.ends {
+			t.Errorf("a segment of 5 changes can end at %v", ends)
+		}
+		for i := range c.whole {
+			other := bytes.Clone(c.whole)
+			other[i] ^= 0xff
+			Check(bytes.NewReader(other))
+		}
 	}
 }
 
 // golden is a segment with each kind of change.
 func golden() []byte {
-	all := append([]byte(segmentMagic), segmentVersion)
+	all := headOf(plainVersion)
 	for _, op := range []backend.Op{
 		{Kind: backend.Put, Key: []byte("\x00\x01first"), Value: []byte("one")},
 		{Kind: backend.Put, Key: []byte("\x00\x02second"), Value: nil},

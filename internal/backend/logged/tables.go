@@ -20,6 +20,7 @@ type HeapStore interface {
 // increment to the one before it. Its methods are called by the subtask's goroutine.
 type Tables struct {
 	store  HeapStore
+	packs  bool                 // segments are compressed
 	epochs map[int64]heap.Epoch // that the cut at a position has begun
 }
 
@@ -27,6 +28,9 @@ type Tables struct {
 func NewTables(store HeapStore) *Tables {
 	return &Tables{store: store, epochs: map[int64]heap.Epoch{}}
 }
+
+// Compress says that segments are to be compressed.
+func (t *Tables) Compress() { t.packs = true }
 
 // Begin says that the state at a position of the log was that at the beginning of an epoch.
 func (t *Tables) Begin(at int64, epoch heap.Epoch) { t.epochs[at] = epoch }
@@ -38,6 +42,9 @@ func (t *Tables) Changed() bool { return true }
 func (t *Tables) Segment(from, at int64) (c Capture, whole bool) {
 	x := t.store.CaptureSince(t.epochs[from])
 	t.epochs[at] = x.Epoch()
+	if t.packs && x.IsIncrement() {
+		x.Compress()
+	}
 	return captured{x}, !x.IsIncrement()
 }
 

@@ -128,7 +128,8 @@ func (f *Factory) newDir(what string) string {
 
 // Open makes the store of a subtask.
 func (f *Factory) Open(ctx context.Context, env backend.Env) (backend.Store, error) {
-	s := &Store{factory: f, dir: f.newDir("store"), failure: newFailure(), logger: env.Logger}
+	dir := f.newDir("store")
+	s := &Store{factory: f, dir: dir, failure: newFailure(dir), logger: env.Logger}
 	if err := s.open(ctx, env); err != nil {
 		return nil, fmt.Errorf("open the state of key groups %d to %d: %w", env.Groups.First, env.Groups.Last, errors.Join(s.failure.explain(err), s.Close()))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,13 +15,14 @@ import (
 // failure is the first error that a database has met in the background. Pebble goes on after such an error, by trying again for ever, so that
 // whoever waits for a flush would do so too; here everybody who waits is told. Its methods may be called concurrently.
 type failure struct {
+	dir    string        // of the database
 	failed chan struct{} // closed once there is an error
 	mu     sync.Mutex    // guards what follows
 	err    error
 	lost   bool // the database can neither be used nor be closed
 }
 
-func newFailure() *failure { return &failure{failed: make(chan struct{})} }
+func newFailure(dir string) *failure { return &failure{dir: dir, failed: make(chan struct{})} }
 
 func (f *failure) set(err error) {
 	f.mu.Lock()
@@ -72,10 +74,20 @@ func (f *failure) do(ctx context.Context, what func() error) error {
 	}
 }
 
-// explain makes an error of Pebble one of the contract.
+// explain makes an error of Pebble one of the contract, which names the file, or at least where it is.
 func (f *failure) explain(err error) error {
-	if err != nil && pebble.IsCorruptionError(err) && !errors.Is(err, backend.ErrCorrupt) {
-		return fmt.Errorf("%w: %w", backend.ErrCorrupt, err)
+	if err == nil {
+		return nil
+	}
+	where := f.dir
+	if info := pebble.ExtractDataCorruptionInfo(err); info != nil && info.Details != nil {
+		where, err = info.Path, info.Details
+	}
+	if !strings.Contains(err.Error(), f.dir) {
+		err = fmt.Errorf("%s: %w", where, err)
+	}
+	if pebble.IsCorruptionError(err) && !errors.Is(err, backend.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", backend.ErrCorrupt, err)
 	}
 	return err
 }

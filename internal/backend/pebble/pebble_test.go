@@ -144,8 +144,38 @@ func TestSecondSnapshotSharesTables(t *testing.T) {
 	}
 }
 
-// TestDamage shows that a table with a flipped bit is told as corrupt, whatever was read of it.
+// TestDamage shows that a table with a flipped bit is told as corrupt, whatever was read of it, and is named.
 func TestDamage(t *testing.T) {
+	err := scanDamaged(t, func(table []byte) { table[len(table)/3] ^= 1 }, func(string) {})
+	if !errors.Is(err, backend.ErrCorrupt) || !strings.Contains(err.Error(), tableSuffix) {
+		t.Errorf("scan of a damaged table: %v, want its name in it", err)
+	}
+	if strings.Contains(err.Error(), "carrier") || strings.Count(err.Error(), "store-") != 1 {
+		t.Errorf("scan of a damaged table: %v, want one place and nothing of how it is carried", err)
+	}
+}
+
+// TestCutShort shows that where a table is cut short the error says at least in which directory.
+func TestCutShort(t *testing.T) {
+	var dir string
+	err := scanDamaged(t, func([]byte) {}, func(of string) {
+		dir = of
+		tables, err := filepath.Glob(filepath.Join(dir, "*"+tableSuffix))
+		for _, table := range tables {
+			err = errors.Join(err, os.Truncate(table, 100))
+		}
+		if err != nil || len(tables) == 0 {
+			t.Fatal(tables, err)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("scan of a table that was cut short: %v, want %s in it", err, dir)
+	}
+}
+
+// scanDamaged restores a store from files that were spoilt, spoils it once more, and returns what a scan of it says.
+func scanDamaged(t *testing.T, spoil func(table []byte), spoilOpen func(dir string)) error {
+	t.Helper()
 	f := openFactory(t, nil)
 	s := openStore(t, f)
 	put(t, s, 5_000)
@@ -162,23 +192,23 @@ func TestDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data[len(data)/3] ^= 1
+		spoil(data)
 		p.Files[i].Open = func(context.Context) (backend.FileReader, error) { return memory{bytes.NewReader(data)}, nil }
 	}
 	damaged := openStore(t, f, p)
+	spoilOpen(damaged.dir)
 	it, err := damaged.Scan(all.Keys())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for it.Next() {
 	}
-	if err := it.Err(); !errors.Is(err, backend.ErrCorrupt) {
-		t.Errorf("scan of a damaged table: %v", err)
-	}
+	said := it.Err()
 	it.Close()
 	if err := errors.Join(x.Close(), s.Close(), damaged.Close(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
+	return said
 }
 
 type memory struct{ *bytes.Reader }

@@ -75,6 +75,7 @@ func littered(t *testing.T) world {
 		filepath.Join(w.chk, stream1),
 		filepath.Join(w.chk, ".weir-tmp-00ff"),
 		filepath.Join(jobDir, ".weir-tmp-01"),
+		filepath.Join(w.dir, ".weir-tmp-02"), // a record
 		filepath.Join(w.dir, otherJob, "chk-5", stream1),
 		filepath.Join(w.dir, otherJob, "shared", stream1),
 		filepath.Join(jobDir, "shared", stream2),
@@ -155,7 +156,7 @@ func TestGC(t *testing.T) {
 // All commands know checkpoints that lie directly in the checkpoint directory. As soon as there are two lines nobody can tell whose they are.
 func TestWithoutSubdirectory(t *testing.T) {
 	s := &session{t: t, w: stopped(t, checkpoint.Set("execution.checkpointing.create-subdir", "false"))}
-	for _, garbage := range []string{"chk-2/" + stream1, "chk-1/" + stream1, "chk-1/.weir-tmp-00ff"} {
+	for _, garbage := range []string{"chk-2/" + stream1, "chk-1/" + stream1, "chk-1/.weir-tmp-00ff", ".weir-tmp-02"} {
 		put(t, filepath.Join(s.w.dir, garbage))
 	}
 	for _, kept := range []string{"chk-3/notes.txt", "shared/" + stream2, "notes.txt"} {

@@ -221,8 +221,8 @@ var (
 	})
 
 	ChangelogCompression = boolOption(spec[bool]{
-		Key: "dstl.dfs.compression.enabled", Default: new(false),
-		Doc: "Whether the log is compressed.",
+		Key: "dstl.dfs.compression.enabled", Default: new(false), Built: true,
+		Doc: "Whether the log is compressed. The whole state that is written beside it is not, see `execution.checkpointing.snapshot-compression`.",
 	})
 )
 
@@ -250,6 +250,7 @@ type ChangelogSettings struct {
 	MaxFailures int           // in a row
 	Interval    time.Duration // of materialisations; 0 for none
 	Persist     int64         // bytes
+	Compress    bool
 }
 
 // Changelog returns how changes of keyed state are logged.
@@ -257,6 +258,7 @@ func (c *Config) Changelog() ChangelogSettings {
 	s := ChangelogSettings{
 		Enabled: Get(c, Changelog), Storage: Get(c, ChangelogStorageOption), BasePath: plainPath(Get(c, ChangelogBasePath)),
 		MaxFailures: Get(c, ChangelogMaxFailures), Persist: Get(c, ChangelogPersistThreshold),
+		Compress: Get(c, ChangelogCompression),
 	}
 	if Get(c, PeriodicMaterialization) {
 		s.Interval = max(0, Get(c, MaterializationInterval))

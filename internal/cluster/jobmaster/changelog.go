@@ -17,7 +17,7 @@ func (f *Files) Changelog(c config.ChangelogSettings) *operator.Changelog {
 		return nil
 	}
 	place := &logPlace{storage: f.storage, dir: f.logDir, inline: c.Storage == config.MemoryChangelog, logger: f.report}
-	return &operator.Changelog{Interval: c.Interval, MaxFailures: c.MaxFailures, Persist: c.Persist, Place: place}
+	return &operator.Changelog{Interval: c.Interval, MaxFailures: c.MaxFailures, Persist: c.Persist, Compress: c.Compress, Place: place}
 }
 
 // logPlace is where subtasks write the log of their changes, and their state as a whole.

@@ -110,7 +110,7 @@ func (m *master) takenOver(err error) {
 		return
 	}
 	m.refusal = &TakenOverError{err}
-	m.logger.Error("this run stops at once: another process has taken the job over", "error", err)
+	m.logger.Error("this run stops at once: it has lost the job", "error", err)
 	m.end(Aborted)
 }
 
@@ -133,7 +133,11 @@ func (m *master) finish(s Status) {
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
 	}[s]
 	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
-	end := func() { m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) }) }
+	end := func() {
+		m.writeEnd(s, kept, func() {
+			m.discardLast(s, func() { m.coordinator.End(status, m.Now()) })
+		})
+	}
 	if m.merger == nil {
 		end()
 		return

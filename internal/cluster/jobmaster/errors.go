@@ -6,6 +6,7 @@ import (
 
 	"github.com/weirstream/weir/internal/job"
 	"github.com/weirstream/weir/internal/protocol/reason"
+	"github.com/weirstream/weir/internal/storage/linefile"
 )
 
 // ErrNotRunning means that a job cannot take a snapshot now: it starts, restarts or stops. Of one that has ended the error is an
@@ -92,6 +93,10 @@ type TakenOverError struct{ Err error }
 
 // Error says by whom.
 func (e *TakenOverError) Error() string {
+	var taken *linefile.TakenError
+	if errors.As(e.Err, &taken) && taken.Gone {
+		return fmt.Sprintf("%v. This run has ended and commits nothing more", e.Err)
+	}
 	return fmt.Sprintf("%v: this run has ended and commits nothing more. If that was not meant, stop one of the two, or give it another checkpoint directory and output", e.Err)
 }
 

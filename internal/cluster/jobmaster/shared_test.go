@@ -43,6 +43,9 @@ func TestSharedFiles(t *testing.T) {
 		}
 	}
 	t.Logf("%v", total)
+	if total["refused"] > seeds/20 {
+		t.Errorf("%d times a task was refused what it referred to: that is for those that have not heard of newer checkpoints", total["refused"])
+	}
 	for _, what := range []string{"completed", "aborted", "late ack", "referred again", "claimed", "not claimed", "killed", "restored", "deleted", "savepoint", "full"} {
 		if total[what] < seeds/8 {
 			t.Errorf("%q happened %d times: too rarely to show anything", what, total[what])
@@ -69,10 +72,12 @@ type filesWorld struct {
 	jobs      byte
 	processes int
 	doubtful  map[job.CheckpointID]bool
+	aborted   map[job.CheckpointID]bool
 	id        job.ID
 	storage   storage.Storage
 	places    *places
 	merger    *storage.Merger // nil: files are not merged
+	releasing releasing
 	c         *coordinator.Coordinator
 	cfg       coordinator.Config
 	tasks     []*writingTask
@@ -86,16 +91,22 @@ type filesWorld struct {
 // writingTask is a subtask with increments: chunks in files of their own, which checkpoints share.
 type writingTask struct {
 	attempt job.Attempt
-	chunks  []chunk
+	chunks  []string
 	// complete is the newest checkpoint that it knows to be complete.
 	complete job.CheckpointID
-	held     map[job.CheckpointID][]snapshot.Stream // shared ones that a checkpoint has acknowledged
+	// held says where a checkpoint that it has acknowledged has each chunk, if others may refer to it there.
+	held map[job.CheckpointID]map[string]snapshot.Stream
 }
 
-// chunk is a piece of state and where it was last written.
-type chunk struct {
-	name   string
-	stream snapshot.Stream
+// hold notes where a checkpoint has a chunk.
+func (t *writingTask) hold(id job.CheckpointID, chunk string, s snapshot.Stream) {
+	if s.Scope != snapshot.Shared {
+		return
+	}
+	if t.held[id] == nil {
+		t.held[id] = map[string]snapshot.Stream{}
+	}
+	t.held[id][chunk] = s
 }
 
 var filesVertex = job.VertexID{1}
@@ -166,6 +177,7 @@ func (w *filesWorld) begin(from *snapshot.Metadata, path string, claim bool) {
 	op := coordinator.Operator{ID: job.OperatorID(filesVertex), MaxParallelism: 128}
 	header := snapshot.Metadata{Job: w.id}
 	w.c = coordinator.New(w.cfg, coordinator.Job{Header: header, Vertices: []coordinator.Vertex{{ID: filesVertex, Name: "v", Parallelism: 2, Operators: []coordinator.Operator{op}}}})
+	w.releasing, w.aborted = nil, map[job.CheckpointID]bool{}
 	w.todo, w.ended, w.places, w.doubtful = nil, false, &places{}, map[job.CheckpointID]bool{}
 	w.restored(from, path, claim, own)
 	w.deploy(from)
@@ -194,6 +206,13 @@ func (w *filesWorld) newMerger() *storage.Merger {
 func (w *filesWorld) gone(m *storage.Merger, id job.CheckpointID) {
 	if m != nil {
 		m.Release(id)
+	}
+}
+
+// release releases what the master would.
+func (w *filesWorld) release() {
+	for _, id := range w.releasing.take(w.c.BuildsOn) {
+		w.gone(w.merger, id)
 	}
 }
 
@@ -264,15 +283,14 @@ func (w *filesWorld) deploy(from *snapshot.Metadata) {
 	w.number++
 	w.tasks = nil
 	for i := range 2 {
-		task := &writingTask{attempt: job.Attempt{Subtask: job.Subtask{Vertex: filesVertex, Index: i}, Number: w.number}, held: map[job.CheckpointID][]snapshot.Stream{}}
+		task := &writingTask{attempt: job.Attempt{Subtask: job.Subtask{Vertex: filesVertex, Index: i}, Number: w.number}, held: map[job.CheckpointID]map[string]snapshot.Stream{}}
 		if from != nil {
 			w.seen["restored"]++
 			task.complete = from.Checkpoint
 			for _, k := range from.Operators[0].Subtasks[i].Keyed {
-				task.chunks = append(task.chunks, chunk{w.read(k.Stream), k.Stream})
-				if k.Stream.Scope == snapshot.Shared {
-					task.held[from.Checkpoint] = append(task.held[from.Checkpoint], k.Stream)
-				}
+				name := w.read(k.Stream)
+				task.chunks = append(task.chunks, name)
+				task.hold(from.Checkpoint, name, k.Stream)
 			}
 		}
 		w.tasks = append(w.tasks, task)
@@ -374,6 +392,7 @@ func (w *filesWorld) next() {
 
 func (w *filesWorld) perform() {
 	for {
+		w.release()
 		actions := w.c.Actions()
 		if len(actions) == 0 {
 			return
@@ -424,6 +443,7 @@ func (w *filesWorld) do(a coordinator.Action) {
 		}
 	case coordinator.NotifyAborted:
 		w.seen["aborted"]++
+		w.aborted[a.ID] = true
 		if !w.doubtful[a.ID] {
 			w.gone(w.merger, a.ID)
 		}
@@ -506,7 +526,8 @@ func (w *filesWorld) discard(a coordinator.Discard) {
 	if err != nil {
 		w.fatalf("%v", err)
 	}
-	w.gone(w.merger, a.ID)
+	w.releasing = append(w.releasing, a.ID)
+	w.release()
 	w.c.CleaningDone(a.ID, w.now)
 }
 
@@ -539,31 +560,44 @@ func (w *filesWorld) snapshot(c *coordinator.Coordinator, st storage.Storage, ta
 	again := a.Snapshot.Kind != element.FullCheckpoint && a.Location == ""
 	state := &snapshot.OperatorSubtask{}
 	groups := keygroup.Range{First: 0, Last: 0}
-	for i := range task.chunks {
+	chunks := slices.Clone(task.chunks)
+	for _, name := range chunks {
 		k := snapshot.Keyed{Range: groups, Written: groups, Offsets: []int64{0}}
-		if known := task.chunks[i].stream; again && slices.ContainsFunc(task.held[task.complete], func(s snapshot.Stream) bool { return s.Path == known.Path && s.Offset == known.Offset }) && w.mayUse(known) {
+		if known, ok := task.held[task.complete][name]; again && ok && w.mayUse(known) {
 			k.Stream = known
 			w.seen["referred again"]++
 		} else {
-			k.Stream = w.write(streams, task.chunks[i].name)
-			task.chunks[i].stream = k.Stream
+			k.Stream = w.write(streams, name)
 		}
 		k.End = k.Stream.Length
 		state.Keyed = append(state.Keyed, k)
 	}
+	if w.rnd.IntN(2) == 0 { // much may happen while it writes
+		w.later(func() { w.seal(c, streams, task, a, state, chunks) })
+		return
+	}
+	w.seal(c, streams, task, a, state, chunks)
+}
+
+// seal ends what a task writes for a checkpoint.
+func (w *filesWorld) seal(c *coordinator.Coordinator, streams *streams, task *writingTask, a coordinator.SendTrigger, state *snapshot.OperatorSubtask, chunks []string) {
 	if w.rnd.IntN(12) == 0 { // it fails before it has acknowledged
 		streams.Abandon()
 		w.later(func() { c.Decline(task.attempt, a.ID, reason.CheckpointDeclined, "", w.now) })
 		return
 	}
-	for _, k := range state.Keyed {
-		if k.Stream.Scope == snapshot.Shared {
-			task.held[a.ID] = append(task.held[a.ID], k.Stream)
-		}
-	}
 	ack := &snapshot.Task{Operators: []snapshot.Operator{{ID: job.OperatorID(filesVertex), State: state}}}
-	if err := streams.Seal(context.Background(), ack); err != nil {
-		w.fatalf("%v", err)
+	if err := streams.Seal(context.Background(), ack); err != nil { // it had not heard of newer ones, and what it refers to is gone
+		if !w.aborted[a.ID] && c == w.c {
+			w.seen["refused"]++
+			w.note("refused: %v", err)
+		}
+		streams.Abandon()
+		w.later(func() { c.Decline(task.attempt, a.ID, reason.CheckpointAsyncException, err.Error(), w.now) })
+		return
+	}
+	for i, k := range state.Keyed {
+		task.hold(a.ID, chunks[i], k.Stream)
 	}
 	w.later(func() { c.Ack(task.attempt, a.ID, ack, coordinator.TaskMetrics{}, w.now) })
 }
@@ -581,9 +615,9 @@ func (w *filesWorld) own(s snapshot.Stream) bool {
 // change adds chunks and forgets some.
 func (w *filesWorld) change(task *writingTask) {
 	for range 1 + w.rnd.IntN(2) {
-		task.chunks = append(task.chunks, chunk{name: fmt.Sprintf("chunk %d", w.rnd.Uint64())})
+		task.chunks = append(task.chunks, fmt.Sprintf("chunk %d", w.rnd.Uint64()))
 	}
-	task.chunks = slices.DeleteFunc(task.chunks, func(chunk) bool { return w.rnd.IntN(5) == 0 })
+	task.chunks = slices.DeleteFunc(task.chunks, func(string) bool { return w.rnd.IntN(5) == 0 })
 }
 
 func (w *filesWorld) write(streams *streams, text string) snapshot.Stream {

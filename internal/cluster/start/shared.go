@@ -43,6 +43,9 @@ func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharin
 		return sharing.Uses{}
 	}
 	to.unsure = true
+	if ctx.Err() != nil { // the start is being broken off: it deletes nothing, and that proves nothing against the checkpoint
+		return sharing.Uses{}
+	}
 	s.Logger.Warn("a checkpoint cannot be read: no shared files from before this start will be deleted", "checkpoint", path, "error", err)
 	return sharing.Uses{}
 }
@@ -53,7 +56,9 @@ func (s *start) usesOf(ctx context.Context, path string, to *sharedFiles) sharin
 func (s *start) findOthers(ctx context.Context, b *Beginning) {
 	for _, shared := range sharedDirs(s.entropy, b.shared.uses) {
 		if err := s.findOthersOf(ctx, shared, b); err != nil {
-			b.shared.unsure = true
+			if b.shared.unsure = true; ctx.Err() != nil {
+				return
+			}
 			s.Logger.Warn("it cannot be found out who else refers to shared files: none from before this start will be deleted", "directory", shared, "error", err)
 		}
 	}

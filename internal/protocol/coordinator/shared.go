@@ -73,7 +73,18 @@ func (c *Coordinator) sharing() []job.CheckpointID {
 			ids = append(ids, p.base)
 		}
 	}
+	for _, id := range c.written {
+		if c.BuildsOn(id) {
+			ids = append(ids, id)
+		}
+	}
 	return ids
+}
+
+// BuildsOn reports whether a pending checkpoint may refer to what a complete one has brought, which may have been deleted since: that one was the
+// newest when the pending one began, or has become complete afterwards, and a task may have heard of it before its part was due.
+func (c *Coordinator) BuildsOn(id job.CheckpointID) bool {
+	return slices.ContainsFunc(c.pending, func(p *pending) bool { return !p.isSavepoint() && p.base <= id && id < p.id })
 }
 
 // leave discards a complete checkpoint, or holds it back while newer ones refer to files in its directory.

@@ -169,6 +169,7 @@ type Changelog struct {
 	Interval    time.Duration // from one writing of the whole state to the next, 0 for none
 	MaxFailures int           // how many of those may fail in a row
 	Persist     int64         // how many bytes of the log are kept in memory between checkpoints
+	Compress    bool          // the log
 	Place       LogPlace
 	// Wait returns when done is closed, by work beside the subtask, and fails if ctx ends before; nil: it is waited for as goroutines do.
 	Wait func(ctx context.Context, done <-chan struct{}) error

@@ -137,6 +137,23 @@ func (c *Copies) removeDir(dir string) {
 	}
 }
 
+// Remove deletes all copies of jobs that are not at work any more. It goes on after a failure and returns all failures.
+func Remove(roots []string, over func(job.ID) bool) error {
+	var errs []error
+	for _, root := range roots {
+		entries, err := os.ReadDir(root)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			if id, err := job.ParseID(e.Name()); err == nil && e.Name() == id.String() && over(id) {
+				errs = append(errs, os.RemoveAll(filepath.Join(root, e.Name())))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Dispose deletes all copies of the job.
 func (c *Copies) Dispose() {
 	c.mu.Lock()
@@ -235,6 +252,13 @@ func (c *Copies) add(id job.CheckpointID, dir string, entries []entry) bool {
 	return true
 }
 
+// wants reports whether copies of a checkpoint are still needed: if not, their directory may vanish while they are written.
+func (c *Copies) wants(id job.CheckpointID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.store.Wanted(id)
+}
+
 // Found are copies that are good, for the streams of one checkpoint.
 type Found map[place]string
 
@@ -314,6 +338,9 @@ func (t *tee) fail(err error) {
 	defer t.part.mu.Unlock()
 	if !t.part.failed {
 		t.part.failed = true
+		if !t.part.copies.wants(t.part.id) {
+			return
+		}
 		t.part.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of all state: %w", t.part.id, err))
 	}
 }
@@ -369,7 +396,9 @@ func (p *Part) create() (*os.File, error) {
 // Seal ends the part with what the subtask acknowledges: keyed state keeps its copies, of what it refers to again too; others go.
 func (p *Part) Seal(state *snapshot.Task) {
 	if err := p.seal(state); err != nil {
-		p.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of the state: %w", p.id, err))
+		if p.copies.wants(p.id) {
+			p.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of the state: %w", p.id, err))
+		}
 		p.Abandon()
 	}
 }

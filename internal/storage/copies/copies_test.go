@@ -259,6 +259,19 @@ func rewrite(t *testing.T, file string, change func([]byte) []byte) {
 	}
 }
 
+// When a checkpoint is given up its copies are deleted, also those that are being written: nobody needs to know that they cannot be finished.
+func TestGivenUpMeanwhile(t *testing.T) {
+	m := newMachine(t)
+	p := m.Part(1, subtask)
+	a := write(t, p, "store/state-a", "the keyed state")
+	m.Abort(1)
+	p.Seal(keyed(a))
+	m.says()
+	if got := m.files(); len(got) > 0 {
+		t.Errorf("there are %v", got)
+	}
+}
+
 // A disk on which no copy can be made fails no checkpoint, and is spoken of once for each.
 func TestDiskFails(t *testing.T) {
 	m := newMachine(t)

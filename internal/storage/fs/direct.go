@@ -25,17 +25,21 @@ const (
 // happens on the CPUs that the tasks need, and pushes out of memory what others will read. Past it, the disk fetches the bytes itself
 // while the writer sleeps.
 //
-// A write that fails can be tried again: what the file is known to hold ends at stored, all else that was taken is in block, and a part of
+// Where the system takes on writes (see systemFile), full blocks are left to it, and the writer goes on with the next one.
+//
+// A write that fails can be tried again: what the file is known to hold ends at stored, all else that was taken is in blocks, and a part of
 // the failed write that did reach the file is written over, or cut off by resume.
 type bulkFile struct {
 	disk
-	stored int64   // bytes in the file
-	block  *[]byte // gathers directBytes behind them, aligned; nil while the file is written as usual
-	usual  bool    // the file system refuses to be written to past its cache
-	cached bool    // some bytes were written as usual: only fsync tells whether they reached the disk
+	stored int64    // bytes in the file, before those of the first block that is flying
+	block  *[]byte  // gathers directBytes behind them and behind those that are flying, aligned; nil while the file is written as usual
+	flying []flight // full blocks that were left to the system, in their order in the file; none if block is nil
+	size   int64    // that the file was given for these, or less
+	usual  bool     // the file system refuses to be written to past its cache
+	cached bool     // some bytes were written as usual: only fsync tells whether they reached the disk
 }
 
-// disk is what a bulkFile needs of an *os.File.
+// disk is what a bulkFile needs of a systemFile.
 type disk interface {
 	io.WriterAt
 	io.Closer
@@ -43,6 +47,8 @@ type disk interface {
 	Name() string
 	Sync() error
 	Truncate(size int64) error
+	canStart() bool
+	start(p []byte, off int64) inFlight
 }
 
 // Write writes p, or keeps some of it for later.
@@ -93,9 +99,10 @@ func (f *bulkFile) begin() {
 	f.block = blocks.Get().(*[]byte)
 }
 
-// gather writes p in aligned pieces, and keeps the rest in the block. What is large and aligned already it writes as it is.
+// gather writes p in aligned pieces, and keeps the rest in the block. What is large and aligned already it writes as it is, if it has to wait
+// for that anyway.
 func (f *bulkFile) gather(p []byte) (n int, err error) {
-	if whole := len(p) &^ (directAlign - 1); whole >= directFrom && len(*f.block) == 0 && isAligned(p) {
+	if whole := len(p) &^ (directAlign - 1); whole >= directFrom && len(*f.block) == 0 && isAligned(p) && !f.canStart() {
 		if n, err = f.writeAsItIs(p[:whole]); err != nil {
 			return n, err
 		}
@@ -130,15 +137,44 @@ func (f *bulkFile) writeAsItIs(p []byte) (n int, err error) {
 	return n, err
 }
 
-// writeBlock empties the block into the file. If the file system does not want it past its cache after all, the file goes on as usual.
+// writeBlock empties the block, into the file or the system's hands. If the file system does not want it past its cache after all, the file
+// goes on as usual.
 func (f *bulkFile) writeBlock() error {
-	_, err := f.put(*f.block)
-	if errors.Is(err, syscall.EINVAL) {
-		return f.finish()
+	if len(f.flying) == directFlights {
+		if err := f.land(); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		*f.block = (*f.block)[:0]
+	if !f.usual && f.launch() {
+		f.block = blocks.Get().(*[]byte)
+		return nil
 	}
+	if err := f.landAll(); err != nil {
+		return err
+	}
+	if err := f.putBlock(*f.block); err != nil {
+		return err
+	}
+	*f.block = (*f.block)[:0]
+	if f.usual {
+		f.drop()
+	}
+	return nil
+}
+
+// putBlock writes a block, as usual if the file system does not want it past its cache after all.
+func (f *bulkFile) putBlock(p []byte) error {
+	if !f.usual {
+		_, err := f.put(p)
+		if !errors.Is(err, syscall.EINVAL) {
+			return err
+		}
+		if err := setDirect(f.disk, false); err != nil {
+			return err
+		}
+		f.usual = true
+	}
+	_, err := f.writeCached(p)
 	return err
 }
 
@@ -147,9 +183,18 @@ func (f *bulkFile) finish() error {
 	if f.block == nil {
 		return nil
 	}
-	err := setDirect(f.disk, false)
+	err := f.landAll()
+	if err == nil {
+		err = setDirect(f.disk, false)
+	}
 	if err == nil {
 		_, err = f.writeCached(*f.block)
+	}
+	if err == nil {
+		*f.block = (*f.block)[:0]
+		if f.size > f.stored {
+			err = f.resume()
+		}
 	}
 	if err == nil {
 		f.usual = true
@@ -158,8 +203,12 @@ func (f *bulkFile) finish() error {
 	return err
 }
 
-// resume cuts off what a write that failed may have left.
-func (f *bulkFile) resume() error { return f.disk.Truncate(f.stored) }
+// resume cuts off what a write that failed may have left, or what the file was extended by.
+func (f *bulkFile) resume() error {
+	f.ground()
+	f.size = 0
+	return f.disk.Truncate(f.stored)
+}
 
 // pause writes what is in the block and lets the next large write begin a new one.
 func (f *bulkFile) pause() error {
@@ -173,13 +222,22 @@ func (f *bulkFile) pause() error {
 	return nil
 }
 
-// drop gives the block back.
+// drop gives the blocks back.
 func (f *bulkFile) drop() {
+	f.ground()
+	for _, flown := range f.flying {
+		giveBlock(flown.block)
+	}
+	f.flying = nil
 	if f.block != nil {
-		*f.block = (*f.block)[:0]
-		blocks.Put(f.block)
+		giveBlock(f.block)
 		f.block = nil
 	}
+}
+
+func giveBlock(b *[]byte) {
+	*b = (*b)[:0]
+	blocks.Put(b)
 }
 
 var blocks = sync.Pool{New: func() any {

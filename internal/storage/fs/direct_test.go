@@ -6,8 +6,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"unsafe"
+
+	"github.com/weirstream/weir/storage"
 )
 
 // A file holds what was written to it, in order, whatever the sizes of the pieces: around the size from which the page cache is passed by,
@@ -21,6 +24,8 @@ func TestLocalWritesOfEverySize(t *testing.T) {
 		{directAlign - 1, directFrom},
 		{1, 2*directBytes + 1, directFrom, directFrom},
 		{300, 256 << 10, 256<<10 - 5, 256 << 10, 256 << 10, 256 << 10},
+		{directFlights * directBytes, 1, directBytes - 1, directBytes},
+		{directAhead - 1, directBytes + 1, directBytes + 2},
 	} {
 		name := filepath.Join(t.TempDir(), "f")
 		want := writePieces(t, name, sizes)
@@ -31,7 +36,58 @@ func TestLocalWritesOfEverySize(t *testing.T) {
 	}
 }
 
-// Pieces that are aligned in memory are written as they are, and those that follow others that are not are gathered.
+// Files that are written at once wait for the system each for itself, whoever collects what is done.
+func TestLocalWritesManyFiles(t *testing.T) {
+	dir := t.TempDir()
+	t.Run("files", func(t *testing.T) {
+		for i := range 8 {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				name := filepath.Join(dir, strconv.Itoa(i))
+				want := writePieces(t, name, []int{directFlights*directBytes + i, directBytes, directBytes})
+				if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%d bytes came back of %d, or others (%v)", len(got), len(want), err)
+				}
+			})
+		}
+	})
+}
+
+// After Sync the file ends where what was written ends, whatever it was extended to, and goes on from there. Abort waits for what the system
+// does with the file's blocks.
+func TestLocalSyncsWhatTheSystemWrites(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	w, err := Local{}.Create(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	piece := bytes.Repeat([]byte("0123456789abcde"), 200_001)
+	var want []byte
+	for range 3 {
+		if _, err := w.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.(storage.Syncer).Sync(); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, piece...)
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes are in the file of %d, or others (%v)", len(got), len(want), err)
+		}
+	}
+	if _, err := w.Write(piece); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Abort(); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(name); err != nil || !bytes.HasPrefix(got, want) {
+		t.Errorf("after Abort what was synced is lost: %d bytes of %d (%v)", len(got), len(want), err)
+	}
+}
+
+// Where there is nobody to leave them to, pieces that are aligned in memory are written as they are, and those that follow others that are not
+// are gathered.
 func TestLocalWritesAlignedPieces(t *testing.T) {
 	for _, sizes := range [][]int{
 		{directFrom},
@@ -50,7 +106,13 @@ func TestLocalWritesAlignedPieces(t *testing.T) {
 }
 
 func writeAligned(t *testing.T, name string, sizes []int) []byte {
-	return writePiecesOf(t, name, sizes, func(n int) []byte {
+	alone := failing{fails: func(op string) error {
+		if op == "canStart" {
+			return errRefused
+		}
+		return nil
+	}}
+	return writePiecesOf(t, alone, name, sizes, func(n int) []byte {
 		b := make([]byte, n+directAlign)
 		from := -uintptr(unsafe.Pointer(&b[0])) & (directAlign - 1)
 		return b[from:][:n]
@@ -58,11 +120,11 @@ func writeAligned(t *testing.T, name string, sizes []int) []byte {
 }
 
 func writePieces(t *testing.T, name string, sizes []int) []byte {
-	return writePiecesOf(t, name, sizes, func(n int) []byte { return make([]byte, n) })
+	return writePiecesOf(t, Local{}, name, sizes, func(n int) []byte { return make([]byte, n) })
 }
 
-func writePiecesOf(t *testing.T, name string, sizes []int, room func(n int) []byte) (all []byte) {
-	w, err := Local{}.Create(t.Context(), name)
+func writePiecesOf(t *testing.T, fs storage.FS, name string, sizes []int, room func(n int) []byte) (all []byte) {
+	w, err := fs.Create(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +150,7 @@ func TestLocalGoesBackToUsualWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := bulkFile{disk: file}
+	f := bulkFile{disk: &systemFile{File: file}}
 	if f.begin(); f.block == nil {
 		t.Skip("no writes past the page cache here")
 	}

@@ -80,7 +80,7 @@ func (l Local) Create(ctx context.Context, path string) (storage.Writer, error) 
 	if err != nil {
 		return nil, wrap("create", path, err)
 	}
-	return &localWriter{ctx: ctx, file: bulkFile{disk: f}, path: path}, nil
+	return &localWriter{ctx: ctx, file: bulkFile{disk: &systemFile{File: f}}, path: path}, nil
 }
 
 // createFile makes a new file. It makes the directory only when that turns out to be missing, which is seldom.
@@ -191,7 +191,7 @@ func (w *localWriter) Sync() error {
 }
 
 func (w *localWriter) Abort() error {
-	defer w.file.drop()
+	w.file.drop()
 	err := w.close()
 	if !w.synced {
 		err = errors.Join(err, removeFile(w.file.Name()))

@@ -37,17 +37,41 @@ type failingDisk struct {
 }
 
 func (d failingDisk) WriteAt(p []byte, off int64) (int, error) {
-	err := d.fails("write")
-	if err == nil {
-		return d.disk.WriteAt(p, off)
+	if err := d.fails("write"); err != nil {
+		return d.tear(p, off), err
 	}
+	return d.disk.WriteAt(p, off)
+}
+
+func (d failingDisk) tear(p []byte, off int64) int {
 	half := p[:len(p)/2&^(directAlign-1)]
 	torn := bytes.Clone(half)
 	defer copy(half, torn)
 	clear(half) // in place, since it may have to be aligned in memory
 	n, _ := d.disk.WriteAt(half, off)
-	return n, err
+	return n
 }
+
+func (d failingDisk) canStart() bool { return d.fails("canStart") == nil && d.disk.canStart() }
+
+// errRefused is for a write that is not taken on, other errors are for one that fails after that.
+var errRefused = errors.New("refused")
+
+func (d failingDisk) start(p []byte, off int64) inFlight {
+	switch err := d.fails("start"); err {
+	case nil:
+		return d.disk.start(p, off)
+	case errRefused:
+		return nil
+	default:
+		d.tear(p, off)
+		return failed{err}
+	}
+}
+
+type failed struct{ err error }
+
+func (f failed) wait() error { return f.err }
 
 func (d failingDisk) Sync() error {
 	if err := d.fails("sync"); err != nil {
@@ -87,10 +111,41 @@ func TestLocalGoesOnAfterFailedWrites(t *testing.T) {
 	}
 }
 
+// So it is where writes are left to the system and some of them fail or are refused, while those that repeat them fail too.
+func TestLocalGoesOnAfterFailuresOfTheSystem(t *testing.T) {
+	for _, fault := range []error{errRefused, syscall.EIO, nil} {
+		for _, c := range []struct{ start, write int }{{1, 0}, {2, 0}, {3, 2}, {1, 3}} { // one in so many fails
+			starts, writes, told := 0, 0, 0
+			l := failing{Local{Root: t.TempDir()}, func(op string) error {
+				switch {
+				case op == "canStart" && fault == nil:
+					return errRefused
+				case op == "start":
+					if starts++; starts%c.start == 0 {
+						return fault
+					}
+				case op == "write" && c.write > 0:
+					if writes++; writes%c.write == 0 {
+						told++
+						return syscall.ENOSPC
+					}
+				}
+				return nil
+			}}
+			if failures := storagetest.Resumes(t, l, "f", (directFlights+3)<<20+5, func(int) {}); failures != told {
+				t.Errorf("%v, %+v: %d failures, of which the writer has told %d", fault, c, told, failures)
+			}
+		}
+	}
+}
+
 // Pieces that are aligned in memory, which are written as they are, are written again as well.
 func TestLocalGoesOnWithAlignedPieces(t *testing.T) {
 	fail := false
-	l := failing{Local{Root: t.TempDir()}, func(string) error {
+	l := failing{Local{Root: t.TempDir()}, func(op string) error {
+		if op == "canStart" {
+			return errRefused
+		}
 		if fail = !fail; fail {
 			return syscall.EIO
 		}

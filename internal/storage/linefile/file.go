@@ -59,11 +59,15 @@ type TakenError struct {
 	Path  string // of the record
 	Name  string // the job's name
 	Epoch int64  // of the run that has the line now, 0 if that is not known
+	Gone  bool   // there is no record any more: somebody has removed or moved it
 	Holder
 }
 
 // Error says who it is, as far as it is known.
 func (e *TakenError) Error() string {
+	if e.Gone {
+		return fmt.Sprintf("what job %q remembers is gone: %s was removed while the job ran, or its directory was. Put it back before the job is started again", e.Name, e.Path)
+	}
 	run := ""
 	if e.Epoch != 0 {
 		run = fmt.Sprintf(" as its run %d", e.Epoch)
@@ -156,6 +160,9 @@ func (f *File) retry(ctx context.Context, data []byte) error {
 	if bytes.Equal(now, data) {
 		return nil // nobody else writes the same: a record names its run
 	}
+	if now == nil {
+		return f.gone()
+	}
 	if !slices.ContainsFunc(f.tried, func(tried []byte) bool { return bytes.Equal(now, tried) }) {
 		return f.taken(ctx, now)
 	}
@@ -165,6 +172,8 @@ func (f *File) retry(ctx context.Context, data []byte) error {
 	}
 	return err
 }
+
+func (f *File) gone() error { return &TakenError{Path: f.path, Name: f.name, Gone: true} }
 
 // taken names the one whose record is there now.
 func (f *File) taken(ctx context.Context, now []byte) error {
@@ -188,6 +197,9 @@ func (f *File) Check(ctx context.Context) error {
 	mine := func(data []byte) bool { return bytes.Equal(now, data) }
 	if mine(f.data) || slices.ContainsFunc(f.tried, mine) {
 		return nil
+	}
+	if now == nil {
+		return f.gone()
 	}
 	return f.taken(ctx, now)
 }

@@ -49,6 +49,25 @@ func TestTaken(t *testing.T) {
 	}
 }
 
+// TestGone shows that nobody is said to have taken over a line whose record was removed.
+func TestGone(t *testing.T) {
+	store := fs.NewMemory()
+	f, err := Open(t.Context(), store, "shelf://dir", "flights")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := line.Record{Line: "l", Name: "flights", Epoch: 1, Jobs: []line.Job{{ID: job.ID{1}, Began: since}}}
+	if err := errors.Join(f.Put(t.Context(), r), store.Remove(t.Context(), f.Path())); err != nil {
+		t.Fatal(err)
+	}
+	r.Epoch = 2
+	for what, err := range map[string]error{"Check": f.Check(t.Context()), "Put": f.Put(t.Context(), r)} {
+		if !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "shelf://dir/flights.line was removed") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // What lies above a path, down to where there is nothing.
 func TestParent(t *testing.T) {
 	for path, want := range map[string]string{
