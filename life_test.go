@@ -1074,14 +1074,15 @@ func TestReasonOfAbortedCheckpointIsLogged(t *testing.T) {
 	}
 	e := w.start(t.Context(), 1)
 	<-reading
+	if err := e.Running(context.Background()); err != nil { // records may flow before all tasks have said that they run
+		t.Fatal(err)
+	}
 	asked := make(chan error, 1)
 	go func() {
 		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
 		asked <- err
 	}()
-	for show(t, e).checkpoints().Counts["in_progress"] == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, e, "checkpoint", func() bool { return show(t, e).checkpoints().Counts["in_progress"] > 0 })
 	e.Abort()
 	err := <-asked
 	close(stuck)
