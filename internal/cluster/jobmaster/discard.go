@@ -3,6 +3,8 @@ package jobmaster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	istorage "github.com/weirstream/weir/internal/storage"
@@ -14,6 +16,9 @@ import (
 func (m *master) discard(a coordinator.Discard) {
 	m.delete(func() {
 		err := m.remove(a)
+		if err != nil {
+			m.logger.Warn("a checkpoint could not be deleted; while the job runs it is tried again after the next one", "checkpoint", a.ID, "error", err)
+		}
 		m.post(func() {
 			if err != nil {
 				m.undeleted = append(m.undeleted, a)
@@ -42,9 +47,6 @@ func (m *master) remove(a coordinator.Discard) error {
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		m.logger.Warn("a checkpoint could not be deleted; while the job runs it is tried again after the next one", "checkpoint", a.ID, "error", err)
-	}
 	return err
 }
 
@@ -63,37 +65,52 @@ func (m *master) removeOnce(a coordinator.Discard) error {
 	return istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
 }
 
-// discardAgain tries again to delete what could not be deleted. The coordinator has counted that as done, but for the files that it shares.
+// discardAgain tries again to delete what could not be deleted, beside the master. The coordinator has counted that as done, but for the files that it
+// shares.
 func (m *master) discardAgain() {
-	again := m.undeleted
-	m.undeleted = nil
-	for _, a := range again {
-		m.discarding.underway++
-		m.delete(func() {
-			err := m.remove(a)
-			m.post(func() {
-				m.removedLate(a, err)
-				if m.discarding.underway--; m.discarding.underway == 0 && m.discarding.then != nil {
-					m.discarding.then()
-				}
-			})
-		})
+	if len(m.undeleted) == 0 || m.discarding.underway {
+		return
 	}
+	again := m.undeleted
+	m.undeleted, m.discarding.underway = nil, true
+	m.delete(func() {
+		n, _ := m.removeSome(again)
+		m.post(func() {
+			m.removedSome(again, n)
+			m.discarding.underway = false
+			if m.discarding.then != nil {
+				m.discarding.then()
+			}
+		})
+	})
 }
 
 // discarding is what is being deleted once more.
 type discarding struct {
-	underway int
-	then     func() // what follows when there is nothing more, nil for nothing
+	underway bool
+	then     func() // what follows, nil for nothing
 }
 
-func (m *master) removedLate(a coordinator.Discard, err error) {
-	if err != nil {
-		m.undeleted = append(m.undeleted, a)
-		return
+// removeSome deletes checkpoints up to the first that cannot be deleted: mostly the others could not either.
+func (m *master) removeSome(list []coordinator.Discard) (n int, err error) {
+	for n < len(list) {
+		if err := m.remove(list[n]); err != nil {
+			return n, err
+		}
+		n++
 	}
-	m.removed(a)
-	m.coordinator.Gone(a.ID)
+	return n, nil
+}
+
+// removedSome notes that the first n of some checkpoints are deleted. The one behind them is tried last the next time.
+func (m *master) removedSome(list []coordinator.Discard, n int) {
+	for _, a := range list[:n] {
+		m.removed(a)
+		m.coordinator.Gone(a.ID)
+	}
+	if n < len(list) {
+		m.undeleted = slices.Concat(m.undeleted, list[n+1:], list[n:n+1])
+	}
 }
 
 // discardLast tries it for the last time, before the job ends for good. A run that another goes on from leaves it to that.
@@ -102,7 +119,7 @@ func (m *master) discardLast(s Status, then func()) {
 	case s == Aborted || s == Suspended:
 		then()
 		return
-	case m.discarding.underway > 0:
+	case m.discarding.underway:
 		m.discarding.then = func() {
 			m.discarding.then = nil
 			m.discardLast(s, then)
@@ -115,14 +132,12 @@ func (m *master) discardLast(s Status, then func()) {
 	again := m.undeleted
 	m.undeleted = nil
 	m.clerk.do(func() func() {
-		errs := make([]error, len(again))
-		for i, a := range again {
-			errs[i] = m.remove(a)
+		n, err := m.removeSome(again)
+		if err != nil {
+			m.logger.Warn(fmt.Sprintf("%d checkpoints that nobody needs any more could not be deleted, and stay", len(again)-n), "error", err)
 		}
 		return func() {
-			for i, a := range again {
-				m.removedLate(a, errs[i])
-			}
+			m.removedSome(again, n)
 			then()
 		}
 	}, m.post)
