@@ -30,19 +30,23 @@ const (
 	Map       Kind = "map"
 	List      Kind = "list"
 	Timer     Kind = "timer"
+	Timers    Kind = "timers"
 	Split     Kind = "split list"
 	Union     Kind = "union list"
 	Broadcast Kind = "broadcast list"
 )
+
+// isTimer reports whether a state consists of deadlines, and has no values.
+func (k Kind) isTimer() bool { return k == Timer || k == Timers }
 
 // State is one state.
 type State struct {
 	Name  string
 	Field string // of the processor, as the user wrote it; empty if that is not known
 	Kind  Kind
-	Clock string        // of a timer: event or processing
+	Clock string        // of a timer and of timers: event or processing
 	Key   *codec.Schema // of a map
-	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for a timer and for a form of its own
+	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for timers and for a form of its own
 	Empty bool          // of a stored list: it has no elements, so that nothing is lost without it
 
 	// The following are what a step says beside: of a stored state they are empty.
@@ -53,8 +57,8 @@ type State struct {
 // String returns the state as in a list of states: map "pages" from string to int64.
 func (s State) String() string {
 	switch {
-	case s.Kind == Timer:
-		return fmt.Sprintf("%s-time timer %q", s.Clock, s.Name)
+	case s.Kind.isTimer():
+		return fmt.Sprintf("%s-time %s %q", s.Clock, s.Kind, s.Name)
 	case s.Kind == Map:
 		return fmt.Sprintf("map %q from %v to %v", s.Name, s.Key, s.Elem)
 	case s.Elem == nil:
@@ -66,7 +70,7 @@ func (s State) String() string {
 // Type returns the type as a program would write it, "" for a form of its own.
 func (s State) Type() string {
 	switch {
-	case s.Kind == Timer:
+	case s.Kind.isTimer():
 		return s.Clock + " time"
 	case s.Kind == Map:
 		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)
@@ -244,7 +248,7 @@ func (s State) among(stored, now []State) *State {
 
 // mustStay returns why stored state cannot be left by a step that goes on with the rest, nil if it can.
 func (s State) mustStay() error {
-	if s.Kind == Timer || s.Elem != nil {
+	if s.Kind.isTimer() || s.Elem != nil {
 		return nil
 	}
 	return fmt.Errorf("%s: the step does not keep it any more", s.label())

@@ -165,9 +165,10 @@ func TestFormerNames(t *testing.T) {
 func TestLeft(t *testing.T) {
 	integer, text := schema[int64](t), schema[string](t)
 	sum, idle := State{Name: "sum", Kind: Value, Elem: integer}, State{Name: "idle", Kind: Timer, Clock: "event"}
+	due := State{Name: "due", Kind: "timers", Clock: "processing"}
 	names := State{Name: "names", Kind: Union, Elem: text}
-	c := Compare(Form{Key: integer, Keyed: []State{sum, idle}, Lists: []State{names}}, Form{Key: integer})
-	if c.Err() != nil || len(c.States) != 3 {
+	c := Compare(Form{Key: integer, Keyed: []State{sum, idle, due}, Lists: []State{names}}, Form{Key: integer})
+	if c.Err() != nil || len(c.States) != 4 {
 		t.Fatalf("%v, %+v", c.Err(), c.States)
 	}
 	for _, f := range c.States {
@@ -175,7 +176,7 @@ func TestLeft(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, part := range []string{`value "sum"`, `timer "idle", union list "names" of string; the program has no state`} {
+	for _, part := range []string{`value "sum"`, `event-time timer "idle", processing-time timers "due", union list "names" of string; the program has no state`} {
 		if !strings.Contains(c.Left().Error(), part) {
 			t.Errorf("%v lacks %q", c.Left(), part)
 		}

@@ -171,6 +171,7 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	if err := s.takeOver(ctx, b); err != nil {
 		return nil, err
 	}
+	s.removeCopies(b)
 	b.Merger = s.newMerger(ctx, b.Storage)
 	if s.file == nil && b.Restore == nil {
 		b.Text = "new start: there is no checkpoint directory"
