@@ -14,12 +14,14 @@ import (
 // discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it. What cannot be deleted is deleted later:
 // see discardAgain and discardLast. Nobody else would do that, since what is complete is no garbage.
 func (m *master) discard(a coordinator.Discard) {
+	m.discarding.underway++
 	m.delete(func() {
 		err := m.remove(a)
 		if err != nil {
 			m.logger.Warn("a checkpoint could not be deleted; while the job runs it is tried again after the next one", "checkpoint", a.ID, "error", err)
 		}
 		m.post(func() {
+			defer m.discarded()
 			if err != nil {
 				m.undeleted = append(m.undeleted, a)
 				m.coordinator.CleaningFailed(a.ID, m.Now())
@@ -68,27 +70,36 @@ func (m *master) removeOnce(a coordinator.Discard) error {
 // discardAgain tries again to delete what could not be deleted, beside the master. The coordinator has counted that as done, but for the files that it
 // shares.
 func (m *master) discardAgain() {
-	if len(m.undeleted) == 0 || m.discarding.underway {
+	if len(m.undeleted) == 0 || m.discarding.again {
 		return
 	}
 	again := m.undeleted
-	m.undeleted, m.discarding.underway = nil, true
+	m.undeleted, m.discarding.again = nil, true
+	m.discarding.underway++
 	m.delete(func() {
 		n, _ := m.removeSome(again)
 		m.post(func() {
+			m.discarding.again = false
 			m.removedSome(again, n)
-			m.discarding.underway = false
-			if m.discarding.then != nil {
-				m.discarding.then()
-			}
+			m.discarded()
 		})
 	})
 }
 
-// discarding is what is being deleted once more.
+// discarding is what is being deleted.
 type discarding struct {
-	underway bool
-	then     func() // what follows, nil for nothing
+	underway int    // calls that have not come back
+	again    bool   // one of them is for what could not be deleted before
+	then     func() // what follows when all are back, nil for nothing
+}
+
+// discarded notes that a call has come back.
+func (m *master) discarded() {
+	m.discarding.underway--
+	if then := m.discarding.then; then != nil && m.discarding.underway == 0 {
+		m.discarding.then = nil
+		then()
+	}
 }
 
 // removeSome deletes checkpoints up to the first that cannot be deleted: mostly the others could not either.
@@ -119,11 +130,8 @@ func (m *master) discardLast(s Status, then func()) {
 	case s == Aborted || s == Suspended:
 		then()
 		return
-	case m.discarding.underway:
-		m.discarding.then = func() {
-			m.discarding.then = nil
-			m.discardLast(s, then)
-		}
+	case m.discarding.underway > 0:
+		m.discarding.then = func() { m.discardLast(s, then) }
 		return
 	case len(m.undeleted) == 0:
 		then()
