@@ -297,7 +297,7 @@ func (b *backing) batchEnded() {
 	if len(b.dirty)+2*b.entries >= b.most || b.batch.Len() >= mostDirty || b.grown > b.limit/8 || int64(b.batch.Size()) > b.mostFlying() {
 		b.seal()
 	}
-	if b.used() > b.limit {
+	if b.counted() > b.limit {
 		b.shrink()
 	}
 	b.relief = b.limit + b.slack()
@@ -306,16 +306,16 @@ func (b *backing) batchEnded() {
 // shrink makes room: it evicts rows that were not used lately until an eighth of the limit is free, and writes back as many as it takes.
 func (b *backing) shrink() {
 	goal := b.limit - b.limit/8
-	for round := 0; b.used() > goal && b.err == nil; round++ {
+	for round := 0; b.counted() > goal && b.err == nil; round++ {
 		b.poll()
 		b.evict(goal)
 		switch {
-		case b.used() <= goal:
+		case b.counted() <= goal:
 			return
-		case len(b.dirty) > 0 && b.held+b.grown > goal:
+		case len(b.dirty) > 0 && b.held > goal:
 			b.seal()
-		case b.writer.busy():
-			b.wait()
+		case b.flying > 0:
+			b.waitForBatches()
 		case round > 2:
 			return // whatever there is, is in use
 		}
@@ -414,8 +414,11 @@ func (b *backing) seal() {
 
 // ready waits until another batch may be handed over.
 func (b *backing) ready() {
-	if b.poll(); b.writer.isFull() || b.flying > b.mostFlying() {
+	if b.poll(); b.writer.isFull() {
 		b.wait()
+	}
+	if b.flying > b.mostFlying() {
+		b.waitForBatches()
 	}
 }
 

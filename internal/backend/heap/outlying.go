@@ -105,7 +105,10 @@ func (b *backing) scanPlaces(r rowID, state int, from, to uint64, take func(plac
 }
 
 // used returns the bytes of memory that count against the limit, roughly: what is being written back counts where it is more than there is to be.
-func (b *backing) used() int64 { return b.held + b.grown + max(0, b.flying-b.mostFlying()) }
+func (b *backing) used() int64 { return b.counted() + b.grown }
+
+// counted is used without what was not sealed yet.
+func (b *backing) counted() int64 { return b.held + max(0, b.flying-b.mostFlying()) }
 
 // taken returns the bytes of memory in use, roughly.
 func (b *backing) taken() int64 {
@@ -131,7 +134,7 @@ func (b *backing) relieve() {
 	if b.used() >= b.limit {
 		b.core.cur.Shared = true // what is changed from here on is not in this seal
 		b.seal()
-		b.wait()
+		b.waitForBatches()
 		for range 2 { // once around to see what is in use
 			for _, c := range b.outliers {
 				c.evictAll(goal)

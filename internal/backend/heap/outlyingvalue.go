@@ -18,8 +18,8 @@ import (
 //   - The place of a piece is the offset of its first byte in the value's encoding.
 //   - The value is read when the user's code asks for it, whole. As long as it is not in memory its cell holds notHere, so that it is not taken for one
 //     that was never set.
-//   - What Set replaces is compared piece by piece, if it is in memory: only pieces that differ are written. A value without slices, maps and pointers
-//     is compared as a whole.
+//   - What Set replaces is compared piece by piece, if it is in memory: only pieces that differ are written. A struct with strings that is kept as it
+//     is is compared as a whole.
 //   - The value that was used last does not count as memory, since it has to be there whole: a value larger than all the memory there is, which
 //     every record changes, would else be written and read for each batch.
 //   - Pieces are not copied into the batch that writes them back. What a value was replaced by counts meanwhile: see flights.
@@ -44,6 +44,7 @@ type valueOutlier struct {
 	off     uintptr   // of the value in the row
 	strings []uintptr // where in the cell of a value strings lie
 	zero    []byte    // the encoding of a zero value, not nil
+	text    bool      // a value is a string, and its encoding a uvarint length and the bytes
 	reset   func(cell unsafe.Pointer)
 	wipeRow func(row unsafe.Pointer) // leaves nothing of the value in a row
 	values  map[rowID]*outlyingValue
@@ -76,6 +77,7 @@ func (v *ValueColumn[T]) outliesBy(b *backing, col *column, state int) *valueOut
 	if col.codec.FixedSize() >= 0 || len(o.strings) == 0 {
 		return nil // it is never long
 	}
+	o.text = v.enc == nil && col.codec.Schema().Kind == codec.String
 	o.zero = col.codec.Append([]byte{}, unsafe.Pointer(new(T)))
 	o.reset = func(cell unsafe.Pointer) {
 		if v.enc == nil {
@@ -231,23 +233,40 @@ func endsWith(rest []byte, err error) error {
 	return err
 }
 
-// differs notes that a value that is in memory is going to be replaced by one with another encoding.
-func (x *outlyingValue) differs(before, now string) {
-	for at, i := 0, 0; at < len(now); at, i = at+pieceBytes, i+1 {
-		if pieceAt(now, at) == pieceAt(before, at) {
-			continue
+// differs notes that a value that is in memory is going to be replaced by another: what their encodings have behind so many bytes, which say no more than
+// how long that is.
+func (x *outlyingValue) differs(before, now string, behind int) {
+	for at, i := -behind, 0; at < len(now); at, i = at+pieceBytes, i+1 {
+		if pieceAt(now, at) != pieceAt(before, at) || i == 0 && len(now) != len(before) {
+			x.differsIn(i)
 		}
-		for i>>6 >= len(x.pieces) {
-			x.pieces = append(x.pieces, 0)
-		}
-		x.pieces[i>>6] |= 1 << (i & 63)
 	}
 	x.changed = x.changed || len(now) != len(before) || len(x.pieces) > 0
 }
 
-// pieceAt returns the piece of an encoding that begins at a byte.
+// differs is as that of the value, for one that is a string.
+func (o *valueOutlier) differs(x *outlyingValue, before, now string) {
+	if n := uvarintBytes(len(now)); n == uvarintBytes(len(before)) {
+		x.differs(before, now, n)
+		return
+	}
+	x.differsWholly()
+}
+
+// uvarintBytes returns the number of bytes of a number as a uvarint.
+func uvarintBytes(n int) int { return max(bits.Len(uint(n))+6, 7) / 7 }
+
+// differsIn notes that a piece is another.
+func (x *outlyingValue) differsIn(i int) {
+	for i>>6 >= len(x.pieces) {
+		x.pieces = append(x.pieces, 0)
+	}
+	x.pieces[i>>6] |= 1 << (i & 63)
+}
+
+// pieceAt returns the piece of an encoding that begins at a byte, which may lie before it.
 func pieceAt(encoded string, at int) string {
-	return encoded[min(at, len(encoded)):min(at+pieceBytes, len(encoded))]
+	return encoded[min(max(at, 0), len(encoded)):min(at+pieceBytes, len(encoded))]
 }
 
 // differsWholly notes that any piece of a value may be another.

@@ -358,6 +358,12 @@ func TestLongValueByItself(t *testing.T) {
 		{"nothing", func() { p.Raw.Set(p.Raw.Get()) }, 0, size},
 		{"append", func() { p.Raw.Set(append(p.Raw.Get(), "more"...)) }, 2 * piece, size},
 		{"cut", func() { p.Raw.Set(p.Raw.Get()[:size/2]) }, 2 * piece, size},
+		{"a text", func() { p.Text.Set(string(long)) }, size, 0},
+		{"the same text", func() { p.Text.Set(p.Text.Get()) }, 0, size},
+		{"one byte of a text", func() { s := p.Text.Get(); p.Text.Set(s[:size/2] + "!" + s[size/2+1:]) }, piece, size},
+		{"append to a text", func() { p.Text.Set(p.Text.Get() + "more") }, 2 * piece, size},
+		{"a title", func() { p.Title.Set(title{Name: string(long)}) }, size, 0},
+		{"the same title", func() { p.Title.Set(p.Title.Get()) }, 0, size},
 		{"all of it", func() { p.Raw.Set(bytes.Repeat([]byte("x"), size)) }, size, 0},
 		{"clear", func() { p.Raw.Clear() }, 0, 0},
 	} {

@@ -156,7 +156,9 @@ func (v *ValueColumn[T]) replace(x T, kept string) {
 	case !known.inMemory:
 		known.differsWholly()
 	case v.enc != nil:
-		known.differs(*(*string)(cell), kept)
+		known.differs(*(*string)(cell), kept, 0)
+	case v.outlier.text:
+		v.outlier.differs(known, *(*string)(cell), *(*string)(unsafe.Pointer(&x)))
 	case any(*(*T)(cell)) != any(x): // what is kept as it is can be compared
 		known.differsWholly()
 	}
