@@ -3,6 +3,8 @@ package jobmaster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	istorage "github.com/weirstream/weir/internal/storage"
@@ -12,9 +14,14 @@ import (
 // discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it. What cannot be deleted is deleted later:
 // see discardAgain and discardLast. Nobody else would do that, since what is complete is no garbage.
 func (m *master) discard(a coordinator.Discard) {
+	m.discarding.underway++
 	m.delete(func() {
 		err := m.remove(a)
+		if err != nil {
+			m.logger.Warn("a checkpoint could not be deleted; while the job runs it is tried again after the next one", "checkpoint", a.ID, "error", err)
+		}
 		m.post(func() {
+			defer m.discarded()
 			if err != nil {
 				m.undeleted = append(m.undeleted, a)
 				m.coordinator.CleaningFailed(a.ID, m.Now())
@@ -42,9 +49,6 @@ func (m *master) remove(a coordinator.Discard) error {
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		m.logger.Warn("a checkpoint could not be deleted; while the job runs it is tried again after the next one", "checkpoint", a.ID, "error", err)
-	}
 	return err
 }
 
@@ -63,37 +67,61 @@ func (m *master) removeOnce(a coordinator.Discard) error {
 	return istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
 }
 
-// discardAgain tries again to delete what could not be deleted. The coordinator has counted that as done, but for the files that it shares.
+// discardAgain tries again to delete what could not be deleted, beside the master. The coordinator has counted that as done, but for the files that it
+// shares.
 func (m *master) discardAgain() {
-	again := m.undeleted
-	m.undeleted = nil
-	for _, a := range again {
-		m.discarding.underway++
-		m.delete(func() {
-			err := m.remove(a)
-			m.post(func() {
-				m.removedLate(a, err)
-				if m.discarding.underway--; m.discarding.underway == 0 && m.discarding.then != nil {
-					m.discarding.then()
-				}
-			})
-		})
-	}
-}
-
-// discarding is what is being deleted once more.
-type discarding struct {
-	underway int
-	then     func() // what follows when there is nothing more, nil for nothing
-}
-
-func (m *master) removedLate(a coordinator.Discard, err error) {
-	if err != nil {
-		m.undeleted = append(m.undeleted, a)
+	if len(m.undeleted) == 0 || m.discarding.again {
 		return
 	}
-	m.removed(a)
-	m.coordinator.Gone(a.ID)
+	again := m.undeleted
+	m.undeleted, m.discarding.again = nil, true
+	m.discarding.underway++
+	m.delete(func() {
+		n, _ := m.removeSome(again)
+		m.post(func() {
+			m.discarding.again = false
+			m.removedSome(again, n)
+			m.discarded()
+		})
+	})
+}
+
+// discarding is what is being deleted.
+type discarding struct {
+	underway int    // calls that have not come back
+	again    bool   // one of them is for what could not be deleted before
+	then     func() // what follows when all are back, nil for nothing
+}
+
+// discarded notes that a call has come back.
+func (m *master) discarded() {
+	m.discarding.underway--
+	if then := m.discarding.then; then != nil && m.discarding.underway == 0 {
+		m.discarding.then = nil
+		then()
+	}
+}
+
+// removeSome deletes checkpoints up to the first that cannot be deleted: mostly the others could not either.
+func (m *master) removeSome(list []coordinator.Discard) (n int, err error) {
+	for n < len(list) {
+		if err := m.remove(list[n]); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// removedSome notes that the first n of some checkpoints are deleted. The one behind them is tried last the next time.
+func (m *master) removedSome(list []coordinator.Discard, n int) {
+	for _, a := range list[:n] {
+		m.removed(a)
+		m.coordinator.Gone(a.ID)
+	}
+	if n < len(list) {
+		m.undeleted = slices.Concat(m.undeleted, list[n+1:], list[n:n+1])
+	}
 }
 
 // discardLast tries it for the last time, before the job ends for good. A run that another goes on from leaves it to that.
@@ -103,10 +131,7 @@ func (m *master) discardLast(s Status, then func()) {
 		then()
 		return
 	case m.discarding.underway > 0:
-		m.discarding.then = func() {
-			m.discarding.then = nil
-			m.discardLast(s, then)
-		}
+		m.discarding.then = func() { m.discardLast(s, then) }
 		return
 	case len(m.undeleted) == 0:
 		then()
@@ -115,14 +140,12 @@ func (m *master) discardLast(s Status, then func()) {
 	again := m.undeleted
 	m.undeleted = nil
 	m.clerk.do(func() func() {
-		errs := make([]error, len(again))
-		for i, a := range again {
-			errs[i] = m.remove(a)
+		n, err := m.removeSome(again)
+		if err != nil {
+			m.logger.Warn(fmt.Sprintf("%d checkpoints that nobody needs any more could not be deleted, and stay", len(again)-n), "error", err)
 		}
 		return func() {
-			for i, a := range again {
-				m.removedLate(a, errs[i])
-			}
+			m.removedSome(again, n)
 			then()
 		}
 	}, m.post)
