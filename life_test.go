@@ -1057,37 +1057,3 @@ func TestDoubtfulCheckpoint(t *testing.T) {
 	faulty.Clear()
 	w.finish(2)
 }
-
-// TestReasonOfAbortedCheckpointIsLogged shows that the log says in words why a checkpoint was given up of which no more is known than that it was, as
-// the answer to whoever has asked for it does.
-func TestReasonOfAbortedCheckpointIsLogged(t *testing.T) {
-	w := newWorld(t, 1, 40)
-	log := &lines{}
-	w.log, w.byHand = log.logger(), true
-	stuck, reading := make(chan bool), make(chan bool, 1)
-	w.in.poll = func(_, at int) error {
-		if at == 3 {
-			reading <- true
-			<-stuck
-		}
-		return nil
-	}
-	e := w.start(t.Context(), 1)
-	<-reading
-	asked := make(chan error, 1)
-	go func() {
-		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
-		asked <- err
-	}()
-	for show(t, e).checkpoints().Counts["in_progress"] == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	e.Abort()
-	err := <-asked
-	close(stuck)
-	w.end(e, weir.Aborted)
-	contains(t, err, "CHECKPOINT_COORDINATOR_SUSPEND: the checkpoint coordinator was suspended")
-	if log.count(`failed: CHECKPOINT_COORDINATOR_SUSPEND" cause="the checkpoint coordinator was suspended"`) != 1 || log.count(`cause=""`) > 0 {
-		t.Errorf("the log does not say why:\n%s", log.text.String())
-	}
-}
