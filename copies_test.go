@@ -3,8 +3,11 @@ package weir_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -173,6 +176,40 @@ func TestLocalCopiesInTheProcess(t *testing.T) {
 	}
 	w.end(e, weir.Finished)
 	w.check()
+}
+
+// TestLocalCopiesOfAKilledProcess shows that the copies that a killed process has left go with the next start, whether it reads copies, only writes
+// them, or does neither; and that those of other jobs stay.
+func TestLocalCopiesOfAKilledProcess(t *testing.T) {
+	for name, c := range map[string]struct{ write, read, fresh bool }{
+		"no copies":    {false, false, false},
+		"only written": {true, false, false},
+		"a new start":  {true, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, roots := withCopies(t)
+			others := filepath.Join(roots[0], strings.Repeat("7", 32), "chk_1", "x", "1")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(others), 0o777), os.WriteFile(others, []byte("other"), 0o666)); err != nil {
+				t.Fatal(err)
+			}
+			w.upTo(2, 40, abort, weir.Aborted)
+			left := copiesIn(t, roots)
+			if len(left) < 2 {
+				t.Fatalf("there are %q", left)
+			}
+			w.set["execution.checkpointing.local-backup.enabled"], w.set["execution.state-recovery.from-local"] = fmt.Sprint(c.write), fmt.Sprint(c.read)
+			w.flags.Fresh, w.byHand = c.fresh, true // so that no checkpoint removes them
+			for i := range w.in.splits {
+				w.in.hold(i, 60)
+			}
+			e := w.start(t.Context(), 2)
+			if now := copiesIn(t, roots); !slices.Equal(now, []string{others}) {
+				t.Errorf("%q is left of %q", now, left)
+			}
+			e.Abort()
+			w.end(e, weir.Aborted)
+		})
+	}
 }
 
 // TestLocalCopiesFail shows a job whose disk for copies takes nothing: it does without.

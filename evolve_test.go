@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,5 +184,61 @@ func TestMigratingTypes(t *testing.T) {
 	weir.To(weir.Aggregate(numbers, "sum", func(*misnamed, int64) {}, func(string, misnamed) int64 { return 0 }), "out", memory.Collect[int64]())
 	if _, err := weir.Run(t.Context(), j); err == nil || !strings.Contains(err.Error(), `there is a migration of state "accumulater", but no such state`) {
 		t.Errorf("a migration of no state: %v", err)
+	}
+}
+
+// revised is what tallied has become, by a migration of each state.
+type revised struct {
+	Count state.Value[int64]              `state:"count"`
+	Rules state.Broadcast[string, string] `state:"rules"`
+}
+
+func (*revised) Migrations() []state.Migration {
+	return []state.Migration{
+		state.Migrate("rules", func(old int32) (int64, error) { return int64(old) * 10, nil }),
+		state.Migrate("rules", func(old int64) (string, error) {
+			if old == 660 {
+				return "", errors.New("no such rule")
+			}
+			return strconv.FormatInt(old, 10), nil
+		}),
+	}
+}
+
+// TestMigratedBroadcast: a migration of a state.Broadcast is given its values, as that of a map is, and keeps their keys; an error names the key.
+func TestMigratedBroadcast(t *testing.T) {
+	written := func(max int32) *savepoint.Snapshot {
+		w := savepoint.New("counts")
+		var p tallied
+		if _, err := savepoint.AddKeyed[string](w, "counts", &p); err != nil {
+			t.Fatal(err)
+		}
+		p.Rules.Put("min", 1)
+		p.Rules.Put("max", max)
+		path := filepath.Join(t.TempDir(), "old")
+		if err := w.Write(t.Context(), path); err != nil {
+			t.Fatal(err)
+		}
+		s, err := savepoint.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	var p revised
+	for _, err := range savepoint.Subtasks(t.Context(), written(5), "counts", &p) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		min, _ := p.Rules.Get("min")
+		max, _ := p.Rules.Get("max")
+		if min != "10" || max != "50" || p.Rules.Len() != 2 {
+			t.Errorf("min is %q, max %q, of %d rules", min, max, p.Rules.Len())
+		}
+	}
+	for _, err := range savepoint.Subtasks(t.Context(), written(66), "counts", &p) {
+		if err == nil || !strings.Contains(err.Error(), `its migration from int64: key max: no such rule`) {
+			t.Errorf("a failing migration: %v", err)
+		}
 	}
 }

@@ -535,6 +535,49 @@ func TestTolerated(t *testing.T) {
 	}
 }
 
+// TestDeletedLater shows that checkpoints which cannot be deleted for a while are deleted when that is possible again, with the files that they share:
+// after a later checkpoint, or at the end.
+func TestDeletedLater(t *testing.T) {
+	for _, atEnd := range []bool{false, true} {
+		t.Run(fmt.Sprintf("at the end=%v", atEnd), func(t *testing.T) {
+			w := newWorld(t, 3, 100)
+			memory := fs.NewMemory()
+			faulty := fs.NewFaulty(memory, nil)
+			w.fs, w.dir = faulty, "shelf://c"
+			w.set["execution.checkpointing.data-inline-threshold"] = "0"
+			w.set["execution.checkpointing.incremental"] = "true"
+			w.set["execution.checkpointing.externalized-checkpoint-retention"] = "NO_EXTERNALIZED_CHECKPOINTS"
+			w.set["weir.storage.retries"] = "0"
+			for i := range w.in.splits {
+				w.in.hold(i, 50)
+			}
+			e := w.start(context.Background(), 2)
+			w.checkpoints(e, 1)
+			fault := fs.Fault{Op: fs.OpRemove, Path: "_metadata", Times: 3, Err: errTest}
+			if atEnd {
+				fault.Times = fs.Forever
+			}
+			faulty.Inject(fault)
+			w.checkpoints(e, 4)
+			if atEnd {
+				faulty.Clear()
+				e.Cancel()
+				w.end(e, weir.Canceled)
+			} else {
+				for i := range w.in.splits {
+					w.in.release(i)
+				}
+				w.end(e, weir.Finished)
+			}
+			for _, name := range memory.Files() {
+				if !strings.HasSuffix(name, ".line") && !strings.HasSuffix(name, ".lock") {
+					t.Errorf("%s is left", name)
+				}
+			}
+		})
+	}
+}
+
 // TestStartOnReadOnly shows that a job whose checkpoint folder cannot be written to does not start, and says why.
 func TestStartOnReadOnly(t *testing.T) {
 	w := newWorld(t, 1, 10)
@@ -1013,4 +1056,38 @@ func TestDoubtfulCheckpoint(t *testing.T) {
 	}
 	faulty.Clear()
 	w.finish(2)
+}
+
+// TestReasonOfAbortedCheckpointIsLogged shows that the log says in words why a checkpoint was given up of which no more is known than that it was, as
+// the answer to whoever has asked for it does.
+func TestReasonOfAbortedCheckpointIsLogged(t *testing.T) {
+	w := newWorld(t, 1, 40)
+	log := &lines{}
+	w.log, w.byHand = log.logger(), true
+	stuck, reading := make(chan bool), make(chan bool, 1)
+	w.in.poll = func(_, at int) error {
+		if at == 3 {
+			reading <- true
+			<-stuck
+		}
+		return nil
+	}
+	e := w.start(t.Context(), 1)
+	<-reading
+	asked := make(chan error, 1)
+	go func() {
+		_, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
+		asked <- err
+	}()
+	for show(t, e).checkpoints().Counts["in_progress"] == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	e.Abort()
+	err := <-asked
+	close(stuck)
+	w.end(e, weir.Aborted)
+	contains(t, err, "CHECKPOINT_COORDINATOR_SUSPEND: the checkpoint coordinator was suspended")
+	if log.count(`failed: CHECKPOINT_COORDINATOR_SUSPEND" cause="the checkpoint coordinator was suspended"`) != 1 || log.count(`cause=""`) > 0 {
+		t.Errorf("the log does not say why:\n%s", log.text.String())
+	}
 }

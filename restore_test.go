@@ -339,7 +339,7 @@ func TestChangedJobs(t *testing.T) {
 		{name: "states not declared any more", shape: shape{fewer: true}, code: exitcode.Refused,
 			fates: kept + "new n, dropped sum, keep sink-pending, dropped seen",
 			refused: []string{`step "sums": the snapshot holds states that the program does not: it has value "sum" of int64; the program has value "n" of int64`,
-				`step "kept": the snapshot holds list states that the program does not: it has split list "seen"`, "--allow-non-restored-state"}},
+				`step "kept": the snapshot holds states that the program does not: it has split list "seen"`, "--allow-non-restored-state"}},
 		{name: "states not declared any more, allowed", shape: shape{fewer: true}, options: allow, code: exitcode.Changed,
 			fates: kept + "new n, dropped sum, keep sink-pending, dropped seen"},
 		{name: "states not declared any more, allowed and re-cut", shape: shape{fewer: true, parallelism: 3}, options: allow, code: exitcode.Changed,

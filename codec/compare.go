@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -115,7 +116,7 @@ func compareAs(old, new *Schema, walk func(c *comparison, old, new *around)) Ver
 		// Equal but for where references lead: the same values, spelled by a type that is folded in otherwise.
 		c.changes = []string{"value: the same values, described in another way"}
 	}
-	return Verdict{Changes: c.changes, Loses: c.loses}
+	return Verdict{Changes: c.changes, Loses: len(c.dropped) > 0}
 }
 
 // schemas is a pair of nodes that are compared.
@@ -124,7 +125,7 @@ type schemas struct{ old, new *Schema }
 type comparison struct {
 	diffs   []Difference
 	changes []string
-	loses   bool
+	dropped []Difference     // fields, with what they held
 	seen    map[schemas]bool // pairs that were compared, or are being compared further out: a recursive type comes back to them
 }
 
@@ -227,7 +228,7 @@ func (c *comparison) fields(path string, old, new *around) {
 	for k, f := range o.Fields {
 		if !taken[k] {
 			c.change(join(path, f.Name), "is dropped (%s)", brief(f.Schema))
-			c.loses = true
+			c.dropped = append(c.dropped, Difference{Path: join(path, f.Name), Old: f.Schema})
 		}
 	}
 	if !ordered {
@@ -263,15 +264,18 @@ func matchFields(old, now []Field) []int {
 
 // mapKey compares keys that must not become equal.
 func (c *comparison) mapKey(path string, old, new *around) {
-	before := len(c.diffs)
-	lost := c.loses
-	c.loses = false
+	before, seen := len(c.dropped), c.seen
+	c.seen = map[schemas]bool{} // what was compared as a value was not compared as a key, which contains no keys
 	c.value(path, old, new, 0)
-	if c.loses && len(c.diffs) == before {
-		c.differ(path, old.schema, new.schema, "without a field, keys that differ only there would become one")
+	c.seen = seen
+	for _, d := range c.dropped[before:] {
+		d.Why = "keys that differ only there would become one; " + saysSo
+		c.diffs = append(c.diffs, d)
 	}
-	c.loses = c.loses || lost
 }
+
+// saysSo is what to do about a field that is missed only because nobody has said that it was renamed.
+const saysSo = `if it has another name now, its tag must say so: codec:",formerly=..."`
 
 // streamKey compares keys whose hash must stay the same. It is made of the parts in their order, with integers widened to 64 bits and floats
 // to float64, so that names and widths have no part in it.
@@ -296,7 +300,11 @@ func (c *comparison) keyFields(path string, o, n *Schema, rehashed string) {
 		return
 	}
 	for i, k := range matchFields(o.Fields, n.Fields) {
-		if k != i {
+		switch {
+		case k < 0 && !n.has(o.Fields[i].Name):
+			c.differ(join(path, o.Fields[i].Name), o.Fields[i].Schema, nil, saysSo)
+			continue
+		case k != i:
 			c.differ(path, o, n, rehashed)
 			return
 		}
@@ -306,6 +314,10 @@ func (c *comparison) keyFields(path string, o, n *Schema, rehashed string) {
 		}
 		c.streamKey(at, o.Fields[i].Schema, n.Fields[i].Schema)
 	}
+}
+
+func (s *Schema) has(field string) bool {
+	return slices.ContainsFunc(s.Fields, func(f Field) bool { return f.Name == field })
 }
 
 // foreign compares values of which only their own codec knows what is in them.

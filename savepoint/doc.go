@@ -15,6 +15,7 @@
 //		}
 //
 //	  - What is read evolves as it would in a job, migrations of the struct included: docs/evolution.md.
+//	  - State in the files of a backend, such as a checkpoint of Pebble, is read if the program imports the backend: _ "github.com/weirstream/weir/state/pebble".
 //	  - A snapshot that is read is not changed, and a savepoint that is written is new, self-contained and complete, or not there.
 //	  - What a [Writer] is not told to change it copies byte for byte.
 //	  - Reading needs memory for one key group at a time, changing for the keyed state of one subtask, and what is made from nothing is held

@@ -7,11 +7,16 @@ import (
 	"io"
 	"iter"
 	"reflect"
+	"strconv"
+	"strings"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
+	"github.com/weirstream/weir/internal/backend/native"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/internal/stateform"
 	"github.com/weirstream/weir/internal/storage"
 )
 
@@ -19,7 +24,7 @@ import (
 var errStop = errors.New("stop")
 
 // Keys goes through the keys of a step that have state in the fields of *processor, in no particular order, with the fields pointed at the
-// key of each round. It may declare some of the step's states only. What it sets is forgotten. An error is the last thing it yields; K must
+// key of each round. It may declare some of the step's states only, and new ones, but not new ones alone. What it sets is forgotten. An error is the last thing it yields; K must
 // be the type of the step's keys, or one that it evolves to.
 func Keys[K comparable](ctx context.Context, s *Snapshot, step string, processor any) iter.Seq2[K, error] {
 	return func(yield func(K, error) bool) {
@@ -41,6 +46,9 @@ func readKeys[K comparable](ctx context.Context, s *Snapshot, step string, proce
 	if err != nil {
 		return err
 	}
+	if err := s.hasAny(o, reflect.TypeFor[K](), processor); err != nil {
+		return err
+	}
 	for i, sub := range o.Subtasks {
 		if sub == nil || len(sub.Keyed) == 0 {
 			continue
@@ -57,6 +65,33 @@ func readKeys[K comparable](ctx context.Context, s *Snapshot, step string, proce
 		}
 	}
 	return nil
+}
+
+// hasAny makes sure that the step has one keyed state at least that the processor declares. Others may be new, or not wanted.
+func (s *Snapshot) hasAny(o *snapshot.OperatorState, key reflect.Type, processor any) error {
+	heap.Unbind(processor)
+	layout, err := heap.NewLayout(key)
+	if err == nil {
+		err = layout.BindWith(&heap.OperatorLists{}, processor)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: step %q: %w", s.path, o.Name, err)
+	}
+	stored, now := s.form[o.ID.String()].Keyed, layout.Form().Keyed
+	if len(now) == 0 || len(stateform.Source(stored, now)) > 0 {
+		return nil
+	}
+	var names, there []string
+	for _, n := range now {
+		names = append(names, strconv.Quote(n.Name))
+	}
+	for _, was := range stored {
+		there = append(there, was.String())
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("%s: step %q has no state of keys", s.path, o.Name)
+	}
+	return fmt.Errorf("%s: step %q has no state %s: there are %s", s.path, o.Name, strings.Join(names, ", "), strings.Join(there, ", "))
 }
 
 // readGroups restores one key group at a time.
@@ -85,18 +120,23 @@ func readGroups[K comparable](ctx context.Context, s *Snapshot, o *snapshot.Oper
 }
 
 // chain is the open streams of one subtask's keyed state, which are read one after the other: the first is whole, the others are what has
-// changed since.
+// changed since. If they have the form of a backend, that has them open.
 type chain struct {
 	keyed   []snapshot.Keyed
 	readers []*storage.StreamReader
+	native  *native.Reader // nil for streams that every backend reads
 }
 
 func (s *Snapshot) openChain(ctx context.Context, keyed []snapshot.Keyed) (*chain, error) {
 	c := &chain{keyed: keyed}
+	if native.Is(keyed) {
+		var err error
+		c.native, err = native.Open(ctx, keyed, s.meta.Completed, func(ctx context.Context, stream snapshot.Stream) (backend.FileReader, error) {
+			return storage.OpenStream(ctx, s.fs, stream)
+		})
+		return c, err
+	}
 	for i := range keyed {
-		if keyed[i].Format != "" {
-			return nil, errors.Join(fmt.Errorf("its state is in the form of the backend %s: take a canonical savepoint", keyed[i].Format), c.close())
-		}
 		r, err := storage.OpenStream(ctx, s.fs, keyed[i].Stream)
 		if err != nil {
 			return nil, errors.Join(err, c.close())
@@ -111,11 +151,17 @@ func (c *chain) close() error {
 	for _, r := range c.readers {
 		errs = append(errs, r.Close())
 	}
+	if c.native != nil {
+		errs = append(errs, c.native.Close())
+	}
 	return errors.Join(errs...)
 }
 
-// isEmpty reports whether no stream has anything of a key group.
+// isEmpty reports whether no stream has anything of a key group, as far as that is known without reading it.
 func (c *chain) isEmpty(g int) bool {
+	if c.native != nil {
+		return false
+	}
 	for i := range c.keyed {
 		k := &c.keyed[i]
 		if at := g - k.Written.First; at < 0 || at >= len(k.Offsets) {
@@ -130,9 +176,25 @@ func (c *chain) isEmpty(g int) bool {
 
 // restore reads the groups from first to last into a store.
 func (c *chain) restore(into func(k snapshot.Keyed, r io.ReaderAt) error, first, last int) error {
+	if c.native != nil {
+		return c.restoreNative(into, first, last)
+	}
 	for i, k := range c.keyed {
 		k.Range = k.Range.Intersect(keygroup.Range{First: first, Last: last})
 		if err := into(k, c.readers[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chain) restoreNative(into func(k snapshot.Keyed, r io.ReaderAt) error, first, last int) error {
+	for g := first; g <= last; g++ {
+		k, r, err := c.native.Group(g)
+		if err == nil {
+			err = into(k, r)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 //
 // What a key begins with is said by the tag, `state:"level,default=5"`, for numbers, strings, bools, durations and types that implement
 // encoding.TextUnmarshaler; or, for any other type, by a method InitialState() T of T itself. A default is not state: a key of which nothing
-// else is known than defaults is forgotten, and one that comes back, or comes to a program with another default, begins with that.
+// else is known than defaults is forgotten, and begins with the default of the program to which it comes back.
 //
 // Values without slices, maps and pointers are kept as they are, and Get and Set cost about as much as the access to a variable. Others are
 // kept encoded, since they could be changed without Set; for them [List] and [Map] are often better. With a [TTL] Get and Set take a call

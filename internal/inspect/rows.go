@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/codec"
 	"github.com/weirstream/weir/internal/backend/keyed"
+	"github.com/weirstream/weir/internal/backend/native"
 	"github.com/weirstream/weir/internal/nearest"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage"
@@ -129,11 +131,44 @@ func (l *lister) selected(name string) bool {
 }
 
 func (l *lister) keyed(ctx context.Context, chain []snapshot.Keyed) error {
+	if native.Is(chain) {
+		return l.native(ctx, chain)
+	}
 	scan, closeAll, err := openScan(ctx, l.fs, l.meta, l.step, chain)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
+	return l.rows(ctx, scan)
+}
+
+// native lists keyed state in the form of a backend, which has to be in this program.
+func (l *lister) native(ctx context.Context, chain []snapshot.Keyed) (err error) {
+	r, err := native.Open(ctx, chain, l.meta.Completed, func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
+		return storage.OpenStream(ctx, l.fs, s)
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for g := chain[0].Range.First; g <= chain[0].Range.Last; g++ {
+		k, stream, err := r.Group(g)
+		if err != nil {
+			return err
+		}
+		scan, err := keyed.NewScanChain([]snapshot.Keyed{k}, l.step.MaxParallelism, l.meta.KeyHash, l.meta.GroupRule, []io.ReaderAt{stream})
+		if err == nil {
+			err = l.rows(ctx, scan)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows lists what is selected of each row.
+func (l *lister) rows(ctx context.Context, scan *keyed.Scan) error {
 	show, some := make([]bool, len(scan.States)), false
 	for i := range scan.States {
 		show[i] = l.selected(scan.States[i].Name)

@@ -53,7 +53,7 @@ func (s *Step) writeText(w io.Writer) {
 		fmt.Fprintf(w, "  state\tnone\n")
 	}
 	if k := s.Keyed; k != nil && k.Format != "" {
-		fmt.Fprintf(w, "  keyed\tby %s in the form of %s, which alone can tell the keys, %d bytes\n", k.KeyType, k.Format, k.Bytes)
+		fmt.Fprintf(w, "  keyed\tby %s in the form of %s, of which --keys tells the keys, %d bytes\n", k.KeyType, k.Format, k.Bytes)
 		for _, st := range k.States {
 			fmt.Fprintf(w, "    %s %s\t%s\n", st.Kind, st.Name, st.typeAndTTL())
 		}

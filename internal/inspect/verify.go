@@ -44,6 +44,8 @@ type Verdict struct {
 	Deleted     int   // checkpoints that their job has deleted in the meantime: no damage
 	Bytes       int64 // of state that their metadata name
 	Lines       int   // records of job lines
+	// Line is the name of the job whose line was verified by the path of its record, "" if something else was or the record has none.
+	Line string
 }
 
 // Damaged reports whether damage is proved.
@@ -61,15 +63,36 @@ func (v *Verdict) Damaged() bool {
 // error is a storage.ErrNotExist if path names nothing to verify.
 func Verify(ctx context.Context, fs publicstorage.FS, path string) (*Verdict, error) {
 	v := verifier{ctx: ctx, fs: fs}
-	if _, err := storage.Load(ctx, fs, path); err == nil || storage.Classify(err) != storage.Absent {
+	_, absent := storage.Load(ctx, fs, path)
+	if absent == nil || storage.Classify(absent) != storage.Absent {
 		v.checkpoint(path)
 		return &v.Verdict, nil
+	}
+	file := v.isFile(path)
+	switch {
+	case file && strings.HasSuffix(path, lineSuffix):
+		v.Line = v.line(path)
+		return &v.Verdict, nil
+	case file || storage.IsSnapshotName(storage.SnapshotDir(path)):
+		return &v.Verdict, fmt.Errorf("nothing to verify: %w", absent)
 	}
 	found, err := v.below(path)
 	if err == nil && !found {
 		err = fmt.Errorf("%s: there is no checkpoint, no directory of one and no record of a job line: %w", path, publicstorage.ErrNotExist)
 	}
 	return &v.Verdict, err
+}
+
+// lineSuffix ends the names of the records of job lines.
+const lineSuffix = ".line"
+
+// isFile reports whether a path is that of a file that can be opened. It is asked of paths at which no snapshot was found.
+func (v *verifier) isFile(path string) bool {
+	r, err := v.fs.Open(v.ctx, path)
+	if err != nil {
+		return false
+	}
+	return r.Close() == nil
 }
 
 type verifier struct {
@@ -106,7 +129,7 @@ func (v *verifier) below(dir string) (found bool, err error) {
 			err = v.checkpoints(storage.JobDir(dir, id))
 		case e.Dir && isSavepoint(e.Name):
 			v.savepoint(dir + "/" + e.Name)
-		case !e.Dir && strings.HasSuffix(e.Name, ".line"):
+		case !e.Dir && strings.HasSuffix(e.Name, lineSuffix):
 			v.line(dir + "/" + e.Name)
 		default:
 			continue
@@ -173,29 +196,33 @@ func (v *verifier) savepoint(path string) {
 	v.checkpoint(path)
 }
 
-func (v *verifier) line(path string) {
+// line reads the record of a job line and returns the job's name.
+func (v *verifier) line(path string) (name string) {
 	v.Lines++
 	r, err := v.fs.Open(v.ctx, path)
 	if errors.Is(err, publicstorage.ErrNotExist) {
-		return
+		return ""
 	}
 	if err != nil {
 		v.add(path, err)
-		return
+		return ""
 	}
 	defer r.Close() // nothing was written
 	if r.Size() > line.MaxEncoded {
 		v.Problems = append(v.Problems, Problem{path, fmt.Sprintf("%d bytes are more than any record has", r.Size()), true})
-		return
+		return ""
 	}
 	data := make([]byte, r.Size())
 	if n, err := r.ReadAt(data, 0); n < len(data) {
 		v.add(path, err)
-		return
+		return ""
 	}
-	if _, err := line.Decode(data); err != nil {
+	record, err := line.Decode(data)
+	if err != nil {
 		v.Problems = append(v.Problems, Problem{path, err.Error(), !line.OtherFormat(data)})
+		return ""
 	}
+	return record.Name
 }
 
 // checkpoint reads one through. What its job deletes meanwhile is not damaged: a checkpoint is deleted with its metadata first.

@@ -55,7 +55,7 @@ func partsOf(t reflect.Type, off uintptr, path string) ([]part, error) {
 		}
 		return parts, nil
 	}
-	return nil, fmt.Errorf("%s is a %s and cannot be part of a key: use numbers, strings, and arrays and structs of them", path, t)
+	return nil, fmt.Errorf("%s is a %s and cannot be part of a key: use bools, integers, floats, strings, and arrays and structs of them", path, t)
 }
 
 func planned[K comparable](parts []part) func(*K) uint64 {

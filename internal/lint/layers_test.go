@@ -81,6 +81,8 @@ var layers = []layer{
 		"files are moved without knowing what is in them or who has written them"},
 	{"internal/backend", "backend internal/nearest",
 		"it finds backends by their names"},
+	{"internal/backend/native", names + " backend codec internal/stateform internal/protocol/snapshot internal/backend internal/backend/heap internal/backend/keyed internal/backend/logged internal/backend/transfer",
+		"it has a backend read what the backend has written, for who has no job"},
 	{"internal/backend/keyed", names + " codec internal/stateform internal/protocol/snapshot",
 		"it is the form of keyed state, and knows no backend that has it"},
 	{"internal/backend/heap", names + " backend codec internal/stateform internal/protocol/snapshot internal/backend/keyed",
@@ -97,7 +99,7 @@ var layers = []layer{
 		"a program puts tasks together; how they are supervised is above it"},
 
 	// Without a program.
-	{"internal/inspect", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/keyed internal/backend/logged internal/runtime/operator",
+	{"internal/inspect", names + " backend codec storage internal/stateform internal/storage internal/protocol/snapshot internal/protocol/line internal/backend/keyed internal/backend/logged internal/backend/native internal/runtime/operator",
 		"it tells what is in a snapshot, and must know every form that has a page in docs/formats"},
 
 	// Processes.
@@ -139,7 +141,7 @@ var layers = []layer{
 		"it is imported by jobs that want Pebble, and by nobody else"},
 	{"state", "backend codec internal/backend internal/backend/heap",
 		"state handles are the backend's, with a name that users can write"},
-	{"savepoint", names + " codec storage internal/stateform internal/storage internal/storage/fs internal/storage/byscheme internal/protocol/snapshot internal/backend/heap internal/inspect",
+	{"savepoint", names + " backend codec storage internal/backend/native internal/stateform internal/storage internal/storage/fs internal/storage/byscheme internal/protocol/snapshot internal/backend/heap internal/inspect",
 		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
@@ -153,7 +155,7 @@ var layers = []layer{
 	{"weirtest", door + " " + names + " source sink storage connector/memory internal/door internal/sim internal/graph internal/protocol/assign internal/protocol/snapshot internal/runtime/* internal/storage internal/cluster/jobmaster internal/cluster/local",
 		"it runs what users write, or one step of it, on something else than this machine"},
 
-	{"cmd/weir", "internal/cluster/cli storage/azure storage/gcs storage/hdfs storage/s3",
+	{"cmd/weir", "internal/cluster/cli storage/azure storage/gcs storage/hdfs storage/s3 state/pebble",
 		"a program of a few lines, so that all of it can be tested"},
 
 	// Users.

@@ -68,7 +68,7 @@ func (s State) compare(stored, now *codec.Schema) codec.Verdict {
 	case List, Split, Union:
 		return codec.CompareElements(stored, now)
 	case Broadcast:
-		if old, key := entryKey(stored), entryKey(now); old != nil && key != nil {
+		if old, key := entryField(stored, "Key"), entryField(now, "Key"); old != nil && key != nil {
 			if v := codec.CompareMapKeys(old, key); v.Err() != nil {
 				return v
 			}
@@ -77,14 +77,25 @@ func (s State) compare(stored, now *codec.Schema) codec.Verdict {
 	return codec.Compare(stored, now)
 }
 
-// entryKey returns the key of an entry of a broadcast state, which is kept as a list of them.
-func entryKey(s *codec.Schema) *codec.Schema {
+// entryField returns the Key or the Value of an entry of a broadcast state, which is kept as a list of them.
+func entryField(s *codec.Schema, name string) *codec.Schema {
 	for _, f := range s.Fields {
-		if f.Name == "Key" {
+		if f.Name == name {
 			return f.Schema
 		}
 	}
 	return nil
+}
+
+// migrates returns what a migration of the state is given, and makes, of stored and present elements: the values of a broadcast map, not its
+// entries.
+func (s State) migrates(elem *codec.Schema) *codec.Schema {
+	if s.Kind == Broadcast {
+		if value := entryField(elem, "Value"); value != nil {
+			return value
+		}
+	}
+	return elem
 }
 
 func (s State) ambiguous(stored *codec.Schema, found []Route) error {
@@ -93,7 +104,7 @@ func (s State) ambiguous(stored *codec.Schema, found []Route) error {
 		if r.First == len(s.Migrations) {
 			ways = append(ways, fmt.Sprintf("as %v without a migration", s.Elem))
 		} else {
-			ways = append(ways, fmt.Sprintf("as %v, to be migrated", s.version(r.First)))
+			ways = append(ways, fmt.Sprintf("as %v, to be migrated", s.migrates(s.version(r.First))))
 		}
 	}
 	return fmt.Errorf("was %v, and %w (%s): add a migration from exactly that type", stored, ErrAmbiguous, strings.Join(ways, "; "))
@@ -103,15 +114,15 @@ func (s State) ambiguous(stored *codec.Schema, found []Route) error {
 func (s State) refused(stored *codec.Schema, why error) error {
 	if len(s.Migrations) == 0 {
 		return fmt.Errorf("%w; to keep it, give the processor a migration: state.Migrate(%q, func(old %s) (%s, error) { ... })",
-			why, s.Name, typeName(stored, "Old"), typeName(s.Elem, "New"))
+			why, s.Name, typeName(s.migrates(stored), "Old"), typeName(s.migrates(s.Elem), "New"))
 	}
-	return fmt.Errorf("%w; it is not %v either, with which its migrations begin", why, s.Migrations[0].Old)
+	return fmt.Errorf("%w; it is not %v either, with which its migrations begin", why, s.migrates(s.Migrations[0].Old))
 }
 
-// typeName returns a type as a program may write it, or a name for one that is long.
+// typeName returns a type as a program may write it, or a name for one that is long or has a form of its own, whose Go type is not known.
 func typeName(s *codec.Schema, name string) string {
 	const short = 24
-	if text := s.String(); len(text) <= short {
+	if text := s.String(); len(text) <= short && !strings.Contains(text, "(") {
 		return text
 	}
 	return name
@@ -120,7 +131,7 @@ func typeName(s *codec.Schema, name string) string {
 // words says what becomes of the values.
 func (r Route) words(s State) (changes []string) {
 	if r.First < len(s.Migrations) {
-		changes = append(changes, fmt.Sprintf("migrated by the program from %v", s.version(r.First)))
+		changes = append(changes, fmt.Sprintf("migrated by the program from %v", s.migrates(s.version(r.First))))
 		for _, c := range r.Verdict.Changes {
 			changes = append(changes, "before that, "+c)
 		}

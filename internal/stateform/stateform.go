@@ -15,6 +15,7 @@ package stateform
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/codec"
@@ -29,19 +30,23 @@ const (
 	Map       Kind = "map"
 	List      Kind = "list"
 	Timer     Kind = "timer"
+	Timers    Kind = "timers"
 	Split     Kind = "split list"
 	Union     Kind = "union list"
 	Broadcast Kind = "broadcast list"
 )
+
+// isTimer reports whether a state consists of deadlines, and has no values.
+func (k Kind) isTimer() bool { return k == Timer || k == Timers }
 
 // State is one state.
 type State struct {
 	Name  string
 	Field string // of the processor, as the user wrote it; empty if that is not known
 	Kind  Kind
-	Clock string        // of a timer: event or processing
+	Clock string        // of a timer and of timers: event or processing
 	Key   *codec.Schema // of a map
-	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for a timer and for a form of its own
+	Elem  *codec.Schema // of a value, a map's values or a list's elements; nil for timers and for a form of its own
 	Empty bool          // of a stored list: it has no elements, so that nothing is lost without it
 
 	// The following are what a step says beside: of a stored state they are empty.
@@ -52,8 +57,8 @@ type State struct {
 // String returns the state as in a list of states: map "pages" from string to int64.
 func (s State) String() string {
 	switch {
-	case s.Kind == Timer:
-		return fmt.Sprintf("%s-time timer %q", s.Clock, s.Name)
+	case s.Kind.isTimer():
+		return fmt.Sprintf("%s-time %s %q", s.Clock, s.Kind, s.Name)
 	case s.Kind == Map:
 		return fmt.Sprintf("map %q from %v to %v", s.Name, s.Key, s.Elem)
 	case s.Elem == nil:
@@ -65,7 +70,7 @@ func (s State) String() string {
 // Type returns the type as a program would write it, "" for a form of its own.
 func (s State) Type() string {
 	switch {
-	case s.Kind == Timer:
+	case s.Kind.isTimer():
 		return s.Clock + " time"
 	case s.Kind == Map:
 		return fmt.Sprintf("map[%v]%v", s.Key, s.Elem)
@@ -75,6 +80,14 @@ func (s State) Type() string {
 		return "[]" + s.Elem.String()
 	}
 	return s.Elem.String()
+}
+
+// mapKey returns the schema of the keys of a map, be it one that is kept as a list of entries, nil for other states.
+func (s State) mapKey() *codec.Schema {
+	if s.Kind == Broadcast && s.Elem != nil {
+		return entryField(s.Elem, "Key")
+	}
+	return s.Key
 }
 
 // label names the state in a message about it.
@@ -90,6 +103,17 @@ type Form struct {
 	Key   *codec.Schema // nil: the step has no keyed state
 	Keyed []State
 	Lists []State
+}
+
+// declared returns what a program declares: all but lists that the engine or a connector keeps.
+func (f Form) declared() []State {
+	all := slices.Clone(f.Keyed)
+	for _, l := range f.Lists {
+		if l.Elem != nil {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // Fit says how one state of a step stands to what was stored.
@@ -119,7 +143,11 @@ func Compare(stored, now Form) Comparison {
 	lists := compareStates(stored.Lists, now.Lists)
 	c.States = append(c.States, lists...)
 	c.err = errors.Join(c.err, errorsOf(lists))
-	c.left = errors.Join(c.left, missing(lists, stored.Lists, now.Lists, "list states"))
+	fits := c.States
+	if c.Key != nil {
+		fits = lists // of keyed state that is said
+	}
+	c.left = missing(fits, stored.declared(), now.declared())
 	return c
 }
 
@@ -139,7 +167,7 @@ func CompareKeyed(stored, now Form) (c Comparison) {
 	default:
 		v := codec.CompareStreamKeys(stored.Key, now.Key)
 		if c.KeyChanges = v.Changes; v.Err() != nil {
-			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w", stored.Key, now.Key, v.Err())
+			c.Key = fmt.Errorf("the snapshot's key is %v, the program's is %v: %w; package savepoint can write it anew with other keys", stored.Key, now.Key, v.Err())
 		}
 	}
 	if c.Key != nil {
@@ -147,7 +175,7 @@ func CompareKeyed(stored, now Form) (c Comparison) {
 		return c
 	}
 	c.err = errorsOf(c.States)
-	c.left = missing(c.States, stored.Keyed, now.Keyed, "states")
+	c.left = missing(c.States, stored.Keyed, now.Keyed)
 	return c
 }
 
@@ -160,10 +188,10 @@ func errorsOf(fits []Fit) error {
 }
 
 // missing lists both sides if the step does not have all that was stored.
-func missing(fits []Fit, stored, now []State, what string) error {
+func missing(fits []Fit, stored, now []State) error {
 	for _, f := range fits {
 		if f.Gone && f.Err == nil {
-			return fmt.Errorf("the snapshot holds %s that the program does not: it has %s; the program has %s", what, listed(stored), listed(now))
+			return fmt.Errorf("the snapshot holds states that the program does not: it has %s; the program has %s", listed(stored), listed(now))
 		}
 	}
 	return nil
@@ -220,7 +248,7 @@ func (s State) among(stored, now []State) *State {
 
 // mustStay returns why stored state cannot be left by a step that goes on with the rest, nil if it can.
 func (s State) mustStay() error {
-	if s.Kind == Timer || s.Elem != nil {
+	if s.Kind.isTimer() || s.Elem != nil {
 		return nil
 	}
 	return fmt.Errorf("%s: the step does not keep it any more", s.label())
@@ -238,12 +266,15 @@ func find(states []State, name string) *State {
 // accepts returns how what was stored is read into this state, or why it cannot be.
 func (s State) accepts(stored State) (changes []string, err error) {
 	if s.Kind != stored.Kind || s.Clock != stored.Clock || (s.Elem == nil) != (stored.Elem == nil) {
-		return nil, fmt.Errorf("%s: was %v, is now %v", s.label(), stored, s)
+		return nil, fmt.Errorf("%s: was %v, is now %v: to begin anew, give it another name; to keep it, rewrite it by package savepoint", s.label(), stored, s)
 	}
-	if s.Key != nil {
-		v := codec.CompareMapKeys(stored.Key, s.Key)
+	if old, key := stored.mapKey(), s.mapKey(); old != nil && key != nil {
+		v := codec.CompareMapKeys(old, key)
 		if v.Err() != nil {
 			return nil, fmt.Errorf("%s, keys of the map: %w", s.label(), v.Err())
+		}
+		if s.Kind == Broadcast {
+			v.Changes = nil // which are told of its entries
 		}
 		for _, c := range v.Changes {
 			changes = append(changes, "keys of the map: "+c)

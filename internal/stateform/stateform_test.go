@@ -28,6 +28,13 @@ func TestCompare(t *testing.T) {
 	with := func(s State, change func(*State)) State { change(&s); return s }
 	keyed := func(states ...State) Form { return Form{Key: integer, Keyed: states} }
 	listed := func(states ...State) Form { return Form{Lists: states} }
+	pair := schema[struct{ A, B int }](t)
+	ruled := func(key *codec.Schema) State {
+		return State{Name: "rules", Kind: Broadcast, Elem: &codec.Schema{Kind: codec.Struct, Fields: []codec.Field{{Name: "Key", Schema: key}, {Name: "Value", Schema: integer}}}}
+	}
+	formed := func(version int) *codec.Schema {
+		return &codec.Schema{Kind: codec.Opaque, Codec: "own", Version: version}
+	}
 	for _, c := range []struct {
 		name        string
 		stored, now Form
@@ -45,13 +52,24 @@ func TestCompare(t *testing.T) {
 		{"a state is gone", keyed(sum, idle), keyed(named),
 			[]string{`the snapshot holds states that the program does not: it has value "sum" of int64, event-time timer "idle"; the program has value "sum" of int64`}},
 		{"two mistakes", keyed(sum, idle), keyed(with(named, func(s *State) { s.Elem = text })), []string{"was int64, is now string", `event-time timer "idle"; the program has`}},
-		{"another key", keyed(sum), Form{Key: text, Keyed: []State{named}}, []string{"the snapshot's key is int64, the program's is string"}},
+		{"a state of keys is one of subtasks now", keyed(sum), Form{Key: integer, Lists: []State{with(own, func(s *State) { s.Name, s.Kind, s.Elem = "sum", Union, integer })}},
+			[]string{`it has value "sum" of int64; the program has union list "sum" of int64`}},
+		{"another key of a broadcast state", listed(ruled(pair)), listed(ruled(integer)), []string{`state "rules", keys of the map: value: was struct{A int64; B int64}, is now int64`}},
+		{"another value of a broadcast state", listed(ruled(integer)), listed(with(ruled(integer), func(s *State) {
+			s.Elem = schema[struct {
+				Key   int64
+				Value string
+			}](t)
+		})), []string{`field Value: was int64, is now string; to keep it, give the processor a migration: state.Migrate("rules", func(old int64) (string, error)`}},
+		{"another form of its own", keyed(with(sum, func(s *State) { s.Elem = formed(1) })), keyed(with(named, func(s *State) { s.Elem = formed(2) })),
+			[]string{`was opaque(own/1), is now opaque(own/2): its codec reads no other version; to keep it, give the processor a migration: state.Migrate("sum", func(old Old) (New, error)`}},
+		{"another key", keyed(sum), Form{Key: text, Keyed: []State{named}}, []string{"the snapshot's key is int64, the program's is string", "package savepoint"}},
 		{"no key any more", keyed(sum), listed(own), []string{"by keys of type int64, the program's step has no keys"}},
 		{"a key now", listed(with(own, func(s *State) { s.Empty = true })), keyed(sum), nil},
 		{"a list of its own form", listed(own), listed(own), nil},
 		{"a list has a form now", listed(own), listed(with(own, func(s *State) { s.Elem = text })), []string{`was split list "splits", is now split list "splits" of string`}},
 		{"a list is dealt out otherwise", listed(own), listed(with(own, func(s *State) { s.Kind = Union })), []string{`is now union list "splits"`}},
-		{"a list is gone", listed(with(own, func(s *State) { s.Elem = text })), Form{}, []string{`list states that the program does not: it has split list "splits" of string; the program has no state`}},
+		{"a list is gone", listed(with(own, func(s *State) { s.Elem = text })), Form{}, []string{`states that the program does not: it has split list "splits" of string; the program has no state`}},
 		{"a list of its own form is gone", listed(own), Form{}, []string{`state "splits": the step does not keep it any more`}},
 		{"an empty list is gone", listed(with(own, func(s *State) { s.Empty = true })), Form{}, nil},
 	} {
@@ -110,7 +128,8 @@ func TestRoute(t *testing.T) {
 		}](t)}, schema[struct {
 			Key   struct{ A, B int }
 			Value int
-		}](t), "! value: was struct{A int64; B int64}, is now struct{A int64}: without a field, keys that differ only there would become one; to keep it, give the processor a migration: state.Migrate(\"n\", func(old Old) (New, error) { ... })"},
+		}](t), `! field B: was int64, is gone: keys that differ only there would become one; if it has another name now, its tag must say so: codec:",formerly=..."` +
+			`; to keep it, give the processor a migration: state.Migrate("n", func(old int64) (int64, error) { ... })`},
 	} {
 		r, err := c.state.Route(c.stored)
 		got := strings.Join(r.words(c.state), "; ")
@@ -146,9 +165,10 @@ func TestFormerNames(t *testing.T) {
 func TestLeft(t *testing.T) {
 	integer, text := schema[int64](t), schema[string](t)
 	sum, idle := State{Name: "sum", Kind: Value, Elem: integer}, State{Name: "idle", Kind: Timer, Clock: "event"}
+	due := State{Name: "due", Kind: "timers", Clock: "processing"}
 	names := State{Name: "names", Kind: Union, Elem: text}
-	c := Compare(Form{Key: integer, Keyed: []State{sum, idle}, Lists: []State{names}}, Form{Key: integer})
-	if c.Err() != nil || len(c.States) != 3 {
+	c := Compare(Form{Key: integer, Keyed: []State{sum, idle, due}, Lists: []State{names}}, Form{Key: integer})
+	if c.Err() != nil || len(c.States) != 4 {
 		t.Fatalf("%v, %+v", c.Err(), c.States)
 	}
 	for _, f := range c.States {
@@ -156,7 +176,7 @@ func TestLeft(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, part := range []string{`value "sum"`, `timer "idle"; the program has no state`, `union list "names" of string; the program has no state`} {
+	for _, part := range []string{`value "sum"`, `event-time timer "idle", processing-time timers "due", union list "names" of string; the program has no state`} {
 		if !strings.Contains(c.Left().Error(), part) {
 			t.Errorf("%v lacks %q", c.Left(), part)
 		}

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -37,6 +38,9 @@ func Discard(ctx context.Context, fs storage.FS, pointer string) error {
 
 func removeIfEmpty(ctx context.Context, fs storage.FS, dir string) error {
 	left, err := fs.List(ctx, dir)
+	if i := slices.IndexFunc(left, func(e storage.Entry) bool { return e.Name == UnfinishedName }); err == nil && i >= 0 {
+		left, err = slices.Delete(left, i, i+1), fs.Remove(ctx, join(dir, UnfinishedName))
+	}
 	if err == nil && len(left) == 1 && left[0].Name == ClaimedName {
 		left, err = nil, fs.Remove(ctx, join(dir, ClaimedName)) // last, so that whoever looks for the owner meanwhile finds it
 	}

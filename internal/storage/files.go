@@ -59,10 +59,14 @@ func (f *files) NewLogWriter(ctx context.Context, dir string) *StreamWriter {
 
 func (f *files) PublishMetadata(ctx context.Context, at Location, meta *snapshot.Metadata) (pointer string, size int64, err error) {
 	pointer, size, err = f.layout.PublishMetadata(ctx, at, meta)
-	if err == nil {
-		f.spread.take(f.dirOf(at)) // metadata names them
+	if err != nil {
+		return "", 0, err
 	}
-	return pointer, size, err
+	f.spread.take(f.dirOf(at)) // metadata names them
+	if at.Savepoint != "" && !at.Entropy.IsZero() {
+		_ = f.outside.Remove(ctx, join(at.Savepoint, UnfinishedName)) // beside metadata it says nothing
+	}
+	return pointer, size, nil
 }
 
 // RemoveUnfinished deletes what the directory does not hold too.

@@ -23,6 +23,10 @@ const MetadataName = "_metadata"
 // know what a line is; here it is deleted with the snapshot.
 const ClaimedName = "_claimed"
 
+// UnfinishedName is the name of the file in the directory of a savepoint that says that it is not complete. Only savepoints have it whose state
+// lies elsewhere because of entropy: whoever finds that state can tell by it that no metadata has ever named it, and was taken away since.
+const UnfinishedName = "_unfinished"
+
 const (
 	sharedDir    = "shared"
 	taskOwnedDir = "taskowned"
@@ -150,7 +154,7 @@ func (l *layout) checkpointDir(id job.CheckpointID) string { return CheckpointDi
 func (l *layout) List(ctx context.Context) ([]Found, error) { return List(ctx, l.fs, l.jobDir()) }
 
 func (l *layout) InitJob(ctx context.Context) error {
-	for _, name := range []string{sharedDir, taskOwnedDir} {
+	for _, name := range JobDirs() {
 		if err := l.fs.MakeDir(ctx, join(l.jobDir(), name)); err != nil {
 			return fmt.Errorf("prepare the checkpoint directory of job %s: %w", l.job, err)
 		}
@@ -261,6 +265,9 @@ func SharedDirOf(s snapshot.Stream) (dir string, ok bool) {
 
 // SharedDirs returns the names of the directories, beside those of a job's checkpoints, that hold files for several of them.
 func SharedDirs() []string { return []string{sharedDir, taskOwnedDir, changelogDir} }
+
+// JobDirs returns the names of the directories that a job makes beside its checkpoints when it starts.
+func JobDirs() []string { return []string{sharedDir, taskOwnedDir} }
 
 // mergedDirName is the form of the names of directories of merged files: of a subtask below shared, or of a process below taskowned. The last
 // part tells processes apart.

@@ -13,8 +13,8 @@ import (
 // Load reads the metadata of a checkpoint or savepoint, given by its directory or its metadata file, and turns the names of its files into
 // full paths. It does not touch the files: see Verify.
 //
-// Of its errors, Absent means that there is nothing of that name, or a directory without metadata, and Corrupt that the metadata is
-// damaged. Metadata of a format that this version does not know is neither.
+// Of its errors, Absent means that there is nothing of that name, a directory without metadata or another kind of file, and Corrupt that the
+// metadata is damaged. Metadata of a format that this version does not know is neither.
 func Load(ctx context.Context, fs storage.FS, pointer string) (*snapshot.Metadata, error) {
 	if pointer == NotAddressable {
 		return nil, fmt.Errorf("load checkpoint %s: it was kept in the memory of a process that has ended", pointer)
@@ -53,6 +53,9 @@ func findMetadata(ctx context.Context, fs storage.FS, pointer string) (name stri
 	}
 	if pointer != name {
 		if data, fileErr := readFile(ctx, fs, pointer); fileErr == nil {
+			if !snapshot.MayBeMetadata(data) {
+				return pointer, nil, &absentError{fmt.Sprintf("load checkpoint: the file %s is not the %s of a checkpoint or savepoint", pointer, MetadataName)}
+			}
 			return pointer, data, nil
 		}
 	}
@@ -85,10 +88,37 @@ func explainAbsent(ctx context.Context, fs storage.FS, dir, pointer string, abse
 	if len(inside) > 0 {
 		return &absentError{fmt.Sprintf("load checkpoint: %s is not a checkpoint but holds some: name one of %s", dir, strings.Join(inside, ", "))}
 	}
-	if _, name := split(dir); strings.HasPrefix(name, chkPrefix) {
-		return &absentError{fmt.Sprintf("load checkpoint: directory %s has no %s: the checkpoint was not completed, or is being deleted", dir, MetadataName)}
+	if what, ok := snapshotName(dir); ok {
+		return &absentError{fmt.Sprintf("load checkpoint: directory %s has %s but no %s: the %s was not completed, or is being deleted", dir, content(entries), MetadataName, what)}
 	}
 	return &absentError{fmt.Sprintf("load checkpoint: directory %s is not a checkpoint or savepoint: it has no %s", dir, MetadataName)}
+}
+
+// IsSnapshotName reports whether the last part of a path is a name that the directory of one checkpoint or savepoint gets.
+func IsSnapshotName(dir string) bool {
+	_, ok := snapshotName(dir)
+	return ok
+}
+
+// snapshotName reports whether a directory has the name that one snapshot gets, and says of what kind.
+func snapshotName(dir string) (what string, ok bool) {
+	_, name := split(strings.TrimRight(dir, "/"))
+	if _, ok := ParseSavepointName(name); ok {
+		return "savepoint", true
+	}
+	return "checkpoint", strings.HasPrefix(name, chkPrefix)
+}
+
+// content says what is in the directory of a snapshot that cannot be loaded.
+func content(entries []storage.Entry) string {
+	bytes := int64(0)
+	for _, e := range entries {
+		bytes += e.Size
+	}
+	if len(entries) == 1 {
+		return fmt.Sprintf("1 file of %d bytes", bytes)
+	}
+	return fmt.Sprintf("%d files of %d bytes", len(entries), bytes)
 }
 
 // absentError is a storage.ErrNotExist whose text speaks of checkpoints instead of files.

@@ -249,6 +249,100 @@ func TestLargeMergedStreamSurvives(t *testing.T) {
 	}
 }
 
+// A merged file that cannot be made durable is written anew from what can be read of it, for each part that has streams in it: what was sealed
+// before stays where it is, nothing may refer again to what has moved away, and the file goes when nobody needs it any more.
+func TestMergedFileIsRescued(t *testing.T) {
+	for name, c := range map[string]struct {
+		maxSize int64 // of a file: a small one is closed when a stream has ended
+		sealed  bool  // there is a stream in it that is durable
+		faults  []fs.Fault
+	}{
+		"a sync fails":                {1 << 20, false, []fs.Fault{{Op: fs.OpSync}}},
+		"a sync fails, not the first": {1 << 20, true, []fs.Fault{{Op: fs.OpSync}}},
+		"and once more":               {1 << 20, true, []fs.Fault{{Op: fs.OpSync, Times: 2}}},
+		"and reading fails":           {1 << 20, false, []fs.Fault{{Op: fs.OpSync}, {Op: fs.OpRead}, {Op: fs.OpOpen}}},
+		"and writing fails":           {1 << 20, true, []fs.Fault{{Op: fs.OpSync}, {Op: fs.OpCreate, Nth: 1}}},
+		"the file cannot be closed":   {1, false, []fs.Fault{{Op: fs.OpCommit}}},
+	} {
+		for on, disk := range map[string]*fs.Faulty{"memory": fs.NewFaulty(fs.NewMemory(), nil), "disk": fs.NewFaulty(fs.Local{}, nil)} {
+			t.Run(name+" on "+on, func(t *testing.T) {
+				s, _ := retrying(t, disk, func(o *FilesOptions) {
+					notHeld(o)
+					o.Dir = t.TempDir()
+				})
+				m, err := NewMerger(t.Context(), s, MergerOptions{
+					Options:  merging.Options{MaxFileSize: c.maxSize, AcrossBoundary: true, MaxSubtasks: 1},
+					Subtasks: 2, Process: strings.Repeat("ab", 8), Report: func(err error) { t.Log(err) },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				write := func(part *MergedPart, text string) *snapshot.Task {
+					t.Helper()
+					done, err := writeText(part.NewWriter(t.Context(), snapshot.Exclusive), text)
+					if err != nil {
+						t.Fatal(err)
+					}
+					keyed := []snapshot.Keyed{{Stream: done}}
+					return &snapshot.Task{Operators: []snapshot.Operator{{State: &snapshot.OperatorSubtask{Keyed: keyed}}}}
+				}
+				at := func(state *snapshot.Task) snapshot.Stream { return state.Operators[0].State.Keyed[0].Stream }
+				var before *snapshot.Task
+				if c.sealed {
+					part := m.Part(1, job.Subtask{}, 2)
+					before = write(part, "before")
+					if err := part.Seal(t.Context(), before); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, fault := range c.faults {
+					fault.Err = syscall.EIO
+					disk.Inject(fault)
+				}
+				first, second := m.Part(2, job.Subtask{}, 2), m.Part(2, job.Subtask{Index: 1}, 2)
+				a, b := write(first, longText), write(second, "b"+longText)
+				wasA, wasB := at(a), at(b)
+				for part, state := range map[*MergedPart]*snapshot.Task{first: a, second: b} {
+					if err := part.Seal(t.Context(), state); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if at(a).Path == wasA.Path && at(b).Path == wasB.Path {
+					t.Error("nothing was written anew")
+				}
+				for _, was := range []snapshot.Stream{wasA, wasB} {
+					if moved := was.Path != at(a).Path && was.Path != at(b).Path; moved && m.MayUse(was) {
+						t.Errorf("%s, which is not durable, may be referred to", was.Path)
+					}
+				}
+				states := map[string]*snapshot.Task{longText: a, "b" + longText: b}
+				if c.sealed {
+					states["before"] = before
+				}
+				for want, state := range states {
+					if got, err := ReadStream(t.Context(), disk, at(state)); err != nil || string(got) != want {
+						t.Errorf("%q is there, %v: want %q", got, err, want)
+					}
+					if !m.MayUse(at(state)) {
+						t.Errorf("%s may not be referred to", at(state).Path)
+					}
+				}
+				m.Complete(2)
+				m.Release(1)
+				m.Release(2)
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+				for _, gone := range []string{wasA.Path, wasB.Path, at(a).Path, at(b).Path} {
+					if _, err := disk.Open(t.Context(), gone); !errors.Is(err, storage.ErrNotExist) {
+						t.Errorf("%s is left: %v", gone, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // objects is a file system whose writers cannot be synced.
 type objects struct{ storage.FS }
 

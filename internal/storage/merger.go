@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -24,6 +25,8 @@ import (
 // objects, a task writes all streams of a checkpoint into files of its own and commits them.
 //
 //   - A stream is durable when Seal of its MergedPart has returned, not before.
+//   - A file that cannot be made durable is of no use for what comes, but the streams in it are: Seal reads them back and writes them into others, see
+//     MergedPart.rescue. For that the file stays open until nobody can need it.
 //   - Whoever acknowledges a part names the part's Directories with it: from then on the directories belong to whoever keeps the
 //     checkpoints. Those that were never named are deleted by Close.
 //   - A Merger may be used concurrently; one stream by one goroutine.
@@ -64,6 +67,7 @@ type physical struct {
 	synced int64          // bytes that are durable
 	broken error          // of the last write, until resume has succeeded
 	lost   bool           // nothing can be added or made durable any more
+	syncs  bool           // file is a storage.Syncer, and keeps what is in it until it is ended
 }
 
 // MergerOptions say how a Merger works.
@@ -157,7 +161,7 @@ func (m *Merger) MayUse(s snapshot.Stream) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if id, ok := m.mu.ids[s.Path]; ok {
-		return m.mu.decide.MayUse(merging.Place{File: id, Offset: s.Offset})
+		return m.mu.decide.MayUse(merging.Place{File: id, Offset: s.Offset}) && !m.mu.open[id].hasLost(s)
 	}
 	_, name := split(Parent(s.Path))
 	return !IsMergedDirName(name)
@@ -193,7 +197,7 @@ func (m *Merger) followLocked() (todo []func() error) {
 			}
 			delete(m.mu.open, a.File)
 			delete(m.mu.ids, p.path)
-			todo = append(todo, func() error { return m.fs.Remove(context.WithoutCancel(m.ctx), p.path) })
+			todo = append(todo, func() error { return errors.Join(p.end(), m.fs.Remove(context.WithoutCancel(m.ctx), p.path)) })
 		}
 	}
 	return todo
@@ -206,6 +210,9 @@ func (m *Merger) Close() error {
 	m.mu.closed = true
 	m.mu.decide.CloseAll()
 	todo := m.followLocked()
+	for _, p := range m.mu.open {
+		todo = append(todo, p.end)
+	}
 	for _, dir := range slices.Sorted(maps.Keys(m.mu.dirs)) {
 		if !m.mu.dirs[dir].told {
 			todo = append(todo, func() error { return m.fs.RemoveAll(context.WithoutCancel(m.ctx), dir) })
@@ -248,7 +255,7 @@ func (m *Merger) create(id merging.FileID, dir string) (*physical, error) {
 		m.change(func(d *merging.Manager) { d.GiveUp(id) })
 		return nil, err
 	}
-	p := &physical{path: w.name, file: w.file} // its writer lives as long as the merger
+	p := &physical{path: w.name, file: w.file, syncs: m.syncs} // its writer lives as long as the merger
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.open[id], m.mu.ids[p.path] = p, id
@@ -334,23 +341,62 @@ func (p *physical) commit() error {
 	return err
 }
 
-// close ends the file: all that is whole in it is durable then, or broken says why not.
+// close ends the file: all that is whole in it is durable then. If it cannot be, broken says why, and the file is open still, to be read.
 func (p *physical) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.file == nil {
+	if p.file == nil || p.lost {
 		return nil
 	}
 	stuck := p.broken != nil && p.resumeLocked() != nil // if not, the streams before the one that failed are good
+	if stuck && p.syncs {
+		p.lost = true
+		return nil
+	}
 	f := p.file
-	p.file = nil
 	if stuck || p.synced == p.size {
+		p.file = nil
 		return f.Abort() // which leaves what was synced
 	}
-	if p.broken = f.Commit(); p.broken == nil {
+	if r, ok := f.(storage.Resumer); ok && p.syncs {
+		p.broken = r.TryCommit()
+		p.lost = p.broken != nil
+	} else {
+		p.broken = f.Commit()
+	}
+	if !p.lost {
+		p.file = nil
+	}
+	if p.broken == nil {
 		p.synced = p.size
 	}
 	return p.broken
+}
+
+// end ends a file that is lost, which nobody reads any more.
+func (p *physical) end() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.file
+	if f == nil || !p.lost {
+		return nil
+	}
+	p.file = nil
+	return f.Abort()
+}
+
+// isLost reports whether the file is of no use for more streams.
+func (p *physical) isLost() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// hasLost reports whether a stream in the file will never be durable.
+func (p *physical) hasLost(s snapshot.Stream) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost && p.synced < s.Offset+s.Length
 }
 
 // MergedPart is what one subtask writes for one checkpoint into merged files. It ends with Seal or Abandon.
@@ -393,7 +439,10 @@ func (p *MergedPart) begin(ctx context.Context, scope snapshot.Scope) (*piece, e
 		dir = p.shared
 	}
 	c := &piece{part: p, owner: merging.Owner{Subtask: p.subtask, Checkpoint: p.id, Scope: scope}}
-	if !p.reuse(c, shared) {
+	for taken := p.reuse(c, shared); !taken; taken = !c.file.isLost() {
+		if c.file != nil {
+			p.merger.change(func(d *merging.Manager) { d.GiveUp(c.id) })
+		}
 		var err error
 		if c.id, c.file, err = p.merger.take(ctx, c.owner, dir); err != nil {
 			return nil, err
@@ -483,16 +532,9 @@ func (p *MergedPart) hold(c *piece) {
 // Seal makes all streams of the part durable, when the last has ended, and completes what the subtask acknowledges the checkpoint with: what
 // it refers to again is kept, and the directories it lies in are named.
 func (p *MergedPart) Seal(ctx context.Context, state *snapshot.Task) error {
-	var errs []error
-	for file, end := range p.mu.written {
-		if p.merger.syncs {
-			errs = append(errs, file.sync(end))
-		} else {
-			errs = append(errs, p.merger.files.retries.do(ctx, func(error) bool { return !file.isBroken() }, file.commit))
-		}
-	}
+	err := p.makeDurable(ctx, state)
 	p.release()
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return fmt.Errorf("checkpoint %d: make merged state durable: %w", p.id, err)
 	}
 	var streams []snapshot.Stream
@@ -505,6 +547,78 @@ func (p *MergedPart) Seal(ctx context.Context, state *snapshot.Task) error {
 	}
 	state.Directories = dirs
 	return nil
+}
+
+// makeDurable makes durable what was written. Streams that it has to write anew it names in state.
+func (p *MergedPart) makeDurable(ctx context.Context, state *snapshot.Task) error {
+	retries := p.merger.files.retries
+	if !p.merger.syncs {
+		var errs []error
+		for file := range p.mu.written {
+			errs = append(errs, retries.do(ctx, func(error) bool { return !file.isBroken() }, file.commit))
+		}
+		return errors.Join(errs...)
+	}
+	lost := map[*physical]error{}
+	return retries.Do(ctx, func() error {
+		for file, cause := range lost {
+			if err := p.rescue(ctx, file, state, cause); err != nil {
+				return err
+			}
+			delete(lost, file)
+			delete(p.mu.written, file)
+		}
+		var errs []error
+		for file, end := range p.mu.written {
+			if err := file.sync(end); err != nil {
+				lost[file] = err
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// rescue writes the streams of the part that a file has lost into other files. What can be read of it and has a stream's checksum is that
+// stream; see StreamWriter.rescue. What other parts have there they rescue when they are sealed.
+func (p *MergedPart) rescue(ctx context.Context, file *physical, state *snapshot.Task, cause error) error {
+	old, err := p.merger.fs.Open(ctx, file.path)
+	if err != nil && Repeatable(err) {
+		return fmt.Errorf("%w (and cannot be read back: %w)", cause, err)
+	}
+	if err != nil {
+		return &unreadableError{cause, err, file.size}
+	}
+	defer old.Close() // nothing was written
+	moved := map[int64]snapshot.Stream{}
+	for _, op := range state.Operators {
+		op.State.EachStream(func(s *snapshot.Stream) {
+			if err != nil || s.Path != file.path || !file.hasLost(*s) {
+				return
+			}
+			to, done := moved[s.Offset]
+			if !done {
+				if to, err = p.writeAgain(ctx, old, *s, cause); err != nil {
+					return
+				}
+				moved[s.Offset] = to
+			}
+			*s = to
+		})
+	}
+	return err
+}
+
+// writeAgain writes a stream that can be read into another file.
+func (p *MergedPart) writeAgain(ctx context.Context, old storage.Reader, s snapshot.Stream, cause error) (snapshot.Stream, error) {
+	w := p.NewWriter(ctx, s.Scope)
+	if _, err := io.Copy(w, io.NewSectionReader(old, s.Offset, s.Length)); err != nil {
+		return s, errors.Join(err, w.Abort())
+	}
+	if w.Size() != s.Length || w.crc != s.CRC {
+		return s, errors.Join(&unreadableError{cause, errNotWhatWasWritten, s.Length}, w.Abort())
+	}
+	return w.Finish()
 }
 
 // Abandon ends a part that is not acknowledged. What it has written goes when the checkpoint is released.

@@ -46,7 +46,7 @@ func (l *layout) InitSavepoint(ctx context.Context, id job.CheckpointID, target 
 	}
 	for range savepointAttempts {
 		dir := join(target, l.newSavepointName())
-		if err = makeNewDir(ctx, l.outside, dir); err == nil {
+		if err = makeSavepointDir(ctx, l.outside, dir, entropy); err == nil {
 			return Location{ID: id, Savepoint: dir, Entropy: entropy}, nil
 		}
 		if ctx.Err() != nil {
@@ -54,6 +54,18 @@ func (l *layout) InitSavepoint(ctx context.Context, id job.CheckpointID, target 
 		}
 	}
 	return Location{}, fmt.Errorf("savepoint %d: make its directory in %s: %w", id, target, err)
+}
+
+// makeSavepointDir makes the directory of a savepoint, which says that it is not complete where its state lies elsewhere.
+func makeSavepointDir(ctx context.Context, fs storage.FS, dir string, e Entropy) error {
+	err := makeNewDir(ctx, fs, dir)
+	if err != nil || e.IsZero() {
+		return err
+	}
+	if err = putOnce(ctx, fs, join(dir, UnfinishedName), nil); err != nil {
+		_ = fs.RemoveAll(ctx, dir) // if not, it is found as garbage
+	}
+	return err
 }
 
 // makeNewDir makes a directory that is not there, or leaves nothing behind. That nobody else makes one of this name at the same time is

@@ -111,3 +111,25 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+// Credentials that are not there are named by the option and by what the SDK looks for, with the SDK's own words; and no other attempt is made.
+func TestNothingSet(t *testing.T) {
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential") // and no machine's identity, which is asked for over the network
+	for _, v := range []string{"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_USERNAME"} {
+		t.Setenv(v, "")
+	}
+	fs, err := Open(t.Context(), storage.NewConfig(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fs.Open(t.Context(), root+"/a")
+	var lasting interface{ Lasting() bool }
+	if !errors.As(err, &lasting) || !lasting.Lasting() {
+		t.Errorf("%v: it is tried again", err)
+	}
+	for _, want := range []string{"open " + root + "/a", "set fs.azure.account.key.", "fs.azure.sas.", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: want %q in it", err, want)
+		}
+	}
+}

@@ -94,3 +94,29 @@ func TestBadOptions(t *testing.T) {
 		}
 	}
 }
+
+// Credentials that are not there are named by the option and by what the client looks for, with the client's own words; and no other attempt is made.
+func TestNothingSet(t *testing.T) {
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", t.TempDir()+"/none")
+	for name, options := range map[string]map[string]string{
+		"by default": {},
+		"a key file": {"gs.auth.type": "SERVICE_ACCOUNT_JSON_KEYFILE", "gs.auth.service.account.json.keyfile": t.TempDir() + "/none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs, err := Open(t.Context(), contract.NewConfig(options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = fs.Open(t.Context(), "gs://bucket/a")
+			var lasting interface{ Lasting() bool }
+			if !errors.As(err, &lasting) || !lasting.Lasting() || !errors.Is(err, iofs.ErrNotExist) {
+				t.Errorf("%v: it is tried again, or has no cause", err)
+			}
+			for _, want := range []string{"open gs://bucket/a", "set gs.auth.type", "gs.auth.service.account.json.keyfile", "GOOGLE_APPLICATION_CREDENTIALS"} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v: want %q in it", err, want)
+				}
+			}
+		})
+	}
+}

@@ -113,6 +113,8 @@ var advice = map[object.Kind]string{
 	object.Permission: "the credentials must allow s3:GetObject, PutObject, DeleteObject, ListBucket and AbortMultipartUpload there; " +
 		"without ListBucket an absent object cannot be told from a forbidden one",
 	object.Credentials: "set s3.access-key and s3.secret-key, or what the SDK looks for: AWS_ACCESS_KEY_ID, a shared configuration, a role; and the right s3.region",
+	object.Misconfigured: "set s3.region, or what the SDK looks for: AWS_REGION, a shared configuration; for a service other than AWS set s3.endpoint, " +
+		"with its scheme: https://host:port",
 	object.Throttled:   "the service asks for fewer requests; checkpoint less often, or spread state over fewer files with a higher execution.checkpointing.data-inline-threshold",
 	object.Unreachable: "look at the network, s3.endpoint and s3.region; services other than AWS mostly need s3.path.style.access: true",
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/weirstream/weir/storage"
 	"github.com/weirstream/weir/storage/storagetest"
 )
@@ -220,5 +222,45 @@ func TestPartsAreUploadedAgain(t *testing.T) {
 	})
 	if failures < 3 {
 		t.Errorf("%d failures", failures)
+	}
+}
+
+// What is not set is named, by the option and by what the SDK looks for, with the SDK's own words; and no other attempt is made.
+func TestNothingSet(t *testing.T) {
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	for _, v := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ROLE_ARN",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"} {
+		t.Setenv(v, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
+	for _, c := range []struct {
+		name    string
+		options map[string]string
+		want    []string
+	}{
+		{"no region", nil, []string{"set s3.region", "AWS_REGION", "Invalid region"}},
+		{"no region, but keys", map[string]string{"s3.access-key": "a", "s3.secret-key": "b"}, []string{"set s3.region"}},
+		{"a region of a wrong form", map[string]string{"s3.region": "Frankfurt am Main"}, []string{"set s3.region", "invalid input region"}},
+		{"an endpoint without scheme", map[string]string{"s3.endpoint": "minio:9000/x y"}, []string{"set s3.endpoint", "https://"}},
+		{"no credentials", map[string]string{"s3.region": "eu-central-1"}, []string{"set s3.access-key and s3.secret-key", "AWS_ACCESS_KEY_ID", "credentials"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fs, err := Open(t.Context(), storage.NewConfig(c.options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = fs.Open(t.Context(), "s3://bucket/a")
+			for _, want := range append(c.want, "open s3://bucket/a") {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v: want %q in it", err, want)
+				}
+			}
+			var lasting interface{ Lasting() bool }
+			var cause *smithy.OperationError
+			if !errors.As(err, &lasting) || !lasting.Lasting() || !errors.As(err, &cause) {
+				t.Errorf("%v: it is tried again, or has no cause", err)
+			}
+		})
 	}
 }

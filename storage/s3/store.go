@@ -269,6 +269,8 @@ func (s *store) Kind(err error) object.Kind {
 	switch {
 	case object.Unreached(err):
 		return object.Unreachable
+	case errors.As(err, &signing) && (strings.Contains(err.Error(), "resolve endpoint") || strings.Contains(err.Error(), "invalid input region")):
+		return object.Misconfigured
 	case errors.As(err, &signing) && strings.Contains(err.Error(), "credentials"):
 		return object.Credentials
 	}

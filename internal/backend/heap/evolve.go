@@ -2,9 +2,11 @@ package heap
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -20,6 +22,8 @@ type Migration struct {
 	old, new reflect.Type
 	apply    func(old, new unsafe.Pointer) error
 	codec    *codec.Compiled // of old
+	entries  *codec.Compiled // of entries with such values, for a map that is kept as a list
+	values   reflect.Type    // what the user has written for old, if old is an entry
 }
 
 // NewMigration returns the migration of a state by its name. The function is called during a restore, by any number of goroutines at a
@@ -63,7 +67,7 @@ func migrations(processor any, layout *Layout, lists *OperatorLists) error {
 	if lists != nil {
 		for i := range lists.lists {
 			l := &lists.lists[i]
-			errs = append(errs, checkChain(l.name, l.codec, l.migrations))
+			errs = append(errs, checkChain(l.name, l.migrating(), l.migrations))
 		}
 	}
 	return errors.Join(errs...)
@@ -84,6 +88,11 @@ func (m Migration) enter(layout *Layout, lists *OperatorLists) (err error) {
 	}
 	if lists != nil {
 		if l := lists.find(m.state); l != nil {
+			if l.values != nil {
+				if m.entries, err = codec.Of(entryOf(l.codec.Type(), m.old)); err != nil {
+					return fmt.Errorf("migration of state %q: %w", m.state, err)
+				}
+			}
 			l.migrations = append(l.migrations, m)
 			return nil
 		}
@@ -106,6 +115,48 @@ func checkChain(name string, now *codec.Compiled, chain []Migration) error {
 		}
 	}
 	return nil
+}
+
+// migrating returns what the migrations of a list end with: its elements, or the values of a map.
+func (l *operatorList) migrating() *codec.Compiled {
+	if l.values != nil {
+		return l.values
+	}
+	return l.codec
+}
+
+// chain returns the migrations of a list's elements. Those of a map are for its values: made into ones of its entries, they leave the keys alone.
+func (l *operatorList) chain() []Migration {
+	if l.values == nil {
+		return l.migrations
+	}
+	chain := slices.Clone(l.migrations)
+	for i, m := range l.migrations {
+		to := l.codec
+		if i+1 < len(chain) {
+			to = l.migrations[i+1].entries
+		}
+		chain[i] = m.ofEntries(to.Type())
+	}
+	return chain
+}
+
+// ofEntries returns the migration of the entries of a map from the one of its values.
+func (m Migration) ofEntries(to reflect.Type) Migration {
+	from := m.entries.Type()
+	return Migration{state: m.state, old: from, new: to, codec: m.entries, values: m.old, apply: func(old, new unsafe.Pointer) error {
+		was, is := reflect.NewAt(from, old).Elem(), reflect.NewAt(to, new).Elem()
+		is.Field(0).Set(was.Field(0))
+		if err := m.apply(was.Field(1).Addr().UnsafePointer(), is.Field(1).Addr().UnsafePointer()); err != nil {
+			return fmt.Errorf("key %v: %w", was.Field(0), err)
+		}
+		return nil
+	}}
+}
+
+// entryOf returns the type of an [Entry] with values of another type.
+func entryOf(entry, value reflect.Type) reflect.Type {
+	return reflect.StructOf([]reflect.StructField{{Name: "Key", Type: entry.Field(0).Type}, {Name: "Value", Type: value}})
 }
 
 func migrationForms(chain []Migration, now *codec.Compiled) (forms []stateform.Migration) {
@@ -178,7 +229,7 @@ func (r *reading) decode(src []byte, p unsafe.Pointer) (rest []byte, err error) 
 			into = reflect.New(m.new).UnsafePointer()
 		}
 		if err := m.apply(at, into); err != nil {
-			return nil, migrationError{fmt.Errorf("its migration from %v: %w", m.old, err)}
+			return nil, migrationError{fmt.Errorf("its migration from %v: %w", cmp.Or(m.values, m.old), err)}
 		}
 		at = into
 	}

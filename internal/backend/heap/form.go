@@ -63,6 +63,6 @@ func (o *OperatorLists) Form() stateform.Form {
 
 func (l *operatorList) state() stateform.State {
 	return stateform.State{
-		Name: l.name, Field: l.field, Kind: listKinds[l.mode], Elem: l.codec.Schema(), Former: l.former, Migrations: migrationForms(l.migrations, l.codec),
+		Name: l.name, Field: l.field, Kind: listKinds[l.mode], Elem: l.codec.Schema(), Former: l.former, Migrations: migrationForms(l.chain(), l.codec),
 	}
 }

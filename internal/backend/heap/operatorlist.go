@@ -23,6 +23,7 @@ type operatorList struct {
 	former      []string // names it had
 	migrations  []Migration
 	codec       *codec.Compiled
+	values      *codec.Compiled                      // of a map that is kept as a list, nil for others
 	slice       func() (first unsafe.Pointer, n int) // the elements as they are
 	decode      func(src []byte, from *reading) (rest []byte, err error)
 }
@@ -97,6 +98,9 @@ func DeclareBroadcast[K comparable, V any](d *Declaration, all func() []Entry[K,
 		return
 	}
 	declareElements(d, snapshot.Broadcast, all, put)
+	if len(d.errs) == 0 {
+		d.lists.lists[len(d.lists.lists)-1].values = d.codecOf(d.field, reflect.TypeFor[V]())
+	}
 }
 
 // Entry is an entry of a map that is kept as a list.
@@ -182,7 +186,7 @@ func (o *OperatorLists) restore(d *ListData, l *operatorList) error {
 		return err
 	}
 	now := l.state()
-	from, err := newReading(&now, old, l.codec, l.migrations)
+	from, err := newReading(&now, old, l.codec, l.chain())
 	if err != nil {
 		return fmt.Errorf("the type of its elements has changed: %w", err)
 	}

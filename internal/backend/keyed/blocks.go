@@ -16,7 +16,7 @@ import (
 const (
 	// compressedVersion stands in the place of the version, which follows it and the algorithm. Programs that are older than compression
 	// say that they cannot read it.
-	compressedVersion = 3
+	compressedVersion = Version
 	// algorithmS2 is Snappy with longer copies: a fifth of the processor time of zstd, which the job would miss, for a third more bytes, and
 	// no memory between two blocks.
 	algorithmS2 = 1

@@ -22,6 +22,9 @@ const (
 	version      = 2
 )
 
+// Version is the newest version of the form. A stream is written in the oldest that can say what is in it.
+const Version = 3
+
 // ErrCorrupt is wrapped by errors about bytes that nobody writes in this form. Errors about values in them wrap codec.ErrCorrupt.
 var ErrCorrupt = errors.New("corrupt keyed state")
 

@@ -19,12 +19,15 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 )
 
+// Version is that of the newest form of a segment.
+const Version = 2
+
 // The head of a segment: see docs/formats/changelog.md.
 const (
 	segmentMagic = "weirclog"
 	plainVersion = 1
 	// packedVersion is followed by changes in blocks, as compressed keyed state has them.
-	packedVersion = 2
+	packedVersion = Version
 	segmentHead   = len(segmentMagic) + 1
 )
 

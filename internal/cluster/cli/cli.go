@@ -11,7 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	goio "io"
 	"strings"
 
 	"github.com/weirstream/weir/internal/inspect"
@@ -36,22 +36,25 @@ const (
 // IO is where a command reads and writes.
 type IO struct {
 	FS     storage.FS // of checkpoints to look into; nil for all that the program knows
-	Stdout io.Writer
-	Stderr io.Writer
+	Stdout goio.Writer
+	Stderr goio.Writer
 }
 
 // command is one of those that weir has.
 type command struct {
 	name, args, summary string
+	// bare says that it takes no path and needs no file system.
+	bare bool
 	// declare adds its flags and returns what to do once they are parsed.
 	declare func(flags *flag.FlagSet) func(ctx context.Context, path string, io IO) error
 }
 
 var commands = []command{
-	{"inspect", "<checkpoint>", "say what is in a checkpoint or savepoint", declareInspect},
-	{"verify", "<path>", "read every byte and check it: of a checkpoint, a job or all jobs in a directory", declareVerify},
-	{"savepoint", "--dispose <path>", "delete a savepoint", declareSavepoint},
-	{"gc", "<dir>", "find what no line in a checkpoint directory needs any more, and delete it if asked to", declareGC},
+	{name: "inspect", args: "<checkpoint>", summary: "say what is in a checkpoint or savepoint", declare: declareInspect},
+	{name: "verify", args: "<path>", summary: "read every byte and check it: of a checkpoint, a job or all jobs in a directory", declare: declareVerify},
+	{name: "savepoint", args: "--dispose <path>", summary: "delete a savepoint", declare: declareSavepoint},
+	{name: "gc", args: "<dir>", summary: "find what no line in a checkpoint directory needs any more, and delete it if asked to", declare: declareGC},
+	{name: "version", bare: true, summary: "say which weir this is, and which formats it writes", declare: declareVersion},
 }
 
 // Run runs weir with the arguments that follow its name.
@@ -66,6 +69,9 @@ func Run(ctx context.Context, args []string, io IO) Code {
 	}
 	if isHelp(args[0]) {
 		args = []string{args[1], "--help"}
+	}
+	if strings.TrimLeft(args[0], "-") == "version" {
+		args = append([]string{"version"}, args[1:]...)
 	}
 	for _, c := range commands {
 		if c.name == args[0] {
@@ -92,17 +98,24 @@ func unknownCommand(name string) error {
 
 func (c command) run(ctx context.Context, args []string, io IO) Code {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Stderr)
+	flags.SetOutput(goio.Discard) // a mistake is said as all others are
 	flags.Usage = func() {}
 	do := c.declare(flags)
-	stores := declareSettings(flags)
+	var stores *settings
+	if !c.bare {
+		stores = declareSettings(flags)
+	}
 	paths, err := parse(flags, splitDefines(args))
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		c.help(flags, io.Stdout)
 		return Good
 	case err != nil:
-		return Usage // flags has said why
+		return exit(io, usageError{fmt.Errorf("%s: %w; weir help %s lists its flags", c.name, err, c.name)})
+	case c.bare && len(paths) == 0:
+		return exit(io, do(ctx, "", io))
+	case c.bare:
+		return exit(io, usageError{fmt.Errorf("%s takes no argument, got %q", c.name, paths)})
 	case len(paths) != 1:
 		return exit(io, usageError{fmt.Errorf("want one path, got %d: weir %s %s", len(paths), c.name, c.args)})
 	}
@@ -150,7 +163,9 @@ func exit(io IO, err error) Code {
 	case errors.Is(err, errUnknown):
 		return Unknown
 	}
-	fmt.Fprintf(io.Stderr, "weir: %v\n", err)
+	for text := range strings.SplitSeq(err.Error(), "\n") { // several mistakes stand on a line each
+		fmt.Fprintf(io.Stderr, "weir: %s\n", text)
+	}
 	if u := (usageError{}); errors.As(err, &u) {
 		return Usage
 	}
@@ -160,7 +175,7 @@ func exit(io IO, err error) Code {
 	return Damage
 }
 
-func usage(w io.Writer) {
+func usage(w goio.Writer) {
 	fmt.Fprint(w, "weir looks into what jobs keep on disk.\n\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "  weir %-28s %s\n", c.name+" "+c.args, c.summary)
@@ -169,11 +184,15 @@ func usage(w io.Writer) {
 	exitCodes(w)
 }
 
-func exitCodes(w io.Writer) {
+func exitCodes(w goio.Writer) {
 	fmt.Fprint(w, "  0  done, and nothing is wrong\n  1  damaged, on proof\n  2  a mistake in the command line\n  3  it could not be told\n")
 }
 
-func (c command) help(flags *flag.FlagSet, w io.Writer) {
+func (c command) help(flags *flag.FlagSet, w goio.Writer) {
+	if c.bare {
+		fmt.Fprintf(w, "weir %s: %s.\n", c.name, c.summary)
+		return
+	}
 	fmt.Fprintf(w, "weir %s [flags] %s: %s.\n", c.name, c.args, c.summary)
 	gap := "\n"
 	flags.VisitAll(func(f *flag.Flag) {

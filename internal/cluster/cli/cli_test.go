@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
@@ -51,6 +52,8 @@ var changing = []struct {
 	{regexp.MustCompile(`checksum [0-9a-f]{8}`), "checksum CRC"},
 	{regexp.MustCompile(`(be|crc32c) [0-9a-f]{8}`), "${1} CRC"},
 	{regexp.MustCompile(`0x[0-9a-f]+`), "0xBYTES"},
+	{regexp.MustCompile(`(?m)^weir (\(devel\)|v\d|of unknown).*`), "weir VERSION"},
+	{regexp.MustCompile(`(?m)^built with .*`), "built with GO"},
 	{regexp.MustCompile(`"[A-Za-z0-9+/]{40,}={0,2}"`), `"BYTES"`},
 }
 
@@ -128,6 +131,13 @@ func TestUsage(t *testing.T) {
 	s.run("verify", "-Ds3.secret-kee=hunter2", "s3://bucket/checkpoints")
 	s.run("savepoint", "--dispose", "gs://bucket/savepoint-1")
 	s.run("gc", "s3://bucket/checkpoints")
+	s.run("inspect", "--limit=many", "a")
+	s.run("verify", "-Ds3.no=1", "-Ds3.nor=2", "a")
+	s.run("help", "version")
+	s.run("--version", "a")
+	s.run("version", "--json")
+	s.run("version")
+	s.run("--version")
 	s.golden("usage.txt")
 }
 
@@ -170,6 +180,35 @@ func change(t *testing.T, path string, by func([]byte) []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// weir verify says of a path that is no checkpoint what is there, and what is missing to be one. Nothing of it is proof of damage.
+func TestVerifyOfWhatIsNoCheckpoint(t *testing.T) {
+	s := &session{t: t, w: stopped(t)}
+	for path, content := range map[string]string{
+		"savepoint-5f0c1d-8a1b2c3d4e5f/stream": "0123456789",
+		"chk-7/one":                            "0123456789",
+		"chk-7/two":                            "01234",
+		"notes/read.me":                        "nothing",
+		"copy/mine":                            "weir-md\nand no more",
+	} {
+		path = filepath.Join(s.w.dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(content), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run("verify", s.w.dir+"/savepoint-5f0c1d-8a1b2c3d4e5f")
+	s.run("verify", s.w.dir+"/savepoint-5f0c1d-8a1b2c3d4e5f/_metadata")
+	s.run("verify", s.w.dir+"/chk-7/")
+	s.run("verify", s.w.dir+"/chk-8")
+	s.run("verify", s.w.dir+"/shop.line")
+	s.run("verify", s.w.dir+"/notes")
+	s.run("verify", s.w.dir+"/notes/read.me")
+	s.run("inspect", s.w.dir+"/shop.line")
+	s.run("verify", s.w.dir+"/copy/mine") // begins as one: this is damage
+	change(t, filepath.Join(s.w.dir, "shop.line"), func(b []byte) []byte { b[30] ^= 1; return b })
+	s.run("verify", s.w.dir+"/shop.line")
+	s.golden("verify-other.txt")
 }
 
 // Every file of a checkpoint, with any byte changed, cut or taken away, is damage, and the line that says so names the file.

@@ -21,6 +21,10 @@ func verify(ctx context.Context, path string, io IO) error {
 	if err != nil {
 		return err
 	}
+	if v.Line != "" {
+		fmt.Fprintf(io.Stdout, "%s: the record of job line %q, in which it remembers how to go on: %s\n", path, v.Line, count(len(v.Problems), "problem"))
+		return nil
+	}
 	fmt.Fprintf(io.Stdout, "%s: %s with %d bytes of state and %s read, %s", path,
 		count(v.Checkpoints, "checkpoint"), v.Bytes, count(v.Lines, "job line"), count(len(v.Problems), "problem"))
 	if v.Unfinished > 0 {

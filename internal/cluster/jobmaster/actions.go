@@ -18,7 +18,6 @@ import (
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	istorage "github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/linefile"
-	"github.com/weirstream/weir/storage"
 )
 
 // perform does what the coordinator and the supervisor have decided.
@@ -245,37 +244,6 @@ func (m *master) publish(a coordinator.WriteMetadata, next line.Record, follow b
 	return pointer, size, nil
 }
 
-// discard deletes a checkpoint beside the master: it may take long, and only the end of the run waits for it.
-func (m *master) discard(a coordinator.Discard) {
-	m.delete(func() {
-		ctx := context.Background()
-		var err error
-		switch {
-		case a.Location != "":
-			err = m.removeSavepoint(istorage.Location{ID: a.ID, Savepoint: a.Location})
-		case a.Savepoint && a.Pointer == "": // it did not come to have a directory
-		case a.Pointer == "":
-			err = m.storage.RemoveUnfinished(ctx, istorage.Location{ID: a.ID})
-		case a.Pointer == istorage.NotAddressable:
-			err = m.storage.Discard(ctx, a.ID)
-		default:
-			err = istorage.Discard(ctx, m.FS, a.Pointer) // it may be one of an earlier run, and lie elsewhere
-		}
-		if err != nil && !errors.Is(err, storage.ErrNotExist) {
-			m.logger.Warn("a checkpoint could not be deleted", "checkpoint", a.ID, "error", err)
-			m.post(func() { m.coordinator.CleaningFailed(a.ID, m.Now()) })
-			return
-		}
-		m.post(func() {
-			if !a.Savepoint {
-				m.releasing = append(m.releasing, a.ID)
-				m.release()
-			}
-			m.coordinator.CleaningDone(a.ID, m.Now())
-		})
-	})
-}
-
 func (m *master) discardState(a coordinator.DiscardState) {
 	var files []snapshot.Stream
 	for _, op := range a.State.Operators {
@@ -306,6 +274,7 @@ func (m *master) completed(a coordinator.Completed) {
 	s := a.Stats
 	m.passed(s.ID)
 	m.release()
+	m.discardAgain()
 	m.progress.Completed(s)
 	if isSavepoint(s.Kind) { // nothing goes back to it, so nothing of what a recovery has to do is done
 		m.logger.Info(fmt.Sprintf("Completed savepoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()), "path", s.Pointer)
@@ -324,7 +293,7 @@ func (m *master) completed(a coordinator.Completed) {
 }
 
 func (m *master) failed(a coordinator.Failed) {
-	s := a.Stats
+	s, cause := a.Stats, a.Stats.Reason.With(a.Stats.Cause)
 	m.release()
 	m.progress.Failed(s)
 	if s.Reason == reason.CheckpointDeclinedTaskClosing {
@@ -334,28 +303,28 @@ func (m *master) failed(a coordinator.Failed) {
 	if s.Reason == reason.CheckpointDeclinedTaskClosing || s.Reason == reason.CheckpointSubsumed || m.state != inFlight {
 		level = slog.LevelInfo // the job is finishing or stopping, or a newer one was faster: nothing is wrong
 	}
-	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", s.Cause)
+	m.logger.Log(context.Background(), level, fmt.Sprintf("Checkpoint %d for job %s failed: %s", s.ID, m.id, s.Reason), "cause", cause)
 	if m.stopping.on && a.Request == m.stopping.request {
-		m.stopped(fmt.Errorf("%s: %s", s.Reason, s.Cause))
+		m.stopped(fmt.Errorf("%s: %s", s.Reason, cause))
 	}
-	m.notTaken(a.Request, s.Kind, s.ID, s.Reason, s.Cause)
-	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, s.Cause))
+	m.notTaken(a.Request, s.Kind, s.ID, s.Reason, cause)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint failed: %s: %s", s.Reason, cause))
 }
 
 func (m *master) refused(a coordinator.Refused) {
-	level := slog.LevelWarn
+	level, cause := slog.LevelWarn, a.Reason.With(a.Cause)
 	if a.Kind == coordinator.Periodic {
 		switch a.Reason {
 		case reason.MinimumTimeBetweenCheckpoints, reason.PeriodicSchedulerShutdown, reason.CheckpointCoordinatorSuspend, reason.JobFailoverRegion:
 			level = slog.LevelDebug // it is tried again when the pause has passed, or the job runs again
 		}
 	}
-	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", a.Cause)
+	m.logger.Log(context.Background(), level, fmt.Sprintf("A %s was not begun: %s", a.Kind, a.Reason), "cause", cause)
 	if m.stopping.on && a.Request == m.stopping.request {
-		m.stopped(fmt.Errorf("%s: %s", a.Reason, a.Cause))
+		m.stopped(fmt.Errorf("%s: %s", a.Reason, cause))
 	}
-	m.notTaken(a.Request, a.Kind, 0, a.Reason, a.Cause)
-	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, a.Cause))
+	m.notTaken(a.Request, a.Kind, 0, a.Reason, cause)
+	m.rescaleAnswered(a.Request, fmt.Errorf("its checkpoint was not begun: %s: %s", a.Reason, cause))
 }
 
 // loadBefore deletes the checkpoints of which nobody knows whether they exist, and reads the one to restart a plan from; nil if there is none. The

@@ -133,7 +133,11 @@ func (m *master) finish(s Status) {
 		Suspended: coordinator.JobSuspended, Aborted: coordinator.JobSuspended,
 	}[s]
 	kept := status == coordinator.JobSuspended || coordinator.Retention(m.checkpoints.Retention).Keeps(status)
-	end := func() { m.writeEnd(s, kept, func() { m.coordinator.End(status, m.Now()) }) }
+	end := func() {
+		m.writeEnd(s, kept, func() {
+			m.discardLast(s, func() { m.coordinator.End(status, m.Now()) })
+		})
+	}
 	if m.merger == nil {
 		end()
 		return

@@ -87,8 +87,10 @@ type master struct {
 	reminding   bool // they are going to be told again if they must: see remind
 
 	// doubtful are checkpoints of which it is not known whether they were published.
-	doubtful  []job.CheckpointID
-	releasing releasing
+	doubtful   []job.CheckpointID
+	releasing  releasing
+	undeleted  []coordinator.Discard // that were tried, and have to be tried again
+	discarding discarding
 	// uncommitted are sinks that have finished with output that is not committed, by subtask.
 	uncommitted map[job.Subtask][]job.OperatorID
 

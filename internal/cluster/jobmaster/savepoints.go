@@ -203,9 +203,6 @@ func (m *master) notTaken(id coordinator.RequestID, what coordinator.RequestKind
 		return
 	}
 	delete(m.asked, id)
-	if cause == "" {
-		cause = why.Message()
-	}
 	q.answer(SnapshotInfo{}, &SnapshotError{What: what.String(), ID: chk, Reason: why.String(), Cause: cause})
 	if m.stopping.on && m.stopping.request == 0 && q.Kind == coordinator.StopWithSavepoint {
 		m.stopping.on = false

@@ -145,18 +145,10 @@ func checkpoint(cs *coordinator.CheckpointStats) any {
 		return completedJSON{out, fileURL(cs.Pointer), cs.Discarded}
 	case coordinator.GivenUp:
 		out.Class, out.Duration = "failed", cs.Duration.Milliseconds()
-		return failedJSON{out, cs.Ended.UnixMilli(), failureOf(cs)}
+		return failedJSON{out, cs.Ended.UnixMilli(), cs.Reason.With(cs.Cause)}
 	}
 	out.Class = "in_progress"
 	return out
-}
-
-func failureOf(cs *coordinator.CheckpointStats) string {
-	text := cs.Reason.Message()
-	if cs.Cause != "" && cs.Cause != text {
-		text += ": " + cs.Cause
-	}
-	return text
 }
 
 // untilAck returns the milliseconds until the latest acknowledgement, -1 before the first.

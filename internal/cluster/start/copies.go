@@ -2,9 +2,11 @@ package start
 
 import (
 	"context"
+	"slices"
 
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/protocol/line"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
 	"github.com/weirstream/weir/internal/storage"
 	"github.com/weirstream/weir/internal/storage/copies"
@@ -21,6 +23,22 @@ func (s *start) useCopies(id job.ID) {
 		Roots: c.Dirs, Job: id, Threshold: s.checkpoints.InlineThreshold,
 		Report: func(err error) { s.Logger.Warn("local copies of state", "error", err) },
 	})
+}
+
+// removeCopies deletes copies that earlier processes have left on this machine and that this one does not read: those of the line's former job ids, and,
+// if copies are not read at all, those of the present one. The line is this process's, so nobody else wants them; and if a process that has lost the
+// line is still there, it does without.
+func (s *start) removeCopies(b *Beginning) {
+	if s.file == nil || s.World != nil {
+		return
+	}
+	c := s.Config.LocalCopies()
+	err := copies.Remove(c.Dirs, func(id job.ID) bool {
+		return slices.ContainsFunc(b.Record.Jobs, func(j line.Job) bool { return j.ID == id }) && !(c.Read && id == b.Job)
+	})
+	if err != nil {
+		s.Logger.Warn("local copies of state that nobody needs could not be deleted", "error", err)
+	}
 }
 
 // verifyAll reads a snapshot through. Copies of another job's are none of this one's business: that may be running.

@@ -59,7 +59,8 @@ type Preview struct {
 }
 
 // Plan says what Begin would do, and does nothing: it takes no lock, writes nothing and opens no source. It may be asked while the job
-// runs. Two-phase sinks are opened to be asked what they have committed, as a start does before it changes anything.
+// runs. Two-phase sinks are opened to be asked what they have committed and whether they could recover, as a start does before it changes
+// anything.
 func Plan(ctx context.Context, o Options) (Preview, error) {
 	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), onlyLook: true}
 	defer s.giveUp()
@@ -73,33 +74,49 @@ func Plan(ctx context.Context, o Options) (Preview, error) {
 
 func (s *start) preview(ctx context.Context) (Preview, error) {
 	v, err := s.find(ctx)
-	var refused *Error
-	switch {
-	case errors.As(err, &refused):
-		return Preview{Why: refused.Text, Code: refused.Code}, nil
-	case err != nil:
-		return Preview{}, err
+	if err != nil {
+		return refusedPreview(Preview{}, err)
 	}
 	out := Preview{Warnings: v.Notes}
-	if v.Do != line.Resume {
+	if v.Do == line.Refuse || v.Do == line.AlreadyFinished {
 		out.Why, out.Code = v.Text, v.Code
 		return out, nil
 	}
-	out.From = v.Restore
-	meta, err := s.load(ctx, v.Restore.Path)
-	if err != nil {
-		return Preview{}, err
+	b := newBeginning(&v)
+	if v.Do == line.Resume {
+		out.From = v.Restore
+		if b.Restore, err = s.load(ctx, b.path); err != nil {
+			return Preview{}, err
+		}
+		if out.Plan, err = s.plan(ctx, b.Restore); err != nil {
+			return Preview{}, err
+		}
+	} else {
+		out.Why = v.Text
 	}
-	if out.Plan, err = s.plan(ctx, meta); err != nil {
-		return Preview{}, err
+	if out.Plan != nil {
+		if err := out.Plan.Err(); err != nil {
+			out.Why, out.Code = err.Error(), exitcode.Refused
+			return out, nil
+		}
+		if out.Plan.Count(plan.Dropped) > 0 {
+			out.Code = exitcode.Changed
+		}
 	}
-	switch err := out.Plan.Err(); {
-	case err != nil:
-		out.Why, out.Code = err.Error(), exitcode.Refused
-	case out.Plan.Count(plan.Dropped) > 0:
-		out.Code = exitcode.Changed
+	if b.Storage, err = s.newStorage(b.Job); err != nil {
+		return refusedPreview(out, refuse(exitcode.Usage, "%v", err))
 	}
-	return out, nil
+	return refusedPreview(out, s.checkSinks(ctx, b))
+}
+
+// refusedPreview adds to a preview why the start would be refused, if err says so. Other errors are failures to find out.
+func refusedPreview(p Preview, err error) (Preview, error) {
+	var refused *Error
+	if errors.As(err, &refused) {
+		p.Why, p.Code = refused.Text, refused.Code
+		return p, nil
+	}
+	return p, err
 }
 
 func (p *Preview) text() string {

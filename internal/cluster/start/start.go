@@ -171,6 +171,7 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	if err := s.takeOver(ctx, b); err != nil {
 		return nil, err
 	}
+	s.removeCopies(b)
 	b.Merger = s.newMerger(ctx, b.Storage)
 	if s.file == nil && b.Restore == nil {
 		b.Text = "new start: there is no checkpoint directory"
@@ -242,20 +243,28 @@ func (s *start) prepare(ctx context.Context, b *Beginning) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkSinks(ctx, b); err != nil {
+		return err
+	}
+	s.opened, err = enumerators.Start(s.Plan, restored, enumerators.Env{Logger: s.Logger, Post: s.post, News: s.news})
+	if err != nil {
+		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
+	}
+	return nil
+}
+
+// checkSinks finds out whether the sinks will be able to recover, and changes nothing. It needs of b what a verdict says, Restore and Storage.
+func (s *start) checkSinks(ctx context.Context, b *Beginning) error {
 	if err := s.openSinks(ctx, b.Line); err != nil {
+		return err
+	}
+	if err := s.noMixture(ctx, b); err != nil {
 		return err
 	}
 	open := func(ctx context.Context, stream snapshot.Stream) (operator.StreamReader, error) {
 		return b.Storage.OpenStream(ctx, stream)
 	}
-	if err := s.noMixture(ctx, b); err != nil {
-		return err
-	}
 	if err := s.sinks.Check(ctx, b.Restore, b.Recovery, open); err != nil {
-		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
-	}
-	s.opened, err = enumerators.Start(s.Plan, restored, enumerators.Env{Logger: s.Logger, Post: s.post, News: s.news})
-	if err != nil {
 		return refuse(exitcode.Refused, "job %q: %v", s.Name, err)
 	}
 	return nil

@@ -223,10 +223,10 @@ func TestRefused(t *testing.T) {
 		says []string
 		late bool // found out by what a plan does not do
 	}{
-		{"a sink cannot be opened", func(s *stage) { s.fail["sink open"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}, true},
-		{"a sink panics when it is opened", func(s *stage) { s.fail["sink open"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}, true},
-		{"a sink cannot recover", func(s *stage) { s.ran(1); s.fail["sink Check"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}, true},
-		{"a sink panics when it is asked", func(s *stage) { s.ran(1); s.fail["sink Check"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}, true},
+		{"a sink cannot be opened", func(s *stage) { s.fail["sink open"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}, false},
+		{"a sink panics when it is opened", func(s *stage) { s.fail["sink open"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}, false},
+		{"a sink cannot recover", func(s *stage) { s.ran(1); s.fail["sink Check"] = fails }, exitcode.Refused, []string{`sink "out"`, "the connection was lost"}, false},
+		{"a sink panics when it is asked", func(s *stage) { s.ran(1); s.fail["sink Check"] = panics }, exitcode.Refused, []string{`sink "out"`, "panic: no"}, false},
 		{"a source finds nothing", func(s *stage) { s.ran(1); s.fail["source open"] = fails }, exitcode.Refused, []string{`source "in"`, "the connection was lost"}, true},
 		{"a source panics", func(s *stage) { s.fail["source open"] = panics }, exitcode.Refused, []string{`source "in"`, "panic: no"}, true},
 		{"a sink cannot be closed either", func(s *stage) { s.fail["source open"], s.fail["sink Close"] = fails, panics }, exitcode.Refused, []string{`source "in"`}, true},
@@ -286,7 +286,7 @@ func TestRefused(t *testing.T) {
 			s.committed[1] = "part-1"
 			delete(s.set, "execution.checkpointing.dir")
 			delete(s.set, "execution.checkpointing.data-inline-threshold")
-		}, exitcode.Refused, []string{`sink "out" holds the output of an earlier run (part-1)`, "--fresh"}, true},
+		}, exitcode.Refused, []string{`sink "out" holds the output of an earlier run (part-1)`, "--fresh"}, false},
 		{"a loop needs a decision", func(s *stage) { s.steps = []string{"in", "loop", "out"} }, exitcode.Usage, []string{`"loop" is a loop`, "FORCE"}, false},
 		{"another job lies in the directory", func(s *stage) {
 			s.name = "other"
@@ -313,13 +313,13 @@ func TestRefused(t *testing.T) {
 				t.Errorf("%d things are open, asked was %q", s.open, s.calls)
 			}
 
-			// A plan says the same, as far as it looks: it opens no source, makes no sink ready to recover, and writes nothing.
+			// A plan says the same, as far as it looks: it opens no source and writes nothing.
 			if p, err := Plan(t.Context(), s.options()); err != nil {
 				var of *Error
 				if !errors.As(err, &of) || of.Code != test.code {
 					t.Errorf("a plan fails: %v", err)
 				}
-			} else if p.Code != exitcode.Finished && (p.Code != test.code || !strings.Contains(refused.Text, p.Why)) {
+			} else if p.Code != exitcode.Finished && (p.Code != test.code || !strings.Contains(refused.Text, firstLine(p.Why))) {
 				t.Errorf("a plan says %d: %s", p.Code, p.Text)
 			} else if p.Code == exitcode.Finished && !test.late {
 				t.Errorf("a plan says that it begins: %s", p.Text)
@@ -330,6 +330,12 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// firstLine leaves out the stack of a panic.
+func firstLine(text string) string {
+	first, _, _ := strings.Cut(text, "\n")
+	return first
 }
 
 // TestClaimFails shows a start that cannot leave its mark at a snapshot: the record has it already, and the next start leaves the mark.

@@ -18,6 +18,9 @@ const MaxEncoded = 16 << 20
 // are forgotten, and then only a sink can tell that a checkpoint from there must not be restored.
 const maxRanges = 1000
 
+// Version is that of the form that Encode writes.
+const Version = 4
+
 const (
 	head = "weir job line, format 4\n"
 	// head3 was written before lines knew of places apart from the directory of checkpoints, head2 before those of savepoints that a job

@@ -94,6 +94,14 @@ func (r Reason) Message() string {
 	return facts[r].message
 }
 
+// With returns the text for people with what is known beyond it, "" if nothing is.
+func (r Reason) With(cause string) string {
+	if cause == "" || cause == r.Message() {
+		return r.Message()
+	}
+	return r.Message() + ": " + cause
+}
+
 // PreFlight reports whether the reason arises before any task took part, so that no task can be blamed.
 func (r Reason) PreFlight() bool { return None < r && r <= lastPreFlight }
 

@@ -28,3 +28,13 @@ func TestFacts(t *testing.T) {
 		t.Errorf("an unknown reason is %v", r)
 	}
 }
+
+// TestWith shows that there is always a text that says why, and that nothing is said twice.
+func TestWith(t *testing.T) {
+	const expired = "the checkpoint did not complete within its timeout"
+	for cause, want := range map[string]string{"": expired, expired: expired, "no answer from a (1/2)": expired + ": no answer from a (1/2)"} {
+		if got := CheckpointExpired.With(cause); got != want {
+			t.Errorf("With(%q) = %q, want %q", cause, got, want)
+		}
+	}
+}

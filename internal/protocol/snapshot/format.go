@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 )
 
 // The form of `_metadata`, described in docs/formats/metadata.md. Every version, also those to come, keeps the head and the trailer, so
@@ -65,6 +66,13 @@ func Decode(data []byte) (*Metadata, error) {
 		return nil, fmt.Errorf("metadata make no sense, although their checksum is right: %w", d.err)
 	}
 	return m, nil
+}
+
+// MayBeMetadata reports whether data, which need not be whole, begins as what Encode writes in any version. What does not is another kind of
+// file, or damaged in its first bytes.
+func MayBeMetadata(data []byte) bool {
+	begin := data[:min(len(data), len(magic))]
+	return strings.HasPrefix(magic, string(begin))
 }
 
 func checkFrame(data []byte) error {

@@ -137,6 +137,23 @@ func (c *Copies) removeDir(dir string) {
 	}
 }
 
+// Remove deletes all copies of jobs that are not at work any more. It goes on after a failure and returns all failures.
+func Remove(roots []string, over func(job.ID) bool) error {
+	var errs []error
+	for _, root := range roots {
+		entries, err := os.ReadDir(root)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			if id, err := job.ParseID(e.Name()); err == nil && e.Name() == id.String() && over(id) {
+				errs = append(errs, os.RemoveAll(filepath.Join(root, e.Name())))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Dispose deletes all copies of the job.
 func (c *Copies) Dispose() {
 	c.mu.Lock()

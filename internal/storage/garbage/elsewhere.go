@@ -58,11 +58,9 @@ type spread struct {
 	jobs map[job.ID]bool // of the line
 }
 
-// owner is a job in one of the random directories.
-type owner struct {
-	random string
-	id     job.ID
-}
+// owner is what files in one of the random directories belong to: a job, a savepoint, or the one job that has no directory of its own, whose
+// name is empty.
+type owner struct{ random, name string }
 
 // scattered is a file of state in a random directory.
 type scattered struct {
@@ -70,7 +68,7 @@ type scattered struct {
 	path  string
 	name  string
 	bytes int64
-	in    string // the directory of its job that it lies in: of a checkpoint, or of shared files
+	in    string // the plain directory for it, below that of checkpoints
 }
 
 // find adds files of the line's jobs in random directories that no checkpoint names, if the store can find them. In such a directory there is
@@ -85,21 +83,22 @@ func (s spread) find(f *finder) error {
 	named, strange := map[string]bool{}, map[owner]bool{}
 	err := walker.Walk(f.ctx, s.Above(), func(path string, bytes int64) error {
 		random, below, ok := s.Split(path)
-		switch parts := strings.Split(below, "/"); {
+		parts := strings.Split(below, "/")
+		switch {
 		case !ok:
+			return nil
 		case len(parts) == 1:
 			named[random] = true // no job has files here
+			return nil
+		}
+		last := len(parts) - 1
+		switch at, ours := s.ownerOf(f, random, parts); {
+		case !ours:
+			strange[owner{random, ""}] = true
+		case f.isStateOf(at, parts):
+			all = append(all, scattered{at, path, parts[last], bytes, strings.Join(parts[:last], "/")})
 		default:
-			id, err := job.ParseID(parts[0])
-			at := owner{random, id}
-			if err != nil || !s.jobs[id] || id.String() != parts[0] {
-				return nil
-			}
-			if len(parts) != 3 || !isState(parts[1], parts[2]) {
-				strange[at] = true
-				return nil
-			}
-			all = append(all, scattered{at, path, parts[2], bytes, parts[1]})
+			strange[at] = true
 		}
 		return nil
 	})
@@ -120,6 +119,29 @@ func (s spread) find(f *finder) error {
 	return nil
 }
 
+// ownerOf returns what a path in a random directory belongs to. ours is false for what is none of the line's, as far as anybody can tell.
+func (s spread) ownerOf(f *finder, random string, parts []string) (at owner, ours bool) {
+	if id, err := job.ParseID(parts[0]); err == nil && id.String() == parts[0] {
+		return owner{random, parts[0]}, s.jobs[id]
+	}
+	if _, savepoint := snapshots.ParseSavepointName(parts[0]); savepoint {
+		return owner{random, parts[0]}, f.givenUp[parts[0]] || f.complete[f.dir+"/"+parts[0]]
+	}
+	return owner{random, ""}, f.flat
+}
+
+// isStateOf reports whether the parts of a path are those of a file of state of what it belongs to.
+func (f *finder) isStateOf(at owner, parts []string) bool {
+	_, savepoint := snapshots.ParseSavepointName(at.name)
+	switch {
+	case savepoint:
+		return f.givenUp[at.name] && len(parts) == 2 && streamName.MatchString(parts[1])
+	case at.name == "":
+		return len(parts) == 2 && isState(parts[0], parts[1])
+	}
+	return len(parts) == 3 && isState(parts[1], parts[2])
+}
+
 // isState reports whether a directory of a job and the name in it are those of a file of state.
 func isState(dir, name string) bool {
 	return (checkpoint.MatchString(dir) || dir == "shared") && streamName.MatchString(name)
@@ -127,12 +149,16 @@ func isState(dir, name string) bool {
 
 // add adds a file, unless a line in another directory has left its mark in the plain directory.
 func (s spread) add(f *finder, x scattered) error {
-	if !checkpoint.MatchString(x.in) {
-		entries, err := f.list(snapshots.JobDir(f.dir, x.id)+"/"+x.in, "marks of other jobs")
+	why := "no checkpoint's metadata names it"
+	switch {
+	case f.givenUp[x.owner.name]:
+		why = "its savepoint was never completed"
+	case strings.HasSuffix("/"+x.in, "/shared"):
+		entries, err := f.list(f.dir+"/"+x.in, "marks of other jobs")
 		if err != nil || usedElsewhere(entries) {
 			return err
 		}
 	}
-	f.add(Item{x.path, "no checkpoint's metadata names it", x.bytes, tree{files: []string{x.path}}})
+	f.add(Item{x.path, why, x.bytes, tree{files: []string{x.path}}})
 	return nil
 }

@@ -85,7 +85,8 @@ func (f *Found) fsOf(path string) storage.FS {
 // is a *RunningError if a job runs there; all others too mean that nothing can be told. Without an error the caller has to Close what is returned.
 func (s Search) Find(ctx context.Context) (*Found, error) {
 	dir := strings.TrimRight(filepath.ToSlash(s.Dir), "/")
-	f := &finder{ctx: ctx, fs: s.FS, dir: dir, claimed: map[job.ID]bool{}, reached: map[string]bool{}, merged: map[string]bool{}, complete: map[string]bool{}}
+	f := &finder{ctx: ctx, fs: s.FS, dir: dir, claimed: map[job.ID]bool{}, reached: map[string]bool{}, merged: map[string]bool{}, complete: map[string]bool{},
+		givenUp: map[string]bool{}}
 	if byscheme.IsLocal(dir) {
 		f.dir = byscheme.Local(dir)
 		f.fs, f.found.lines = fs.Local{}, &locks{dir: f.dir, now: s.Now}
@@ -133,8 +134,11 @@ type finder struct {
 	reached map[string]bool
 	// merged holds the directories of merged files that complete checkpoints name, without those above.
 	merged map[string]bool
-	// complete are the savepoints that are, by their paths.
+	// complete are the savepoints that are, by their paths, and given up those of the lines that never became so, by their names.
 	complete map[string]bool
+	givenUp  map[string]bool
+	// flat says that the one line there is keeps its checkpoints directly in the directory.
+	flat bool
 }
 
 func (f *finder) find() error {
@@ -161,9 +165,6 @@ func (f *finder) find() error {
 	if err != nil {
 		return err
 	}
-	if err := f.savepoints(); err != nil {
-		return err
-	}
 	if err := f.directly(direct); err != nil {
 		return err
 	}
@@ -177,21 +178,27 @@ func (f *finder) find() error {
 			return err
 		}
 	}
+	unfinished, err := f.savepoints()
+	if err != nil {
+		return err
+	}
 	for _, place := range f.others {
 		if err := place.find(f); err != nil {
 			return err
 		}
 	}
+	f.found.Items = append(f.found.Items, unfinished...) // last: what they hold proves that their state elsewhere is garbage
 	return nil
 }
 
-// savepoints adds the directories of savepoints that were never completed, if they are by their names of jobs whose lines are here: those do
+// savepoints returns the directories of savepoints that were never completed, if they are by their names of jobs whose lines are here: those do
 // not run, so nobody completes them any more. Others may be of a job whose line is elsewhere, and which is at it right now.
-func (f *finder) savepoints() error {
+func (f *finder) savepoints() ([]Item, error) {
 	entries, err := f.list(f.dir, "savepoints")
 	if err != nil {
-		return err
+		return nil, err
 	}
+	before := len(f.found.Items)
 	for _, e := range entries {
 		path := f.dir + "/" + e.Name
 		if prefix, ok := snapshots.ParseSavepointName(e.Name); !ok || !e.Dir || !f.claims(prefix) || f.complete[path] {
@@ -199,10 +206,20 @@ func (f *finder) savepoints() error {
 		}
 		// A savepoint that was completed holds metadata, under whatever name.
 		if err := f.addTree(path, "the savepoint was never completed, or its deletion was interrupted"); err != nil {
-			return err
+			return nil, err
+		}
+		if n := len(f.found.Items); n > before && f.found.Items[n-1].Path == path && f.found.Items[n-1].has(snapshots.UnfinishedName) {
+			f.givenUp[e.Name] = true
 		}
 	}
-	return nil
+	found := slices.Clone(f.found.Items[before:])
+	f.found.Items = f.found.Items[:before]
+	return found, nil
+}
+
+// has reports whether a file of this name is in a tree.
+func (t tree) has(name string) bool {
+	return slices.ContainsFunc(t.files, func(path string) bool { return filepath.Base(path) == name })
 }
 
 func (f *finder) claims(prefix string) bool {
@@ -258,10 +275,29 @@ func (f *finder) lines() error {
 // directly looks through the checkpoints that lie directly in the directory. They belong to the one line there is; if there are several, or
 // none, nobody can tell.
 func (f *finder) directly(checkpoints []snapshots.Found) error {
-	if len(checkpoints) == 0 || f.records != 1 {
+	f.flat = len(checkpoints) > 0 && f.records == 1
+	switch {
+	case f.flat:
+		return f.claimedJob(f.dir, checkpoints)
+	case f.records != 1:
 		return nil
 	}
-	return f.claimedJob(f.dir, checkpoints)
+	return f.sharedAlone()
+}
+
+// sharedAlone looks through what a job has left that keeps its checkpoints directly in the directory and has none any more. That it does so is
+// proved by the directories that it makes when it starts: a job with a directory of its own makes none here.
+func (f *finder) sharedAlone() error {
+	entries, err := f.list(f.dir, "shared files")
+	if err != nil {
+		return err
+	}
+	for _, name := range snapshots.JobDirs() {
+		if !slices.ContainsFunc(entries, func(e entry) bool { return e.Dir && e.Name == name }) {
+			return nil
+		}
+	}
+	return f.sharedFiles(f.dir)
 }
 
 // checkpoints lists the checkpoints in a directory and marks what the complete ones refer to.
@@ -469,7 +505,7 @@ func (f *finder) walk(dir string, t *tree) (bytes int64, ours bool, err error) {
 				return 0, false, err
 			}
 			bytes += n
-		case e.regular && (streamName.MatchString(e.Name) || halfWritten.MatchString(e.Name) || e.Name == snapshots.ClaimedName):
+		case e.regular && (streamName.MatchString(e.Name) || halfWritten.MatchString(e.Name) || e.Name == snapshots.ClaimedName || e.Name == snapshots.UnfinishedName):
 			t.files = append(t.files, path)
 			bytes += e.Size
 		default:

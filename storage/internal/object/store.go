@@ -86,16 +86,17 @@ type Upload interface {
 type Kind int
 
 const (
-	Unknown      Kind = iota // nothing follows for what is stored
-	NotFound                 // there is no such object, on proof
-	Precondition             // the condition of a write did not hold
-	Conflict                 // two writes met; this one did not happen and can be tried again
-	NoBucket                 // there is no such bucket, so nothing follows for the object
-	Permission               // the store knows who asks, and does not allow it
-	Credentials              // there are none, or they are wrong
-	Throttled                // the store asks for fewer requests
-	Unreachable              // nobody answers, or the connection was lost
-	NoUpload                 // the upload is completed or given up already
+	Unknown       Kind = iota // nothing follows for what is stored
+	NotFound                  // there is no such object, on proof
+	Precondition              // the condition of a write did not hold
+	Conflict                  // two writes met; this one did not happen and can be tried again
+	NoBucket                  // there is no such bucket, so nothing follows for the object
+	Permission                // the store knows who asks, and does not allow it
+	Credentials               // there are none, or they are wrong
+	Throttled                 // the store asks for fewer requests
+	Unreachable               // nobody answers, or the connection was lost
+	NoUpload                  // the upload is completed or given up already
+	Misconfigured             // no request can be made: a region or an address is missing, or is not of the form of one
 )
 
 // parse splits a path. The scheme was looked at by the one who has chosen this file system.
@@ -140,7 +141,7 @@ func (e *Error) Error() string {
 
 // Lasting reports whether another attempt would meet the same: nobody has made the bucket meanwhile, or given a permission.
 func (e *Error) Lasting() bool {
-	return e.Kind == NoBucket || e.Kind == Permission || e.Kind == Credentials
+	return e.Kind == NoBucket || e.Kind == Permission || e.Kind == Credentials || e.Kind == Misconfigured
 }
 
 // Unwrap returns what the client has said.
