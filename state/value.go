@@ -16,6 +16,9 @@ import (
 // kept encoded, since they could be changed without Set; for them [List] and [Map] are often better. With a [TTL] Get and Set take a call
 // each. T can be anything that package codec can encode.
 //
+// Over a backend that keeps state elsewhere than in memory a long value, of more than some KB, is read when Get asks for it, and what Set changes of it is
+// written in pieces: see docs/backends.md.
+//
 // A string in a value keeps alive all of what it was cut from; use strings.Clone for a small part of something large. Keys are cloned.
 type Value[T any] struct {
 	cur    *heap.Cursor

@@ -82,8 +82,9 @@ type flight struct {
 	bytes  int64
 }
 
-// mostFlying is how many bytes may be on their way to the byte store when more is sealed, beside what counts as memory in use.
-func (b *backing) mostFlying() int64 { return max(b.limit/4, leastSlack) }
+// mostFlying is how many bytes may be on their way to the byte store when more is sealed, beside what counts as memory in use. It is well above the two
+// batches of an eighth each that there are if rows are small: with a quarter of the limit these had to wait for each other now and then.
+func (b *backing) mostFlying() int64 { return max(b.limit/2, leastSlack) }
 
 // rowMeta is what the cache knows of a row.
 type rowMeta struct {
