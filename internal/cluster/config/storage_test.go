@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weirstream/weir/storage"
@@ -31,12 +32,17 @@ func TestStorageConfig(t *testing.T) {
 	}
 }
 
+// registerCellar registers a scheme, which stays, for tests that are repeated.
+var registerCellar = sync.OnceFunc(func() {
+	storage.Register(func(context.Context, storage.Config) (storage.FS, error) { return nil, nil }, "cellar")
+})
+
 // A registered storage is a value of execution.checkpointing.storage, the scheme of a path, and the owner of keys of its own.
 func TestRegisteredStorage(t *testing.T) {
 	before := storages.names
 	t.Cleanup(func() { storages.names = before })
 	RegisterStorage("cellar")
-	storage.Register(func(context.Context, storage.Config) (storage.FS, error) { return nil, nil }, "cellar")
+	registerCellar()
 	for dir, want := range map[string]string{
 		"": "cellar://checkpoints", "a/b": "cellar://a/b", "/a/b": "cellar://a/b", "cellar://x/y": "cellar://x/y",
 	} {
