@@ -151,9 +151,9 @@ func (v *verifier) lostRecords(dir string, entries []publicstorage.Entry) {
 		if e.Dir || !isLock || err != nil || !v.names[name] {
 			continue
 		}
-		if !slices.ContainsFunc(entries, func(o publicstorage.Entry) bool { return o.Name == file+".line" }) {
+		if !slices.ContainsFunc(entries, func(o publicstorage.Entry) bool { return o.Name == file+lineSuffix }) {
 			why := fmt.Sprintf("the file is missing: it says how the checkpoints of job %q belong together", name)
-			v.Problems = append(v.Problems, Problem{dir + "/" + file + ".line", why, true})
+			v.Problems = append(v.Problems, Problem{dir + "/" + file + lineSuffix, why, true})
 		}
 	}
 }

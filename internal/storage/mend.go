@@ -99,15 +99,24 @@ func (e *unreadableError) Unwrap() error { return e.cause }
 // Lasting reports that there is nothing to write anew.
 func (e *unreadableError) Lasting() bool { return true }
 
+// openAgain opens a file that has failed with cause, to read back the bytes that were written to it.
+func openAgain(ctx context.Context, fs storage.FS, path string, bytes int64, cause error) (storage.Reader, error) {
+	r, err := fs.Open(ctx, path)
+	if err != nil && Repeatable(err) {
+		return nil, fmt.Errorf("%w (and cannot be read back: %w)", cause, err)
+	}
+	if err != nil {
+		return nil, &unreadableError{cause, err, bytes}
+	}
+	return r, nil
+}
+
 // rescue takes a new file in the place of one that has failed with cause, and copies into it what was written to that one. If that fails the
 // stream still has the old one.
 func (w *StreamWriter) rescue(cause error) error {
-	old, err := w.place.fs.Open(w.ctx, w.path)
-	if err != nil && Repeatable(err) {
-		return fmt.Errorf("%w (and cannot be read back: %w)", cause, err)
-	}
+	old, err := openAgain(w.ctx, w.place.fs, w.path, w.done, cause)
 	if err != nil {
-		return &unreadableError{cause, err, w.done}
+		return err
 	}
 	defer old.Close()
 	before := *w

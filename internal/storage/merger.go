@@ -582,12 +582,9 @@ func (p *MergedPart) makeDurable(ctx context.Context, state *snapshot.Task) erro
 // rescue writes the streams of the part that a file has lost into other files. What can be read of it and has a stream's checksum is that
 // stream; see StreamWriter.rescue. What other parts have there they rescue when they are sealed.
 func (p *MergedPart) rescue(ctx context.Context, file *physical, state *snapshot.Task, cause error) error {
-	old, err := p.merger.fs.Open(ctx, file.path)
-	if err != nil && Repeatable(err) {
-		return fmt.Errorf("%w (and cannot be read back: %w)", cause, err)
-	}
+	old, err := openAgain(ctx, p.merger.fs, file.path, file.size, cause)
 	if err != nil {
-		return &unreadableError{cause, err, file.size}
+		return err
 	}
 	defer old.Close() // nothing was written
 	moved := map[int64]snapshot.Stream{}

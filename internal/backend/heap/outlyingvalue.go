@@ -297,7 +297,7 @@ func (o *valueOutlier) replaced(cell unsafe.Pointer, x *outlyingValue, before in
 func (o *valueOutlier) drop(r rowID) {
 	if x := o.find(r); x != nil {
 		o.forget(r, x)
-		o.b.batch.DeleteRange(o.b.stateKey(nil, r, o.state, placeSpace), o.b.stateKey(nil, r, o.state+1, placeSpace))
+		o.removeFrom(r, 0)
 	}
 }
 

@@ -87,22 +87,33 @@ func padding(raw, stored int) int { return max((raw+mostRatio-1)/mostRatio-store
 // appendUnpacked appends what the blocks of a group stand for.
 func appendUnpacked(dst, src []byte) ([]byte, error) {
 	for len(src) > 0 {
-		raw, n := binary.Uvarint(src)
-		stored, m := binary.Uvarint(src[max(n, 0):])
-		if n <= 0 || m <= 0 {
-			return nil, fmt.Errorf("%w: the length of a block", ErrCorrupt)
-		}
-		src = src[n+m:]
-		if raw == 0 || raw > maxBlockBytes || stored > raw || int(stored)+padding(int(raw), int(stored)) > len(src) {
-			return nil, fmt.Errorf("%w: a block of %d bytes in %d, of which there are %d", ErrCorrupt, raw, stored, len(src))
-		}
-		var err error
-		if dst, err = appendRaw(dst, src[:stored], int(raw)); err != nil {
+		raw, stored, n, err := blockLengths(src)
+		if err != nil {
 			return nil, err
 		}
-		src = src[int(stored)+padding(int(raw), int(stored)):]
+		src = src[n:]
+		if stored+padding(raw, stored) > len(src) {
+			return nil, fmt.Errorf("%w: a block of %d bytes in %d, of which there are %d", ErrCorrupt, raw, stored, len(src))
+		}
+		if dst, err = appendRaw(dst, src[:stored], raw); err != nil {
+			return nil, err
+		}
+		src = src[stored+padding(raw, stored):]
 	}
 	return dst, nil
+}
+
+// blockLengths reads what a block begins with, in n bytes: how many it stands for, and how many it has, without the padding.
+func blockLengths(src []byte) (raw, stored, n int, err error) {
+	r, n := binary.Uvarint(src)
+	s, m := binary.Uvarint(src[max(n, 0):])
+	if n <= 0 || m <= 0 {
+		return 0, 0, 0, fmt.Errorf("%w: the length of a block", ErrCorrupt)
+	}
+	if r == 0 || r > maxBlockBytes || s > r {
+		return 0, 0, 0, fmt.Errorf("%w: a block of %d bytes in %d", ErrCorrupt, r, s)
+	}
+	return int(r), int(s), n + m, nil
 }
 
 func appendRaw(dst, block []byte, raw int) ([]byte, error) {
@@ -214,17 +225,21 @@ func (u *Unpacker) Read(p []byte) (int, error) {
 
 // next reads a block; io.EOF if there is none.
 func (u *Unpacker) next() error {
-	raw, stored, err := u.lengths()
+	head, err := u.in.Peek(2 * binary.MaxVarintLen64)
+	if len(head) == 0 || err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	raw, stored, n, err := blockLengths(head)
 	if err != nil {
 		return err
 	}
-	if raw == 0 || raw > maxBlockBytes || stored > raw {
-		return fmt.Errorf("%w: a block of %d bytes in %d", ErrCorrupt, raw, stored)
-	}
-	u.stored = slices.Grow(u.stored[:0], int(stored))[:stored]
-	_, err = io.ReadFull(u.in, u.stored)
+	u.stored = slices.Grow(u.stored[:0], stored)[:stored]
+	_, err = u.in.Discard(n)
 	if err == nil {
-		_, err = u.in.Discard(padding(int(raw), int(stored)))
+		_, err = io.ReadFull(u.in, u.stored)
+	}
+	if err == nil {
+		_, err = u.in.Discard(padding(raw, stored))
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: a block is cut short", ErrCorrupt)
@@ -232,21 +247,7 @@ func (u *Unpacker) next() error {
 	if err != nil {
 		return err
 	}
-	u.raw, err = appendRaw(u.raw[:0], u.stored, int(raw))
+	u.raw, err = appendRaw(u.raw[:0], u.stored, raw)
 	u.rest = u.raw
 	return err
-}
-
-func (u *Unpacker) lengths() (raw, stored uint64, err error) {
-	head, err := u.in.Peek(2 * binary.MaxVarintLen64)
-	if len(head) == 0 || err != nil && !errors.Is(err, io.EOF) {
-		return 0, 0, err
-	}
-	raw, n := binary.Uvarint(head)
-	stored, m := binary.Uvarint(head[max(n, 0):])
-	if n <= 0 || m <= 0 {
-		return 0, 0, fmt.Errorf("%w: the length of a block", ErrCorrupt)
-	}
-	_, err = u.in.Discard(n + m)
-	return raw, stored, err
 }

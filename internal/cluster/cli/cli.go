@@ -11,7 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	goio "io"
+	"io"
 	"strings"
 
 	"github.com/weirstream/weir/internal/inspect"
@@ -36,8 +36,8 @@ const (
 // IO is where a command reads and writes.
 type IO struct {
 	FS     storage.FS // of checkpoints to look into; nil for all that the program knows
-	Stdout goio.Writer
-	Stderr goio.Writer
+	Stdout io.Writer
+	Stderr io.Writer
 }
 
 // command is one of those that weir has.
@@ -96,10 +96,16 @@ func unknownCommand(name string) error {
 	return usageError{fmt.Errorf("there is no command %q: there are %s", name, strings.Join(names, ", "))}
 }
 
-func (c command) run(ctx context.Context, args []string, io IO) Code {
-	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(goio.Discard) // a mistake is said as all others are
+// newFlags returns a set of flags that says nothing itself: a mistake is said as all others are.
+func newFlags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
+	return flags
+}
+
+func (c command) run(ctx context.Context, args []string, io IO) Code {
+	flags := newFlags(c.name)
 	do := c.declare(flags)
 	var stores *settings
 	if !c.bare {
@@ -175,7 +181,7 @@ func exit(io IO, err error) Code {
 	return Damage
 }
 
-func usage(w goio.Writer) {
+func usage(w io.Writer) {
 	fmt.Fprint(w, "weir looks into what jobs keep on disk.\n\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "  weir %-28s %s\n", c.name+" "+c.args, c.summary)
@@ -184,11 +190,11 @@ func usage(w goio.Writer) {
 	exitCodes(w)
 }
 
-func exitCodes(w goio.Writer) {
+func exitCodes(w io.Writer) {
 	fmt.Fprint(w, "  0  done, and nothing is wrong\n  1  damaged, on proof\n  2  a mistake in the command line\n  3  it could not be told\n")
 }
 
-func (c command) help(flags *flag.FlagSet, w goio.Writer) {
+func (c command) help(flags *flag.FlagSet, w io.Writer) {
 	if c.bare {
 		fmt.Fprintf(w, "weir %s: %s.\n", c.name, c.summary)
 		return

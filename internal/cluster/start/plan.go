@@ -83,7 +83,9 @@ func (s *start) preview(ctx context.Context) (Preview, error) {
 		return out, nil
 	}
 	b := newBeginning(&v)
-	if v.Do == line.Resume {
+	if v.Do != line.Resume {
+		out.Why = v.Text
+	} else {
 		out.From = v.Restore
 		if b.Restore, err = s.load(ctx, b.path); err != nil {
 			return Preview{}, err
@@ -91,10 +93,6 @@ func (s *start) preview(ctx context.Context) (Preview, error) {
 		if out.Plan, err = s.plan(ctx, b.Restore); err != nil {
 			return Preview{}, err
 		}
-	} else {
-		out.Why = v.Text
-	}
-	if out.Plan != nil {
 		if err := out.Plan.Err(); err != nil {
 			out.Why, out.Code = err.Error(), exitcode.Refused
 			return out, nil
@@ -104,7 +102,7 @@ func (s *start) preview(ctx context.Context) (Preview, error) {
 		}
 	}
 	if b.Storage, err = s.newStorage(b.Job); err != nil {
-		return refusedPreview(out, refuse(exitcode.Usage, "%v", err))
+		return refusedPreview(out, err)
 	}
 	return refusedPreview(out, s.checkSinks(ctx, b))
 }

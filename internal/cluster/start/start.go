@@ -160,7 +160,7 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	}
 	s.findShared(ctx, b)
 	if b.Storage, err = s.newStorage(b.Job); err != nil {
-		return nil, refuse(exitcode.Usage, "%v", err)
+		return nil, err
 	}
 	if err := s.prepare(ctx, b); err != nil {
 		return nil, err
@@ -675,14 +675,19 @@ func outcomeOf(err error) line.Outcome {
 }
 
 // newStorage returns the place for the checkpoints of this run.
-func (s *start) newStorage(id job.ID) (storage.Storage, error) {
+func (s *start) newStorage(id job.ID) (place storage.Storage, err error) {
 	c := s.checkpoints
 	if c.Storage == config.FilesystemStorage {
-		return storage.NewFiles(storage.FilesOptions{
+		place, err = storage.NewFiles(storage.FilesOptions{
 			FS: s.FS, Dir: c.Dir, Flat: c.Flat, Job: id, InlineThreshold: c.InlineThreshold, WriteBuffer: c.WriteBuffer, UploadRate: c.UploadRate, NewName: s.fileNames(), Entropy: s.entropy, Retries: s.Retries(),
 		})
+	} else {
+		place, err = storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
 	}
-	return storage.NewMemory(storage.MemoryOptions{Job: id, MaxStream: c.MaxStateSize, FS: s.FS, Dir: c.Dir, Flat: c.Flat})
+	if err != nil {
+		return nil, refuse(exitcode.Usage, "%v", err)
+	}
+	return place, nil
 }
 
 // checkLoops refuses checkpoints of a job with a loop, unless they are forced.

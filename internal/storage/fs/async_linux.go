@@ -36,12 +36,7 @@ func (f *systemFile) canStart() bool {
 }
 
 // start has the system write p, which is not to be changed until wait of what it returns has returned. It returns nil if the system takes no more.
-func (f *systemFile) start(p []byte, off int64) inFlight {
-	if r := f.submit(iocbPwrite, p, off); r != nil {
-		return r
-	}
-	return nil
-}
+func (f *systemFile) start(p []byte, off int64) inFlight { return f.submit(iocbPwrite, p, off) }
 
 // Sync is that of the file, but left to the system if writes were.
 func (f *systemFile) Sync() error {
@@ -66,7 +61,8 @@ func (f *systemFile) Close() error {
 	return f.File.Close()
 }
 
-func (f *systemFile) submit(op uint16, p []byte, off int64) *request {
+// submit returns nil if the system takes no more.
+func (f *systemFile) submit(op uint16, p []byte, off int64) inFlight {
 	r := &request{file: f, p: p}
 	if err := requests().submit(op, r, off); err != nil {
 		return nil
@@ -152,36 +148,17 @@ type ioEvent struct {
 func (q *queue) submit(op uint16, r *request, off int64) error {
 	cb := &iocb{op: op, buf: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(r.p)))), bytes: uint64(len(r.p)), offset: off, flags: iocbResFD}
 	cb.data = q.add(r)
-	err := withDescriptors(r.file.File, r.file.events, func(file, events uintptr) error {
-		cb.file, cb.events = uint32(file), uint32(events)
-		if _, _, err := unix.Syscall(unix.SYS_IO_SUBMIT, q.context, 1, uintptr(unsafe.Pointer(&cb))); err != 0 {
-			return err
-		}
-		return nil
+	err := withDescriptor(r.file.File, func(file uintptr) error {
+		return withDescriptor(r.file.events, func(events uintptr) error {
+			cb.file, cb.events = uint32(file), uint32(events)
+			if _, _, err := unix.Syscall(unix.SYS_IO_SUBMIT, q.context, 1, uintptr(unsafe.Pointer(&cb))); err != 0 {
+				return err
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		q.remove(cb.data)
-	}
-	return err
-}
-
-func withDescriptors(a, b syscall.Conn, do func(a, b uintptr) error) (err error) {
-	first, err := a.SyscallConn()
-	if err != nil {
-		return err
-	}
-	second, err := b.SyscallConn()
-	if err != nil {
-		return err
-	}
-	outer := first.Control(func(a uintptr) {
-		inner := second.Control(func(b uintptr) { err = do(a, b) })
-		if inner != nil {
-			err = inner
-		}
-	})
-	if outer != nil {
-		err = outer
 	}
 	return err
 }
