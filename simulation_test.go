@@ -208,7 +208,7 @@ func underChance(t *testing.T, d sim.Decisions, options ...checkpoint.Option) (r
 	w = newWorld(t, 1+chance.Pick(4), 20+chance.Pick(19))
 	out := sim.NewOutput[string](chance)
 	w.source, w.sink, w.dir = &sim.Input[reading]{World: chance, Splits: w.in.splits}, out, sim.Dir
-	timeout := []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, time.Second}[chance.Pick(3)]
+	timeout := []time.Duration{40 * time.Millisecond, 80 * time.Millisecond, time.Second}[chance.Pick(3)]
 	w.options = append([]checkpoint.Option{checkpoint.TolerateFailures(1 << 30), checkpoint.Timeout(timeout), checkpoint.Retain(1 + chance.Pick(2))}, options...)
 	w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.attempts": "100", "restart-strategy.fixed-delay.delay": "1 ms"}
 	if chance.Pick(2) == 0 {
