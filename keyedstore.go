@@ -1,16 +1,12 @@
 package weir
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/weirstream/weir/backend"
-	"github.com/weirstream/weir/internal/backend/heap"
-	"github.com/weirstream/weir/internal/backend/keyed"
-	"github.com/weirstream/weir/internal/backend/logged"
+	"github.com/weirstream/weir/internal/backend/native"
 	"github.com/weirstream/weir/internal/backend/transfer"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/keygroup"
@@ -22,8 +18,8 @@ import (
 // openStore puts a byte store under the table of a step, with the state that the step goes on with. What is in the backend's own form becomes
 // the store; the rest is read into it.
 func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Range) error {
-	native, rows := o.restoredForms()
-	heads, parts, err := o.parts(ctx, native, groups)
+	chains, rows := o.restoredForms()
+	heads, parts, err := o.parts(ctx, chains, groups)
 	if err != nil {
 		return err
 	}
@@ -42,16 +38,16 @@ func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Ran
 	o.store.Back(under, max(o.env.Backend.Cache/int64(o.env.Parallelism), 1)) // which closes it, whatever comes
 	for i := range parts {
 		if same {
-			err = o.fill(ctx, under, native[i], parts[i].Groups)
+			err = o.fill(ctx, under, chains[i], parts[i].Groups)
 		} else {
-			err = o.convert(ctx, heads[i], parts[i], native[i])
+			err = o.convert(ctx, heads[i], parts[i], chains[i])
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if len(asIs) == 1 && len(rows) == 0 && native[0][0].Range == groups && native[0][0].Written == groups {
-		o.files.Restored(o.env.RestoredFrom, native[0][0].Files)
+	if len(asIs) == 1 && len(rows) == 0 && chains[0][0].Range == groups && chains[0][0].Written == groups {
+		o.files.Restored(o.env.RestoredFrom, chains[0][0].Files)
 		o.continues = true
 	}
 	for _, k := range rows {
@@ -64,20 +60,20 @@ func (o *keyedOp[K, In, Out]) openStore(ctx context.Context, groups keygroup.Ran
 
 // restoredForms returns what is restored of the backend's own form, as chains each with what was logged behind it, and what is in the form that
 // every backend reads.
-func (o *keyedOp[K, In, Out]) restoredForms() (native [][]snapshot.Keyed, rows []snapshot.Keyed) {
+func (o *keyedOp[K, In, Out]) restoredForms() (chains [][]snapshot.Keyed, rows []snapshot.Keyed) {
 	for _, chain := range o.restoredChains() {
 		if chain[0].Format == "" {
 			rows = append(rows, chain...)
 		} else {
-			native = append(native, chain)
+			chains = append(chains, chain)
 		}
 	}
-	return native, rows
+	return chains, rows
 }
 
 // fill ends what the opening of a store with a part has begun: what was logged behind that is changed.
 func (o *keyedOp[K, In, Out]) fill(ctx context.Context, under backend.Store, chain []snapshot.Keyed, groups backend.Groups) error {
-	if err := o.replay(ctx, under, chain, groups); err != nil {
+	if err := native.Replay(ctx, under, chain, groups, o.env.OpenStream); err != nil {
 		return err
 	}
 	o.store.BeginsFilled()
@@ -99,42 +95,19 @@ func (o *keyedOp[K, In, Out]) openUnder(ctx context.Context, groups keygroup.Ran
 }
 
 // parts reads the heads of states in the backend's own form, and makes them what a store is opened with.
-func (o *keyedOp[K, In, Out]) parts(ctx context.Context, native [][]snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
-	for _, chain := range native {
+func (o *keyedOp[K, In, Out]) parts(ctx context.Context, chains [][]snapshot.Keyed, groups keygroup.Range) (heads [][]byte, parts []backend.Part, err error) {
+	for _, chain := range chains {
 		k := chain[0]
 		if k.Format != o.env.Backend.Name {
 			return nil, nil, otherBackend(k.Format, o.env.Backend.Name)
 		}
-		r, err := o.env.OpenStream(ctx, k.Stream)
+		head, part, err := native.ReadPart(ctx, k, groups, o.env.OpenStream)
 		if err != nil {
 			return nil, nil, err
 		}
-		all, err := io.ReadAll(io.NewSectionReader(r, 0, k.Stream.Length))
-		if err := errors.Join(err, r.Close()); err != nil {
-			return nil, nil, err
-		}
-		if int64(len(all)) < k.Header {
-			return nil, nil, fmt.Errorf("%w: its head is cut short", keyed.ErrCorrupt)
-		}
-		heads = append(heads, all[:k.Header])
-		parts = append(parts, transfer.Part(k, groups, all[k.Header:], o.env.OpenStream))
+		heads, parts = append(heads, head), append(parts, part)
 	}
 	return heads, parts, nil
-}
-
-// replay makes the changes in a store that were logged behind the first of a chain.
-func (o *keyedOp[K, In, Out]) replay(ctx context.Context, to backend.Store, chain []snapshot.Keyed, groups backend.Groups) error {
-	for _, k := range chain[1:] {
-		r, err := o.env.OpenStream(ctx, k.Stream)
-		if err != nil {
-			return err
-		}
-		err = logged.Apply(io.NewSectionReader(r, 0, k.Stream.Length), to, groups)
-		if err := errors.Join(err, r.Close()); err != nil {
-			return fmt.Errorf("a segment of the changelog: %w", err)
-		}
-	}
-	return nil
 }
 
 // otherBackend refuses state that only another backend can read.
@@ -151,20 +124,10 @@ func (o *keyedOp[K, In, Out]) convert(ctx context.Context, head []byte, part bac
 		return err
 	}
 	defer func() { err = errors.Join(err, old.Close()) }()
-	if err := o.replay(ctx, old, chain, part.Groups); err != nil {
+	if err := native.Replay(ctx, old, chain, part.Groups, o.env.OpenStream); err != nil {
 		return err
 	}
-	for g := groups.First; g <= groups.Last; g++ {
-		var b bytes.Buffer
-		k, err := heap.WriteStore(old, head, keygroup.Range{First: g, Last: g}, &b)
-		if err != nil {
-			return err
-		}
-		if err := o.restoreFrom(k, bytes.NewReader(b.Bytes())); err != nil {
-			return err
-		}
-	}
-	return nil
+	return native.Groups(old, head, groups, o.restoreFrom)
 }
 
 // captureStore captures the state of a byte store, in its own form or in the one that every backend reads.

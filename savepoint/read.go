@@ -177,24 +177,11 @@ func (c *chain) isEmpty(g int) bool {
 // restore reads the groups from first to last into a store.
 func (c *chain) restore(into func(k snapshot.Keyed, r io.ReaderAt) error, first, last int) error {
 	if c.native != nil {
-		return c.restoreNative(into, first, last)
+		return c.native.Groups(keygroup.Range{First: first, Last: last}, into)
 	}
 	for i, k := range c.keyed {
 		k.Range = k.Range.Intersect(keygroup.Range{First: first, Last: last})
 		if err := into(k, c.readers[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *chain) restoreNative(into func(k snapshot.Keyed, r io.ReaderAt) error, first, last int) error {
-	for g := first; g <= last; g++ {
-		k, r, err := c.native.Group(g)
-		if err == nil {
-			err = into(k, r)
-		}
-		if err != nil {
 			return err
 		}
 	}

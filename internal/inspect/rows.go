@@ -151,20 +151,13 @@ func (l *lister) native(ctx context.Context, chain []snapshot.Keyed) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	for g := chain[0].Range.First; g <= chain[0].Range.Last; g++ {
-		k, stream, err := r.Group(g)
-		if err != nil {
-			return err
-		}
+	return r.Groups(chain[0].Range, func(k snapshot.Keyed, stream io.ReaderAt) error {
 		scan, err := keyed.NewScanChain([]snapshot.Keyed{k}, l.step.MaxParallelism, l.meta.KeyHash, l.meta.GroupRule, []io.ReaderAt{stream})
-		if err == nil {
-			err = l.rows(ctx, scan)
-		}
 		if err != nil {
 			return err
 		}
-	}
-	return nil
+		return l.rows(ctx, scan)
+	})
 }
 
 // rows lists what is selected of each row.

@@ -82,7 +82,7 @@ var layers = []layer{
 	{"internal/backend", "backend internal/nearest",
 		"it finds backends by their names"},
 	{"internal/backend/native", names + " backend codec internal/stateform internal/protocol/snapshot internal/backend internal/backend/heap internal/backend/keyed internal/backend/logged internal/backend/transfer",
-		"it has a backend read what the backend has written, for who has no job"},
+		"it has a backend read what the backend has written"},
 	{"internal/backend/keyed", names + " codec internal/stateform internal/protocol/snapshot",
 		"it is the form of keyed state, and knows no backend that has it"},
 	{"internal/backend/heap", names + " backend codec internal/stateform internal/protocol/snapshot internal/backend/keyed",
@@ -145,7 +145,7 @@ var layers = []layer{
 		"it reads and writes snapshots by the handles of the backend, and runs no job"},
 	{"checkpoint", "internal/cluster/config storage",
 		"it gives names to options that are declared there"},
-	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/keyed internal/backend/logged internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
+	{door, "checkpoint " + names + " state " + contracts + " internal/backend internal/backend/heap internal/backend/keyed internal/backend/logged internal/backend/native internal/backend/transfer internal/cluster/* internal/door internal/graph internal/stateform internal/protocol/snapshot internal/runtime/* internal/storage/fs internal/storage/byscheme",
 		"the door leads to every room, but to no connector: a job imports those it uses"},
 
 	{"internal/door", "storage internal/graph internal/cluster/jobmaster internal/cluster/local internal/cluster/start",

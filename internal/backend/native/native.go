@@ -1,7 +1,8 @@
-// Package native answers one question: what is in keyed state that a checkpoint has in the form of a state backend, when no job runs?
+// Package native answers one question: how is keyed state read that a checkpoint has in the form of a state backend?
 //
-//   - The backend itself opens it, as in a restart. So it must be in the program, and what is opened lies on the local disk until [Reader.Close].
-//   - It is read group by group in the form of docs/formats/keyed.md, with all that was logged behind it.
+//   - The backend itself opens it, and it is read in the form of docs/formats/keyed.md: see [ReadPart], [Replay] and [Groups].
+//   - When no job runs, a [Reader] has it opened as in a restart. So the backend must be in the program, and what is opened lies on the local disk
+//     until [Reader.Close].
 package native
 
 import (
@@ -48,14 +49,11 @@ func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time,
 	if err != nil {
 		return nil, err
 	}
-	all, err := readAll(ctx, k.Stream, open)
+	head, part, err := ReadPart(ctx, k, k.Range, open)
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(all)) < k.Header {
-		return nil, fmt.Errorf("%w: its head is cut short", keyed.ErrCorrupt)
-	}
-	r = &Reader{head: all[:k.Header]}
+	r = &Reader{head: head}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -65,37 +63,63 @@ func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time,
 	if r.factory, err = make(backend.Job{Name: "offline", Logger: logger, Now: func() time.Time { return completed }}); err != nil {
 		return nil, err
 	}
-	part := transfer.Part(k, k.Range, all[k.Header:], open)
 	env := backend.Env{Parallelism: 1, Attempt: 1, Groups: part.Groups, Restored: []backend.Part{part}, Logger: logger}
 	if r.store, err = r.factory.Open(ctx, env); err != nil {
 		return nil, err
 	}
+	return r, Replay(ctx, r.store, chain, part.Groups, open)
+}
+
+// ReadPart reads the head of a state in a backend's own form, and makes of the wanted groups what a store is opened with.
+func ReadPart(ctx context.Context, k snapshot.Keyed, wanted keygroup.Range, open transfer.Open) (head []byte, part backend.Part, err error) {
+	r, err := open(ctx, k.Stream)
+	if err != nil {
+		return nil, part, err
+	}
+	all, err := io.ReadAll(io.NewSectionReader(r, 0, k.Stream.Length))
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, part, err
+	}
+	if int64(len(all)) < k.Header {
+		return nil, part, fmt.Errorf("%w: its head is cut short", keyed.ErrCorrupt)
+	}
+	return all[:k.Header], transfer.Part(k, wanted, all[k.Header:], open), nil
+}
+
+// Replay makes the changes in a store that were logged behind the first of a chain.
+func Replay(ctx context.Context, to backend.Store, chain []snapshot.Keyed, groups backend.Groups, open transfer.Open) error {
 	for _, k := range chain[1:] {
-		log, err := readAll(ctx, k.Stream, open)
+		r, err := open(ctx, k.Stream)
+		if err != nil {
+			return err
+		}
+		err = logged.Apply(io.NewSectionReader(r, 0, k.Stream.Length), to, groups)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("a segment of the changelog: %w", err)
+		}
+	}
+	return nil
+}
+
+// Groups reads key groups of a store whose states a head tells, and gives each as a stream in the form that every backend reads, with what it holds.
+// It ends with the first error.
+func Groups(store backend.Store, head []byte, of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error) error {
+	for g := of.First; g <= of.Last; g++ {
+		var b bytes.Buffer
+		k, err := heap.WriteStore(store, head, keygroup.Range{First: g, Last: g}, &b)
 		if err == nil {
-			err = logged.Apply(bytes.NewReader(log), r.store, part.Groups)
+			err = take(k, bytes.NewReader(b.Bytes()))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("a segment of the changelog: %w", err)
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
-func readAll(ctx context.Context, s snapshot.Stream, open transfer.Open) ([]byte, error) {
-	r, err := open(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	all, err := io.ReadAll(io.NewSectionReader(r, 0, s.Length))
-	return all, errors.Join(err, r.Close())
-}
-
-// Group returns one key group of the chain's range: a stream, and what it holds.
-func (r *Reader) Group(g int) (snapshot.Keyed, io.ReaderAt, error) {
-	var b bytes.Buffer
-	k, err := heap.WriteStore(r.store, r.head, keygroup.Range{First: g, Last: g}, &b)
-	return k, bytes.NewReader(b.Bytes()), err
+// Groups is the function of that name for the store that is open.
+func (r *Reader) Groups(of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error) error {
+	return Groups(r.store, r.head, of, take)
 }
 
 // Close removes what was opened.
