@@ -55,6 +55,7 @@ type master struct {
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
 	supervisor  *failover.Supervisor
+	streak      failover.Streak
 	restoring   *failover.Restore // the one under way, nil before the first
 	rescaling   *rescaling        // nil if there is none
 	history     *history
