@@ -170,15 +170,14 @@ func TestLocalCopiesInTheProcess(t *testing.T) {
 		w.in.hold(i, 60)
 	}
 	w.checkpoints(e, 3)
+	read := m.read.Load()
+	e.Abort()
+	w.end(e, weir.Aborted)
 	keyed, others := w.keyedBytes(strings.TrimSuffix(w.metadata()[0], "/_metadata"))
-	if read := m.read.Load(); e.Progress().Restarts != 1 || read > 3*others+keyed/4 {
+	if e.Progress().Restarts != 1 || read > 3*others+keyed/4 {
 		t.Errorf("%d restarts, %d bytes were read; there are %d of keyed state and %d of other", e.Progress().Restarts, read, keyed, others)
 	}
-	for i := range w.in.splits {
-		w.in.release(i)
-	}
-	w.end(e, weir.Finished)
-	w.check()
+	w.finish(2)
 }
 
 // TestLocalCopiesOfAKilledProcess shows that the copies that a killed process has left go with the next start, whether it reads copies, only writes

@@ -131,7 +131,7 @@ func (p *Tracker) metrics(op job.OperatorID, subtask int) view.Metrics {
 	if scope == nil {
 		return m
 	}
-	m.Counters, m.Gauges = scope.Counters(), scope.Gauges()
+	m.Counters, m.Gauges, m.Histograms = scope.Counters(), scope.Gauges(), scope.Histograms()
 	m.In, m.Out = m.Counters[operator.RecordsIn], m.Counters[operator.RecordsOut]
 	if w, ok := m.Gauges[operator.Watermark]; ok {
 		m.Watermark = w

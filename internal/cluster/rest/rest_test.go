@@ -19,6 +19,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/reason"
 )
@@ -74,6 +75,10 @@ func vertices(state view.TaskState) []view.Vertex {
 	own := slices.Clone(counted)
 	for i := range own {
 		own[i].Counters, own[i].Gauges = map[string]int64{"late ones": int64(4 + i)}, map[string]int64{"late ones": 9, "open": 5}
+	}
+	own[1].Histograms = map[metrics.HistogramName]metrics.Distribution{
+		{Label: "state_name", Group: "my count", Name: "valueStateGetLatency"}: metrics.DistributionOf(100, 200, 400),
+		{Group: "pages", Name: "mapStatePutKeySize"}:                           metrics.DistributionOf(16),
 	}
 	return []view.Vertex{
 		{ID: sourceID, Name: "source", Parallelism: 2, MaxParallelism: 128, Subtasks: []view.Subtask{sub(20), sub(30)}, Written: []int64{30, 40},
