@@ -47,7 +47,7 @@ var at = time.UnixMilli(1_700_000_000_000)
 func counting() still {
 	id := job.VertexID(job.OperatorIDOf("count"))
 	own := map[string]int64{"late": 3, "of \"Zürich\"": 5}
-	j := view.Job{ID: job.ID{1}, Name: `say "hi"`, State: view.JobRunning, Now: at.Add(time.Minute), Restarts: 2}
+	j := view.Job{ID: job.ID{1}, Name: `say "hi"`, State: view.JobRunning, Now: at.Add(time.Minute), Restarts: 2, Futile: 1}
 	j.Since[view.JobRunning] = at
 	j.Vertices = []view.Vertex{{ID: id, Name: "count -> out", Parallelism: 2, Subtasks: []view.Subtask{{State: view.TaskRunning, Attempt: 2}, {}},
 		Written: []int64{7, 0},
@@ -126,13 +126,14 @@ func TestPageIsWellFormed(t *testing.T) {
 	}
 }
 
-// TestNamesAreFlinks: a metric is either one that Flink 2.2.0 reports under this name, or a user's.
+// TestNamesAreFlinks: a metric is either one that Flink 2.2.0 reports under this name, or a user's, or the one of ours.
 func TestNamesAreFlinks(t *testing.T) {
 	text, err := os.ReadFile("testdata/flink-names.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]bool{"flink_taskmanager_job_task_operator_late": true, "flink_taskmanager_job_task_operator_of__Z_rich_": true}
+	known := map[string]bool{"flink_taskmanager_job_task_operator_late": true, "flink_taskmanager_job_task_operator_of__Z_rich_": true,
+		"flink_jobmanager_job_numFutileRestarts": true}
 	for _, name := range []string{"state_name_valueStateGetLatency", "state_name_mapStatePutLatency", "pages_mapStatePutKeySize"} {
 		known["flink_taskmanager_job_task_operator_"+name] = true // which are there if they are asked for
 	}

@@ -92,6 +92,7 @@ func (j *Job) states() []Figure {
 	up := since(view.JobRunning)
 	return []Figure{
 		{"numRestarts", "restarts since the process began", int64(j.Restarts)},
+		{"numFutileRestarts", "restarts in a row from the same checkpoint, without one complete in between", int64(j.Futile)},
 		{"uptime", "ms for which the job has been running without interruption", up},
 		{"downtime", "ms for which a failed job has not been running", since(view.JobRestarting) + since(view.JobFailing)},
 		{"initializingTime", "ms in this state", since(view.JobInitializing)},

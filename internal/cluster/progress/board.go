@@ -95,7 +95,7 @@ func (p *Tracker) Deployed(plan *graph.Plan) {
 func (p *Tracker) Job() view.Job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	j := view.Job{State: p.board.state, Since: p.board.since, Changed: p.board.changed, Restarts: p.now.Restarts}
+	j := view.Job{State: p.board.state, Since: p.board.since, Changed: p.board.changed, Restarts: p.now.Restarts, Futile: p.now.Futile}
 	for _, v := range p.board.shape {
 		v.Steps = slices.Clone(v.Steps)
 		for i := range v.Parallelism {

@@ -106,7 +106,7 @@ func parts(triggered int) []coordinator.VertexStats {
 // running has checkpoints of every kind and fate; ended has none; fresh was begun a moment ago.
 func running() *still {
 	s := &still{
-		job: view.Job{ID: jobID, Name: "flow", State: view.JobRunning, Changed: after(50), Now: after(2000), Restarts: 1, Vertices: vertices(view.TaskRunning),
+		job: view.Job{ID: jobID, Name: "flow", State: view.JobRunning, Changed: after(50), Now: after(2000), Restarts: 1, Futile: 1, Vertices: vertices(view.TaskRunning),
 			Settings: view.Settings{Parallelism: 2, RestartStrategy: "exponential-delay"}},
 		failures: []view.Failure{
 			{At: after(1500), Name: "*errors.errorString", Text: "step \"count\", subtask 1: boom", Task: "count -> out (2/2)", Concurrent: []view.Failure{

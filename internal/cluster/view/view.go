@@ -83,6 +83,7 @@ type Job struct {
 	Changed  time.Time
 	Now      time.Time
 	Restarts int
+	Futile   int      // restarts in a row that went back to the same checkpoint, without one complete in between
 	Vertices []Vertex // in topological order
 	Settings Settings
 	// Merged says how much lies in merged files of checkpoints; nil if files are not merged.
