@@ -83,13 +83,9 @@ func newStreamWriter(ctx context.Context, p place) *StreamWriter {
 	return &StreamWriter{ctx: ctx, place: p}
 }
 
-// lender is a file to which nothing need be copied that was appended to its buffer.
-type lender interface{ AvailableBuffer() []byte }
-
-// AvailableBuffer returns an empty slice. What is appended to it, as far as there is room, Write takes without copying it. It is valid until the
-// next call of a method, and nil while there is none.
+// AvailableBuffer implements snapshot.Lender with that of the file, if it lends one.
 func (w *StreamWriter) AvailableBuffer() []byte {
-	if file, ok := w.file.(lender); ok && len(w.buf) == 0 && w.err == nil && !w.ended {
+	if file, ok := w.file.(snapshot.Lender); ok && len(w.buf) == 0 && w.err == nil && !w.ended {
 		return file.AvailableBuffer()
 	}
 	return nil

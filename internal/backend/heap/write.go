@@ -19,6 +19,7 @@ import (
 type writer struct {
 	c      *Capture
 	out    io.Writer
+	lender snapshot.Lender // of out, nil if there is none
 	buf    []byte
 	own    []byte // what is used again for buf, while buf is lent
 	lent   bool   // buf is room of the stream's own, to which it need not be copied
@@ -138,11 +139,10 @@ func (w *writer) room() []byte {
 }
 
 func (w *writer) borrow() []byte {
-	lender, ok := w.out.(interface{ AvailableBuffer() []byte })
-	if !ok || w.packs {
+	if w.lender == nil || w.packs {
 		return nil
 	}
-	if b := lender.AvailableBuffer(); cap(b) > 2*writeSlack {
+	if b := w.lender.AvailableBuffer(); cap(b) > 2*writeSlack {
 		return b
 	}
 	return nil
