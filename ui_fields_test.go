@@ -199,6 +199,8 @@ func (f fields) seeSlow(t *testing.T) {
 		}
 		time.Sleep(2 * time.Millisecond)
 		f.see(t, e)
+		until(t, e, "restart from the checkpoint of the one before", func() bool { return e.Progress().Futile > 0 })
+		f.see(t, e)
 		failed.Store(false)
 		w.checkpoints(e, 1)
 		f.see(t, e)
