@@ -18,6 +18,7 @@ func measure(env *operator.Env, table interface{ Measure(heap.Measuring) }) {
 	table.Measure(heap.Measuring{
 		Latency: t.Latency.Interval, LatencyOf: histograms(env.Metrics, t.Latency),
 		Sizes: t.Sizes.Interval, SizesOf: histograms(env.Metrics, t.Sizes),
+		Now: env.Now,
 	})
 }
 

@@ -60,7 +60,7 @@ func benchMeasured(b *testing.B, processor func() on, n int) {
 	}
 	const every = 100
 	variants := []heap.Measuring{
-		{}, {Latency: every, LatencyOf: in()}, {Sizes: every, SizesOf: in()}, {Latency: every, Sizes: every, LatencyOf: in(), SizesOf: in()},
+		{}, {Latency: every, LatencyOf: in(), Now: time.Now}, {Sizes: every, SizesOf: in()}, {Latency: every, Sizes: every, LatencyOf: in(), Now: time.Now, SizesOf: in()},
 	}
 	var drivers []*driver
 	var processors []on

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir/backend"
 	"github.com/weirstream/weir/internal/backend/heap"
@@ -58,7 +59,7 @@ func newTracking[K comparable](t testing.TB, processor any, hash func(K) uint64,
 		in := func(state, name string) *metrics.Histogram {
 			return all.Histogram(metrics.HistogramName{Group: state, Name: name}, 16)
 		}
-		s.Measure(heap.Measuring{Latency: 1, LatencyOf: in, Sizes: 2, SizesOf: in})
+		s.Measure(heap.Measuring{Latency: 1, LatencyOf: in, Now: time.Now, Sizes: 2, SizesOf: in})
 	}
 	return operator[K]{s, l, hash}
 }

@@ -17,6 +17,8 @@ type Measuring struct {
 	// LatencyOf and SizesOf return where measurements of a state go to that have a name such as valueStateGetLatency or valueStateGetKeySize.
 	// They are called once for each name, when there is something to be measured.
 	LatencyOf, SizesOf func(state, name string) *metrics.Histogram
+	// Now returns the time, for Latency.
+	Now func() time.Time
 }
 
 // Measure begins to measure accesses. It is called once, after all is restored, and between batches.
@@ -70,18 +72,24 @@ const (
 func newMeter(c *core, what Measuring) *meter {
 	m := &meter{core: c, of: what, times: newSampler(what.Latency), sizes: newSampler(what.Sizes), clock: time.Hour}
 	for range 32 {
-		m.clock = min(m.clock, -(now() - now()))
+		if what.Latency > 0 {
+			at := m.now()
+			m.clock = min(m.clock, m.now().Sub(at))
+		}
 	}
 	return m
 }
 
-var began = time.Now()
-
-// now returns a time of a clock that nothing but its going on is known of. It takes half of what time.Now does.
-func now() time.Duration { return time.Since(began) }
+// now returns the time, if any is measured.
+func (m *meter) now() time.Time {
+	if m.of.Latency == 0 {
+		return time.Time{}
+	}
+	return m.of.Now()
+}
 
 // since returns what has passed, without what it takes to find out.
-func (m *meter) since(at time.Duration) time.Duration { return max(0, now()-at-m.clock) }
+func (m *meter) since(at time.Time) time.Duration { return max(0, m.now().Sub(at)-m.clock) }
 
 // sampler chooses one of so many, on average: the distances are even or odd by chance, so that no rhythm of the records goes with them.
 type sampler struct{ every, left int }
@@ -107,16 +115,16 @@ func (s *sampler) choose(n int, f func(i int)) {
 	s.left -= n
 }
 
-// begins returns the time if anything is measured.
-func (m *meter) begins() time.Duration {
+// begins returns the time, if any is measured.
+func (m *meter) begins() time.Time {
 	if m == nil {
-		return 0
+		return time.Time{}
 	}
-	return now()
+	return m.now()
 }
 
 // resolved chooses among the records of a batch, whose rows were found since a time.
-func (m *meter) resolved(refs []Ref, at time.Duration) {
+func (m *meter) resolved(refs []Ref, at time.Time) {
 	if m == nil || len(refs) == 0 {
 		return
 	}
@@ -165,9 +173,9 @@ func (m *meter) batchEnded() {
 	if b == nil {
 		return
 	}
-	at := now()
+	at := m.now()
 	b.batchEnded()
-	m.spent += now() - at
+	m.spent += m.since(at)
 	if b.now != m.sealed && m.records > 0 {
 		m.written = m.spent / time.Duration(m.records)
 		m.sealed, m.spent, m.records = b.now, 0, 0
@@ -296,7 +304,7 @@ type visit struct {
 	measurement
 	cur *Cursor
 	m   *meter
-	at  time.Duration
+	at  time.Time
 }
 
 // visit begins an access. At no row it panics.
@@ -310,7 +318,7 @@ func (c *Cursor) visit(of *measured, kind access) visit {
 	v.sized = v.m.what&sizing != 0 && (kind == getting || kind == putting)
 	if v.timed {
 		v.charge()
-		v.at = now()
+		v.at = v.m.now()
 	}
 	return v
 }
@@ -398,7 +406,7 @@ func (t *tour) arrived(size func() int) {
 func (t *tour) goesOn() {
 	t.cur.unveil()
 	if t.timed && isSampled(t.n) {
-		t.at = now()
+		t.at = t.m.now()
 	}
 }
 

@@ -101,7 +101,7 @@ func TestMeasured(t *testing.T) {
 	p, times, sizes := &accessed{}, meters{}, meters{}
 	s := open(t, p, 0, 1, hashText)
 	s.SetTime(1)
-	s.Measure(heap.Measuring{Latency: 1, Sizes: 1, LatencyOf: times.of, SizesOf: sizes.of})
+	s.Measure(heap.Measuring{Latency: 1, Sizes: 1, LatencyOf: times.of, Now: time.Now, SizesOf: sizes.of})
 	at(s, hashText, func(string) { p.use() }, "ab")
 	want := `brief.valueStateGetLatency 1
 brief.valueStateUpdateLatency 1
@@ -182,7 +182,7 @@ func TestSampled(t *testing.T) {
 	p, times, sizes := &accessed{}, meters{}, meters{}
 	s := open(t, p, 0, 1, hashText)
 	s.SetTime(1)
-	s.Measure(heap.Measuring{Latency: every, Sizes: 2 * every, LatencyOf: times.of, SizesOf: sizes.of})
+	s.Measure(heap.Measuring{Latency: every, Sizes: 2 * every, LatencyOf: times.of, Now: time.Now, SizesOf: sizes.of})
 	keys := slices.Repeat([]string{"a", "ab", "abc", "abcd"}, 25)
 	for range records / len(keys) {
 		at(s, hashText, func(string) { p.Sum.Set(p.Sum.Get() + 1); p.Total.Add(1) }, keys...)
@@ -202,7 +202,7 @@ func TestSampled(t *testing.T) {
 	q, none := &accessed{}, meters{}
 	other := open(t, q, 0, 1, hashText)
 	other.SetTime(1)
-	other.Measure(heap.Measuring{Sizes: 1, LatencyOf: none.of, SizesOf: meters{}.of})
+	other.Measure(heap.Measuring{Sizes: 1, LatencyOf: none.of, Now: time.Now, SizesOf: meters{}.of})
 	at(other, hashText, func(string) { q.use() }, keys...)
 	if len(none) > 0 {
 		t.Errorf("times are measured that nobody wants: %v", none)
@@ -234,7 +234,7 @@ func TestMeasuredReads(t *testing.T) {
 	s := open(t, p, 0, 1, hashText)
 	s.Back(&dawdling{openUnder(t), read}, 1<<20)
 	s.SetTime(1)
-	s.Measure(heap.Measuring{Latency: 1, LatencyOf: times.of})
+	s.Measure(heap.Measuring{Latency: 1, LatencyOf: times.of, Now: time.Now})
 	at(s, hashText, func(string) { p.Sum.Get(); p.Pages.Put("a", 1) }, "a", "ab", "abc", "abcd")
 	first, second := times.get(t, "sum.valueStateGetLatency"), times.get(t, "pages.mapStatePutLatency")
 	if first.Count != keys || first.Min() < int64(read/keys) {
