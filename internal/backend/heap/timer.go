@@ -288,6 +288,10 @@ func (t *TimerColumn) cell() *timerCell { return (*timerCell)(t.cur.cell(t.off))
 
 // Set sets the deadline in milliseconds since 1970, in place of an earlier one.
 func (t *TimerColumn) Set(at int64) {
+	if t.cur.Row == nil {
+		t.veiledSet(at)
+		return
+	}
 	t.cur.Own()
 	cell := t.cell()
 	cell.deadline = stored(at)
@@ -298,10 +302,18 @@ func (t *TimerColumn) Set(at int64) {
 
 // Clear takes the deadline back.
 func (t *TimerColumn) Clear() {
+	if t.cur.Row == nil {
+		t.veiledClear()
+		return
+	}
 	t.cur.Own()
 	t.cell().deadline = none
 	t.cur.Cleared()
 }
+
+// IsVeiled reports whether the cursor is at no row that can be seen. Then VeiledDeadline is to be called in place of Deadline, which does not ask
+// itself, so that it is inlined.
+func (t *TimerColumn) IsVeiled() bool { return t.cur.Row == nil }
 
 // Deadline returns the deadline in milliseconds since 1970, if there is one.
 func (t *TimerColumn) Deadline() (at int64, ok bool) {
@@ -314,12 +326,12 @@ func (t *TimerColumn) Deadline() (at int64, ok bool) {
 // times, of the hashes of their keys, whatever the order in which they were set. timer is the number to give to [Layout.Timer]. A timer is
 // cleared before its call; one that is set during it fires too if it is due. The first error ends it; the timers after it stay due.
 func (s *Store[K]) FireEvent(watermark int64, fire func(r Ref, key K, timer int, at int64) error) error {
-	return s.fire(keyed.EventTime, watermark, fire)
+	return s.fire(keyed.EventTime, watermark, s.measuredFire(fire))
 }
 
 // FireProcessing does for processing time what FireEvent does for event time.
 func (s *Store[K]) FireProcessing(now int64, fire func(r Ref, key K, timer int, at int64) error) error {
-	return s.fire(keyed.ProcessingTime, now, fire)
+	return s.fire(keyed.ProcessingTime, now, s.measuredFire(fire))
 }
 
 func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, timer int, at int64) error) error {

@@ -49,6 +49,8 @@ type Copies struct {
 		sync.Mutex
 		store backup.Store
 		files map[place]copied
+		begun bool             // see Begun
+		from  job.CheckpointID // of the last Find
 	}
 }
 
@@ -117,6 +119,9 @@ func (c *Copies) remove(decide func(*backup.Store) []job.CheckpointID) {
 	for _, id := range ids {
 		c.forgetLocked(id)
 	}
+	if !c.mu.begun {
+		ids = nil
+	}
 	c.mu.Unlock()
 	for _, id := range ids {
 		c.removeDir(c.dir(id))
@@ -137,8 +142,9 @@ func (c *Copies) removeDir(dir string) {
 	}
 }
 
-// Remove deletes all copies of jobs that are not at work any more. It goes on after a failure and returns all failures.
-func Remove(roots []string, over func(job.ID) bool) error {
+// Left returns the directories with copies of jobs that are not at work any more, to be deleted. It goes on after a failure and returns all
+// failures.
+func Left(roots []string, over func(job.ID) bool) (dirs []string, err error) {
 	var errs []error
 	for _, root := range roots {
 		entries, err := os.ReadDir(root)
@@ -147,11 +153,21 @@ func Remove(roots []string, over func(job.ID) bool) error {
 		}
 		for _, e := range entries {
 			if id, err := job.ParseID(e.Name()); err == nil && e.Name() == id.String() && over(id) {
-				errs = append(errs, os.RemoveAll(filepath.Join(root, e.Name())))
+				dirs = append(dirs, filepath.Join(root, e.Name()))
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return dirs, errors.Join(errs...)
+}
+
+// Begun says that the job runs, so that its start cannot be refused any more: until then nothing is deleted. It returns the directories with
+// copies that earlier processes have left and that are not of the checkpoint that the job has gone on from, to be deleted. It is called before
+// any copy is made.
+func (c *Copies) Begun() (left []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.begun = true
+	return c.others(c.mu.from)
 }
 
 // Dispose deletes all copies of the job.
@@ -166,7 +182,7 @@ func (c *Copies) Dispose() {
 }
 
 // Find looks for copies of a checkpoint that the job goes on from, also those that an earlier process has left, and deletes those of all
-// others. It reads each through that is wanted and returns the good ones.
+// others, if the job has Begun. It reads each through that is wanted and returns the good ones.
 func (c *Copies) Find(ctx context.Context, id job.CheckpointID, wanted []snapshot.Stream) Found {
 	c.removeOthers(id)
 	c.load(id)
@@ -201,6 +217,20 @@ func verify(ctx context.Context, s snapshot.Stream) error {
 // removeOthers deletes the copies of all checkpoints but one, whoever has made them.
 func (c *Copies) removeOthers(id job.CheckpointID) {
 	c.remove(func(s *backup.Store) []job.CheckpointID { return s.Restored(id) })
+	c.mu.Lock()
+	begun := c.mu.begun
+	c.mu.from = id
+	c.mu.Unlock()
+	if !begun {
+		return
+	}
+	for _, dir := range c.others(id) {
+		c.removeDir(dir)
+	}
+}
+
+// others returns the directories with copies of all checkpoints but one.
+func (c *Copies) others(id job.CheckpointID) (dirs []string) {
 	for _, root := range c.o.Roots {
 		above := filepath.Join(root, c.o.Job.String())
 		entries, err := os.ReadDir(above)
@@ -209,10 +239,11 @@ func (c *Copies) removeOthers(id job.CheckpointID) {
 		}
 		for _, e := range entries {
 			if dir := filepath.Join(above, e.Name()); strings.HasPrefix(e.Name(), "chk_") && dir != c.dir(id) {
-				c.removeDir(dir)
+				dirs = append(dirs, dir)
 			}
 		}
 	}
+	return dirs
 }
 
 // load reads what copies of a checkpoint an earlier process has left. One that cannot be read is none.
@@ -232,8 +263,7 @@ func (c *Copies) load(id job.CheckpointID) {
 		}
 		if err != nil {
 			c.o.Report(fmt.Errorf("copies of state are not used: %s: %w", index, err))
-			c.removeDir(filepath.Dir(index))
-			continue
+			entries = nil // it goes with the others of the checkpoint
 		}
 		c.add(id, filepath.Dir(index), entries)
 	}
