@@ -63,7 +63,7 @@ func (p Program) Run(t testing.TB, args ...string) (code int, log string) {
 }
 
 // patience is how long a test waits for what must happen soon, on a machine that does much else, with the race detector.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // Wait returns the exit code once the process has ended, -1 if a signal has ended it.
 func (r *Process) Wait() int {
