@@ -408,6 +408,9 @@ type notedStream struct {
 	to *noted
 }
 
+// Unwrap returns the stream that is noted.
+func (s notedStream) Unwrap() snapshot.StreamWriter { return s.StreamWriter }
+
 // Finish ends the stream.
 func (s notedStream) Finish() (snapshot.Stream, error) {
 	done, err := s.StreamWriter.Finish()

@@ -56,6 +56,29 @@ type StreamWriter interface {
 	Abort() error
 }
 
+// FileLiker is a StreamWriter that has a use for a file that holds the same as the stream.
+type FileLiker interface {
+	// LikeFile says, before anything is written, that the stream is going to be what a local file holds. That may be deleted as soon as the stream
+	// has ended, but is not changed.
+	LikeFile(name string)
+}
+
+// LikeFile tells a writer, or the first of those that it wraps which is a FileLiker, that its stream is going to be what a local file holds. A
+// writer says by a method Unwrap what it wraps.
+func LikeFile(w StreamWriter, name string) {
+	for {
+		switch x := w.(type) {
+		case FileLiker:
+			x.LikeFile(name)
+			return
+		case interface{ Unwrap() StreamWriter }:
+			w = x.Unwrap()
+		default:
+			return
+		}
+	}
+}
+
 // Keyed is the state of the key groups of one subtask, or of those that remained after it was cut for another parallelism.
 type Keyed struct {
 	// Range holds the groups that are wanted from the stream; at the time of writing it equals Written.

@@ -237,6 +237,9 @@ type measuredStream struct {
 	of *measured
 }
 
+// Unwrap returns the stream that is measured.
+func (s measuredStream) Unwrap() snapshot.StreamWriter { return s.StreamWriter }
+
 // Finish ends the stream.
 func (s measuredStream) Finish() (snapshot.Stream, error) {
 	done, err := s.StreamWriter.Finish()
