@@ -2,6 +2,7 @@ package start
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/weirstream/weir/internal/graph"
@@ -25,8 +26,8 @@ func (s *start) useCopies(id job.ID) {
 	})
 }
 
-// removeCopies deletes copies that earlier processes have left on this machine and that this one does not read: those of the line's former job ids, and,
-// if copies are not read at all, those of the present one. The line is this process's, so nobody else wants them; and if a process that has lost the
+// removeCopies deletes copies that earlier processes have left on this machine and that this one does not read: those of the line's former job ids, and
+// those of the present one if copies are not read at all, or no checkpoint is. The line is this process's, so nobody else wants them; and if a process that has lost the
 // line is still there, it does without.
 func (s *start) removeCopies(b *Beginning) {
 	if s.file == nil || s.World != nil {
@@ -34,7 +35,7 @@ func (s *start) removeCopies(b *Beginning) {
 	}
 	c := s.Config.LocalCopies()
 	err := copies.Remove(c.Dirs, func(id job.ID) bool {
-		return slices.ContainsFunc(b.Record.Jobs, func(j line.Job) bool { return j.ID == id }) && !(c.Read && id == b.Job)
+		return slices.ContainsFunc(b.Record.Jobs, func(j line.Job) bool { return j.ID == id }) && !(c.Read && b.Restore != nil && id == b.Job)
 	})
 	if err != nil {
 		s.Logger.Warn("local copies of state that nobody needs could not be deleted", "error", err)
@@ -57,7 +58,17 @@ func (o *Options) VerifyWithCopies(ctx context.Context, c *copies.Copies, meta *
 	if c == nil || !o.Config.LocalCopies().Read {
 		return nil, storage.Verify(ctx, o.FS, meta)
 	}
-	found := c.Find(ctx, meta.Checkpoint, notRescaled(meta, p))
+	wanted := notRescaled(meta, p)
+	found := c.Find(ctx, meta.Checkpoint, wanted)
+	if n := len(wanted); n > 0 {
+		good := 0
+		for _, s := range wanted {
+			if found.Has(s) {
+				good++
+			}
+		}
+		o.Logger.Info(fmt.Sprintf("%d of %d files and segments with keyed state are read from local copies", good, n))
+	}
 	return found, storage.VerifyBut(ctx, o.FS, meta, found.Has)
 }
 
