@@ -366,4 +366,3 @@ func TestCopiesOfAChangelogWithoutACheckpoint(t *testing.T) {
 	e.Abort()
 	w.end(e, weir.Aborted)
 }
-
