@@ -308,7 +308,7 @@ func TestChangelogPlaces(t *testing.T) {
 				if now, _ := w.logged(take(e)); now < log {
 					break
 				}
-				if time.Since(begin) > 20*time.Second {
+				if time.Since(begin) > patience {
 					t.Fatal("the state is never written as a whole")
 				}
 			}
@@ -330,11 +330,15 @@ func TestChangelogCompression(t *testing.T) {
 			var bytes [3]int64 // of the log for the same number of records
 			for i, compress := range []string{"false", "true", "false"} {
 				w.set["dstl.dfs.compression.enabled"] = compress
-				e := w.start(context.Background(), 1)
-				for _, position := range []int{40, 240} {
+				hold := func(position int) {
 					for split := range w.in.splits {
 						w.in.hold(split, i*240+position)
 					}
+				}
+				hold(40)
+				e := w.start(context.Background(), 1)
+				for _, position := range []int{40, 240} {
+					hold(position)
 					w.read(e, position) // of each split since it was restored
 					info, err := e.Checkpoint(context.Background(), weir.ConfiguredCheckpoint)
 					if err != nil {

@@ -13,7 +13,10 @@ import (
 	"testing"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/internal/cluster/start"
+	"github.com/weirstream/weir/internal/exitcode"
 	"github.com/weirstream/weir/internal/protocol/snapshot"
+	"github.com/weirstream/weir/source"
 	"github.com/weirstream/weir/storage"
 )
 
@@ -169,15 +172,14 @@ func TestLocalCopiesInTheProcess(t *testing.T) {
 		w.in.hold(i, 60)
 	}
 	w.checkpoints(e, 3)
+	read := m.read.Load()
+	e.Abort()
+	w.end(e, weir.Aborted)
 	keyed, others := w.keyedBytes(strings.TrimSuffix(w.metadata()[0], "/_metadata"))
-	if read := m.read.Load(); e.Progress().Restarts != 1 || read > 3*others+keyed/4 {
+	if e.Progress().Restarts != 1 || read > 3*others+keyed/4 {
 		t.Errorf("%d restarts, %d bytes were read; there are %d of keyed state and %d of other", e.Progress().Restarts, read, keyed, others)
 	}
-	for i := range w.in.splits {
-		w.in.release(i)
-	}
-	w.end(e, weir.Finished)
-	w.check()
+	w.finish(2)
 }
 
 // TestLocalCopiesOfAKilledProcess shows that the copies that a killed process has left go with the next start, whether it reads copies, only writes
@@ -205,11 +207,49 @@ func TestLocalCopiesOfAKilledProcess(t *testing.T) {
 				w.in.hold(i, 60)
 			}
 			e := w.start(t.Context(), 2)
-			if now := copiesIn(t, roots); !slices.Equal(now, []string{others}) {
-				t.Errorf("%q is left of %q", now, left)
-			}
+			until(t, e, fmt.Sprintf("end of all but one of %q", left), func() bool { return slices.Equal(copiesIn(t, roots), []string{others}) })
 			e.Abort()
 			w.end(e, weir.Aborted)
+		})
+	}
+}
+
+// TestRefusedStartLeavesCopies shows that a start that is refused, before or after it has taken the line over, leaves all copies that are there: those that
+// the next one reads, and those of a checkpoint that was never complete.
+func TestRefusedStartLeavesCopies(t *testing.T) {
+	for name, change := range map[string]func(w *world){
+		"another type of state":       func(w *world) { w.textual = true },
+		"a reader that opens nothing": func(w *world) { w.in.open = func(int) error { return source.Permanent(errTest) } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, roots := withCopies(t)
+			w.upTo(2, 40, abort, weir.Aborted)
+			good := copiesIn(t, roots)
+			unfinished := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(good[0]))), "chk_77", "x", "1")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(unfinished), 0o777), os.WriteFile(unfinished, []byte("unfinished"), 0o666)); err != nil {
+				t.Fatal(err)
+			}
+			before := copiesIn(t, roots)
+			same := *w
+			change(w)
+			e, err := weir.StartOn(t.Context(), w.job(2), w.fs, w.flags)
+			if err == nil {
+				_, err = e.Wait()
+			}
+			var refused *start.Error
+			if !errors.As(err, &refused) || refused.Code != exitcode.Refused {
+				t.Fatalf("the start is not refused: %v", err)
+			}
+			if after := copiesIn(t, roots); !slices.Equal(after, before) {
+				t.Errorf("%q is left of %q", after, before)
+			}
+			*w = same
+			w.in.open = nil
+			w.upTo(2, 50, abort, weir.Aborted)
+			if slices.Contains(copiesIn(t, roots), unfinished) {
+				t.Error("copies of a checkpoint that was never complete stay when the job runs")
+			}
+			w.finish(2)
 		})
 	}
 }

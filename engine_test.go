@@ -44,7 +44,7 @@ func run(t testing.TB, j *weir.Job) {
 // runFor runs a job and returns why it failed.
 func runFor(t testing.TB, j *weir.Job) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := weir.Run(ctx, j)
 	if err == nil && r.Status != weir.Finished {
@@ -732,7 +732,7 @@ func (l *lines) count(part string) int {
 // await waits until a line with the part was logged.
 func (l *lines) await(t testing.TB, part string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); l.count(part) == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); l.count(part) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nobody says %q", part)
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weirstream/weir"
@@ -335,25 +336,18 @@ func TestToldAfterFailure(t *testing.T) {
 
 // TestToldOfAbort shows that processors, readers, enumerators and writers are told of a checkpoint that was given up, go on, and are told of
 // the next that completes.
-func TestToldOfAbort(t *testing.T) {
+func TestToldOfAbort(t *testing.T) { synctest.Test(t, toldOfAbort) }
+
+func toldOfAbort(t *testing.T) {
 	w, d := newWorld(t, 2, 40), &diary{}
 	tellAll(w, d)
-	w.options = []checkpoint.Option{checkpoint.Timeout(250 * time.Millisecond), checkpoint.TolerateFailures(1000)}
+	w.options = []checkpoint.Option{checkpoint.Timeout(time.Second), checkpoint.TolerateFailures(1000)}
 	w.in.told, w.sink = d, &toldSink{w.out, d}
 	w.in.hold(0, 30)
 	w.in.hold(1, 30)
 	e := w.start(context.Background(), 2)
 	w.checkpoints(e, 1)
-	var stuck atomic.Bool
-	proceed := make(chan struct{})
-	w.in.mu.Lock()
-	w.in.poll = func(int, int) error { // the barrier waits behind this record
-		if stuck.CompareAndSwap(false, true) {
-			<-proceed
-		}
-		return nil
-	}
-	w.in.mu.Unlock()
+	proceed := w.in.stick()
 	w.in.hold(0, 60)
 	until(t, e, "failed checkpoint", func() bool { return e.Progress().Checkpoint.Failed > 0 })
 	close(proceed)

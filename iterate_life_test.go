@@ -75,7 +75,7 @@ func (k *carousel) job(parallelism int, options ...checkpoint.Option) *weir.Job 
 // let off.
 func (k *carousel) run(parallelism int, options ...checkpoint.Option) weir.Result {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	k.rounds.Store(0)
 	e, err := weir.StartOn(ctx, k.job(parallelism, options...), k.fs, start.Flags{})

@@ -360,9 +360,7 @@ func TestCopiesOfAChangelogWithoutACheckpoint(t *testing.T) {
 	}
 	w.fs, w.byHand = fsys, true
 	e = w.start(t.Context(), 2)
-	if now := copiesIn(t, roots); len(now) > 0 {
-		t.Errorf("%q is left of %q", now, before)
-	}
+	until(t, e, fmt.Sprintf("end of all of %q", before), func() bool { return len(copiesIn(t, roots)) == 0 })
 	e.Abort()
 	w.end(e, weir.Aborted)
 }

@@ -197,6 +197,7 @@ func (o *keyedOp[K, In, Out]) Open(ctx context.Context) error {
 		return fmt.Errorf("step %q: %w", o.env.Name, err)
 	}
 	o.sizes.begin(o.env.Metrics, groups.Len(), o.store.Sizes)
+	measure(o.env, o.store)
 	if o.env.Changelog != nil {
 		o.log = openChangelog(o.env, o.store, o.files)
 	}

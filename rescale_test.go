@@ -130,11 +130,18 @@ func TestLiveRescaleGoesBack(t *testing.T) {
 // TestLiveRescaleWhileFailing shows that a failure before any task is stopped ends the rescaling and not the job.
 func TestLiveRescaleWhileFailing(t *testing.T) {
 	w := newWorld(t, 3, 60)
-	w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "200 ms"}
+	w.set = map[string]string{"restart-strategy.type": "fixed-delay", "restart-strategy.fixed-delay.delay": "1 ms"}
 	var failed atomic.Bool
 	w.in.poll = func(_, at int) error {
 		if at == 55 && failed.CompareAndSwap(false, true) {
 			return errTest
+		}
+		return nil
+	}
+	mayOpen := make(chan struct{})
+	w.in.open = func(int) error {
+		if failed.Load() {
+			<-mayOpen
 		}
 		return nil
 	}
@@ -146,6 +153,7 @@ func TestLiveRescaleWhileFailing(t *testing.T) {
 	w.in.hold(0, 60)
 	until(t, e, "restart", func() bool { return e.Progress().Restarts > 0 })
 	contains(t, e.Rescale(context.Background(), "in", 3), "not all tasks", "try again")
+	close(mayOpen)
 	w.checkpoints(e, 1)
 	if err := e.Rescale(context.Background(), "in", 3); err != nil {
 		t.Error(err)

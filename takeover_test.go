@@ -59,13 +59,19 @@ func freeze(f fs.Fault) *frozen {
 
 const ticks = 1500
 
-// ticking counts to ticks, in most of a second, and writes each number once.
-func ticking(t *testing.T, out string) *weir.Execution {
+// ticking counts to ticks, in most of a second, and writes each number once. Before the last it waits until it may end, unless that is nil.
+func ticking(t *testing.T, out string, mayEnd <-chan struct{}) *weir.Execution {
 	t.Helper()
+	tick := func(i int64) int64 {
+		if i == ticks-1 && mayEnd != nil {
+			<-mayEnd
+		}
+		return i
+	}
 	j := weir.NewJob("ticking")
 	j.Logger(logger(t))
 	j.Checkpoint(checkpoint.Every(20*time.Millisecond), checkpoint.Dir("shelf://checkpoints"))
-	numbers := weir.From(j, "ticks", datagen.Source(ticks, func(i int64) int64 { return i }, datagen.Rate(2000)))
+	numbers := weir.From(j, "ticks", datagen.Source(ticks, tick, datagen.Rate(2000)))
 	weir.To(numbers, "out", file.JSON[int64](out))
 	e, err := weir.Start(t.Context(), j)
 	for isHeld(err) { // the first has recorded a checkpoint just now
@@ -94,9 +100,9 @@ func TestFrozenProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := t.TempDir()
 			z := freeze(at)
-			first := ticking(t, out)
+			first := ticking(t, out, nil)
 			<-z.reached
-			second := ticking(t, out)
+			second := ticking(t, out, nil)
 			r, err := second.Wait()
 			if err != nil || r.Status != weir.Finished {
 				t.Fatalf("the second run: %v, %v", r.Status, err)
@@ -120,9 +126,11 @@ func TestTakeover(t *testing.T) {
 	out := t.TempDir()
 	z := freeze(fs.Fault{Op: fs.OpPut, Path: "_metadata", Nth: 3})
 	close(z.thaw)
-	first := ticking(t, out)
+	mayEnd := make(chan struct{})
+	first := ticking(t, out, mayEnd)
 	<-z.reached
-	second := ticking(t, out)
+	second := ticking(t, out, nil)
+	close(mayEnd) // now that the second has the line
 	if _, err := first.Wait(); !errors.Is(err, linefile.ErrTaken) {
 		t.Errorf("the first run ended with %v", err)
 	}

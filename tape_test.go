@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirstream/weir/source"
 )
@@ -28,6 +29,7 @@ type tape[T any] struct {
 	mu struct {
 		sync.Mutex
 		limits map[int]int // splits that are held, and where
+		read   map[int]int // where the reader of each split is, or the last one was
 		wake   map[any]func()
 	}
 }
@@ -43,6 +45,21 @@ func (s *tape[T]) hold(split, position int) {
 	for _, wake := range s.mu.wake {
 		wake()
 	}
+}
+
+// stick lets the next record be read only when the channel is closed that is returned. What comes behind it waits, a barrier too.
+func (s *tape[T]) stick() (proceed chan struct{}) {
+	proceed = make(chan struct{})
+	var stuck atomic.Bool
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.poll = func(int, int) error {
+		if stuck.CompareAndSwap(false, true) {
+			<-proceed
+		}
+		return nil
+	}
+	return proceed
 }
 
 // release lets a split be read to its end.
@@ -62,6 +79,32 @@ func (s *tape[T]) limit(split int) int {
 		return n
 	}
 	return len(s.splits[split])
+}
+
+// isRead reports whether all splits are read as far as they may be. What is read is on its way: a barrier that is sent from now on comes behind it.
+func (s *tape[T]) isRead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, split := range s.splits {
+		limit, held := s.mu.limits[i]
+		if !held || limit > len(split) {
+			limit = len(split)
+		}
+		if s.mu.read[i] < limit {
+			return false
+		}
+	}
+	return true
+}
+
+// reach notes where the reader of a split is.
+func (s *tape[T]) reach(p tapePosition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.read == nil {
+		s.mu.read = map[int]int{}
+	}
+	s.mu.read[p.split] = p.at
 }
 
 func (s *tape[T]) Location() string { return "" }
@@ -179,7 +222,9 @@ func (r *tapeReader[T]) ask() {
 func (r *tapeReader[T]) AddSplits(splits []source.Split) error {
 	r.asked = false
 	for _, s := range splits {
-		r.open = append(r.open, tapePosition{int(binary.LittleEndian.Uint32(s.Data)), int(binary.LittleEndian.Uint32(s.Data[4:]))})
+		p := tapePosition{int(binary.LittleEndian.Uint32(s.Data)), int(binary.LittleEndian.Uint32(s.Data[4:]))}
+		r.tape.reach(p)
+		r.open = append(r.open, p)
 	}
 	return nil
 }
@@ -221,6 +266,7 @@ func (r *tapeReader[T]) read(i, limit int, b *source.Batch[T]) error {
 			b.Times = append(b.Times, r.tape.times(s[p.at]))
 		}
 	}
+	r.tape.reach(p)
 	r.open[i] = p
 	if p.at == len(s) {
 		b.SplitEnd = true

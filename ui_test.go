@@ -89,6 +89,7 @@ type checkpointsAnswer struct {
 // after its end.
 func TestHandler(t *testing.T) {
 	w := newWorld(t, 3, 60)
+	w.set["web.checkpoints.history"] = "1000" // so that what the history tells of is there when it is asked for
 	w.upTo(2, 40, func(e *weir.Execution, cancel func()) {
 		a := asker{t, e.Handler()}
 		jobs := ask[jobsAnswer](a, "/jobs/overview").Jobs

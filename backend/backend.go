@@ -63,7 +63,10 @@ type Env struct {
 	Attempt     int // counts up when the subtask is restarted
 	Groups      Groups
 	Restored    []Part
-	Logger      *slog.Logger
+	// InPlace says that little of the store will be looked at, and nothing be preserved: a backend may leave the files of Restored where they are and
+	// read of them what is asked for, with the context of Open, instead of fetching them first. It need not.
+	InPlace bool
+	Logger  *slog.Logger
 }
 
 // Groups is a range of key groups, both ends included.

@@ -51,6 +51,7 @@ func (r *Reducing[T, F]) DeclareState(d *heap.Declaration) {
 		begin = initialOf[T, T]()
 	}
 	r.value.declare(d, begin)
+	r.value.column.Reduced()
 }
 
 // number is what can be added.
@@ -146,4 +147,5 @@ func (a *Aggregating[In, Acc, Out]) Expire(ttl TTL) { a.value.Expire(ttl) }
 // DeclareState is for the runtime.
 func (a *Aggregating[In, Acc, Out]) DeclareState(d *heap.Declaration) {
 	a.value.declare(d, initialOf[Acc, Acc]())
+	a.value.column.Aggregated()
 }

@@ -42,7 +42,12 @@ func (t *Timer) Deadline() (at time.Time, ok bool) {
 	if t.column == nil {
 		return time.Time{}, false
 	}
-	ms, ok := t.column.Deadline()
+	var ms int64
+	if t.column.IsVeiled() {
+		ms, ok = t.column.VeiledDeadline()
+	} else {
+		ms, ok = t.column.Deadline()
+	}
 	if !ok {
 		return time.Time{}, false
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/backend/pebble"
 	"github.com/weirstream/weir/internal/keygroup"
 	"github.com/weirstream/weir/internal/keyhash"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/state"
 )
 
@@ -52,11 +53,21 @@ func newTracking[K comparable](t testing.TB, processor any, hash func(K) uint64,
 	if pebbles != nil {
 		s.Back(openPebble(t), pebbleRoom)
 	}
+	if measured {
+		all := metrics.NewScope()
+		in := func(state, name string) *metrics.Histogram {
+			return all.Histogram(metrics.HistogramName{Group: state, Name: name}, 16)
+		}
+		s.Measure(heap.Measuring{Latency: 1, LatencyOf: in, Sizes: 2, SizesOf: in})
+	}
 	return operator[K]{s, l, hash}
 }
 
 // pebbles makes byte stores for the tests to run on; nil for the heap alone.
 var pebbles backend.Factory
+
+// measured says that accesses are, those of each record.
+var measured bool
 
 // pebbleRoom is the memory for rows over one of them.
 var pebbleRoom = int64(1)
@@ -70,12 +81,16 @@ func openPebble(t testing.TB) backend.Store {
 	return s
 }
 
-// TestMain runs all tests twice: on the heap, and on Pebble with room for hardly a row in memory, so that each batch reads and writes its rows.
-// What a processor sees must be the same.
+// TestMain runs all tests on the heap, and on Pebble with room for hardly a row in memory, so that each batch reads and writes its rows; and
+// both again with each access measured, which takes other ways. What a processor sees must be the same.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if code == 0 && flag.Lookup("test.bench").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
-		code = runOnPebble(m)
+	if flag.Lookup("test.bench").Value.String() == "" && flag.Lookup("test.list").Value.String() == "" {
+		for _, again := range []func(*testing.M) int{runMeasured, runOnPebble} {
+			if code == 0 {
+				code = again(m)
+			}
+		}
 	}
 	os.Exit(code)
 }
@@ -93,6 +108,16 @@ func runOnPebble(m *testing.M) (code int) {
 	}
 	defer pebbles.Close()
 	fmt.Println("the same on Pebble")
+	if code = m.Run(); code == 0 {
+		code = runMeasured(m)
+	}
+	return code
+}
+
+func runMeasured(m *testing.M) int {
+	measured = true
+	defer func() { measured = false }()
+	fmt.Println("the same measured")
 	return m.Run()
 }
 
@@ -191,6 +216,9 @@ func TestUseOutsidePanics(t *testing.T) {
 func TestInlined(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the package")
+	}
+	if pebbles != nil || measured {
+		t.Skip("it has been asked")
 	}
 	out, err := exec.Command("go", "test", "-c", "-o", os.DevNull, "-gcflags=-m", ".").CombinedOutput()
 	if err != nil {

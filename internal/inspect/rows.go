@@ -144,20 +144,28 @@ func (l *lister) keyed(ctx context.Context, chain []snapshot.Keyed) error {
 
 // native lists keyed state in the form of a backend, which has to be in this program.
 func (l *lister) native(ctx context.Context, chain []snapshot.Keyed) (err error) {
-	r, err := native.Open(ctx, chain, l.meta.Completed, func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
+	openNative := native.Open
+	if l.sel.Limit > 0 {
+		openNative = native.Peek
+	}
+	r, err := openNative(ctx, chain, l.meta.Completed, func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
 		return storage.OpenStream(ctx, l.fs, s)
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return r.Groups(chain[0].Range, func(k snapshot.Keyed, stream io.ReaderAt) error {
+	rows := func(k snapshot.Keyed, stream io.ReaderAt) error {
 		scan, err := keyed.NewScanChain([]snapshot.Keyed{k}, l.step.MaxParallelism, l.meta.KeyHash, l.meta.GroupRule, []io.ReaderAt{stream})
 		if err != nil {
 			return err
 		}
 		return l.rows(ctx, scan)
-	})
+	}
+	if l.sel.Limit > 0 {
+		return r.Some(chain[0].Range, l.sel.Limit+1, rows) // one more tells that there is more
+	}
+	return r.Groups(chain[0].Range, rows)
 }
 
 // rows lists what is selected of each row.

@@ -1,4 +1,4 @@
-// Package metrics holds the counters and gauges of a running job, as plain values that a status line, a log or a server can read.
+// Package metrics holds the counters, gauges and histograms of a running job, as plain values that a status line, a log or a server can read.
 //
 //   - A Counter or Gauge is written by one goroutine, or several, without a lock, and read by any.
 //   - A Scope belongs to one operator in one subtask. Names are unique within it: asking again returns the same metric.
@@ -36,11 +36,13 @@ type Scope struct {
 	mu       sync.Mutex
 	counters map[string]*Counter
 	gauges   map[string]*Gauge
+
+	histograms map[HistogramName]*Histogram
 }
 
 // NewScope returns a scope without metrics.
 func NewScope() *Scope {
-	return &Scope{counters: map[string]*Counter{}, gauges: map[string]*Gauge{}}
+	return &Scope{counters: map[string]*Counter{}, gauges: map[string]*Gauge{}, histograms: map[HistogramName]*Histogram{}}
 }
 
 // Counter returns the counter of that name. That of a nil Scope is nobody else's.

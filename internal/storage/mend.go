@@ -1,12 +1,12 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"github.com/weirstream/weir/storage"
 )
@@ -58,7 +58,7 @@ func (w *StreamWriter) anew() error {
 		return err
 	}
 	for _, p := range w.kept {
-		if _, err := w.file.Write(p); err != nil {
+		if _, err := w.file.Write(*p); err != nil {
 			return err
 		}
 	}
@@ -77,11 +77,24 @@ func (w *StreamWriter) forget(file storage.Writer, path string) {
 func (w *StreamWriter) keepToRepeat(p []byte) {
 	w.lost = w.lost || w.place.retries.Most == 0 || w.done > int64(w.place.retries.Memory)
 	if w.lost {
-		w.kept = nil
+		w.keepNothing()
 		return
 	}
-	w.kept = append(w.kept, bytes.Clone(p))
+	piece := pieces.Get().(*[]byte)
+	*piece = append((*piece)[:0], p...)
+	w.kept = append(w.kept, piece)
 }
+
+func (w *StreamWriter) keepNothing() {
+	for _, piece := range w.kept {
+		pieces.Put(piece)
+	}
+	w.kept = nil
+}
+
+// pieces are what streams have kept of what was written. The first of every large stream is kept for a while, and memory that was not touched before
+// takes longer than copying.
+var pieces = sync.Pool{New: func() any { return new([]byte) }}
 
 // unreadableError is a failure after which the bytes that were written are neither held nor to be had from the file.
 type unreadableError struct {

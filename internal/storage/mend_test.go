@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -161,33 +162,63 @@ func TestPlainWriters(t *testing.T) {
 	}
 }
 
-// On a local disk a file of several megabytes whose commit fails is written anew from itself.
-func TestLocalFileIsRescued(t *testing.T) {
-	dir := t.TempDir()
-	disk := fs.NewFaulty(fs.Local{}, nil)
-	s, _ := retrying(t, disk, func(o *FilesOptions) {
-		notHeld(o)
-		o.Dir, o.WriteBuffer = dir, 4<<10
-	})
-	disk.Inject(fs.Fault{Op: fs.OpCommit, Late: true, Err: syscall.EIO}) // all is in the file, as after a failed fsync
-	disk.Inject(fs.Fault{Op: fs.OpResume, Err: syscall.EIO})
-	w := s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared)
-	want := strings.Repeat("0123456789", 300_000)
-	for rest := want; rest != ""; rest = rest[100_000:] {
-		if _, err := w.Write([]byte(rest[:100_000])); err != nil {
-			t.Fatal(err)
+// On a local disk a file of several megabytes whose commit fails is written anew from itself, and one of which a write fails, in part or whole, goes on
+// or is written anew from memory. So it is if what is written was appended to the file's own buffer.
+func TestLocalFileIsMended(t *testing.T) {
+	type trouble struct {
+		fs.Fault
+		held bool // in memory
+	}
+	troubles := []trouble{{fs.Fault{Op: fs.OpCommit, Late: true}, false}} // all is in the file, as after a failed fsync
+	for _, n := range []int{1, 2, 11, 12, 24} {
+		for _, held := range []bool{false, true} {
+			troubles = append(troubles, trouble{fs.Fault{Op: fs.OpWrite, Nth: n, Short: n % 2 * 70_000}, held})
+		}
+	}
+	for _, c := range troubles {
+		for _, borrows := range []bool{false, true} {
+			dir := t.TempDir()
+			disk := fs.NewFaulty(fs.Local{}, nil)
+			s, _ := retrying(t, disk, func(o *FilesOptions) {
+				o.Dir, o.WriteBuffer = dir, 4<<10
+				if !c.held {
+					notHeld(o)
+				}
+			})
+			c.Err = syscall.EIO
+			disk.Inject(c.Fault)
+			if c.Op == fs.OpCommit {
+				disk.Inject(fs.Fault{Op: fs.OpResume, Err: syscall.EIO})
+			}
+			wantLarge(t, fmt.Sprintf("%+v, borrows: %v", c, borrows), disk, s.NewWriter(t.Context(), Location{ID: 1}, snapshot.Shared), borrows)
+		}
+	}
+}
+
+// wantLarge writes a large stream, which is then in the only file there is.
+func wantLarge(t *testing.T, name string, disk storage.FS, w *StreamWriter, borrows bool) {
+	t.Helper()
+	var want []byte
+	for i := range 30 {
+		piece := bytes.Repeat([]byte{byte(i), 1, 2, 3}, 25_000)
+		want = append(want, piece...)
+		if borrows {
+			piece = append(w.AvailableBuffer(), piece...)
+		}
+		if _, err := w.Write(piece); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
 	}
 	done, err := w.Finish()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", name, err)
 	}
-	if got, err := ReadStream(t.Context(), disk, done); err != nil || string(got) != want {
-		t.Errorf("%d bytes came back: %v", len(got), err)
+	if got, err := ReadStream(t.Context(), disk, done); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes of %d came back, or others: %v", name, len(got), len(want), err)
 	}
 	files, err := os.ReadDir(filepath.Dir(done.Path))
 	if err != nil || len(files) != 1 {
-		t.Errorf("there are %v, %v", files, err)
+		t.Errorf("%s: there are %v, %v", name, files, err)
 	}
 }
 

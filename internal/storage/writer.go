@@ -36,16 +36,16 @@ type StreamWriter struct {
 	place place
 	buf   []byte // what has not been written to the file
 	file  storage.Writer
-	name  string   // of file, as the stream will refer to it
-	start int64    // where in the file the stream begins
-	done  int64    // bytes written to the file
-	taken int      // of the piece that is being written, bytes that the file has taken
-	crc   uint32   // of all bytes, those in buf included
-	kept  [][]byte // what was written to the file, as long as it can be written anew; nil once that is too much
-	lost  bool     // it was too much
-	path  string   // of file
-	over  bool     // the file has ended, without success
-	err   error    // the first failure; the stream is lost
+	name  string    // of file, as the stream will refer to it
+	start int64     // where in the file the stream begins
+	done  int64     // bytes written to the file
+	taken int       // of the piece that is being written, bytes that the file has taken
+	crc   uint32    // of all bytes, those in buf included
+	kept  []*[]byte // what was written to the file, as long as it can be written anew; nil once that is too much
+	lost  bool      // it was too much
+	path  string    // of file
+	over  bool      // the file has ended, without success
+	err   error     // the first failure; the stream is lost
 	ended bool
 }
 
@@ -81,6 +81,14 @@ func NewInlineWriter(ctx context.Context) *StreamWriter {
 
 func newStreamWriter(ctx context.Context, p place) *StreamWriter {
 	return &StreamWriter{ctx: ctx, place: p}
+}
+
+// AvailableBuffer implements snapshot.Lender with that of the file, if it lends one.
+func (w *StreamWriter) AvailableBuffer() []byte {
+	if file, ok := w.file.(snapshot.Lender); ok && len(w.buf) == 0 && w.err == nil && !w.ended {
+		return file.AvailableBuffer()
+	}
+	return nil
 }
 
 // Size returns the number of bytes written so far, which is the offset of the next one in the stream.
@@ -243,7 +251,7 @@ func (w *StreamWriter) finishFile() error {
 		return errors.Join(err, w.file.Abort())
 	}
 	err := w.attempt(w.commit)
-	w.kept = nil
+	w.keepNothing()
 	if err != nil {
 		err = fmt.Errorf("commit state: %w", err)
 		if w.file != nil && !w.over {
@@ -268,7 +276,8 @@ func (w *StreamWriter) Abort() error {
 	if w.ended {
 		return nil
 	}
-	w.ended, w.kept = true, nil
+	w.ended = true
+	w.keepNothing()
 	if w.file == nil {
 		return nil
 	}

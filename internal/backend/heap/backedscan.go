@@ -28,6 +28,7 @@ type storeScan struct {
 	now    [keyed.ProcessingTime + 1]int64    // what is over then is left out
 	ask    func() ([]backend.Iterator, error) // waits for them
 	stop   func() error                       // returns why nothing more is to be written, if so
+	most   int                                // rows of a group, 0 for all; then ask has rows alone in the first two
 	taken  []backend.Iterator
 }
 
@@ -64,9 +65,44 @@ func iterators(states []keyed.State) int {
 // WriteStore writes what a byte store has in some groups, in the form of docs/formats/keyed.md: one that was opened with a snapshot of
 // another program's states, whose head is given. It fills all of the result but Stream.
 func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Writer) (snapshot.Keyed, error) {
+	scan, err := scanOf(store, head, groups)
+	if err != nil {
+		return snapshot.Keyed{}, err
+	}
+	defer scan.close()
+	return scan.write(w)
+}
+
+// WriteRows is like WriteStore for at most so many rows of one group, and reads little more of the store than these.
+func WriteRows(store backend.Store, head []byte, group, most int, w io.Writer) (snapshot.Keyed, error) {
+	scan, err := scanOf(store, head, keygroup.Range{First: group, Last: group})
+	if err != nil {
+		return snapshot.Keyed{}, err
+	}
+	scan.most = most
+	scan.ask = func() (all []backend.Iterator, err error) {
+		for i := range iterators(scan.of) {
+			space := byte(rowSpace)
+			if i == 2 {
+				space = placeSpace
+			}
+			it, err := store.Scan(append(backend.GroupKey(group), space), append(backend.GroupKey(group), space+1))
+			if err != nil {
+				return nil, errors.Join(err, closeAll(all))
+			}
+			all = append(all, it)
+		}
+		return all, nil
+	}
+	defer scan.close()
+	return scan.write(w)
+}
+
+// scanOf returns a scan of all that is in some groups of a store.
+func scanOf(store backend.Store, head []byte, groups keygroup.Range) (*storeScan, error) {
 	h, err := keyed.ParseHead(head)
 	if err != nil {
-		return snapshot.Keyed{}, refusal{err}
+		return nil, refusal{err}
 	}
 	domains := map[keyed.Domain]bool{}
 	for _, c := range h.States {
@@ -74,14 +110,11 @@ func WriteStore(store backend.Store, head []byte, groups keygroup.Range, w io.Wr
 			domains[c.Domain] = true
 		}
 	}
-	scan := &storeScan{
+	return &storeScan{
 		head: head, groups: groups, prefix: prefix{8 * len(domains), h.Stamped}, of: h.States, now: newTimes().now,
 		ask:  func() ([]backend.Iterator, error) { return scanTimes(store, iterators(h.States), groups) },
 		stop: func() error { return nil },
-	}
-	k, err := scan.write(w)
-	scan.close()
-	return k, err
+	}, nil
 }
 
 func (c *storeScan) write(w io.Writer) (k snapshot.Keyed, err error) {
@@ -201,8 +234,8 @@ func (e *scanWriter) stopped() error {
 
 func (e *scanWriter) group(g uint16) error {
 	n := 0
-	e.scattered = false
-	for ; e.left && binary.BigEndian.Uint16(e.counting.Key()) == g; e.left = e.counting.Next() {
+	e.scattered = e.most > 0 && e.places.more
+	for ; e.left && (e.most == 0 || n < e.most) && binary.BigEndian.Uint16(e.counting.Key()) == g; e.left = e.counting.Next() {
 		if err := e.stopped(); err != nil {
 			return err
 		}
@@ -220,7 +253,8 @@ func (e *scanWriter) group(g uint16) error {
 		return nil
 	}
 	e.write(appendCount(e.scratch[:0], n))
-	for ; e.more && binary.BigEndian.Uint16(e.rows.Key()) == g; e.more = e.rows.Next() {
+	for seen := 0; e.more && (e.most == 0 || seen < n) && binary.BigEndian.Uint16(e.rows.Key()) == g; e.more = e.rows.Next() {
+		seen++
 		if err := e.stopped(); err != nil {
 			return err
 		}
@@ -270,12 +304,17 @@ func scanTimes(store backend.Store, n int, groups keygroup.Range) (all []backend
 	for range n {
 		it, err := store.Scan(backend.Groups{First: groups.First, Last: groups.Last}.Keys())
 		if err != nil {
-			for _, it := range all {
-				err = errors.Join(err, it.Close())
-			}
-			return nil, err
+			return nil, errors.Join(err, closeAll(all))
 		}
 		all = append(all, it)
 	}
 	return all, nil
+}
+
+func closeAll(all []backend.Iterator) error {
+	var errs []error
+	for _, it := range all {
+		errs = append(errs, it.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -59,8 +59,9 @@ type column struct {
 	many       *TimersColumn
 	query      func(row unsafe.Pointer, id rowID, into any) (a answer, ok bool) // reads what a row holds, nil for none; not ok if into is of another type
 
-	encoded *Encoded    // a value that is kept encoded
-	attach  func(*core) // tells the handle where it is
+	encoded  *Encoded    // a value that is kept encoded
+	measured *measured   // nil for timers
+	attach   func(*core) // tells the handle where it is
 	// outliesBy makes long values outlying over a byte store; nil if the column has none, and so is what it returns if they are never long.
 	outliesBy func(b *backing, state int) *valueOutlier
 	entries   func(*core, *column) linked // makes the table of a map or list

@@ -24,17 +24,18 @@ type expiringCell struct {
 
 // ListColumn is a list of the row under the cursor. Its elements lie in chunks, each of which but the last is full.
 type ListColumn[T any] struct {
-	cur   *Cursor
-	off   uintptr
-	shape *shape
-	elem  part
-	size  uintptr // of an element in a chunk
-	first uintptr // offset of the first one; before it lie the links
-	fit   uint32  // elements in a chunk
-	inner uintptr // offset of the value in an element
-	ttl   *expiry // its stamp begins the element; elements are in the order of their stamps, but for those that were not dated at first
-	group []rows
-	wiped int // how often a list was cleared, so that loops notice
+	cur      *Cursor
+	off      uintptr
+	shape    *shape
+	elem     part
+	size     uintptr // of an element in a chunk
+	first    uintptr // offset of the first one; before it lie the links
+	fit      uint32  // elements in a chunk
+	inner    uintptr // offset of the value in an element
+	ttl      *expiry // its stamp begins the element; elements are in the order of their stamps, but for those that were not dated at first
+	group    []rows
+	measured *measured
+	wiped    int // how often a list was cleared, so that loops notice
 
 	state     int                     // the number of the column
 	canSpread bool                    // over a byte store it may be outlying
@@ -57,7 +58,8 @@ func DeclareList[T any](d *Declaration, ttl *TTL) *ListColumn[T] {
 	l.elem = newPart(c, reflect.TypeFor[T]())
 	l.ttl = newExpiry(o.ttl)
 	l.canSpread = l.ttl == nil || !l.ttl.RefreshOnRead // else reading writes all
-	col := &column{name: name, kind: keyed.KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query}
+	col := &column{name: name, kind: keyed.KindList, codec: c, cell: reflect.TypeFor[listCell](), ttl: l.ttl, query: l.query, measured: &measured{names: &listAccesses}}
+	l.measured = col.measured
 	if l.ttl != nil {
 		col.cell, col.sweepRow = reflect.TypeFor[expiringCell](), l.sweepRow
 	}
@@ -106,8 +108,8 @@ func (l *ListColumn[T]) rowsOf(group uint32) *rows { return &l.group[group] }
 // gravesOf returns nothing to remember: that a list was cleared shows in what is left of it.
 func (l *ListColumn[T]) gravesOf(uint32) *graves { return new(graves) }
 
+// here returns what is at the row under the cursor, which is at one.
 func (l *ListColumn[T]) here() (*rows, *listCell) {
-	l.cur.At()
 	return &l.group[l.cur.ref.group], (*listCell)(l.cur.cell(l.off))
 }
 
@@ -141,6 +143,10 @@ func (l *ListColumn[T]) wipeCell(cell unsafe.Pointer) {
 
 // Append adds an element at the end.
 func (l *ListColumn[T]) Append(x T) {
+	if l.cur.Row == nil {
+		l.measuredAppend(x)
+		return
+	}
 	r, cell := l.here()
 	encoded := prepare(&l.elem, x)
 	l.cur.Own()
@@ -195,6 +201,9 @@ func (l *ListColumn[T]) addChunk(r *rows, cell *listCell) {
 
 // Len returns the number of elements.
 func (l *ListColumn[T]) Len() int {
+	if l.cur.Row == nil {
+		return l.measuredLen()
+	}
 	r, cell := l.here()
 	if o := l.outlyingAt(l.at()); o != nil {
 		return l.lenOutlying(l.at(), o)
@@ -214,6 +223,10 @@ func (l *ListColumn[T]) Len() int {
 
 // Clear removes all elements.
 func (l *ListColumn[T]) Clear() {
+	if l.cur.Row == nil {
+		l.measuredClear()
+		return
+	}
 	r, cell := l.here()
 	if o := l.outlyingAt(l.at()); o != nil {
 		l.cur.Own()
@@ -259,6 +272,10 @@ func (l *ListColumn[T]) each(r *rows, cell unsafe.Pointer) iter.Seq[unsafe.Point
 // Each calls yield for each element in order until it returns false. Elements that are appended meanwhile are not among them; when a list
 // is cleared the loop ends.
 func (l *ListColumn[T]) Each(yield func(T) bool) {
+	if l.cur.Row == nil {
+		l.measuredEach(yield)
+		return
+	}
 	r, cell := l.here()
 	if l.outlyingAt(l.at()) != nil {
 		l.eachOutlying(l.at(), 0, l.outlyingAt(l.at()).next, yield)

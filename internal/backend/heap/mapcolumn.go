@@ -46,6 +46,7 @@ type MapColumn[K comparable, V any] struct {
 	key, val       part
 	keyOff, valOff uintptr
 	ttl            *expiry
+	measured       *measured // nil for a set of deadlines
 	stampOff       uintptr
 	keyStrings     []uintptr
 	valStrings     []uintptr
@@ -89,7 +90,8 @@ func DeclareMap[K comparable, V any](d *Declaration, ttl *TTL) *MapColumn[K, V] 
 	m.key, m.val = newPart(kc, kt), newPart(vc, vt)
 	m.ttl = newExpiry(o.ttl)
 	m.canSpread = isBytes(kt)
-	col := &column{name: name, kind: keyed.KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query}
+	col := &column{name: name, kind: keyed.KindMap, user: kc, codec: vc, cell: reflect.TypeFor[mapCell](), ttl: m.ttl, query: m.query, measured: &measured{names: &mapAccesses}}
+	m.measured = col.measured
 	col.entries = func(s *core, col *column) linked {
 		m.init(s, col)
 		return m
@@ -130,8 +132,8 @@ func (m *MapColumn[K, V]) gravesOf(group uint32) *graves { return &m.groups[grou
 
 func (m *MapColumn[K, V]) rowsOf(group uint32) *rows { return &m.groups[group].rows }
 
+// here returns what is at the row under the cursor, which is at one.
 func (m *MapColumn[K, V]) here() (*mapGroup, *mapCell) {
-	m.cur.At()
 	return &m.groups[m.cur.ref.group], (*mapCell)(m.cur.cell(m.off))
 }
 
@@ -192,6 +194,9 @@ func (m *MapColumn[K, V]) lookUp(g *mapGroup, owner uint32, k K) (id uint32, ok 
 
 // Get returns the value under k.
 func (m *MapColumn[K, V]) Get(k K) (v V, ok bool) {
+	if m.cur.Row == nil {
+		return m.measuredGet(k)
+	}
 	g, cell := m.here()
 	id, ok := m.find(g, cell, m.cur.ref.id, k)
 	if !ok {
@@ -226,6 +231,9 @@ func (m *MapColumn[K, V]) readStamped(g *mapGroup, cell *mapCell, id uint32) (v 
 
 // Has reports whether there is a value under k.
 func (m *MapColumn[K, V]) Has(k K) bool {
+	if m.cur.Row == nil {
+		return m.measuredHas(k)
+	}
 	g, cell := m.here()
 	id, ok := m.find(g, cell, m.cur.ref.id, k)
 	if ok && m.ttl != nil {
@@ -236,6 +244,10 @@ func (m *MapColumn[K, V]) Has(k K) bool {
 
 // Put sets the value under k.
 func (m *MapColumn[K, V]) Put(k K, v V) {
+	if m.cur.Row == nil {
+		m.measuredPut(k, v)
+		return
+	}
 	g, cell := m.here()
 	encoded := prepare(&m.val, v)
 	id, ok := m.find(g, cell, m.cur.ref.id, k)
@@ -312,6 +324,10 @@ func (m *MapColumn[K, V]) indexAll(g *mapGroup, cell *mapCell, owner uint32) {
 
 // Delete removes k, which need not be there.
 func (m *MapColumn[K, V]) Delete(k K) {
+	if m.cur.Row == nil {
+		m.measuredDelete(k)
+		return
+	}
 	g, cell := m.here()
 	if id, ok := m.find(g, cell, m.cur.ref.id, k); ok {
 		m.drop(g, cell, m.at(), id)
@@ -377,6 +393,9 @@ func (m *MapColumn[K, V]) remove(g *mapGroup, cell *mapCell, id uint32) {
 
 // Len returns the number of entries.
 func (m *MapColumn[K, V]) Len() int {
+	if m.cur.Row == nil {
+		return m.measuredLen()
+	}
 	g, cell := m.here()
 	switch all := m.ttl == nil || m.ttl.ReturnExpired; {
 	case all && cell.isOutlying():
@@ -399,6 +418,10 @@ func (m *MapColumn[K, V]) Len() int {
 
 // Clear removes all entries.
 func (m *MapColumn[K, V]) Clear() {
+	if m.cur.Row == nil {
+		m.measuredClear()
+		return
+	}
 	g, cell := m.here()
 	if cell.count == 0 {
 		return
@@ -439,6 +462,10 @@ type mapLoop struct {
 // Each calls yield for each entry in the order in which the keys were put first, until it returns false. An entry that is deleted in the
 // course of it before its turn is left out, and so is one that is put.
 func (m *MapColumn[K, V]) Each(yield func(K, V) bool) {
+	if m.cur.Row == nil {
+		m.measuredEach(yield)
+		return
+	}
 	g, cell := m.here()
 	if cell.count == 0 {
 		return

@@ -38,6 +38,7 @@ type core struct {
 	times          times
 	sweep          sweep
 	backed         *backing // nil if the tables are all there is
+	meter          *meter   // nil if nothing is measured
 	watched        bool     // the first change of each row in an epoch, or in a batch over a byte store, must be known
 }
 
@@ -121,7 +122,7 @@ const resolveAtOnce = 64
 // are of one length. It takes passes, over the index and then over the rows, so that the cache misses of different keys overlap. Over a byte
 // store Err tells whether it has succeeded.
 func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
-	all := refs
+	all, began := refs, s.meter.begins()
 	for len(keys) > 0 {
 		n := min(len(keys), resolveAtOnce)
 		s.candidates(hashes[:n], refs[:n])
@@ -136,6 +137,7 @@ func (s *Store[K]) Resolve(keys []K, hashes []uint64, refs []Ref) {
 		s.backed.touch(all)
 		s.backed.fetch()
 	}
+	s.meter.resolved(all, began)
 }
 
 // candidates finds for each hash the first row in the index that may be meant; the row is nil if there is none.
@@ -224,7 +226,7 @@ func (s *Store[K]) Seek(r Ref) {
 
 // Leave points the handles nowhere: using one panics until the next Seek.
 func (s *Store[K]) Leave() {
-	s.cur.Row, s.cur.Shared = nil, true
+	s.cur.Row, s.cur.Shared, s.cur.ref = nil, true, Ref{}
 }
 
 // EndBatch frees the rows without state among those that the batch has found for the first time, cleared or fired. All Refs become invalid.
@@ -242,7 +244,10 @@ func (s *Store[K]) EndBatch() {
 		s.free(r)
 	}
 	s.doubtful = s.doubtful[:0]
-	if s.backed != nil {
+	switch {
+	case s.meter != nil:
+		s.meter.batchEnded()
+	case s.backed != nil:
 		s.backed.batchEnded()
 	}
 }

@@ -288,6 +288,10 @@ func (t *TimerColumn) cell() *timerCell { return (*timerCell)(t.cur.cell(t.off))
 
 // Set sets the deadline in milliseconds since 1970, in place of an earlier one.
 func (t *TimerColumn) Set(at int64) {
+	if t.cur.Row == nil {
+		t.veiledSet(at)
+		return
+	}
 	t.cur.Own()
 	cell := t.cell()
 	cell.deadline = stored(at)
@@ -298,10 +302,18 @@ func (t *TimerColumn) Set(at int64) {
 
 // Clear takes the deadline back.
 func (t *TimerColumn) Clear() {
+	if t.cur.Row == nil {
+		t.veiledClear()
+		return
+	}
 	t.cur.Own()
 	t.cell().deadline = none
 	t.cur.Cleared()
 }
+
+// IsVeiled reports whether the cursor is at no row that can be seen. Then VeiledDeadline is to be called in place of Deadline, which does not ask
+// itself, so that it is inlined.
+func (t *TimerColumn) IsVeiled() bool { return t.cur.Row == nil }
 
 // Deadline returns the deadline in milliseconds since 1970, if there is one.
 func (t *TimerColumn) Deadline() (at int64, ok bool) {
@@ -330,6 +342,10 @@ func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, time
 	call := func(e entry, at int64) error {
 		r := s.refOf(e.row.group, e.row.id)
 		return fire(r, *(*K)(r.row), int(e.timer), at)
+	}
+	if m := s.meter; m != nil {
+		all := fire
+		fire = func(r Ref, key K, timer int, at int64) error { return all(m.fired(r), key, timer, at) }
 	}
 	if s.backed != nil {
 		s.backed.alarms.firing[d] = upTo

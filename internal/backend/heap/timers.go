@@ -70,6 +70,10 @@ func (t *TimersColumn) ownerOf(r rowID) rowID {
 // Set adds a deadline in milliseconds since 1970, which may be there.
 func (t *TimersColumn) Set(at int64) {
 	m := &t.deadlines
+	if m.cur.Row == nil {
+		t.veiledSet(at)
+		return
+	}
 	g, cell := m.here()
 	if _, ok := m.find(g, cell, m.cur.ref.id, stored(at)); !ok {
 		m.cur.Own()

@@ -11,12 +11,13 @@ import (
 // ValueColumn holds one value for each row. A handle reads and writes values that lie in the row as they are by itself, through the cursor
 // and the offset that it is told; all else, and whatever must not be inlined, is done here.
 type ValueColumn[T any] struct {
-	cur   *Cursor
-	off   uintptr // of the value
-	enc   *Encoded
-	begin T
-	ttl   *expiry // its stamp lies before the value
-	nohow Cursor  // at no row, for a handle that must always come here
+	cur      *Cursor
+	off      uintptr // of the value
+	enc      *Encoded
+	begin    T
+	ttl      *expiry // its stamp lies before the value
+	measured *measured
+	nohow    Cursor // at no row, for a handle that must always come here
 
 	// The following are for long values over a byte store: see outlyingvalue.go.
 	handle  func(cur *Cursor, off uintptr) // tells a handle that does not always come here that it must; nil if it does anyway
@@ -42,12 +43,12 @@ func DeclareValue[T any](d *Declaration, begin *T, ttl *TTL, attach func(cur *Cu
 	if c == nil {
 		return v
 	}
-	col := &column{name: name, kind: keyed.KindValue, codec: c, cell: t, ttl: newExpiry(o.ttl), query: v.query}
+	col := &column{name: name, kind: keyed.KindValue, codec: c, cell: t, ttl: newExpiry(o.ttl), query: v.query, measured: &measured{names: &valueAccesses}}
 	if !c.Immutable() {
 		col.cell = reflect.TypeFor[string]()
 		col.encoded = &Encoded{codec: c, zero: string(c.Append(nil, unsafe.Pointer(&v.begin))), begin: begin != nil}
 	}
-	v.enc, v.ttl = col.encoded, col.ttl
+	v.enc, v.ttl, v.measured = col.encoded, col.ttl, col.measured
 	switch {
 	case col.ttl != nil: // without a stamp nothing is there
 		col.cell, col.blank, col.sweepRow = stampedCell(col.cell), unsafe.Pointer(new(T)), v.sweepRow
@@ -70,6 +71,19 @@ func stampedCell(cell reflect.Type) reflect.Type {
 	return reflect.StructOf([]reflect.StructField{{Name: "Stamp", Type: reflect.TypeFor[int64]()}, {Name: "Value", Type: cell}})
 }
 
+// Reduced says that the value is the result of a reduction, and Aggregated that it is an accumulator: it is changed by adding to it. This matters
+// to what accesses are called that are measured.
+func (v *ValueColumn[T]) Reduced() { v.adds(&reducingAccesses) }
+
+// Aggregated is as Reduced.
+func (v *ValueColumn[T]) Aggregated() { v.adds(&aggregatingAccesses) }
+
+func (v *ValueColumn[T]) adds(names *[accesses]string) {
+	if v.measured != nil { // else it cannot be declared
+		v.measured.names, v.measured.adds = names, true
+	}
+}
+
 func (v *ValueColumn[T]) attach(s *core, col *column, handle func(*Cursor, uintptr)) {
 	v.cur, v.off = &s.cur, col.off
 	if v.ttl != nil {
@@ -90,7 +104,9 @@ func (v *ValueColumn[T]) stamp() *int64 { return stampAt(v.cur.cell(v.off - stam
 
 // Load returns the present row's value.
 func (v *ValueColumn[T]) Load() T {
-	v.cur.At()
+	if v.cur.Row == nil {
+		return v.measuredLoad()
+	}
 	if v.ttl == nil {
 		return v.present()
 	}
@@ -134,7 +150,10 @@ func (v *ValueColumn[T]) read(cell unsafe.Pointer) T {
 
 // Store replaces the present row's value.
 func (v *ValueColumn[T]) Store(x T) {
-	v.cur.At()
+	if v.cur.Row == nil {
+		v.measuredStore(x)
+		return
+	}
 	kept := ""
 	if v.enc != nil {
 		y := x // so that only here x moves to the heap
@@ -181,6 +200,10 @@ func (v *ValueColumn[T]) set(x T, kept string) {
 
 // Clear makes the present row's value what a key begins with.
 func (v *ValueColumn[T]) Clear() {
+	if v.cur.Row == nil {
+		v.measuredClear()
+		return
+	}
 	v.cur.Own()
 	if v.outlier != nil {
 		v.outlier.drop(v.at())

@@ -19,7 +19,10 @@ import (
 type writer struct {
 	c      *Capture
 	out    io.Writer
+	lender snapshot.Lender // of out, nil if there is none
 	buf    []byte
+	own    []byte // what is used again for buf, while buf is lent
+	lent   bool   // buf is room of the stream's own, to which it need not be copied
 	offset int64  // of buf in the stream
 	packed []byte // buf compressed
 	packs  bool   // what is flushed is compressed
@@ -36,6 +39,8 @@ const (
 	// writeAlign is what the buffer's place in memory and the pieces, but for the last one, are multiples of. Storage can then hand them to a
 	// disk as they are.
 	writeAlign = 4096
+	// writeSlack is how far a row may go beyond what is written at once before the buffer has to grow.
+	writeSlack = 32 << 10
 )
 
 // buffers are those of writers, which would else make one for each capture of each step.
@@ -91,7 +96,7 @@ func (w *writer) flush() error { return w.send(len(w.buf)) }
 
 // drain writes what is in the buffer, as far as it can be written without a copy.
 func (w *writer) drain() error {
-	if w.packs {
+	if w.packs || w.lent {
 		return w.flush()
 	}
 	return w.send(len(w.buf) &^ (writeAlign - 1))
@@ -112,9 +117,35 @@ func (w *writer) send(bytes int) error {
 	if err == nil && n < len(src) {
 		err = io.ErrShortWrite
 	}
-	w.buf = append(w.buf[:0], w.buf[bytes:]...)
+	w.buf = append(w.room(), w.buf[bytes:]...)
 	runtime.Gosched() // else a task that becomes ready may have to wait for the end of the writer's time slice of 10 ms
 	return err
+}
+
+// room returns an empty buffer, of the stream's own if it lends one.
+func (w *writer) room() []byte {
+	if !w.lent {
+		w.own = w.buf[:0]
+	}
+	b := w.borrow()
+	switch was := w.lent; {
+	case b != nil:
+		w.lent, w.full = true, cap(b)-writeSlack
+		return b
+	case was:
+		w.lent, w.full = false, writeBytes
+	}
+	return w.own
+}
+
+func (w *writer) borrow() []byte {
+	if w.lender == nil || w.packs {
+		return nil
+	}
+	if b := w.lender.AvailableBuffer(); cap(b) > 2*writeSlack {
+		return b
+	}
+	return nil
 }
 
 // flushIfFull keeps room for n bytes in the buffer.

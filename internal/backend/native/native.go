@@ -2,7 +2,7 @@
 //
 //   - The backend itself opens it, and it is read in the form of docs/formats/keyed.md: see [ReadPart], [Replay] and [Groups].
 //   - When no job runs, a [Reader] has it opened as in a restart. So the backend must be in the program, and what is opened lies on the local disk
-//     until [Reader.Close].
+//     until [Reader.Close], or, with [Peek], stays where it is.
 package native
 
 import (
@@ -36,14 +36,24 @@ type Reader struct {
 
 // Open opens a chain for which [Is] holds, of a snapshot that was complete at a time, which the backend takes for the present.
 func Open(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open) (*Reader, error) {
-	r, err := newReader(ctx, chain, completed, open)
+	return openChain(ctx, chain, completed, open, false)
+}
+
+// Peek is like Open for those who want little of it: a backend that is able to reads the files where they are, and of them what is asked for. The
+// context holds until the reader is closed.
+func Peek(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open) (*Reader, error) {
+	return openChain(ctx, chain, completed, open, true)
+}
+
+func openChain(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open, inPlace bool) (*Reader, error) {
+	r, err := newReader(ctx, chain, completed, open, inPlace)
 	if err != nil {
 		return nil, fmt.Errorf("keyed state in the form of the state backend %s, which a canonical savepoint has not: %w", chain[0].Format, err)
 	}
 	return r, nil
 }
 
-func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open) (r *Reader, err error) {
+func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open, inPlace bool) (r *Reader, err error) {
 	k := chain[0]
 	make, err := backends.Find(k.Format)
 	if err != nil {
@@ -63,7 +73,7 @@ func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time,
 	if r.factory, err = make(backend.Job{Name: "offline", Logger: logger, Now: func() time.Time { return completed }}); err != nil {
 		return nil, err
 	}
-	env := backend.Env{Parallelism: 1, Attempt: 1, Groups: part.Groups, Restored: []backend.Part{part}, Logger: logger}
+	env := backend.Env{Parallelism: 1, Attempt: 1, Groups: part.Groups, Restored: []backend.Part{part}, InPlace: inPlace, Logger: logger}
 	if r.store, err = r.factory.Open(ctx, env); err != nil {
 		return nil, err
 	}
@@ -107,6 +117,21 @@ func Groups(store backend.Store, head []byte, of keygroup.Range, take func(snaps
 	for g := of.First; g <= of.Last; g++ {
 		var b bytes.Buffer
 		k, err := heap.WriteStore(store, head, keygroup.Range{First: g, Last: g}, &b)
+		if err == nil {
+			err = take(k, bytes.NewReader(b.Bytes()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Some is like Groups for at most so many rows of each group. Nothing else is read, as far as the backend can tell it apart; see [Peek].
+func (r *Reader) Some(of keygroup.Range, most int, take func(snapshot.Keyed, io.ReaderAt) error) error {
+	for g := of.First; g <= of.Last; g++ {
+		var b bytes.Buffer
+		k, err := heap.WriteRows(r.store, r.head, g, most, &b)
 		if err == nil {
 			err = take(k, bytes.NewReader(b.Bytes()))
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -30,6 +31,9 @@ func (s *Store) open(ctx context.Context, env backend.Env) (err error) {
 	}()
 	parts := slices.Clone(env.Restored)
 	slices.SortStableFunc(parts, func(a, b backend.Part) int { return count(b.Groups) - count(a.Groups) })
+	if env.InPlace && len(parts) == 1 {
+		s.leave(ctx, &parts[0])
+	}
 	dirs := make([]string, len(parts))
 	for i := range parts {
 		dirs[i] = fmt.Sprintf("%s-part-%d", s.dir, i)
@@ -62,6 +66,18 @@ func (s *Store) open(ctx context.Context, env backend.Env) (err error) {
 	return nil
 }
 
+// leave has the tables of a part read where they are, and takes them out of the files that are downloaded. Nothing reads all of them: so they are not
+// merged either.
+func (s *Store) leave(ctx context.Context, p *backend.Part) {
+	f := &inPlace{FS: s.options.FS, ctx: ctx, tables: map[string]backend.StoredFile{}}
+	for _, file := range p.Files {
+		if strings.HasSuffix(file.Name, tableSuffix) {
+			f.tables[filepath.Join(s.dir, file.Name)] = file
+		}
+	}
+	s.options.FS, s.options.DisableAutomaticCompactions = f, true
+}
+
 func count(g backend.Groups) int { return g.Last - g.First + 1 }
 
 // download writes the files of a part to a directory, several at once.
@@ -86,11 +102,22 @@ func (s *Store) download(ctx context.Context, p *backend.Part, dir string) error
 		})
 	}
 	for _, f := range p.Files {
-		next <- f
+		if !s.isLeft(f.Name) {
+			next <- f
+		}
 	}
 	close(next)
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// isLeft reports whether a file is read where it is.
+func (s *Store) isLeft(name string) bool {
+	f, ok := s.options.FS.(*inPlace)
+	if ok {
+		_, ok = f.find(filepath.Join(s.dir, name))
+	}
+	return ok
 }
 
 func downloadFile(ctx context.Context, f backend.StoredFile, to string) (err error) {

@@ -61,6 +61,9 @@ var changelogStorages = &enum[ChangelogStorage]{names: [][]string{{"memory"}, {"
 // String returns the name that configurations use.
 func (s ChangelogStorage) String() string { return changelogStorages.name(s) }
 
+// mostInterval and mostHistory are numbers beyond which nothing is measured any more, or too much kept for what it says.
+const mostInterval, mostHistory = 1 << 30, 1 << 16
+
 // The options of the state of a running job.
 var (
 	StateBackend = declare("name of a state backend", parseBackend, func(s string) string { return s }, spec[string]{
@@ -133,41 +136,46 @@ var (
 
 	LatencyTracking = boolOption(spec[bool]{
 		Key:     "state.latency-track.keyed-state-enabled",
-		Aliases: []string{"state.backend.latency-track.keyed-state-enabled"}, Default: new(false),
-		Doc: "Whether the time of accesses to keyed state is measured.",
+		Aliases: []string{"state.backend.latency-track.keyed-state-enabled"}, Default: new(false), Built: true,
+		Doc: "Whether the time of accesses to keyed state is measured, by state and kind of access. Off, it costs nothing.",
 	})
 
 	LatencySampleInterval = intOption(spec[int]{
 		Key:     "state.latency-track.sample-interval",
-		Aliases: []string{"state.backend.latency-track.sample-interval"}, Default: new(100), Check: atLeast(1),
-		Doc: "Of so many accesses to keyed state one is measured.",
+		Aliases: []string{"state.backend.latency-track.sample-interval"}, Default: new(100), Built: true, Check: between(1, mostInterval),
+		Doc: "Of so many records, on average, one is chosen whose accesses are measured, all of them.",
 	})
 
 	LatencyHistorySize = intOption(spec[int]{
 		Key:     "state.latency-track.history-size",
-		Aliases: []string{"state.backend.latency-track.history-size"}, Default: new(128), Check: atLeast(1),
-		Doc: "How many measurements are kept.",
+		Aliases: []string{"state.backend.latency-track.history-size"}, Default: new(128), Built: true, Check: between(1, mostHistory),
+		Doc: "How many measurements are kept, of each kind of access to each state in each subtask. What is told is about the newest so many.",
 	})
 
 	LatencyStateName = boolOption(spec[bool]{
 		Key:     "state.latency-track.state-name-as-variable",
-		Aliases: []string{"state.backend.latency-track.state-name-as-variable"}, Default: new(true),
-		Doc: "Whether the name of a state is a label of the metric.",
+		Aliases: []string{"state.backend.latency-track.state-name-as-variable"}, Default: new(true), Built: true,
+		Doc: "Whether the name of a state is a label of the metric, `state_name`, or else a part of its name.",
 	})
 
 	SizeTracking = boolOption(spec[bool]{
-		Key: "state.size-track.keyed-state-enabled", Default: new(false),
-		Doc: "Whether the sizes of keys and values in keyed state are measured.",
+		Key: "state.size-track.keyed-state-enabled", Default: new(false), Built: true,
+		Doc: "Whether the sizes of keys and values are measured that are read from keyed state and written to it. Off, it costs nothing.",
 	})
 
 	SizeSampleInterval = intOption(spec[int]{
-		Key: "state.size-track.sample-interval", Default: new(100), Check: atLeast(1),
-		Doc: "Of so many accesses to keyed state one is measured.",
+		Key: "state.size-track.sample-interval", Default: new(100), Built: true, Check: between(1, mostInterval),
+		Doc: "As `state.latency-track.sample-interval`.",
 	})
 
 	SizeHistorySize = intOption(spec[int]{
-		Key: "state.size-track.history-size", Default: new(128), Check: atLeast(1),
-		Doc: "How many measurements are kept.",
+		Key: "state.size-track.history-size", Default: new(128), Built: true, Check: between(1, mostHistory),
+		Doc: "As `state.latency-track.history-size`.",
+	})
+
+	SizeStateName = boolOption(spec[bool]{
+		Key: "state.size-track.state-name-as-variable", Default: new(true), Built: true,
+		Doc: "As `state.latency-track.state-name-as-variable`.",
 	})
 
 	Changelog = boolOption(spec[bool]{
@@ -240,6 +248,24 @@ func formatSigned(v time.Duration) string {
 		return "-" + FormatDuration(-v)
 	}
 	return FormatDuration(v)
+}
+
+// Tracking says how something is measured of accesses to keyed state; zero: not at all.
+type Tracking struct {
+	Interval int  // of so many records one is measured, on average
+	History  int  // measurements that are kept
+	Labelled bool // the name of a state is a label
+}
+
+// StateTracking returns how the time of accesses to keyed state is measured, and how the sizes of keys and values.
+func (c *Config) StateTracking() (latency, sizes Tracking) {
+	if Get(c, LatencyTracking) {
+		latency = Tracking{Get(c, LatencySampleInterval), Get(c, LatencyHistorySize), Get(c, LatencyStateName)}
+	}
+	if Get(c, SizeTracking) {
+		sizes = Tracking{Get(c, SizeSampleInterval), Get(c, SizeHistorySize), Get(c, SizeStateName)}
+	}
+	return latency, sizes
 }
 
 // ChangelogSettings say how changes of keyed state are logged.

@@ -125,7 +125,11 @@ func (s *Status) trouble() []string {
 	if s.Progress.Restarts == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("  %s, the last because of: %s", plural(s.Progress.Restarts, "restart"), clean(s.Progress.LastError))}
+	restarts := plural(s.Progress.Restarts, "restart")
+	if n := s.Progress.Futile; n > 1 {
+		restarts += fmt.Sprintf(", %d in a row from one checkpoint", n)
+	}
+	return []string{fmt.Sprintf("  %s, the last because of: %s", restarts, clean(s.Progress.LastError))}
 }
 
 // Attrs returns the status for a log line: for each step its records in and out, and their rates.

@@ -34,7 +34,7 @@ var jobs = map[string]*Status{
 	},
 	"live": {Job: "clicks", Process: 7, Started: now.Add(-26 * time.Hour), Now: now,
 		Progress: progress.Progress{
-			Phase: progress.Restarting, Newest: now.Add(-90 * time.Second).UnixMilli(), Restarts: 3,
+			Phase: progress.Restarting, Newest: now.Add(-90 * time.Second).UnixMilli(), Restarts: 3, Futile: 2,
 			LastError: "step \"parse\", subtask 1: panic: no\x1b[2J such column\ngoroutine 7 [running]:",
 			Steps: []progress.Step{
 				{Name: "clicks", Source: true, Out: 987654321, Watermark: element.NoTime},

@@ -1,7 +1,7 @@
 // Package exposition writes the numbers of jobs in the text form that Prometheus reads.
 //
 //   - A metric that Flink's reporter has too has the name it has there, flink_jobmanager_job_... and flink_taskmanager_job_task_..., and the
-//     labels, so that dashboards keep working. All are gauges, as there.
+//     labels, so that dashboards keep working. All are gauges, as there, and distributions are summaries without a sum.
 //   - What a step counts by itself is flink_taskmanager_job_task_operator_ and its name.
 //   - What is not measured is left out.
 //
@@ -13,10 +13,12 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/weirstream/weir/internal/cluster/view"
+	"github.com/weirstream/weir/internal/metrics"
 )
 
 // contentType is that of version 0.0.4 of the text form, which every reader understands.
@@ -47,11 +49,13 @@ type page struct {
 // family is a metric with its values.
 type family struct {
 	name, help string
+	kind       string // gauge or summary
 	samples    []sample
 	seen       map[string]bool // labels that have a value
 }
 
 type sample struct {
+	suffix string // of the name
 	labels string
 	value  float64
 }
@@ -61,19 +65,39 @@ type labels [][2]string
 
 // add notes a value. Of two with the same name and labels the first stays: a reader would refuse the whole page.
 func (p *page) add(name, help string, l labels, value float64) {
+	p.family(name, help, "gauge").add(sample{"", l.String(), value})
+}
+
+// summarize notes a distribution, as add does a value.
+func (p *page) summarize(name string, l labels, d metrics.Distribution) {
+	f := p.family(name, "", "summary")
+	if f.kind != "summary" {
+		return // a user's metric has the name
+	}
+	for _, q := range []float64{0.5, 0.75, 0.95, 0.98, 0.99, 0.999} {
+		f.add(sample{"", slices.Concat(l, labels{{"quantile", number(q)}}).String(), d.Quantile(q)})
+	}
+	f.add(sample{"_count", l.String(), float64(d.Count)})
+}
+
+// family returns the metric with a name. Of which kind it is, is said by who comes first.
+func (p *page) family(name, help, kind string) *family {
 	if p.byName == nil {
 		p.byName = map[string]*family{}
 	}
 	f := p.byName[name]
 	if f == nil {
-		f = &family{name: name, help: help, seen: map[string]bool{}}
+		f = &family{name: name, help: help, kind: kind, seen: map[string]bool{}}
 		p.byName[name] = f
 		p.families = append(p.families, f)
 	}
-	text := l.String()
-	if !f.seen[text] {
+	return f
+}
+
+func (f *family) add(s sample) {
+	if text := s.suffix + s.labels; !f.seen[text] {
 		f.seen[text] = true
-		f.samples = append(f.samples, sample{text, value})
+		f.samples = append(f.samples, s)
 	}
 }
 
@@ -82,9 +106,9 @@ func (p *page) write(w io.StringWriter) {
 		if f.help != "" {
 			w.WriteString("# HELP " + f.name + " " + f.help + "\n")
 		}
-		w.WriteString("# TYPE " + f.name + " gauge\n")
+		w.WriteString("# TYPE " + f.name + " " + f.kind + "\n")
 		for _, s := range f.samples {
-			w.WriteString(f.name + s.labels + " " + number(s.value) + "\n")
+			w.WriteString(f.name + s.suffix + s.labels + " " + number(s.value) + "\n")
 		}
 	}
 }

@@ -25,6 +25,21 @@ func (s scope) add(all []figures.Figure) {
 	}
 }
 
+// summarize tells distributions.
+func (s scope) summarize(all []figures.Distribution) {
+	for _, d := range all {
+		of := s
+		switch {
+		case d.Group == "":
+		case d.Label == "":
+			of = s.within(nameOf(d.Group) + "_")
+		default:
+			of = s.within(nameOf(d.Label)+"_", [2]string{nameOf(d.Label), d.Group})
+		}
+		s.page.summarize(of.prefix+nameOf(d.Name), of.labels, d.Distribution)
+	}
+}
+
 // within returns the scope with a longer prefix and more labels.
 func (s scope) within(prefix string, more ...[2]string) scope {
 	return scope{s.page, s.prefix + prefix, slices.Concat(s.labels, more)}
@@ -42,7 +57,9 @@ func addJob(ctx context.Context, p *page, shown view.Shown) *figures.Job {
 			task := tasks.within("", taskLabels(v, subtask)...)
 			task.add(j.Subtask(v, subtask))
 			for _, step := range v.Steps {
-				task.within("operator_", [2]string{"operator_id", step.ID.String()}, [2]string{"operator_name", step.Name}).add(figures.Step(step.Subtasks[subtask]))
+				of := task.within("operator_", [2]string{"operator_id", step.ID.String()}, [2]string{"operator_name", step.Name})
+				of.add(figures.Step(step.Subtasks[subtask]))
+				of.summarize(figures.Distributions(step.Subtasks[subtask]))
 			}
 		}
 	}

@@ -1,11 +1,12 @@
 // Package figures is what a job counts, under the names that Flink's metrics have, for whoever writes it down in some form.
 //
 //   - What is not measured is not there. -1 says that there has been no checkpoint yet, as in Flink.
-//   - All are whole numbers. Those of a step, and what a user's step counts by itself, go on over restarts.
+//   - All are whole numbers, but for those of a distribution. Those of a step, and what a user's step counts by itself, go on over restarts.
 //   - Names of users are as they are; a form that cannot hold them changes them.
 package figures
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 )
 
@@ -90,6 +92,7 @@ func (j *Job) states() []Figure {
 	up := since(view.JobRunning)
 	return []Figure{
 		{"numRestarts", "restarts since the process began", int64(j.Restarts)},
+		{"numFutileRestarts", "restarts in a row from the same checkpoint, without one complete in between", int64(j.Futile)},
 		{"uptime", "ms for which the job has been running without interruption", up},
 		{"downtime", "ms for which a failed job has not been running", since(view.JobRestarting) + since(view.JobFailing)},
 		{"initializingTime", "ms in this state", since(view.JobInitializing)},
@@ -161,6 +164,43 @@ func Step(m view.Metrics) []Figure {
 		if _, counted := m.Counters[name]; !counted {
 			all = append(all, Figure{Name: name, Value: m.Gauges[name]})
 		}
+	}
+	return all
+}
+
+// Distribution is what measurements are like, and of what.
+type Distribution struct {
+	metrics.HistogramName
+	metrics.Distribution
+}
+
+// Distributions returns what the step measures in one subtask, in the order of their names.
+func Distributions(m view.Metrics) (all []Distribution) {
+	for name, d := range m.Histograms {
+		all = append(all, Distribution{name, d})
+	}
+	slices.SortFunc(all, func(a, b Distribution) int { return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Name, b.Name)) })
+	return all
+}
+
+// Measure is one number of a distribution.
+type Measure struct {
+	Name  string
+	Value float64
+	Whole bool
+}
+
+// Measures returns the numbers of a distribution, under the names that they have behind that of the metric.
+func (d *Distribution) Measures() []Measure {
+	all := []Measure{
+		{"min", float64(d.Min()), true}, {"max", float64(d.Max()), true}, {"mean", d.Mean(), false}, {"median", d.Quantile(0.5), false},
+		{"stddev", d.StdDev(), false},
+	}
+	for _, q := range []struct {
+		name string
+		q    float64
+	}{{"p75", 0.75}, {"p90", 0.9}, {"p95", 0.95}, {"p98", 0.98}, {"p99", 0.99}, {"p999", 0.999}} {
+		all = append(all, Measure{q.name, d.Quantile(q.q), false})
 	}
 	return all
 }

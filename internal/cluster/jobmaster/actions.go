@@ -282,6 +282,8 @@ func (m *master) completed(a coordinator.Completed) {
 		return
 	}
 	m.recovery = committers.Recovery{}
+	m.streak.Completed()
+	m.progress.Futile(0)
 	m.forgetDoubtful()
 	m.logger.Info(fmt.Sprintf("Completed checkpoint %d for job %s (%d bytes, checkpointDuration=%d ms)", s.ID, m.id, s.StateBytes, s.Duration.Milliseconds()))
 	m.taken(a)

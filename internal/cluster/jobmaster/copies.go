@@ -2,6 +2,8 @@ package jobmaster
 
 import (
 	"context"
+	"errors"
+	"os"
 
 	"github.com/weirstream/weir/internal/graph"
 	"github.com/weirstream/weir/internal/job"
@@ -66,6 +68,23 @@ func (r *copyReader) Close() error {
 		err = r.remote.Close()
 	}
 	return err
+}
+
+// removeCopiesLeft deletes beside the master the copies that nobody needs, now that the job has begun.
+func (m *master) removeCopiesLeft() {
+	dirs, err := m.CopiesLeft(m.beginning)
+	m.beginning = nil
+	if len(dirs) == 0 && err == nil {
+		return
+	}
+	m.delete(func() {
+		for _, dir := range dirs {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		if err != nil {
+			m.logger.Warn("local copies of state that nobody needs could not be deleted", "error", err)
+		}
+	})
 }
 
 // copiesAre tells the local copies, if there are any, what has become of a checkpoint. It deletes files beside the master.

@@ -55,6 +55,7 @@ type master struct {
 	coordinator *coordinator.Coordinator
 	strategy    *failover.Strategy
 	supervisor  *failover.Supervisor
+	streak      failover.Streak
 	restoring   *failover.Restore // the one under way, nil before the first
 	rescaling   *rescaling        // nil if there is none
 	history     *history
@@ -94,17 +95,18 @@ type master struct {
 	// uncommitted are sinks that have finished with output that is not committed, by subtask.
 	uncommitted map[job.Subtask][]job.OperatorID
 
-	state    state
-	hurry    context.CancelFunc // ends the waiting for what may keep sinks from recovering at the start
-	deployed bool               // there were tasks once
-	ran      bool               // all tasks ran at one moment
-	cause    error              // why the job failed or is restarting
-	refusal  error              // why the run ended before its first task, if it did
-	stopping stopping
-	result   Result
-	ended    bool
-	told     bool                    // that the context was cancelled
-	warned   map[job.OperatorID]bool // steps whose union state was seen to hold up checkpoints
+	state     state
+	hurry     context.CancelFunc // ends the waiting for what may keep sinks from recovering at the start
+	beginning *start.Beginning   // until all tasks ran once
+	deployed  bool               // there were tasks once
+	ran       bool               // all tasks ran at one moment
+	cause     error              // why the job failed or is restarting
+	refusal   error              // why the run ended before its first task, if it did
+	stopping  stopping
+	result    Result
+	ended     bool
+	told      bool                    // that the context was cancelled
+	warned    map[job.OperatorID]bool // steps whose union state was seen to hold up checkpoints
 }
 
 // running is the last attempt of a subtask.
@@ -175,6 +177,7 @@ func newMaster(o Options, b *start.Beginning, tasks TaskManager, q queue, p *pro
 	m.logDir, m.writeCopies = b.LogDir, b.Copies != nil && o.Config.LocalCopies().Write
 	m.found.Store(&b.Found)
 	m.retries = o.Retries()
+	m.beginning = b
 	m.supervisor = failover.NewSupervisor(m.strategy, m.regions())
 	m.ids.Add(b.IDs)
 	m.coordinator = m.newCoordinator()

@@ -223,7 +223,7 @@ func (m *master) recovered(w recoveryWork, done recoveryDone, err error) {
 		if w.restore.Global {
 			err = m.restartAll(w.restore, done.meta)
 		} else {
-			err = m.restartSome(w.restore, done.restored)
+			err = m.restartSome(w.restore, done)
 		}
 	}
 	if err != nil {
@@ -236,12 +236,14 @@ func (m *master) restartAll(r *failover.Restore, meta *snapshot.Metadata) error 
 		return err
 	}
 	m.supervisor.Restored(r.Restart)
+	m.restartedFrom(meta, r.Tasks)
 	return nil
 }
 
 // restartSome starts some tasks while the others go on. If their sources do not know any more what they have handed out since the checkpoint,
 // all have to restart.
-func (m *master) restartSome(r *failover.Restore, from deal.Restored) error {
+func (m *master) restartSome(r *failover.Restore, done recoveryDone) error {
+	from := done.restored
 	known, err := m.resetSources(r.Tasks, from.ID, from.Finished)
 	switch {
 	case err != nil:
@@ -256,6 +258,7 @@ func (m *master) restartSome(r *failover.Restore, from deal.Restored) error {
 		return err
 	}
 	m.supervisor.Restored(r.Restart)
+	m.restartedFrom(done.meta, r.Tasks)
 	return nil
 }
 

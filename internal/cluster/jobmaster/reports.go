@@ -89,6 +89,9 @@ func (m *master) taskRunning(a job.Attempt) {
 	if m.starting > 0 || m.supervisor.Restarting() || m.state != deploying && m.state != restarting {
 		return
 	}
+	if !m.ran {
+		m.removeCopiesLeft()
+	}
 	m.state, m.ran = inFlight, true
 	m.progress.Entered(progress.Running)
 	m.coordinator.JobRunning(m.Now(), m.random())

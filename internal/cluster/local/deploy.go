@@ -41,6 +41,7 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 		Compress:        m.checkpoints.Compress,
 		Backend:         m.Backend,
 		Changelog:       m.changelog(d),
+		Tracking:        m.tracking(),
 		Checkpointed:    m.checkpoints.On(),
 		NoFinal:         !m.checkpoints.AfterTasksFinish,
 		Restored:        d.Restored.ID,
@@ -53,6 +54,13 @@ func (m *taskManager) deployment(d *jobmaster.Deployment) *program.Deployment {
 			Memory: m.Config.LoopMemory(), Files: spill.Temp(""), Lossy: m.checkpoints.Loops == config.LoseInLoops,
 		},
 	}
+}
+
+// tracking returns what is measured of accesses to keyed state.
+func (m *taskManager) tracking() operator.Tracking {
+	sampling := func(t config.Tracking) operator.Sampling { return operator.Sampling(t) }
+	latency, sizes := m.Config.StateTracking()
+	return operator.Tracking{Latency: sampling(latency), Sizes: sampling(sizes)}
 }
 
 // changelog returns how changes of keyed state are logged, nil if they are not.

@@ -95,7 +95,7 @@ func (p *Tracker) Deployed(plan *graph.Plan) {
 func (p *Tracker) Job() view.Job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	j := view.Job{State: p.board.state, Since: p.board.since, Changed: p.board.changed, Restarts: p.now.Restarts}
+	j := view.Job{State: p.board.state, Since: p.board.since, Changed: p.board.changed, Restarts: p.now.Restarts, Futile: p.now.Futile}
 	for _, v := range p.board.shape {
 		v.Steps = slices.Clone(v.Steps)
 		for i := range v.Parallelism {
@@ -131,7 +131,7 @@ func (p *Tracker) metrics(op job.OperatorID, subtask int) view.Metrics {
 	if scope == nil {
 		return m
 	}
-	m.Counters, m.Gauges = scope.Counters(), scope.Gauges()
+	m.Counters, m.Gauges, m.Histograms = scope.Counters(), scope.Gauges(), scope.Histograms()
 	m.In, m.Out = m.Counters[operator.RecordsIn], m.Counters[operator.RecordsOut]
 	if w, ok := m.Gauges[operator.Watermark]; ok {
 		m.Watermark = w

@@ -28,7 +28,9 @@ type Progress struct {
 	Newest     int64
 	Checkpoint Checkpoints
 	Restarts   int
-	LastError  string // why it restarted; empty if it never did
+	// Futile is how many of the restarts, in a row, went back to the same checkpoint without one complete in between.
+	Futile    int
+	LastError string // why it restarted; empty if it never did
 }
 
 // Phase is what a job is doing.
@@ -136,6 +138,13 @@ func (p *Tracker) Restarted(n int, err error) {
 	defer p.mu.Unlock()
 	p.enterLocked(Restarting)
 	p.now.Restarts, p.now.LastError = n, err.Error()
+}
+
+// Futile says how many restarts in a row have gone back to the same checkpoint.
+func (p *Tracker) Futile(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Futile = n
 }
 
 // Completed counts a complete checkpoint.

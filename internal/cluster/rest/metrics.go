@@ -29,6 +29,25 @@ func (n *named) add(prefix string, all []figures.Figure) {
 	}
 }
 
+// measure notes the numbers of distributions, whose ids begin with a prefix, what their group is, and the group.
+func (n *named) measure(prefix string, all []figures.Distribution) {
+	for _, d := range all {
+		of := prefix
+		for _, part := range []string{d.Label, d.Group} {
+			if part != "" {
+				of += idOf(part) + "."
+			}
+		}
+		for _, m := range d.Measures() {
+			digits := -1
+			if m.Whole {
+				digits = 0
+			}
+			n.put(of+idOf(d.Name)+"_"+m.Name, strconv.FormatFloat(m.Value, 'f', digits, 64))
+		}
+	}
+}
+
 func (n *named) put(id, value string) {
 	if n.values == nil {
 		n.values = map[string][]string{}
@@ -112,6 +131,7 @@ func subtaskNamed(n *named, prefix string, v vertexOf, i int) {
 	n.add(prefix, v.Job.Subtask(v.Vertex, i))
 	for _, step := range v.Steps {
 		n.add(prefix+idOf(step.Name)+".", figures.Step(step.Subtasks[i]))
+		n.measure(prefix+idOf(step.Name)+".", figures.Distributions(step.Subtasks[i]))
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/weirstream/weir/internal/cluster/view"
 	"github.com/weirstream/weir/internal/element"
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 	"github.com/weirstream/weir/internal/protocol/coordinator"
 	"github.com/weirstream/weir/internal/protocol/reason"
 )
@@ -75,6 +76,10 @@ func vertices(state view.TaskState) []view.Vertex {
 	for i := range own {
 		own[i].Counters, own[i].Gauges = map[string]int64{"late ones": int64(4 + i)}, map[string]int64{"late ones": 9, "open": 5}
 	}
+	own[1].Histograms = map[metrics.HistogramName]metrics.Distribution{
+		{Label: "state_name", Group: "my count", Name: "valueStateGetLatency"}: metrics.DistributionOf(100, 200, 400),
+		{Group: "pages", Name: "mapStatePutKeySize"}:                           metrics.DistributionOf(16),
+	}
 	return []view.Vertex{
 		{ID: sourceID, Name: "source", Parallelism: 2, MaxParallelism: 128, Subtasks: []view.Subtask{sub(20), sub(30)}, Written: []int64{30, 40},
 			Steps: []view.Step{{ID: job.OperatorID(sourceID), Name: "source", Subtasks: read}}},
@@ -101,7 +106,7 @@ func parts(triggered int) []coordinator.VertexStats {
 // running has checkpoints of every kind and fate; ended has none; fresh was begun a moment ago.
 func running() *still {
 	s := &still{
-		job: view.Job{ID: jobID, Name: "flow", State: view.JobRunning, Changed: after(50), Now: after(2000), Restarts: 1, Vertices: vertices(view.TaskRunning),
+		job: view.Job{ID: jobID, Name: "flow", State: view.JobRunning, Changed: after(50), Now: after(2000), Restarts: 1, Futile: 1, Vertices: vertices(view.TaskRunning),
 			Settings: view.Settings{Parallelism: 2, RestartStrategy: "exponential-delay"}},
 		failures: []view.Failure{
 			{At: after(1500), Name: "*errors.errorString", Text: "step \"count\", subtask 1: boom", Task: "count -> out (2/2)", Concurrent: []view.Failure{

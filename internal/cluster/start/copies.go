@@ -26,20 +26,21 @@ func (s *start) useCopies(id job.ID) {
 	})
 }
 
-// removeCopies deletes copies that earlier processes have left on this machine and that this one does not read: those of the line's former job ids, and
-// those of the present one if copies are not read at all, or no checkpoint is. The line is this process's, so nobody else wants them; and if a process that has lost the
-// line is still there, it does without.
-func (s *start) removeCopies(b *Beginning) {
-	if s.file == nil || s.World != nil {
-		return
+// CopiesLeft returns the directories with copies that earlier processes have left on this machine and that this one does not read: those of the line's
+// former job ids, and those of the present one that are of other checkpoints than Restore. The line is this process's, so nobody else wants
+// them; and if a process that has lost the line is still there, it does without. It is called once, when all tasks run for the first time, since until
+// then the start may be refused, and the next one wants the copies.
+func (o *Options) CopiesLeft(b *Beginning) (dirs []string, err error) {
+	if b.Copies != nil {
+		dirs = b.Copies.Begun()
 	}
-	c := s.Config.LocalCopies()
-	err := copies.Remove(c.Dirs, func(id job.ID) bool {
-		return slices.ContainsFunc(b.Record.Jobs, func(j line.Job) bool { return j.ID == id }) && !(c.Read && b.Restore != nil && id == b.Job)
+	if b.File == nil || o.World != nil {
+		return dirs, nil
+	}
+	others, err := copies.Left(o.Config.LocalCopies().Dirs, func(id job.ID) bool {
+		return slices.ContainsFunc(b.Record.Jobs, func(j line.Job) bool { return j.ID == id }) && !(b.Copies != nil && id == b.Job)
 	})
-	if err != nil {
-		s.Logger.Warn("local copies of state that nobody needs could not be deleted", "error", err)
-	}
+	return append(dirs, others...), err
 }
 
 // verifyAll reads a snapshot through. Copies of another job's are none of this one's business: that may be running.

@@ -71,7 +71,7 @@ type Beginning struct {
 	Storage storage.Storage
 	Merger  *storage.Merger // nil: files are not merged
 	LogDir  string          // where the changelog is written; empty if it is kept in metadata, or there is none
-	Copies  *copies.Copies  // of state on this machine; nil if there are none
+	Copies  *copies.Copies  // of state on this machine; nil if there are none. See Options.CopiesLeft
 	Found   copies.Found    // those of Restore that are good
 
 	// Release gives the line free for other processes.
@@ -171,7 +171,6 @@ func (s *start) begin(ctx context.Context) (*Beginning, error) {
 	if err := s.takeOver(ctx, b); err != nil {
 		return nil, err
 	}
-	s.removeCopies(b)
 	b.Merger = s.newMerger(ctx, b.Storage)
 	if s.file == nil && b.Restore == nil {
 		b.Text = "new start: there is no checkpoint directory"

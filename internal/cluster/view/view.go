@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/internal/job"
+	"github.com/weirstream/weir/internal/metrics"
 )
 
 // JobState is what a job is doing.
@@ -82,6 +83,7 @@ type Job struct {
 	Changed  time.Time
 	Now      time.Time
 	Restarts int
+	Futile   int      // restarts in a row that went back to the same checkpoint, without one complete in between
 	Vertices []Vertex // in topological order
 	Settings Settings
 	// Merged says how much lies in merged files of checkpoints; nil if files are not merged.
@@ -165,6 +167,8 @@ type Metrics struct {
 	Watermark int64
 	Counters  map[string]int64 // the step's own; so below
 	Gauges    map[string]int64
+	// Histograms are measurements of the step; nil if there are none.
+	Histograms map[metrics.HistogramName]metrics.Distribution
 }
 
 // Subtask is the current attempt of a subtask.

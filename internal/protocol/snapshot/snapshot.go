@@ -79,6 +79,27 @@ func LikeFile(w StreamWriter, name string) {
 	}
 }
 
+// Lender is a StreamWriter that takes without a copy what was appended to its own buffer.
+type Lender interface {
+	// AvailableBuffer returns an empty slice. What is appended to it, as far as there is room, is given to Write as a whole and not changed any more.
+	// It is valid until the next call of a method, and nil while there is none.
+	AvailableBuffer() []byte
+}
+
+// LenderOf returns a writer, or the first of those that it wraps, that is a Lender, nil if none is. A writer says by a method Unwrap what it wraps.
+func LenderOf(w io.Writer) Lender {
+	for {
+		switch x := w.(type) {
+		case Lender:
+			return x
+		case interface{ Unwrap() StreamWriter }:
+			w = x.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
 // Keyed is the state of the key groups of one subtask, or of those that remained after it was cut for another parallelism.
 type Keyed struct {
 	// Range holds the groups that are wanted from the stream; at the time of writing it equals Written.

@@ -134,6 +134,8 @@ type Env struct {
 	Backend *Backend
 	// Changelog asks for checkpoints of keyed state that consist of a log of its changes; nil for others.
 	Changelog *Changelog
+	// Tracking says what is measured of accesses to keyed state.
+	Tracking Tracking
 	// RestoredFrom is the checkpoint that the job goes on from, with or without state for this operator; 0 for a new start.
 	RestoredFrom job.CheckpointID
 	// OpenStream opens a stream of Restored.
@@ -162,6 +164,16 @@ type Backend struct {
 	Factory backend.Factory
 	Cache   int64 // the memory for rows in use, of all subtasks of a step together, in bytes
 	Threads int   // how many files of a subtask are written to a checkpoint at once
+}
+
+// Tracking says what is measured of accesses to keyed state: how long they take, and how large keys and values are.
+type Tracking struct{ Latency, Sizes Sampling }
+
+// Sampling says how something is measured. The zero Sampling means that it is not.
+type Sampling struct {
+	Interval int  // of so many records one is measured, on average
+	History  int  // so many measurements are kept of each kind of access to each state
+	Labelled bool // the name of a state is a label of the metrics and not a part of their names
 }
 
 // Changelog says how the changes of keyed state are logged.

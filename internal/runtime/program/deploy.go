@@ -37,13 +37,14 @@ type Deployment struct {
 	Streams func(s job.Subtask, id job.CheckpointID) operator.Streams
 	// OpenStream opens a stream of the checkpoint that is restored.
 	OpenStream func(ctx context.Context, s snapshot.Stream) (operator.StreamReader, error)
-	// MayUse, Again, Incremental, Compress, Backend and Changelog are passed on to the operators.
+	// MayUse, Again, Incremental, Compress, Backend, Changelog and Tracking are passed on to the operators.
 	MayUse      func(s snapshot.Stream) bool
 	Again       func(ctx context.Context, f func() error) error
 	Incremental bool
 	Compress    bool
 	Backend     *operator.Backend
 	Changelog   *operator.Changelog
+	Tracking    operator.Tracking
 	// Checkpointed and NoFinal are as in task.Config.
 	Checkpointed, NoFinal bool
 	// Restored is the checkpoint that is restored, 0 for none; State returns what it holds for one operator in one subtask.
@@ -275,6 +276,7 @@ func (b *builder) env(s *subtask, n *graph.Node) *operator.Env {
 		Compress:        b.Compress,
 		Backend:         b.Backend,
 		Changelog:       b.Changelog,
+		Tracking:        b.Tracking,
 		LeaveUndeclared: b.LeaveUndeclared,
 		OpenStream:      b.OpenStream,
 		Go:              t.Go,

@@ -61,6 +61,8 @@ type Copies struct {
 		// failing says that the last copy of a piece of a changelog could not be made.
 		failing  bool
 		disposed bool
+		begun    bool             // see Begun
+		from     job.CheckpointID // of the last Find
 	}
 }
 
@@ -135,6 +137,9 @@ func (c *Copies) remove(own func(*backup.Store, job.CheckpointID) []job.Checkpoi
 	c.mu.Lock()
 	ids, files := own(&c.mu.store, id), shared(&c.mu.shared, id)
 	c.forgetLocked(ids, files)
+	if !c.mu.begun {
+		ids, files = nil, nil
+	}
 	c.mu.Unlock()
 	for _, id := range ids {
 		c.removeDir(c.dir(id))
@@ -166,8 +171,9 @@ func (c *Copies) removeDir(dir string) {
 	}
 }
 
-// Remove deletes all copies of jobs that are not at work any more. It goes on after a failure and returns all failures.
-func Remove(roots []string, over func(job.ID) bool) error {
+// Left returns the directories with copies of jobs that are not at work any more, to be deleted. It goes on after a failure and returns all
+// failures.
+func Left(roots []string, over func(job.ID) bool) (dirs []string, err error) {
 	var errs []error
 	for _, root := range roots {
 		entries, err := os.ReadDir(root)
@@ -176,11 +182,27 @@ func Remove(roots []string, over func(job.ID) bool) error {
 		}
 		for _, e := range entries {
 			if id, err := job.ParseID(e.Name()); err == nil && e.Name() == id.String() && over(id) {
-				errs = append(errs, os.RemoveAll(filepath.Join(root, e.Name())))
+				dirs = append(dirs, filepath.Join(root, e.Name()))
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return dirs, errors.Join(errs...)
+}
+
+// Begun says that the job runs, so that its start cannot be refused any more: until then nothing is deleted. It returns the directories and files with
+// copies that earlier processes have left and that are not of the checkpoint that the job has gone on from, to be deleted. It is called once.
+func (c *Copies) Begun() (left []string) {
+	files := c.leftShared()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.begun = true
+	left = c.others(c.mu.from)
+	for _, f := range files {
+		if !c.mu.shared.Has(f) {
+			left = append(left, f)
+		}
+	}
+	return left
 }
 
 // Dispose deletes all copies of the job.
@@ -196,7 +218,7 @@ func (c *Copies) Dispose() {
 }
 
 // Find looks for copies of a checkpoint that the job goes on from, also those that an earlier process has left, and deletes those of all
-// others. It reads each through that is wanted and returns the good ones; one that is not good it deletes.
+// others, if the job has Begun. It reads each through that is wanted and returns the good ones; one that is not good is not used again.
 func (c *Copies) Find(ctx context.Context, id job.CheckpointID, wanted []snapshot.Stream) Found {
 	c.removeOthers(id)
 	c.load(id)
@@ -208,7 +230,7 @@ func (c *Copies) Find(ctx context.Context, id job.CheckpointID, wanted []snapsho
 		}
 		if err := f.verify(ctx, s); err != nil {
 			c.o.Report(fmt.Errorf("a copy of state is not used: %w", err))
-			c.drop(placeOf(s), f.file)
+			c.spoiled(placeOf(s), f)
 			continue
 		}
 		found[placeOf(s)] = f.file
@@ -222,6 +244,18 @@ func (c *Copies) of(s snapshot.Stream) (f copied, ok bool) {
 	defer c.mu.Unlock()
 	f, ok = c.mu.files[placeOf(s)]
 	return f, ok
+}
+
+// spoiled gives up a copy that is not good. Before the job has begun it stays where it is, as all copies do.
+func (c *Copies) spoiled(at place, f copied) {
+	c.mu.Lock()
+	begun := c.mu.begun
+	delete(c.mu.files, at)
+	c.mu.shared.Discard(f.file)
+	c.mu.Unlock()
+	if begun {
+		c.removeFiles([]string{f.file})
+	}
 }
 
 // drop deletes a copy that is of no use.
@@ -243,6 +277,20 @@ func (f copied) verify(ctx context.Context, s snapshot.Stream) error {
 // removeOthers deletes the copies of all checkpoints but one, whoever has made them.
 func (c *Copies) removeOthers(id job.CheckpointID) {
 	c.remove((*backup.Store).Restored, (*backup.Shared).Restored, id)
+	c.mu.Lock()
+	begun := c.mu.begun
+	c.mu.from = id
+	c.mu.Unlock()
+	if !begun {
+		return
+	}
+	for _, dir := range c.others(id) {
+		c.removeDir(dir)
+	}
+}
+
+// others returns the directories with copies of all checkpoints but one.
+func (c *Copies) others(id job.CheckpointID) (dirs []string) {
 	for _, root := range c.o.Roots {
 		above := filepath.Join(root, c.o.Job.String())
 		entries, err := os.ReadDir(above)
@@ -251,14 +299,14 @@ func (c *Copies) removeOthers(id job.CheckpointID) {
 		}
 		for _, e := range entries {
 			if dir := filepath.Join(above, e.Name()); strings.HasPrefix(e.Name(), "chk_") && dir != c.dir(id) {
-				c.removeDir(dir)
+				dirs = append(dirs, dir)
 			}
 		}
 	}
+	return dirs
 }
 
-// load reads what copies of a checkpoint an earlier process has left, and deletes what shared files of one there are besides. What cannot be read
-// is none.
+// load reads what copies of a checkpoint an earlier process has left. One that cannot be read is none.
 func (c *Copies) load(id job.CheckpointID) {
 	c.mu.Lock()
 	known := c.mu.store.Has(id)
@@ -272,24 +320,10 @@ func (c *Copies) load(id job.CheckpointID) {
 		entries, err := readIndex(index)
 		if err != nil {
 			c.o.Report(fmt.Errorf("copies of state are not used: %s: %w", index, err))
-			c.removeDir(filepath.Dir(index))
-			continue
+			entries = nil // it goes with the others of the checkpoint
 		}
 		c.restore(id, filepath.Dir(index), entries, left)
 	}
-	c.removeFiles(c.unknown(left))
-}
-
-// unknown returns those of files that nobody refers to.
-func (c *Copies) unknown(left map[string]string) (files []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, f := range left {
-		if !c.mu.shared.Has(f) {
-			files = append(files, f)
-		}
-	}
-	return files
 }
 
 func readIndex(name string) (entries []entry, err error) {

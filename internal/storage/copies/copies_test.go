@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +34,12 @@ func newMachine(t *testing.T) *machine {
 }
 
 func (m *machine) restart() {
+	m.start()
+	m.Begun()
+}
+
+// start makes copies anew for a job that has not begun.
+func (m *machine) start() {
 	m.reported = nil
 	m.Copies = copies.New(copies.Options{Roots: m.roots, Job: m.job, Threshold: threshold, Report: func(err error) { m.reported = append(m.reported, err.Error()) }})
 }
@@ -198,6 +205,26 @@ func TestReferredToAgain(t *testing.T) {
 	m.says()
 	if got := m.files(); len(got) != 3 { // with the index
 		t.Errorf("there are %v", got)
+	}
+}
+
+// Before the job has begun nothing is deleted, whatever its start looks at; then it is, what earlier processes have left included.
+func TestNotBegun(t *testing.T) {
+	m := newMachine(t)
+	one := m.checkpoint(1, "store/state-a", "the first one")
+	two := m.checkpoint(2, "store/state-b", "the second one")
+	before := m.files()
+	m.start()
+	m.want(2, two, "the second one")
+	m.want(1, one, "the first one")
+	m.want(2, one, "") // the first one is not of this checkpoint
+	m.want(1, one, "the first one")
+	if after := m.files(); !slices.Equal(after, before) {
+		t.Errorf("%q is left of %q", after, before)
+	}
+	left := m.Begun()
+	if len(left) != 1 || filepath.Base(left[0]) != "chk_2" {
+		t.Errorf("left are %q", left)
 	}
 }
 

@@ -239,7 +239,7 @@ func (h *history) fail(killed bool) {
 	failed := 1 + h.random.IntN(2)
 	if killed {
 		failed = len(h.logs)
-		h.restart()
+		h.start()
 	}
 	for _, id := range h.pending {
 		if !killed {
@@ -257,6 +257,13 @@ func (h *history) fail(killed bool) {
 		h.logs[i], h.untold[i] = slices.Clone(h.pieces[h.complete][i]), nil
 	}
 	h.wantAll()
+	if killed {
+		for _, left := range h.Begun() {
+			if err := os.RemoveAll(left); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // wantAll looks for the copies of all that the complete checkpoint refers to.

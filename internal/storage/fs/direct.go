@@ -14,6 +14,8 @@ const (
 	directFrom = 64 << 10
 	// directBytes is written at once past the page cache. A disk needs pieces of this order to be at its best.
 	directBytes = 1 << 20
+	// lentBytes is how far a block reaches behind directBytes, for who appends to it and cannot end there.
+	lentBytes = 64 << 10
 	// directAlign suits all disks in use, in memory and in the file. A file system that wants more refuses, and is written to as usual.
 	directAlign = 4096
 )
@@ -27,12 +29,16 @@ const (
 //
 // Where the system takes on writes (see systemFile), full blocks are left to it, and the writer goes on with the next one.
 //
+// Who writes much can spare himself a copy of it, if he appends it to availableBuffer. What he has appended is his until it is written, whatever becomes
+// of the file: a block that may be in use so is not used for another file.
+//
 // A write that fails can be tried again: what the file is known to hold ends at stored, all else that was taken is in blocks, and a part of
 // the failed write that did reach the file is written over, or cut off by resume.
 type bulkFile struct {
 	disk
 	stored int64    // bytes in the file, before those of the first block that is flying
 	block  *[]byte  // gathers directBytes behind them and behind those that are flying, aligned; nil while the file is written as usual
+	lent   bool     // somebody may be appending to block, or writing what he has appended
 	flying []flight // full blocks that were left to the system, in their order in the file; none if block is nil
 	size   int64    // that the file was given for these, or less
 	usual  bool     // the file system refuses to be written to past its cache
@@ -108,9 +114,7 @@ func (f *bulkFile) gather(p []byte) (n int, err error) {
 		}
 	}
 	for n < len(p) && f.block != nil {
-		m := copy((*f.block)[len(*f.block):directBytes], p[n:])
-		*f.block = (*f.block)[:len(*f.block)+m]
-		n += m
+		n += f.take(p[n:])
 		if len(*f.block) == directBytes {
 			if err := f.writeBlock(); err != nil {
 				return n, err
@@ -122,6 +126,27 @@ func (f *bulkFile) gather(p []byte) (n int, err error) {
 	}
 	m, err := f.writeCached(p[n:])
 	return n + m, err
+}
+
+// take puts as much of p into the block as there is room for. It need not be copied if it was appended to availableBuffer.
+func (f *bulkFile) take(p []byte) (n int) {
+	room := (*f.block)[len(*f.block):directBytes]
+	n = min(len(p), len(room))
+	if unsafe.SliceData(room) != unsafe.SliceData(p) {
+		copy(room, p)
+	}
+	*f.block = (*f.block)[:len(*f.block)+n]
+	return n
+}
+
+// availableBuffer returns the room in the block, nil if there is no block. What is appended to it may be as long as it has room, and is given to
+// the next Write.
+func (f *bulkFile) availableBuffer() []byte {
+	if f.block == nil {
+		return nil
+	}
+	f.lent = true
+	return (*f.block)[len(*f.block):len(*f.block):cap(*f.block)]
 }
 
 func isAligned(p []byte) bool {
@@ -229,10 +254,10 @@ func (f *bulkFile) drop() {
 		giveBlock(flown.block)
 	}
 	f.flying = nil
-	if f.block != nil {
+	if f.block != nil && !f.lent {
 		giveBlock(f.block)
-		f.block = nil
 	}
+	f.block = nil
 }
 
 func giveBlock(b *[]byte) {
@@ -241,8 +266,8 @@ func giveBlock(b *[]byte) {
 }
 
 var blocks = sync.Pool{New: func() any {
-	b := make([]byte, directBytes+directAlign)
+	b := make([]byte, directBytes+lentBytes+directAlign)
 	from := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (directAlign - 1)
-	b = b[from : from : from+directBytes]
+	b = b[from : from : from+directBytes+lentBytes]
 	return &b
 }}

@@ -341,6 +341,14 @@ func (w *faultyWriter) pass(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// AvailableBuffer returns that of the writer behind, if it lends one.
+func (w *faultyWriter) AvailableBuffer() []byte {
+	if lender, ok := w.Writer.(interface{ AvailableBuffer() []byte }); ok && !w.tears {
+		return lender.AvailableBuffer()
+	}
+	return nil
+}
+
 func (w *faultyWriter) passLast() error {
 	_, err := w.Writer.Write(w.last)
 	w.last = nil

@@ -121,6 +121,10 @@ func (w *localWriter) Write(p []byte) (int, error) {
 	return n, wrap("write", w.path, err)
 }
 
+// AvailableBuffer returns an empty slice. What is appended to it, as far as there is room, Write takes without copying it. It is valid until the
+// next Write or the file's end, and nil while there is none.
+func (w *localWriter) AvailableBuffer() []byte { return w.file.availableBuffer() }
+
 // Commit implements storage.Writer.
 func (w *localWriter) Commit() error {
 	err := w.TryCommit()
@@ -132,6 +136,7 @@ func (w *localWriter) Commit() error {
 
 // TryCommit implements storage.Resumer.
 func (w *localWriter) TryCommit() error {
+	w.file.lent = false // all that was appended is written
 	err := w.ctx.Err()
 	if err == nil {
 		err = w.file.finish()

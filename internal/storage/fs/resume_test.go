@@ -18,6 +18,7 @@ import (
 type failing struct {
 	Local
 	fails func(op string) error
+	lends bool // what is written is appended to the writers' own buffers first
 }
 
 func (l failing) Create(ctx context.Context, path string) (storage.Writer, error) {
@@ -27,7 +28,31 @@ func (l failing) Create(ctx context.Context, path string) (storage.Writer, error
 	}
 	file := &w.(*localWriter).file
 	file.disk = failingDisk{file.disk, l.fails}
+	if l.lends {
+		return &borrower{localWriter: w.(*localWriter)}, nil
+	}
 	return w, nil
+}
+
+// borrower appends what is written to a buffer of the writer's own, as far as there is room.
+type borrower struct {
+	*localWriter
+	left []byte // of what was appended, what a write that has failed did not take: it begins what is written next
+}
+
+func (b *borrower) Write(p []byte) (n int, err error) {
+	mine := b.left
+	if len(mine) == 0 {
+		room := b.AvailableBuffer()
+		mine = append(room, p[:min(cap(room), len(p))]...)
+	}
+	n, err = b.localWriter.Write(mine)
+	b.left = mine[n:]
+	if err != nil || n == len(p) {
+		return n, err
+	}
+	m, err := b.localWriter.Write(p[n:])
+	return n + m, err
 }
 
 // failingDisk leaves zeros in the file where a write has failed, half as many as there were to be bytes.
@@ -83,7 +108,10 @@ func (d failingDisk) Sync() error {
 // Whichever write of a local file fails, and however often, the file has all its bytes in the end: small pieces, pieces that are gathered, and
 // such as are written past the page cache.
 func TestLocalGoesOnAfterFailedWrites(t *testing.T) {
-	for _, size := range []int{100, 200_000, 5<<20 + 5} {
+	for _, file := range []struct {
+		size  int
+		lends bool
+	}{{100, false}, {200_000, false}, {5<<20 + 5, false}, {5<<20 + 5, true}} {
 		for _, c := range []struct {
 			first, times, every int // the writes that fail
 		}{{1, 1, 0}, {2, 3, 0}, {3, 1, 0}, {7, 1, 0}, {1, 1, 2}, {2, 2, 5}} {
@@ -102,10 +130,10 @@ func TestLocalGoesOnAfterFailedWrites(t *testing.T) {
 				}
 				last++
 				return syscall.ENOSPC
-			}}
-			failures := storagetest.Resumes(t, l, "f", size, func(int) {})
+			}, file.lends}
+			failures := storagetest.Resumes(t, l, "f", file.size, func(int) {})
 			if failures != last || last == 0 && writes >= c.first {
-				t.Errorf("%d bytes, %+v: %d failures of %d writes, of which the writer has told %d", size, c, last, writes, failures)
+				t.Errorf("%+v, %+v: %d failures of %d writes, of which the writer has told %d", file, c, last, writes, failures)
 			}
 		}
 	}
@@ -114,7 +142,10 @@ func TestLocalGoesOnAfterFailedWrites(t *testing.T) {
 // So it is where writes are left to the system and some of them fail or are refused, while those that repeat them fail too.
 func TestLocalGoesOnAfterFailuresOfTheSystem(t *testing.T) {
 	for _, fault := range []error{errRefused, syscall.EIO, nil} {
-		for _, c := range []struct{ start, write int }{{1, 0}, {2, 0}, {3, 2}, {1, 3}} { // one in so many fails
+		for _, c := range []struct { // one in so many fails
+			start, write int
+			lends        bool
+		}{{1, 0, false}, {2, 0, false}, {3, 2, false}, {1, 3, false}, {1, 0, true}, {2, 0, true}, {3, 2, true}, {1, 3, true}} {
 			starts, writes, told := 0, 0, 0
 			l := failing{Local{Root: t.TempDir()}, func(op string) error {
 				switch {
@@ -131,7 +162,7 @@ func TestLocalGoesOnAfterFailuresOfTheSystem(t *testing.T) {
 					}
 				}
 				return nil
-			}}
+			}, c.lends}
 			if failures := storagetest.Resumes(t, l, "f", (directFlights+3)<<20+5, func(int) {}); failures != told {
 				t.Errorf("%v, %+v: %d failures, of which the writer has told %d", fault, c, told, failures)
 			}
@@ -150,7 +181,7 @@ func TestLocalGoesOnWithAlignedPieces(t *testing.T) {
 			return syscall.EIO
 		}
 		return nil
-	}}
+	}, false}
 	w, err := l.Create(t.Context(), "f")
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +230,7 @@ func TestLocalNeverTrustsASecondSync(t *testing.T) {
 				return syscall.EIO
 			}
 			return nil
-		}}
+		}, false}
 		w, err := l.Create(t.Context(), "f")
 		if err != nil {
 			t.Fatal(err)
@@ -261,5 +292,41 @@ func TestFaultyGoesOn(t *testing.T) {
 		}
 		r.Abort()
 		f.Clear()
+	}
+}
+
+// What was appended to a file's buffer and could not be written stays as it is when the file is given up, whatever is written to others: it
+// may have to be written to another one.
+func TestLocalLeavesWhatItLent(t *testing.T) {
+	l := Local{Root: t.TempDir()}
+	create := func(name string) *localWriter {
+		w, err := l.Create(t.Context(), name)
+		if err == nil {
+			_, err = w.Write(make([]byte, directFrom))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.(*localWriter)
+	}
+	w := create("given up")
+	mine := append(w.AvailableBuffer(), "mine"...)
+	if w.file.block == nil {
+		t.Skip("no writes past the page cache here")
+	}
+	if err := w.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		other := create(fmt.Sprint("other", i))
+		if theirs := append(other.AvailableBuffer(), "theirs"...); &theirs[0] == &mine[0] {
+			t.Fatal("the buffer was lent to another file")
+		}
+		if err := other.Abort(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(mine) != "mine" {
+		t.Errorf("%q", mine)
 	}
 }
