@@ -105,21 +105,22 @@ func words(j *Job) error {
 // ticks does not end by itself, but is interrupted at its tenth tick.
 func ticks(j *Job) error {
 	j.Checkpoint(checkpoint.Every(time.Hour), checkpoint.Dir("cp"))
-	To(interrupted(j), "out", discard.Sink[int64]())
+	To(interrupted(thousandPerSecond(j)), "out", discard.Sink[int64]())
 	return nil
 }
 
-func interrupted(j *Job) Stream[int64] {
+// interrupted interrupts the process at the tenth record. In the last task of a job all others run by then, so that the stop takes a checkpoint.
+func interrupted[T any](in Stream[T]) Stream[T] {
 	n := 0
-	return TryMap(thousandPerSecond(j), func(i int64) (int64, error) {
+	return TryMap(in, func(r T) (T, error) {
 		if n++; n != 10 {
-			return i, nil
+			return r, nil
 		}
 		p, err := os.FindProcess(os.Getpid())
 		if err != nil {
-			return i, err
+			return r, err
 		}
-		return i, p.Signal(os.Interrupt)
+		return r, p.Signal(os.Interrupt)
 	})
 }
 
@@ -138,7 +139,7 @@ func tally(j *Job) error {
 	if j.Args().Bool("other", false, "count under another name") {
 		name = "telly"
 	}
-	To(Count(KeyBy(interrupted(j), func(int64) int64 { return 0 }), name), "out", discard.Sink[KV[int64, int64]]())
+	To(interrupted(Count(KeyBy(thousandPerSecond(j), func(int64) int64 { return 0 }), name)), "out", discard.Sink[KV[int64, int64]]())
 	return nil
 }
 

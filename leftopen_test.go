@@ -129,8 +129,11 @@ func (i *watchedIterator) Close() error {
 // checkpoints and canonical savepoints are written, while it restores.
 func TestNothingIsLeftOpen(t *testing.T) {
 	registerWatched()
-	for _, calls := range []int64{1, 3, 10, 30, 60, 100, 150} {
-		for _, again := range []int64{1, 2, 3, 5, 8} {
+	for i, calls := range []int64{1, 3, 10, 30, 60, 100, 150} {
+		for j, again := range []int64{1, 2, 3, 5, 8} {
+			if raced && i%5 != j {
+				continue // each of the moments once, with another of the other's
+			}
 			t.Run(fmt.Sprintf("%d,%d", calls, again), func(t *testing.T) {
 				watch := &watch{t: t}
 				watching.Store(watch)

@@ -121,11 +121,33 @@ func (w slowSnapshot) Snapshot(ctx context.Context, id int64) ([]byte, error) {
 	return w.TwoPhaseWriter.Snapshot(ctx, id)
 }
 
+// together is a failure of the readers of two splits at once. Nil is none.
+type together struct{ meet, over chan struct{} }
+
+// fail fails the reader of a split when the other's is there, unless it is over before.
+func (f *together) fail(split int) error {
+	if f == nil {
+		return nil
+	}
+	meet, come := f.meet, (chan struct{})(nil)
+	if split == 0 {
+		meet, come = nil, f.meet
+	}
+	select {
+	case <-meet:
+		return errTest
+	case come <- struct{}{}:
+		return errTest
+	case <-f.over:
+		return nil
+	}
+}
+
 // seeSlow sees a job that takes its time, before it runs, while checkpoints are under way, while it waits for a restart, and while it is
 // cancelled.
 func (f fields) seeSlow(t *testing.T) {
 	held := heldAt{logger(t).Handler(), "sinks", make(chan bool), make(chan bool)}
-	w := newWorld(t, 2, 400)
+	w := newWorld(t, 2, 100_000) // more than is ever read
 	w.in.together = false
 	w.log, w.sink = slog.New(held), slowSnapshots{w.out}
 	faulty := fs.NewFaulty(w.fs, func(line string) {
@@ -144,7 +166,8 @@ func (f fields) seeSlow(t *testing.T) {
 		return weir.Map(in, func(r reading) string { return fmt.Sprint(r) })
 	}
 	opening, open := make(chan bool), make(chan bool)
-	var once, failed, stuck atomic.Bool
+	var once, stuck atomic.Bool
+	var failing atomic.Pointer[together]
 	w.in.open = func(int) error {
 		if once.CompareAndSwap(false, true) {
 			opening <- true
@@ -164,10 +187,7 @@ func (f fields) seeSlow(t *testing.T) {
 		default:
 			time.Sleep(time.Millisecond)
 		}
-		if failed.Load() { // the slow one while it is being stopped
-			return errTest
-		}
-		return nil
+		return failing.Load().fail(split) // one of them while it is being stopped
 	}
 	e := w.start(context.Background(), 2)
 	<-held.reached
@@ -193,13 +213,15 @@ func (f fields) seeSlow(t *testing.T) {
 	f.see(t, e)
 
 	for range 2 {
-		failed.Store(true)
+		both := &together{make(chan struct{}), make(chan struct{})}
+		failing.Store(both)
 		for show(t, e).job().State != "RESTARTING" {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(2 * time.Millisecond)
 		f.see(t, e)
-		failed.Store(false)
+		failing.Store(nil)
+		close(both.over)
 		w.checkpoints(e, 1)
 		f.see(t, e)
 	}

@@ -205,23 +205,34 @@ func TestRegisteredStorage(t *testing.T) {
 	dir := t.TempDir()
 	out := memory.Collect[int64]()
 	const n = 3000
+	mayEnd := make(chan struct{})
+	number := func(i int64) int64 {
+		if i == n-1 {
+			<-mayEnd
+		}
+		return i
+	}
 	start := func() *weir.Execution {
 		j := weir.NewJob("cellar")
 		j.Logger(slog.New(slog.DiscardHandler))
 		j.Checkpoint(checkpoint.Every(10*time.Millisecond), checkpoint.Storage(cellar), checkpoint.Set("storage.cellar.file", dir))
-		weir.To(weir.From(j, "numbers", datagen.Source(n, func(i int64) int64 { return i }, datagen.Rate(10_000))), "out", out)
+		weir.To(weir.From(j, "numbers", datagen.Source(n, number, datagen.Rate(10_000))), "out", out)
 		e, err := weir.Start(t.Context(), j)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return e
 	}
-	t.Cleanup(func() { opened.db.Close() })
+	t.Cleanup(func() {
+		opened.db.Close()
+		opened = nil // the test may be repeated
+	})
 	first := start()
 	for first.Progress().Checkpoint.Completed < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	first.Abort()
+	close(mayEnd)
 	if r, err := first.Wait(); err != nil || !strings.HasPrefix(r.Checkpoint, "cellar://checkpoints/") {
 		t.Fatalf("%v, checkpoint %q", err, r.Checkpoint)
 	}

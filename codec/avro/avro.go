@@ -6,9 +6,11 @@
 package avro
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"reflect"
+	"strings"
 	"sync"
 
 	"github.com/hamba/avro/v2"
@@ -61,9 +63,105 @@ func resolve(own avro.Schema, version int, description []byte) (avro.Schema, err
 	}
 	resolved, err := avro.NewSchemaCompatibility().Resolve(own, writer)
 	if err != nil {
-		return nil, fmt.Errorf("by Avro's rules: %w", err)
+		return nil, fmt.Errorf("by Avro's rules: %w", cmp.Or(difference("", own, writer, err, map[[2]avro.Schema]bool{}), err))
 	}
 	return resolved, nil
+}
+
+// difference finds the field because of which a schema cannot be read as another, and says so instead of an error that does not name it. Of
+// two schemas that it has seen it says nothing more.
+func difference(path string, reader, writer avro.Schema, err error, seen map[[2]avro.Schema]bool) error {
+	reader, writer = named(reader), named(writer)
+	pair := [2]avro.Schema{reader, writer}
+	if seen[pair] {
+		return nil
+	}
+	seen[pair] = true
+	within := func(path string, reader, writer avro.Schema) error {
+		if err := avro.NewSchemaCompatibility().Compatible(reader, writer); err != nil {
+			return difference(path, reader, writer, err, seen)
+		}
+		return nil
+	}
+	switch r := reader.(type) {
+	case *avro.RecordSchema:
+		if w, ok := writer.(*avro.RecordSchema); ok {
+			for _, f := range r.Fields() {
+				name := strings.TrimPrefix(path+"."+f.Name(), ".")
+				if old := formerly(f, w); old != nil {
+					if err := within(name, f.Type(), old.Type()); err != nil {
+						return err
+					}
+				} else if !f.HasDefault() {
+					return fmt.Errorf("field %s is new and has no default", name)
+				}
+			}
+		}
+	case *avro.ArraySchema:
+		if w, ok := writer.(*avro.ArraySchema); ok {
+			return within(path, r.Items(), w.Items())
+		}
+	case *avro.MapSchema:
+		if w, ok := writer.(*avro.MapSchema); ok {
+			return within(path, r.Values(), w.Values())
+		}
+	case *avro.UnionSchema:
+		if same := member(r, writer); same != nil {
+			return within(path, same, member(writer, same))
+		}
+	}
+	switch {
+	case path == "":
+		return err
+	case reader.Type() == writer.Type():
+		return fmt.Errorf("field %s: %w", path, err)
+	}
+	return fmt.Errorf("field %s: was %s, is now %s", path, writer.Type(), reader.Type())
+}
+
+// member returns the record of one schema that has the name of one in another, where either may be a union with it; nil if there is none.
+func member(of, like avro.Schema) avro.Schema {
+	for _, x := range members(of) {
+		for _, y := range members(like) {
+			if x, ok := x.(*avro.RecordSchema); ok {
+				if y, ok := y.(*avro.RecordSchema); ok && x.FullName() == y.FullName() {
+					return x
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func members(s avro.Schema) (all []avro.Schema) {
+	u, ok := s.(*avro.UnionSchema)
+	if !ok {
+		return []avro.Schema{named(s)}
+	}
+	for _, t := range u.Types() {
+		all = append(all, named(t))
+	}
+	return all
+}
+
+// named returns the schema that a name within a schema refers to.
+func named(s avro.Schema) avro.Schema {
+	if ref, ok := s.(*avro.RefSchema); ok {
+		return ref.Schema()
+	}
+	return s
+}
+
+// formerly returns the field that a field of a later record is read from, nil if there is none.
+func formerly(f *avro.Field, from *avro.RecordSchema) *avro.Field {
+	for _, name := range append([]string{f.Name()}, f.Aliases()...) {
+		for _, old := range from.Fields() {
+			if old.Name() == name {
+				return old
+			}
+		}
+	}
+	return nil
 }
 
 func read[T any](schema avro.Schema, src []byte, v *T) error {

@@ -93,6 +93,29 @@ func TestEvolution(t *testing.T) {
 	}
 }
 
+// What Avro's rules refuse is told with the field that they refuse it for, wherever it lies.
+func TestRefused(t *testing.T) {
+	record := func(fields string) string { return `{"type":"record","name":"order","fields":[` + fields + `]}` }
+	for _, c := range []struct{ name, old, now, want string }{
+		{"another type", record(`{"name":"count","type":"long"}`), record(`{"name":"count","type":"string"}`), "field count: was long, is now string"},
+		{"narrower", record(`{"name":"count","type":"long"}`), record(`{"name":"count","type":"int"}`), "field count: was long, is now int"},
+		{"by its alias", record(`{"name":"n","type":"long"}`), record(`{"name":"count","aliases":["n"],"type":"int"}`), "field count: was long, is now int"},
+		{"no default", record(``), record(`{"name":"count","type":"int"}`), "field count is new and has no default"},
+		{"in a list of records", record(`{"name":"all","type":{"type":"array","items":{"type":"record","name":"one","fields":[{"name":"x","type":"int"}]}}}`),
+			record(`{"name":"all","type":{"type":"array","items":{"type":"record","name":"one","fields":[{"name":"x","type":"bytes"}]}}}`), "field all.x: was int, is now bytes"},
+		{"in a map", record(`{"name":"all","type":{"type":"map","values":"int"}}`), record(`{"name":"all","type":{"type":"map","values":"boolean"}}`), "field all: was int, is now boolean"},
+		{"recursive", record(`{"name":"next","type":["null","order"]},{"name":"x","type":"int"}`), record(`{"name":"next","type":["null","order"]},{"name":"x","type":"string"}`), "field x: was int, is now string"},
+		{"a symbol that is gone", record(`{"name":"color","type":{"type":"enum","name":"c","symbols":["RED","BLUE"]}}`), record(`{"name":"color","type":{"type":"enum","name":"c","symbols":["RED"]}}`), "field color: "},
+		{"another record", record(``), `{"type":"record","name":"other","fields":[]}`, "names do not match"},
+		{"no record", record(``), `"int"`, "int"},
+	} {
+		_, err := avro.Resolve(c.now, c.old)
+		if err == nil || !strings.HasPrefix(err.Error(), "by Avro's rules: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 // Damaged lengths cannot make a decoder take much memory.
 func TestAllocationIsBounded(t *testing.T) {
 	c := codecOf[orderV1](t)

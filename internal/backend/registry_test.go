@@ -26,6 +26,7 @@ func TestFind(t *testing.T) {
 	wantError(t, "mine", "hashmap, pebble (with import", "state.RegisterBackend")
 	wantError(t, "peble", "did you mean pebble?")
 	Register("mine", func(backend.Job) (backend.Factory, error) { return nil, nil })
+	t.Cleanup(func() { delete(registry.named, "mine") }) // the test may be repeated
 	if f, err := Find("mine"); f == nil || err != nil {
 		t.Errorf("mine: %v", err)
 	}

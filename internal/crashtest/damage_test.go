@@ -63,7 +63,7 @@ func empty(b []byte) []byte { return nil }
 // killAfter starts the job and kills it when that many more checkpoints are complete.
 func killAfter(t *testing.T, dir string, n int, args ...string) (log string) {
 	t.Helper()
-	p := flights(dir, "--rate", "25000").Start(t, args...)
+	p := flights(dir, "--rate", "10000").Start(t, args...)
 	if !p.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", n)) || !p.Kill() {
 		t.Fatalf("the job has ended before %d checkpoints:\n%s", n, p.Log())
 	}

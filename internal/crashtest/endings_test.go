@@ -17,7 +17,7 @@ import (
 func ending(t *testing.T, dir string, random *rand.Rand, end string, args ...string) (code int, log string) {
 	t.Helper()
 	after := fmt.Sprintf("%dms", random.IntN(250))
-	p := disturbed(dir).Start(t, append(args, "--rate", "3000", "--end", end, "--end-after", after)...)
+	p := disturbed(dir).Start(t, append(args, "--rate", "1000", "--end", end, "--end-after", after)...)
 	patterns := []string{"_savepoints/*", "_savepoints/*/*-*", "_savepoints/*/_metadata", "held/part-*"}
 	if i := random.IntN(len(patterns) + 2); i < len(patterns) {
 		if p.Until(appears(dir, patterns[i], 1)) && sleep(p, random, 6*time.Millisecond) && p.Kill() {
@@ -208,8 +208,8 @@ func TestRetention(t *testing.T) {
 		args   []string
 	}{
 		{"FINISHED", 0, nil},
-		{"FAILED", 1, []string{"--rate", "3000", "--fail-at", "2500"}},
-		{"CANCELED", 0, []string{"--rate", "3000", "--end", "cancel", "--end-after", "300ms"}},
+		{"FAILED", 1, []string{"--rate", "6000", "--fail-at", "5000"}},
+		{"CANCELED", 0, []string{"--rate", "1000", "--end", "cancel", "--end-after", "300ms"}},
 	}
 	for retention, kept := range keeps {
 		for _, end := range ends {
@@ -217,7 +217,7 @@ func TestRetention(t *testing.T) {
 				t.Parallel()
 				random, dir := chance(t), t.TempDir()
 				args := option("externalized-checkpoint-retention", retention)
-				p := disturbed(dir, args...).Start(t, "--rate", "3000")
+				p := disturbed(dir, args...).Start(t, "--rate", "1000")
 				if !p.Until(appears(dir, completed, 1)) || !sleep(p, random, 100*time.Millisecond) || !p.Kill() {
 					t.Fatalf("the job has ended before it could be killed:\n%s", p.Log())
 				}

@@ -70,7 +70,7 @@ func TestKillsWithEveryKindOfState(t *testing.T) {
 	dir := t.TempDir()
 	parallelism := []string{"1", "3", "2"}
 	for run := range kills {
-		p := disturbed(dir, "--rate", "3000").Start(t, "-p", parallelism[run%len(parallelism)])
+		p := disturbed(dir, "--rate", "1000").Start(t, "-p", parallelism[run%len(parallelism)])
 		if !p.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", 1)) || !sleep(p, random, 200*time.Millisecond) || !p.Kill() {
 			t.Fatalf("run %d has ended before it could be killed:\n%s", run, p.Log())
 		}

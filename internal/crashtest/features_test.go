@@ -117,7 +117,7 @@ var features = []feature{
 	{name: "rescaled while it runs", busy: []string{"--rescale-every", "10ms"}, says: "rescale done"},
 	{name: "slices that fail", busy: []string{"--fail-every", "400"}, says: "a slice fails"},
 	{name: "all at once", args: append(option("max-concurrent-checkpoints", "2"), option("data-inline-threshold", "0")...), says: "rescale done",
-		busy: []string{"--savepoint-every", "50ms", "--checkpoint-every", "70ms", "--rescale-every", "30ms", "--fail-every", "3000"}},
+		busy: []string{"--savepoint-every", "50ms", "--checkpoint-every", "70ms", "--rescale-every", "30ms", "--fail-every", "1000"}},
 }
 
 // inRun returns the arguments of a run that is killed.
@@ -144,7 +144,7 @@ func TestKillsUnderEachFeature(t *testing.T) {
 				kills = 1
 			}
 			for run := range kills {
-				p := disturbed(dir, f.args...).Start(t, append(f.inRun(run), "--rate", "3000", "-p", rescaled(run))...)
+				p := disturbed(dir, f.args...).Start(t, append(f.inRun(run), "--rate", "1000", "-p", rescaled(run))...)
 				begun := appears(dir, f.when, 1)
 				if f.says != "" && run%2 == 0 {
 					begun = p.Says(f.says)

@@ -91,7 +91,7 @@ func throughEverything(t *testing.T, args []string, other string) {
 	args = append(args, "-D", "process.taskmanager.working-dir="+working)
 	job := disturbed(dir, args...)
 	for run, p := range []string{"1", "1", "3"} {
-		running := job.Start(t, "--rate", "3000", "-p", p)
+		running := job.Start(t, "--rate", "1000", "-p", p)
 		if !running.Until(appears(dir, completed, 1)) || !sleep(running, random, 200*time.Millisecond) || !running.Kill() {
 			t.Fatalf("run %d has ended before it could be killed:\n%s", run, running.Log())
 		}
@@ -100,7 +100,7 @@ func throughEverything(t *testing.T, args []string, other string) {
 			readsCopies(t, running.Log())
 		}
 	}
-	if code, log := job.Run(t, "--rate", "3000", "-p", "2", "--end", "stop", "--end-after", "100ms"); code != 0 {
+	if code, log := job.Run(t, "--rate", "1000", "-p", "2", "--end", "stop", "--end-after", "100ms"); code != 0 {
 		t.Fatalf("the run that is stopped: exit code %d, want 0:\n%s", code, log)
 	}
 	finishEverything(t, dir, slices.Concat(args, []string{"-p", fmt.Sprint(1 + random.IntN(3)), "-D", "state.backend.type=" + other})...)

@@ -47,7 +47,7 @@ func TestKillsAfterMovedSavepoint(t *testing.T) {
 func savepointAndKill(t *testing.T, dir string, random *rand.Rand) (path string, id int) {
 	t.Helper()
 	for run := range 3 {
-		p := disturbed(dir).Start(t, "--rate", "3000", "-p", rescaled(run), "--savepoint-every", "60ms")
+		p := disturbed(dir).Start(t, "--rate", "1000", "-p", rescaled(run), "--savepoint-every", "60ms")
 		if !p.Until(appears(dir, "_savepoints/*/_metadata", 1+random.IntN(3))) {
 			t.Fatalf("run %d has ended:\n%s", run, p.Log())
 		}
@@ -111,7 +111,7 @@ func goOnElsewhere(t *testing.T, random *rand.Rand, mode, savepoint string, befo
 	args := []string{"-s", savepoint, "--claim-mode", mode}
 	moments := []string{"_checkpoints/*/chk-*", "_checkpoints/*/chk-*/*", completed, completed, "held/part-*"}
 	for run := range turns(8) {
-		p := disturbed(dir, args...).Start(t, "--rate", "3000", "-p", rescaled(run))
+		p := disturbed(dir, args...).Start(t, "--rate", "1000", "-p", rescaled(run))
 		if !p.Until(appears(dir, moments[random.IntN(len(moments))], 1+random.IntN(2))) || !sleep(p, random, 10*time.Millisecond) || !p.Kill() {
 			t.Fatalf("run %d has ended:\n%s", run, p.Log())
 		}

@@ -46,7 +46,7 @@ func checkRefused(t *testing.T, dir string, p crashtest.Program, code int, says 
 // suspended starts the job, lets it take some checkpoints and stops it by a signal.
 func suspended(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	p := flights(dir, "--rate", "25000").Start(t, args...)
+	p := flights(dir, "--rate", "10000").Start(t, args...)
 	if !p.Until(appears(dir, "hourly/part-*", 2)) {
 		t.Fatalf("the job has ended too early:\n%s", p.Log())
 	}
@@ -103,7 +103,7 @@ func TestUsage(t *testing.T) {
 func TestSecondProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := flights(dir, "--rate", "25000").Start(t)
+	first := flights(dir, "--rate", "10000").Start(t)
 	first.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", 1))
 	host, err := os.Hostname()
 	if err != nil {
@@ -187,7 +187,7 @@ func TestSignals(t *testing.T) {
 	dir := t.TempDir()
 	suspended(t, dir)
 	newest := checkpoints(dir)
-	p := flights(dir, "--rate", "25000").Start(t)
+	p := flights(dir, "--rate", "10000").Start(t)
 	p.Until(p.Says("resumed from checkpoint " + strconv.Itoa(idOf(newest[len(newest)-1]))))
 	p.Until(appears(dir, "_checkpoints/*/chk-*/_metadata", 1))
 	p.Signal(syscall.SIGTERM)

@@ -195,7 +195,7 @@ var foreign = []ban{
 	{"connector/file", "github.com/klauspost/compress/*", "gzip and zstd, faster than the standard library's gzip, which has no zstd"},
 	{"internal/backend/keyed", "github.com/klauspost/compress/s2", "snapshots compressed at the speed of a disk, which the standard library has nothing for"},
 	{"internal/cluster/config", "go.yaml.in/yaml/v3", "config.yaml"},
-	{"codec/protobuf", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it"},
+	{"codec/protobuf weir", "google.golang.org/protobuf/*", "messages of protobuf as state, for jobs that import it; for a test of weir, messages that evolve"},
 	{"codec/avro", "github.com/hamba/avro/v2", "records of Avro as state, for jobs that import it"},
 	{"internal/storage/fs internal/storage/linefile internal/backend/heap bench bench/internal/measure", "golang.org/x/sys/*", "locks, memory outside the collector's heap, what the kernel counts"},
 	{"internal/cluster/console", "golang.org/x/term", "the size of the terminal"},

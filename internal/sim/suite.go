@@ -104,8 +104,8 @@ func Load(name string) (Decisions, error) {
 	return ReadDecisions(f)
 }
 
-// Suite plays n new seeds, a quarter of them with -short, each twice, and before that everything that has ever failed and was kept in
-// dir. The first failure is shrunk, told and kept.
+// Suite plays n new seeds, each twice, and before that everything that has ever failed and was kept in dir. With -short it plays a quarter of
+// the seeds, and so it does with the race detector, which has nothing to find on one goroutine. The first failure is shrunk, told and kept.
 func Suite(t *testing.T, dir string, n int, play func(Decisions) Report) {
 	wanted := Flags()
 	if !wanted.One {
@@ -121,7 +121,7 @@ func Suite(t *testing.T, dir string, n int, play func(Decisions) Report) {
 	switch {
 	case wanted.Seeds > 0:
 		n = wanted.Seeds
-	case testing.Short():
+	case testing.Short() || raced:
 		n = max(1, n/4)
 	}
 	t.Logf("seeds from %d on: -weir.seed=%d -weir.seeds=%d repeats them", seed, seed, n)

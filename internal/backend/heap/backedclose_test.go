@@ -85,7 +85,11 @@ func TestNothingStaysOpen(t *testing.T) {
 		}
 		return &leakless{Store: s, t: t}
 	}
-	for seed := range uint64(30) {
+	seeds := uint64(30)
+	if raceDetector {
+		seeds = 10
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		var beside sync.WaitGroup
 		p := &library{}

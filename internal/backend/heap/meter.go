@@ -132,6 +132,10 @@ func (m *meter) veil(refs []Ref) {
 			*r = Ref{mark: &m.veils[what|m.veiled(r)], id: r.id, group: r.group}
 		}
 	}
+	if m.of.Latency == m.of.Sizes { // of one record both cost less than one of two records each
+		m.times.choose(len(refs), veil(timing|sizing))
+		return
+	}
 	m.times.choose(len(refs), veil(timing))
 	m.sizes.choose(len(refs), veil(sizing))
 }
@@ -272,17 +276,17 @@ func (m *meter) take(x measurement) {
 func (x *measurement) tell() {
 	o, k := x.of, x.kind
 	if x.timed {
-		update(&o.times[k], o.meter.of.LatencyOf, o, o.names[k]+"Latency", int64(x.time))
+		o.update(&o.times[k], o.meter.of.LatencyOf, k, "Latency", int64(x.time))
 	}
 	if x.sized {
-		update(&o.keys[k], o.meter.of.SizesOf, o, o.names[k]+"KeySize", int64(x.key))
-		update(&o.values[k], o.meter.of.SizesOf, o, o.names[k]+"ValueSize", int64(x.value))
+		o.update(&o.keys[k], o.meter.of.SizesOf, k, "KeySize", int64(x.key))
+		o.update(&o.values[k], o.meter.of.SizesOf, k, "ValueSize", int64(x.value))
 	}
 }
 
-func update(h **metrics.Histogram, of func(state, name string) *metrics.Histogram, o *measured, name string, n int64) {
+func (o *measured) update(h **metrics.Histogram, of func(state, name string) *metrics.Histogram, k access, what string, n int64) {
 	if *h == nil {
-		*h = of(o.column.name, name)
+		*h = of(o.column.name, o.names[k]+what)
 	}
 	(*h).Update(n)
 }
@@ -329,18 +333,31 @@ func (v *visit) done() {
 // end ends the access and veils the row.
 func (v *visit) end() {
 	if v.sized {
-		v.m.scratch = v.m.core.layout.keyCodec.Append(v.m.scratch[:0], v.cur.Row)
-		v.key += len(v.m.scratch)
+		v.key += v.m.keySize(v.cur.Row)
 	}
 	v.cur.veil()
 	v.m.take(v.measurement)
 }
 
+// keySize returns the number of bytes of the key of a row, as it is written.
+func (m *meter) keySize(row unsafe.Pointer) int {
+	l := m.core.layout
+	if l.keyCodec.Memory() {
+		return int(l.key.Size())
+	}
+	m.scratch = l.keyCodec.Append(m.scratch[:0], row)
+	return len(m.scratch)
+}
+
 // sizeOf returns the number of bytes of something, with its stamp if there is one, as it is written.
 func sizeOf[T any](v *visit, c *codec.Compiled, x T, ttl *expiry) (n int) {
-	kept := x // so that only here x moves to the heap
-	v.m.scratch = c.Append(v.m.scratch[:0], unsafe.Pointer(&kept))
-	n = len(v.m.scratch)
+	if c.Memory() {
+		n = int(unsafe.Sizeof(x))
+	} else {
+		kept := x // so that only here x moves to the heap
+		v.m.scratch = c.Append(v.m.scratch[:0], unsafe.Pointer(&kept))
+		n = len(v.m.scratch)
+	}
 	if cap(v.m.scratch) > mostScratch {
 		v.m.scratch = nil
 	}

@@ -175,8 +175,8 @@ words.valueStateUpdateValueSize 1 of 6..6`
 
 func hashText(k string) uint64 { return uint64(len(k)) * 0x9e3779b97f4a7c15 }
 
-// TestSampled shows that of so many records about one is measured, each time with all its accesses, that times and sizes are chosen apart, and that
-// nothing is measured of what is not asked for.
+// TestSampled shows that of so many records about one is measured, each time with all its accesses, that times and sizes are chosen apart if they are to
+// be of different numbers of records, and that nothing is measured of what is not asked for.
 func TestSampled(t *testing.T) {
 	const records, every = 100_000, 50
 	p, times, sizes := &accessed{}, meters{}, meters{}

@@ -145,6 +145,15 @@ func (l *ListColumn[T]) measuredEach(yield func(T) bool) {
 	t.over()
 }
 
+// measuredFire returns what fire is to be called through, so that the records of some timers are measured.
+func (s *Store[K]) measuredFire(fire func(r Ref, key K, timer int, at int64) error) func(r Ref, key K, timer int, at int64) error {
+	m := s.meter
+	if m == nil {
+		return fire
+	}
+	return func(r Ref, key K, timer int, at int64) error { return fire(m.fired(r), key, timer, at) }
+}
+
 // Timers are not measured.
 
 //go:noinline

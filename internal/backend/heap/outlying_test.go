@@ -317,14 +317,14 @@ func (c *counting) take(t *testing.T, s *heap.Store[int64]) (gets, ops int64) {
 	return c.gets.Swap(0), c.ops.Swap(0)
 }
 
-// TestOneEntry shows that one entry of a map of 100 000, most of which is not in memory, is read and written without the others, whatever is done with it,
+// TestOneEntry shows that one entry of a map of 20 000, most of which is not in memory, is read and written without the others, whatever is done with it,
 // and that a list is appended to without being read.
 func TestOneEntry(t *testing.T) {
-	const n = 100_000
+	const n = 20_000
 	p := &library{}
 	s := open(t, p, 0, 1, hashInt)
 	under := &counting{Store: openPebbleUnder(t)}
-	s.Back(under, 1<<20)
+	s.Back(under, 200<<10)
 	at(s, hashInt, func(int64) {
 		for i := range int64(n) {
 			p.Books.Put(i, "a book")
@@ -362,10 +362,10 @@ func TestOneEntry(t *testing.T) {
 	}
 }
 
-// TestManyTimesMemory shows that a map and a list of one key may be a hundred times what there is memory for, when they are filled in one batch, gone through,
+// TestManyTimesMemory shows that a map and a list of one key may be many times what there is memory for, when they are filled in one batch, gone through,
 // changed in the course of that, written to a savepoint and restored.
 func TestManyTimesMemory(t *testing.T) {
-	const memory, n = 16 << 10, 15_000
+	const memory, n = 16 << 10, 6_000
 	defer heap.OutlyingFrom(4<<10, memory/4)()
 	p := &library{}
 	s := open(t, p, 0, 1, hashInt)

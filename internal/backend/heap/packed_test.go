@@ -116,7 +116,11 @@ func (r *packedRun) confirm() {
 // Captures of rows without pointers hold the state of their moment, however many of a page's rows have changed before and after it, whether
 // they are written at once or later, and beside others.
 func TestPackedChains(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if raceDetector {
+		seeds = 5
+	}
+	for seed := range seeds {
 		r := &packedRun{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), now: map[int64]int64{}}
 		r.s = openTracking(t, &r.p, hashInt)
 		var unwritten []*packedCapture

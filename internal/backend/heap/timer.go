@@ -326,12 +326,12 @@ func (t *TimerColumn) Deadline() (at int64, ok bool) {
 // times, of the hashes of their keys, whatever the order in which they were set. timer is the number to give to [Layout.Timer]. A timer is
 // cleared before its call; one that is set during it fires too if it is due. The first error ends it; the timers after it stay due.
 func (s *Store[K]) FireEvent(watermark int64, fire func(r Ref, key K, timer int, at int64) error) error {
-	return s.fire(keyed.EventTime, watermark, fire)
+	return s.fire(keyed.EventTime, watermark, s.measuredFire(fire))
 }
 
 // FireProcessing does for processing time what FireEvent does for event time.
 func (s *Store[K]) FireProcessing(now int64, fire func(r Ref, key K, timer int, at int64) error) error {
-	return s.fire(keyed.ProcessingTime, now, fire)
+	return s.fire(keyed.ProcessingTime, now, s.measuredFire(fire))
 }
 
 func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, timer int, at int64) error) error {
@@ -342,10 +342,6 @@ func (s *Store[K]) fire(d keyed.Domain, upTo int64, fire func(r Ref, key K, time
 	call := func(e entry, at int64) error {
 		r := s.refOf(e.row.group, e.row.id)
 		return fire(r, *(*K)(r.row), int(e.timer), at)
-	}
-	if m := s.meter; m != nil {
-		all := fire
-		fire = func(r Ref, key K, timer int, at int64) error { return all(m.fired(r), key, timer, at) }
 	}
 	if s.backed != nil {
 		s.backed.alarms.firing[d] = upTo

@@ -25,7 +25,7 @@ func examples(t *testing.T) map[string][]string {
 		known[d.key] = true
 	}
 	found := map[string][]string{}
-	for _, page := range []string{"checkpoints", "savepoints", "recovery", "iterations", "concepts", "backends", "shared-files"} {
+	for _, page := range []string{"checkpoints", "savepoints", "recovery", "iterations", "concepts", "backends", "shared-files", "rest"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", page+".md"))
 		if err != nil {
 			t.Fatal(err)

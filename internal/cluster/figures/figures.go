@@ -87,7 +87,7 @@ func (j *Job) states() []Figure {
 		if j.State != state {
 			return 0
 		}
-		return j.Now.Sub(j.Since[state]).Milliseconds()
+		return max(0, j.Now.Sub(j.Since[state]).Milliseconds())
 	}
 	up := since(view.JobRunning)
 	return []Figure{

@@ -25,7 +25,7 @@ func lasted(began, ended, now time.Time) int64 {
 	if ended.IsZero() {
 		ended = now
 	}
-	return ended.Sub(began).Milliseconds()
+	return max(0, ended.Sub(began).Milliseconds())
 }
 
 type jobStateJSON struct {

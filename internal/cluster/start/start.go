@@ -96,6 +96,7 @@ func Begin(ctx context.Context, o Options, news enumerators.Env) (*Beginning, er
 	s := &start{Options: o, checkpoints: o.Config.Checkpointing(), post: news.Post, news: news.News}
 	b, err := s.begin(ctx)
 	if err != nil {
+		err = s.unlessTaken(ctx, err)
 		s.giveUp()
 		return nil, s.unlessStopped(ctx, err)
 	}
@@ -120,6 +121,24 @@ func (s *start) giveUp() {
 		s.Logger.Warn("close the sinks", "error", err)
 	}
 	s.release()
+}
+
+// unlessTaken returns why a start failed. Without a lock another process may go on with the line meanwhile, which commits results and deletes
+// checkpoints: then what this one has found out is out of date, and the advice that follows from it would be wrong.
+func (s *start) unlessTaken(ctx context.Context, err error) error {
+	var refused *Error
+	if s.file == nil || s.lock != nil || errors.As(err, &refused) && refused.Code != exitcode.Refused {
+		return err
+	}
+	if now := s.file.Check(ctx); errors.Is(now, linefile.ErrTaken) {
+		return taken(now)
+	}
+	return err
+}
+
+// taken refuses a start while which another process has gone on with the line.
+func taken(err error) error {
+	return refuse(exitcode.Held, "%v; it has recorded a checkpoint while this process began, which has changed nothing: the same command tries again", err)
 }
 
 // unlessStopped returns why a start failed. If that was told to stop, nothing stands against the next one, whatever the interrupted
@@ -319,7 +338,7 @@ func (s *start) takeOver(ctx context.Context, b *Beginning) error {
 	err := patience.Do(ctx, s.Pause, func() error { return s.file.Put(ctx, b.Record) })
 	switch {
 	case errors.Is(err, linefile.ErrTaken):
-		return refuse(exitcode.Held, "%v; it has recorded a checkpoint while this process began, which has changed nothing: the same command tries again", err)
+		return taken(err)
 	case err != nil:
 		return refuse(exitcode.Refused, "%v", err)
 	}

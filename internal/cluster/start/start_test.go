@@ -359,29 +359,31 @@ func TestClaimFails(t *testing.T) {
 	}
 }
 
-// TestTaken shows a start that loses to another process which begins meanwhile.
+// TestTaken shows a start that loses to another process which begins meanwhile, whether it finds that out when it takes the line over or has found
+// a reason not to start before, which is none any more.
 func TestTaken(t *testing.T) {
-	s := newStage(t)
-	s.ran(1)
-	taken := false
-	s.fail["source open"] = func() error {
-		if !taken {
-			taken = true
-			other := newStage(t)
-			other.files, other.faulty, other.chance = s.files, s.faulty, 7
-			other.crash(other.begins())
-		}
-		return nil
-	}
-	_, err := s.begin(t.Context())
-	var refused *Error
-	if !errors.As(err, &refused) || refused.Code != exitcode.Held || !strings.Contains(refused.Text, "the same command tries again") {
-		t.Errorf("got %v", err)
-	}
-	if b := s.begins(); b.Record.Epoch != 3 {
-		t.Errorf("the next start has epoch %d", b.Record.Epoch)
-	} else {
-		s.crash(b)
+	for at, err := range map[string]error{"source open": nil, "sink Check": sink.ErrCannotWithdraw} {
+		t.Run(at, func(t *testing.T) {
+			s := newStage(t)
+			s.ran(1)
+			s.fail[at] = func() error {
+				delete(s.fail, at)
+				other := newStage(t)
+				other.files, other.faulty, other.chance = s.files, s.faulty, 7
+				other.crash(other.begins())
+				return err
+			}
+			_, err := s.begin(t.Context())
+			var refused *Error
+			if !errors.As(err, &refused) || refused.Code != exitcode.Held || !strings.Contains(refused.Text, "the same command tries again") {
+				t.Errorf("got %v", err)
+			}
+			if b := s.begins(); b.Record.Epoch != 3 {
+				t.Errorf("the next start has epoch %d", b.Record.Epoch)
+			} else {
+				s.crash(b)
+			}
+		})
 	}
 }
 

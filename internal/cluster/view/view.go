@@ -208,7 +208,7 @@ func (s *Subtask) Lasted(state TaskState, now time.Time) (d time.Duration, ever 
 			now = next
 		}
 	}
-	return now.Sub(began), true
+	return max(0, now.Sub(began)), true
 }
 
 // Count returns how many subtasks are in each state.

@@ -187,12 +187,16 @@ func (c *Coordinator) awaitsCancel() bool {
 	return c.cancelled || slices.ContainsFunc(c.pending, func(p *pending) bool { return p.request.Cancel })
 }
 
-// pauseLeft returns how long the minimum pause since the last completion still lasts.
+// pauseLeft returns how long the minimum pause since the last completion still lasts. If the clock has been set back since, so that more than all of
+// it seems to be left, there is none: how much is left nobody knows.
 func (c *Coordinator) pauseLeft(now time.Time) time.Duration {
 	if c.lastCompletion.IsZero() {
 		return 0
 	}
-	return c.lastCompletion.Add(c.cfg.minPause()).Sub(now)
+	if left := c.lastCompletion.Add(c.cfg.minPause()).Sub(now); left <= c.cfg.minPause() {
+		return left
+	}
+	return 0
 }
 
 // failure is why something did not come about. The cause is in words, and the attempt is the task to blame, zero if there is none.

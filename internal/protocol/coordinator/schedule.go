@@ -48,6 +48,9 @@ func (c *Coordinator) periodicFired(t Timer, now time.Time) {
 	}
 	if interval, on := c.interval(); on {
 		next := c.periodic.next.Add(interval)
+		if next.Sub(now) > interval { // the clock was set back: what is left of the grid may be hours away
+			next = now.Add(interval)
+		}
 		c.armPeriodic(max(0, next.Sub(now)), now)
 		c.periodic.next = next
 	}

@@ -101,6 +101,7 @@ type Strategy struct {
 	attempts int         // FixedDelay: failures; ExponentialDelay: restarts since the delay was reset
 	failures []time.Time // FailureRate: the last ones, at most MaxFailures+1, oldest first
 	restart  time.Time   // ExponentialDelay: when the last restart was due; zero before the first
+	delay    time.Duration
 	granted  int
 }
 
@@ -121,7 +122,7 @@ func (s *Strategy) Decide(now time.Time, permanent bool, random float64) (delay 
 	if permanent {
 		return 0, false
 	}
-	if wait := s.restart.Sub(now); wait >= 0 && !s.restart.IsZero() {
+	if wait := s.restart.Sub(now); wait >= 0 && wait <= s.delay && !s.restart.IsZero() { // more than the delay: the clock was set back since
 		return wait, s.attempts <= s.cfg.Attempts // part of the restart that is already on its way
 	}
 	switch s.cfg.Kind {
@@ -158,7 +159,7 @@ func (s *Strategy) exponential(now time.Time, random float64) (time.Duration, bo
 		s.attempts = 0
 	}
 	delay := s.cfg.backoff(s.attempts, random)
-	s.restart = now.Add(delay)
+	s.restart, s.delay = now.Add(delay), delay
 	s.attempts++
 	return delay, s.attempts <= s.cfg.Attempts
 }

@@ -26,7 +26,11 @@ func (p *Parker) Woken() bool {
 	}
 }
 
-// sleep returns when somebody calls Wake, when the time has come, or when done is closed. A zero time never comes.
+// longestSleep bounds the time for which a task that waits for a time does not look at the clock. Timers go by the wall clock, which may be set, or
+// have gone on while the machine was suspended: a sleep does not notice.
+const longestSleep = 10 * time.Second
+
+// sleep returns when somebody calls Wake, when the time has come or may have come, or when done is closed. A zero time never comes.
 func (p *Parker) sleep(until time.Time, now time.Time, done <-chan struct{}) {
 	var alarm <-chan time.Time
 	if !until.IsZero() {
@@ -34,7 +38,7 @@ func (p *Parker) sleep(until time.Time, now time.Time, done <-chan struct{}) {
 		if wait <= 0 {
 			return
 		}
-		t := time.NewTimer(wait)
+		t := time.NewTimer(min(wait, longestSleep))
 		defer t.Stop()
 		alarm = t.C
 	}
