@@ -134,15 +134,14 @@ func TestDiskFailsForALog(t *testing.T) {
 type history struct {
 	*machine
 	random   *rand.Rand
-	n        int                                                   // of names
-	id       job.CheckpointID                                      // the last
-	logs     [3][]snapshot.Stream                                  // the pieces in force, the base first
-	untold   [3][]snapshot.Stream                                  // of them, those that no acknowledged checkpoint has
-	chain    []snapshot.Stream                                     // of increments: what the next one stands on
-	pending  []job.CheckpointID                                    // that are acknowledged by all
-	refers   map[job.CheckpointID]map[string]snapshot.Stream       // what checkpoints refer to, by path
-	chains   map[job.CheckpointID][]snapshot.Stream                // and which increments
-	pieces   map[job.CheckpointID][len([3]int{})][]snapshot.Stream // and which pieces
+	n        int                                             // of names
+	id       job.CheckpointID                                // the last
+	logs     [3][]snapshot.Stream                            // the pieces in force, the base first
+	untold   [3][]snapshot.Stream                            // of them, those that no acknowledged checkpoint has
+	pending  []job.CheckpointID                              // that are acknowledged by all
+	refers   map[job.CheckpointID]map[string]snapshot.Stream // what checkpoints refer to, by path
+	chains   map[job.CheckpointID][]snapshot.Stream          // and which increments
+	pieces   map[job.CheckpointID][3][]snapshot.Stream       // and which pieces
 	complete job.CheckpointID
 }
 
