@@ -84,11 +84,13 @@ func withCopies(t *testing.T) (w *world, m *metered, roots []string) {
 // copiesIn returns the files with copies of state.
 func copiesIn(t *testing.T, roots []string) (files []string) {
 	for _, root := range roots {
-		found, err := filepath.Glob(filepath.Join(root, "*", "chk_*", "*", "[0-9]*"))
-		if err != nil {
-			t.Fatal(err)
+		for _, pattern := range []string{"chk_*/*/[0-9]*", "shared/*"} {
+			found, err := filepath.Glob(filepath.Join(root, "*", pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, found...)
 		}
-		files = append(files, found...)
 	}
 	return files
 }

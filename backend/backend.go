@@ -150,7 +150,8 @@ type Snapshot interface {
 	// Meta returns a few bytes that the backend needs beside the files, nil for none.
 	Meta() []byte
 	Files() []File
-	// Open opens one of the files by its name. Several may be open at once.
+	// Open opens one of the files by its name. Several may be open at once. If it returns an *os.File of a lasting file, a copy on the same
+	// machine may be a hard link to it.
 	Open(name string) (io.ReadCloser, error)
 	// Close gives the snapshot up. It is idempotent.
 	Close() error

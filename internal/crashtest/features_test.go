@@ -111,6 +111,8 @@ var features = []feature{
 	{name: "merged files that are waited for", args: merged("pool-blocking", "true"), busy: []string{"--rescale-every", "15ms"}},
 	{name: "merged files now and then", args: option("data-inline-threshold", "0"), second: merged("max-file-size", "20kb"), busy: []string{"--fail-every", "1000"}},
 	{name: "local copies", args: append(option("data-inline-threshold", "0"), "-D", "execution.state-recovery.from-local=true"), busy: []string{"--fail-every", "1000"}},
+	{name: "local copies of a changelog", args: slices.Concat(option("data-inline-threshold", "0"), logged, []string{"-D", "execution.state-recovery.from-local=true"}),
+		busy: []string{"--fail-every", "1000"}},
 	{name: "savepoints", busy: []string{"--savepoint-every", "30ms"}, when: "_savepoints/*", says: "savepoint done"},
 	{name: "rescaled while it runs", busy: []string{"--rescale-every", "10ms"}, says: "rescale done"},
 	{name: "slices that fail", busy: []string{"--fail-every", "400"}, says: "a slice fails"},

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 
@@ -183,6 +184,9 @@ func write(ctx context.Context, x backend.Snapshot, one backend.File, scope snap
 	out, err := newStream(ctx, scope)
 	if err != nil {
 		return done, err
+	}
+	if f, ok := r.(*os.File); ok && one.Lasting {
+		snapshot.LikeFile(out, f.Name())
 	}
 	n, err := io.CopyBuffer(onlyWriter{out}, onlyReader{r}, make([]byte, 256<<10))
 	if err == nil && n != one.Size {

@@ -29,7 +29,7 @@ type streams struct {
 func (s *streams) NewStream(ctx context.Context, scope snapshot.Scope) (snapshot.StreamWriter, error) {
 	out, err := s.newStream(ctx, scope)
 	if err == nil && s.copies != nil {
-		out = s.copies.Stream(out)
+		out = s.copies.Stream(out, scope)
 	}
 	return out, err
 }

@@ -2,6 +2,7 @@ package start
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/weirstream/weir/internal/graph"
@@ -58,7 +59,17 @@ func (o *Options) VerifyWithCopies(ctx context.Context, c *copies.Copies, meta *
 	if c == nil || !o.Config.LocalCopies().Read {
 		return nil, storage.Verify(ctx, o.FS, meta)
 	}
-	found := c.Find(ctx, meta.Checkpoint, notRescaled(meta, p))
+	wanted := notRescaled(meta, p)
+	found := c.Find(ctx, meta.Checkpoint, wanted)
+	if n := len(wanted); n > 0 {
+		good := 0
+		for _, s := range wanted {
+			if found.Has(s) {
+				good++
+			}
+		}
+		o.Logger.Info(fmt.Sprintf("%d of %d files and segments with keyed state are read from local copies", good, n))
+	}
 	return found, storage.VerifyBut(ctx, o.FS, meta, found.Has)
 }
 

@@ -3,6 +3,8 @@
 // A copy is of one checkpoint, as far as this process took part in it. It is never needed: what the storage holds is the checkpoint. It saves
 // reading that when tasks restart where they were.
 //
+// [Store] answers it for what one checkpoint alone has, [Shared] for the files that several may refer to.
+//
 //   - Of the complete checkpoints the newest has a copy, and those that are under way.
 //   - A copy of a checkpoint that was given up goes, also one that a task makes after that, because it does not know yet.
 package backup

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -14,12 +15,16 @@ func TestScripts(t *testing.T) {
 	script.Run(t, "testdata/*.txt", func() script.Player { return (&player{}).play })
 }
 
-type player struct{ s Store }
+type player struct {
+	s      Store
+	shared Shared
+}
 
+// play plays a command: a verb, the file that it is about if it is about a shared one, and the checkpoint.
 func (p *player) play(t *testing.T, words []string) []string {
 	var id job.CheckpointID
-	if len(words) > 1 {
-		n, err := strconv.Atoi(words[1])
+	if last := len(words) - 1; last > 0 && words[0] != "logged" && words[0] != "discard" {
+		n, err := strconv.Atoi(words[last])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,21 +39,39 @@ func (p *player) play(t *testing.T, words []string) []string {
 	case "wanted":
 		return []string{fmt.Sprint(p.s.Wanted(id))}
 	case "confirm":
-		return told(p.s.Confirm(id))
+		return told(p.s.Confirm(id), p.shared.Confirm(id))
 	case "abort":
-		return told(p.s.Abort(id))
+		return told(p.s.Abort(id), p.shared.Abort(id))
 	case "restored":
-		return told(p.s.Restored(id))
+		return told(p.s.Restored(id), p.shared.Restored(id))
 	case "dispose":
-		return told(p.s.Dispose())
+		return told(p.s.Dispose(), nil)
+	case "logged":
+		p.shared.Logged(words[1])
+		return nil
+	case "wrote":
+		p.shared.Stored(words[1], id)
+		return nil
+	case "refer":
+		if !p.shared.Refer(words[1], id) {
+			return []string{"it is gone"}
+		}
+		return nil
+	case "discard":
+		p.shared.Discard(words[1])
+		return nil
 	}
 	t.Fatalf("unknown command %q", words)
 	return nil
 }
 
-func told(ids []job.CheckpointID) (out []string) {
+func told(ids []job.CheckpointID, files []string) (out []string) {
 	for _, id := range ids {
 		out = append(out, fmt.Sprintf("delete %d", id))
+	}
+	slices.Sort(files)
+	for _, f := range files {
+		out = append(out, "delete "+f)
 	}
 	return out
 }

@@ -3,24 +3,30 @@
 //
 //	<root>/<job id>/chk_<id>/<subtask>/<n>       one stream
 //	<root>/<job id>/chk_<id>/<subtask>/_local    which stream of the checkpoint storage each is a copy of
+//	<root>/<job id>/shared/<process>_<random>    a stream that several checkpoints may refer to, or a piece of a changelog
 //
-// The roots are used in turn, by the id of the checkpoint.
+// The roots are used in turn: by the id of the checkpoint, and file by file for what is shared. A shared file lies in one of them, whichever
+// checkpoint refers to it.
 //
 //   - The checkpoint storage has everything. Whatever goes wrong with a copy, there is just none: nothing here fails a checkpoint.
 //   - A copy counts only if it is of the same job, of the same checkpoint and stream, and has the length and checksum that the checkpoint's
 //     metadata say. It is read through before it is used.
 //   - Copies are not synced: what a crash of the machine leaves is found out by the checksum.
+//   - What exists as a file on this machine already, and does not change, is linked where that can be done, and not written again.
 //   - Copies may be used concurrently; one stream by one goroutine.
 package copies
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,13 +50,19 @@ type Options struct {
 
 // Copies are those of one job on one machine.
 type Copies struct {
-	o  Options
-	mu struct {
+	o       Options
+	process string // begins the names of shared files that this process has made
+	mu      struct {
 		sync.Mutex
-		store backup.Store
-		files map[place]copied
-		begun bool             // see Begun
-		from  job.CheckpointID // of the last Find
+		store  backup.Store
+		shared backup.Shared
+		files  map[place]copied
+		made   int // shared files
+		// failing says that the last copy of a piece of a changelog could not be made.
+		failing  bool
+		disposed bool
+		begun    bool             // see Begun
+		from     job.CheckpointID // of the last Find
 	}
 }
 
@@ -65,7 +77,7 @@ func placeOf(s snapshot.Stream) place { return place{path.Base(s.Path), s.Offset
 
 // copied is one copy.
 type copied struct {
-	id   job.CheckpointID
+	id   job.CheckpointID // whose it is, 0 if it is shared
 	file string
 }
 
@@ -75,14 +87,26 @@ type entry struct {
 	Offset int64
 	Length int64
 	CRC    uint32
-	File   string // beside the entry's own
+	File   string // beside the entry's own, or in one of the directories for what is shared
+	Shared bool   `json:",omitempty"`
+	path   string // of the copy; "" if it was read from an index
 }
 
-const indexName = "_local"
+// entryOf describes the copy of a stream in a file.
+func entryOf(s snapshot.Stream, file string, shared bool) entry {
+	return entry{path.Base(s.Path), s.Offset, s.Length, s.CRC, filepath.Base(file), shared, file}
+}
+
+func (e entry) place() place { return place{e.Name, e.Offset} }
+
+const (
+	indexName  = "_local"
+	sharedName = "shared"
+)
 
 // New returns the copies of a job. It does no I/O.
 func New(o Options) *Copies {
-	c := &Copies{o: o}
+	c := &Copies{o: o, process: rand.Text()}
 	c.mu.files = map[place]copied{}
 	return c
 }
@@ -90,48 +114,53 @@ func New(o Options) *Copies {
 // Job returns the id of the job.
 func (c *Copies) Job() job.ID { return c.o.Job }
 
-func (c *Copies) root(id job.CheckpointID) string {
-	return filepath.Join(c.o.Roots[int(id)%len(c.o.Roots)], c.o.Job.String())
+func (c *Copies) root(turn int) string {
+	return filepath.Join(c.o.Roots[turn%len(c.o.Roots)], c.o.Job.String())
 }
 
 func (c *Copies) dir(id job.CheckpointID) string {
-	return filepath.Join(c.root(id), "chk_"+strconv.FormatInt(int64(id), 10))
-}
-
-// Part begins the copies of what one subtask writes for one checkpoint.
-func (c *Copies) Part(id job.CheckpointID, s job.Subtask) *Part {
-	return &Part{copies: c, id: id, dir: filepath.Join(c.dir(id), fmt.Sprintf("%s_%d", s.Vertex, s.Index))}
+	return filepath.Join(c.root(int(id)), "chk_"+strconv.FormatInt(int64(id), 10))
 }
 
 // Confirm says that a checkpoint is complete: older copies go.
 func (c *Copies) Confirm(id job.CheckpointID) {
-	c.remove(func(s *backup.Store) []job.CheckpointID { return s.Confirm(id) })
+	c.remove((*backup.Store).Confirm, (*backup.Shared).Confirm, id)
 }
 
 // Abort says that a checkpoint was given up.
 func (c *Copies) Abort(id job.CheckpointID) {
-	c.remove(func(s *backup.Store) []job.CheckpointID { return s.Abort(id) })
+	c.remove((*backup.Store).Abort, (*backup.Shared).Abort, id)
 }
 
-func (c *Copies) remove(decide func(*backup.Store) []job.CheckpointID) {
+// remove deletes what is not needed any more by the decision about a checkpoint.
+func (c *Copies) remove(own func(*backup.Store, job.CheckpointID) []job.CheckpointID, shared func(*backup.Shared, job.CheckpointID) []string, id job.CheckpointID) {
 	c.mu.Lock()
-	ids := decide(&c.mu.store)
-	for _, id := range ids {
-		c.forgetLocked(id)
-	}
+	ids, files := own(&c.mu.store, id), shared(&c.mu.shared, id)
+	c.forgetLocked(ids, files)
 	if !c.mu.begun {
-		ids = nil
+		ids, files = nil, nil
 	}
 	c.mu.Unlock()
 	for _, id := range ids {
 		c.removeDir(c.dir(id))
 	}
+	c.removeFiles(files)
 }
 
-func (c *Copies) forgetLocked(id job.CheckpointID) {
-	for p, f := range c.mu.files {
-		if f.id == id {
-			delete(c.mu.files, p)
+func (c *Copies) forgetLocked(ids []job.CheckpointID, files []string) {
+	gone := make(map[string]bool, len(files))
+	for _, f := range files {
+		gone[f] = true
+	}
+	maps.DeleteFunc(c.mu.files, func(_ place, f copied) bool {
+		return gone[f.file] || f.id != 0 && slices.Contains(ids, f.id)
+	})
+}
+
+func (c *Copies) removeFiles(files []string) {
+	for _, f := range files {
+		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
+			c.o.Report(fmt.Errorf("delete a copy of state: %w", err))
 		}
 	}
 }
@@ -160,20 +189,27 @@ func Left(roots []string, over func(job.ID) bool) (dirs []string, err error) {
 	return dirs, errors.Join(errs...)
 }
 
-// Begun says that the job runs, so that its start cannot be refused any more: until then nothing is deleted. It returns the directories with
-// copies that earlier processes have left and that are not of the checkpoint that the job has gone on from, to be deleted. It is called before
-// any copy is made.
+// Begun says that the job runs, so that its start cannot be refused any more: until then nothing is deleted. It returns the directories and files with
+// copies that earlier processes have left and that are not of the checkpoint that the job has gone on from, to be deleted. It is called once.
 func (c *Copies) Begun() (left []string) {
+	files := c.leftShared()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.begun = true
-	return c.others(c.mu.from)
+	left = c.others(c.mu.from)
+	for _, f := range files {
+		if !c.mu.shared.Has(f) {
+			left = append(left, f)
+		}
+	}
+	return left
 }
 
 // Dispose deletes all copies of the job.
 func (c *Copies) Dispose() {
 	c.mu.Lock()
 	c.mu.store.Dispose()
+	c.mu.shared, c.mu.disposed = backup.Shared{}, true
 	clear(c.mu.files)
 	c.mu.Unlock()
 	for _, root := range c.o.Roots {
@@ -182,25 +218,19 @@ func (c *Copies) Dispose() {
 }
 
 // Find looks for copies of a checkpoint that the job goes on from, also those that an earlier process has left, and deletes those of all
-// others, if the job has Begun. It reads each through that is wanted and returns the good ones.
+// others, if the job has Begun. It reads each through that is wanted and returns the good ones; one that is not good is not used again.
 func (c *Copies) Find(ctx context.Context, id job.CheckpointID, wanted []snapshot.Stream) Found {
 	c.removeOthers(id)
 	c.load(id)
 	found := Found{}
 	for _, s := range wanted {
-		c.mu.Lock()
-		f, ok := c.mu.files[placeOf(s)]
-		c.mu.Unlock()
+		f, ok := c.of(s)
 		if !ok || s.IsEmpty() || found[placeOf(s)] != "" {
 			continue
 		}
-		local := s
-		local.Path, local.Offset, local.Scope = filepath.ToSlash(f.file), 0, snapshot.Exclusive
-		if err := verify(ctx, local); err != nil {
+		if err := f.verify(ctx, s); err != nil {
 			c.o.Report(fmt.Errorf("a copy of state is not used: %w", err))
-			c.mu.Lock()
-			delete(c.mu.files, placeOf(s))
-			c.mu.Unlock()
+			c.spoiled(placeOf(s), f)
 			continue
 		}
 		found[placeOf(s)] = f.file
@@ -208,15 +238,45 @@ func (c *Copies) Find(ctx context.Context, id job.CheckpointID, wanted []snapsho
 	return found
 }
 
-// verify reads a copy through.
-func verify(ctx context.Context, s snapshot.Stream) error {
+// of returns the copy of a stream, if there is one.
+func (c *Copies) of(s snapshot.Stream) (f copied, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, ok = c.mu.files[placeOf(s)]
+	return f, ok
+}
+
+// spoiled gives up a copy that is not good. Before the job has begun it stays where it is, as all copies do.
+func (c *Copies) spoiled(at place, f copied) {
+	c.mu.Lock()
+	begun := c.mu.begun
+	delete(c.mu.files, at)
+	c.mu.shared.Discard(f.file)
+	c.mu.Unlock()
+	if begun {
+		c.removeFiles([]string{f.file})
+	}
+}
+
+// drop deletes a copy that is of no use.
+func (c *Copies) drop(at place, file string) {
+	c.mu.Lock()
+	delete(c.mu.files, at)
+	c.mu.shared.Discard(file)
+	c.mu.Unlock()
+	c.removeFiles([]string{file})
+}
+
+// verify reads a copy of a stream through.
+func (f copied) verify(ctx context.Context, s snapshot.Stream) error {
+	s.Path, s.Offset, s.Scope = filepath.ToSlash(f.file), 0, snapshot.Exclusive
 	sub := &snapshot.OperatorSubtask{Lists: []snapshot.List{{Stream: s}}}
 	return storage.Verify(ctx, fs.Local{}, &snapshot.Metadata{Operators: []snapshot.OperatorState{{Subtasks: []*snapshot.OperatorSubtask{sub}}}})
 }
 
 // removeOthers deletes the copies of all checkpoints but one, whoever has made them.
 func (c *Copies) removeOthers(id job.CheckpointID) {
-	c.remove(func(s *backup.Store) []job.CheckpointID { return s.Restored(id) })
+	c.remove((*backup.Store).Restored, (*backup.Shared).Restored, id)
 	c.mu.Lock()
 	begun := c.mu.begun
 	c.mu.from = id
@@ -251,35 +311,90 @@ func (c *Copies) load(id job.CheckpointID) {
 	c.mu.Lock()
 	known := c.mu.store.Has(id)
 	c.mu.Unlock()
-	indexes, err := filepath.Glob(filepath.Join(c.dir(id), "*", indexName))
-	if known || err != nil {
+	if known {
 		return
 	}
+	left := c.leftShared()
+	indexes, _ := filepath.Glob(filepath.Join(c.dir(id), "*", indexName)) // the pattern is good
 	for _, index := range indexes {
-		data, err := os.ReadFile(index)
-		var entries []entry
-		if err == nil {
-			err = json.Unmarshal(data, &entries)
-		}
+		entries, err := readIndex(index)
 		if err != nil {
 			c.o.Report(fmt.Errorf("copies of state are not used: %s: %w", index, err))
 			entries = nil // it goes with the others of the checkpoint
 		}
-		c.add(id, filepath.Dir(index), entries)
+		c.restore(id, filepath.Dir(index), entries, left)
 	}
 }
 
-// add notes copies, unless nobody needs them any more.
-func (c *Copies) add(id job.CheckpointID, dir string, entries []entry) bool {
+func readIndex(name string) (entries []entry, err error) {
+	data, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(data, &entries)
+	}
+	return entries, err
+}
+
+// leftShared returns the paths of the shared files that earlier processes have left, by their names.
+func (c *Copies) leftShared() map[string]string {
+	left := map[string]string{}
+	for turn := range c.o.Roots {
+		dir := filepath.Join(c.root(turn), sharedName)
+		entries, _ := os.ReadDir(dir) // mostly it is not there
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), c.process) {
+				left[e.Name()] = filepath.Join(dir, e.Name())
+			}
+		}
+	}
+	return left
+}
+
+// restore notes the copies that an earlier process has made of a checkpoint. left are the shared files that it has left, by their names.
+func (c *Copies) restore(id job.CheckpointID, dir string, entries []entry, left map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range entries {
+		if !e.Shared {
+			c.mu.files[e.place()] = copied{id, filepath.Join(dir, filepath.Base(e.File))}
+			continue
+		}
+		file, ok := left[e.File]
+		if !ok {
+			file = filepath.Join(c.root(0), sharedName, filepath.Base(e.File)) // it will be missed by whoever wants it
+		}
+		c.mu.files[e.place()] = copied{file: file}
+		c.mu.shared.Stored(file, id)
+	}
+	c.mu.store.Stored(id)
+}
+
+// add notes the copies that a subtask has made for a checkpoint, unless nobody needs them any more.
+func (c *Copies) add(id job.CheckpointID, dir string, own []entry) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.mu.store.Stored(id) {
 		return false
 	}
-	for _, e := range entries {
-		c.mu.files[place{e.Name, e.Offset}] = copied{id, filepath.Join(dir, filepath.Base(e.File))}
+	for _, e := range own {
+		if e.Shared {
+			c.mu.shared.Stored(e.path, id)
+			c.mu.files[e.place()] = copied{file: e.path}
+		} else {
+			c.mu.files[e.place()] = copied{id, filepath.Join(dir, e.File)}
+		}
 	}
 	return true
+}
+
+// refer returns the shared copy of a stream, which a checkpoint refers to again, if there is one.
+func (c *Copies) refer(s snapshot.Stream, id job.CheckpointID) (e entry, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.mu.files[placeOf(s)]
+	if !c.mu.shared.Refer(f.file, id) {
+		return e, false
+	}
+	return entryOf(s, f.file, true), true
 }
 
 // wants reports whether copies of a checkpoint are still needed: if not, their directory may vanish while they are written.
@@ -306,199 +421,6 @@ func (f Found) Open(ctx context.Context, s snapshot.Stream) (*storage.StreamRead
 	return r, err == nil
 }
 
-// Part is what one subtask writes for one checkpoint. It ends with Seal or Abandon.
-type Part struct {
-	copies *Copies
-	id     job.CheckpointID
-	dir    string
-
-	mu      sync.Mutex // guards what follows
-	entries []entry
-	n       int
-	failed  bool // said once
-}
-
-// Stream returns a stream that copies what is written to another one.
-func (p *Part) Stream(s snapshot.StreamWriter) snapshot.StreamWriter {
-	return &tee{StreamWriter: s, part: p}
-}
-
-// tee writes to the checkpoint storage, and then to a file beside it.
-type tee struct {
-	snapshot.StreamWriter
-	part  *Part
-	start []byte   // what was written before it was clear that a copy is needed
-	file  *os.File // nil if there is none, or none any more
-	over  bool     // the copy has failed
-}
-
-// Write writes p. An error is one of the checkpoint storage.
-func (t *tee) Write(p []byte) (int, error) {
-	n, err := t.StreamWriter.Write(p)
-	if err == nil && !t.over {
-		if err := t.copy(p); err != nil {
-			t.fail(err)
-		}
-	}
-	return n, err
-}
-
-func (t *tee) copy(p []byte) (err error) {
-	if t.file == nil {
-		if len(t.start)+len(p) <= t.part.copies.o.Threshold {
-			t.start = append(t.start, p...)
-			return nil
-		}
-		if t.file, err = t.part.create(); err != nil {
-			return err
-		}
-		if _, err := t.file.Write(t.start); err != nil {
-			return err
-		}
-		t.start = nil
-	}
-	_, err = t.file.Write(p)
-	return err
-}
-
-// fail gives the copy up, and says so once for a checkpoint.
-func (t *tee) fail(err error) {
-	t.discard()
-	t.part.mu.Lock()
-	defer t.part.mu.Unlock()
-	if !t.part.failed {
-		t.part.failed = true
-		if !t.part.copies.wants(t.part.id) {
-			return
-		}
-		t.part.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of all state: %w", t.part.id, err))
-	}
-}
-
-func (t *tee) discard() {
-	t.over, t.start = true, nil
-	if t.file != nil {
-		t.file.Close() // it is not wanted
-		os.Remove(t.file.Name())
-		t.file = nil
-	}
-}
-
-// Finish ends the stream.
-func (t *tee) Finish() (snapshot.Stream, error) {
-	s, err := t.StreamWriter.Finish()
-	if err != nil || s.Path == "" || t.file == nil {
-		t.discard()
-		return s, err
-	}
-	name := t.file.Name()
-	if err := t.file.Close(); err != nil {
-		t.fail(err)
-		return s, nil
-	}
-	t.part.mu.Lock()
-	defer t.part.mu.Unlock()
-	t.part.entries = append(t.part.entries, entry{path.Base(s.Path), s.Offset, s.Length, s.CRC, filepath.Base(name)})
-	return s, nil
-}
-
-// Abort gives the stream up.
-func (t *tee) Abort() error {
-	t.discard()
-	return t.StreamWriter.Abort()
-}
-
-func (p *Part) create() (*os.File, error) {
-	p.mu.Lock()
-	p.n++
-	name := filepath.Join(p.dir, strconv.Itoa(p.n))
-	p.mu.Unlock()
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // an earlier attempt may have left one
-	if !errors.Is(err, os.ErrNotExist) {
-		return f, err
-	}
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return nil, err
-	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-}
-
-// Seal ends the part with what the subtask acknowledges: keyed state keeps its copies, of what it refers to again too; others go.
-func (p *Part) Seal(state *snapshot.Task) {
-	if err := p.seal(state); err != nil {
-		if p.copies.wants(p.id) {
-			p.copies.o.Report(fmt.Errorf("checkpoint %d: there will be no copy of the state: %w", p.id, err))
-		}
-		p.Abandon()
-	}
-}
-
-func (p *Part) seal(state *snapshot.Task) error {
-	var kept []entry
-	for _, s := range keyedStreams(state) {
-		e, own := p.entryOf(s)
-		if !own {
-			e, own = p.again(s)
-		}
-		if own {
-			kept = append(kept, e)
-		}
-	}
-	for _, e := range p.entries {
-		if !contains(kept, e) {
-			os.Remove(filepath.Join(p.dir, e.File)) // what stays goes with the directory
-		}
-	}
-	if len(kept) == 0 {
-		return os.RemoveAll(p.dir)
-	}
-	data, err := json.Marshal(kept)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(p.dir, indexName+".new"), data, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(filepath.Join(p.dir, indexName+".new"), filepath.Join(p.dir, indexName))
-	}
-	if err == nil && !p.copies.add(p.id, p.dir, kept) {
-		err = os.RemoveAll(p.copies.dir(p.id))
-	}
-	return err
-}
-
-func contains(entries []entry, e entry) bool {
-	for _, other := range entries {
-		if other == e {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *Part) entryOf(s snapshot.Stream) (entry, bool) {
-	for _, e := range p.entries {
-		if (place{e.Name, e.Offset}) == placeOf(s) {
-			return e, true
-		}
-	}
-	return entry{}, false
-}
-
-// again makes the copy of a stream that an earlier checkpoint has brought one of this checkpoint too.
-func (p *Part) again(s snapshot.Stream) (e entry, ok bool) {
-	p.copies.mu.Lock()
-	before, ok := p.copies.mu.files[placeOf(s)]
-	p.copies.mu.Unlock()
-	if !ok {
-		return entry{}, false
-	}
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return entry{}, false
-	}
-	p.n++
-	e = entry{path.Base(s.Path), s.Offset, s.Length, s.CRC, strconv.Itoa(p.n)}
-	return e, os.Link(before.file, filepath.Join(p.dir, e.File)) == nil
-}
-
 // keyedStreams returns the streams of keyed state that lie in files.
 func keyedStreams(state *snapshot.Task) (streams []snapshot.Stream) {
 	for _, op := range state.Operators {
@@ -519,6 +441,3 @@ func KeyedOf(state *snapshot.OperatorSubtask) (streams []snapshot.Stream) {
 	})
 	return streams
 }
-
-// Abandon deletes the copies of a part that is not acknowledged.
-func (p *Part) Abandon() { p.copies.removeDir(p.dir) }

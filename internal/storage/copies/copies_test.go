@@ -77,7 +77,16 @@ func (r *remote) Abort() error { return nil }
 // write writes a stream of a part under a path in the checkpoint storage.
 func write(t *testing.T, p *copies.Part, path, content string) snapshot.Stream {
 	t.Helper()
-	s := p.Stream(&remote{path: path})
+	scope := snapshot.Exclusive
+	if strings.Contains(path, "/shared/") {
+		scope = snapshot.Shared
+	}
+	return fill(t, p.Stream(&remote{path: path}, scope), content)
+}
+
+// fill writes a stream.
+func fill(t *testing.T, s snapshot.StreamWriter, content string) snapshot.Stream {
+	t.Helper()
 	for _, piece := range []string{content[:len(content)/3], content[len(content)/3:]} {
 		if n, err := io.WriteString(s, piece); n != len(piece) || err != nil {
 			t.Fatal(n, err)
@@ -131,10 +140,12 @@ func (m *machine) want(id job.CheckpointID, s snapshot.Stream, content string) {
 // files lists all files below the roots, without the roots and the job's directory.
 func (m *machine) files() (all []string) {
 	for _, root := range m.roots {
-		found, _ := filepath.Glob(filepath.Join(root, m.job.String(), "*", "*", "*"))
-		for _, f := range found {
-			rel, _ := filepath.Rel(filepath.Join(root, m.job.String()), f)
-			all = append(all, rel)
+		for _, pattern := range []string{"chk_*/*/*", "shared/*"} {
+			found, _ := filepath.Glob(filepath.Join(root, m.job.String(), pattern))
+			for _, f := range found {
+				rel, _ := filepath.Rel(filepath.Join(root, m.job.String()), f)
+				all = append(all, rel)
+			}
 		}
 	}
 	return all
@@ -181,6 +192,7 @@ func TestKept(t *testing.T) {
 func TestReferredToAgain(t *testing.T) {
 	m := newMachine(t)
 	old := m.checkpoint(1, "store/shared/state-a", "written once")
+	other := m.checkpoint(1, "store/shared/state-o", "not needed any more")
 	m.Confirm(1)
 	p := m.Part(2, subtask)
 	fresh := write(t, p, "store/state-b", "written now")
@@ -189,7 +201,11 @@ func TestReferredToAgain(t *testing.T) {
 	m.restart()
 	m.want(2, old, "written once")
 	m.want(2, fresh, "written now")
+	m.want(2, other, "")
 	m.says()
+	if got := m.files(); len(got) != 3 { // with the index
+		t.Errorf("there are %v", got)
+	}
 }
 
 // Before the job has begun nothing is deleted, whatever its start looks at; then it is, what earlier processes have left included.
@@ -218,7 +234,7 @@ func TestNotCopied(t *testing.T) {
 	p := m.Part(1, subtask)
 	small := write(t, p, "store/state-a", "small")
 	list := write(t, p, "store/state-b", "operator state")
-	if err := p.Stream(&remote{path: "store/state-c"}).Abort(); err != nil {
+	if err := p.Stream(&remote{path: "store/state-c"}, snapshot.Exclusive).Abort(); err != nil {
 		t.Fatal(err)
 	}
 	task := keyed(small)
