@@ -183,7 +183,8 @@ func (c *Capture) Write(w io.Writer) (snapshot.Keyed, error) {
 	if c.scan != nil {
 		k, err = c.scan.write(w)
 	} else {
-		e := &writer{c: c, out: w, lender: snapshot.LenderOf(w)}
+		e := &writer{c: c, out: w}
+		e.lender, _ = snapshot.As[snapshot.Lender](w)
 		k, err = e.write()
 	}
 	if err != nil {

@@ -186,7 +186,9 @@ func write(ctx context.Context, x backend.Snapshot, one backend.File, scope snap
 		return done, err
 	}
 	if f, ok := r.(*os.File); ok && one.Lasting {
-		snapshot.LikeFile(out, f.Name())
+		if likes, ok := snapshot.As[snapshot.FileLiker](out); ok {
+			likes.LikeFile(f.Name())
+		}
 	}
 	n, err := io.CopyBuffer(onlyWriter{out}, onlyReader{r}, make([]byte, 256<<10))
 	if err == nil && n != one.Size {

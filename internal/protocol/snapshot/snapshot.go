@@ -63,22 +63,6 @@ type FileLiker interface {
 	LikeFile(name string)
 }
 
-// LikeFile tells a writer, or the first of those that it wraps which is a FileLiker, that its stream is going to be what a local file holds. A
-// writer says by a method Unwrap what it wraps.
-func LikeFile(w StreamWriter, name string) {
-	for {
-		switch x := w.(type) {
-		case FileLiker:
-			x.LikeFile(name)
-			return
-		case interface{ Unwrap() StreamWriter }:
-			w = x.Unwrap()
-		default:
-			return
-		}
-	}
-}
-
 // Lender is a StreamWriter that takes without a copy what was appended to its own buffer.
 type Lender interface {
 	// AvailableBuffer returns an empty slice. What is appended to it, as far as there is room, is given to Write as a whole and not changed any more.
@@ -86,17 +70,17 @@ type Lender interface {
 	AvailableBuffer() []byte
 }
 
-// LenderOf returns a writer, or the first of those that it wraps, that is a Lender, nil if none is. A writer says by a method Unwrap what it wraps.
-func LenderOf(w io.Writer) Lender {
+// As returns a writer, or the first of those that it wraps, as a T, such as a FileLiker or a Lender. A writer says by a method Unwrap what it wraps.
+func As[T any](w io.Writer) (x T, ok bool) {
 	for {
-		switch x := w.(type) {
-		case Lender:
-			return x
-		case interface{ Unwrap() StreamWriter }:
-			w = x.Unwrap()
-		default:
-			return nil
+		if x, ok = w.(T); ok {
+			return x, true
 		}
+		outer, wraps := w.(interface{ Unwrap() StreamWriter })
+		if !wraps {
+			return x, false
+		}
+		w = outer.Unwrap()
 	}
 }
 

@@ -66,7 +66,8 @@ func TestLinked(t *testing.T) {
 	}
 	write := func(name, like string) snapshot.Stream {
 		s := m.Base(&remote{path: "store/shared/" + name})
-		snapshot.LikeFile(wrapped{s}, like)
+		likes, _ := snapshot.As[snapshot.FileLiker](wrapped{s})
+		likes.LikeFile(like)
 		return fill(t, s, "what the state backend has written")
 	}
 	linked, other := write("linked", table), write("other", table+" that is not there")
@@ -86,7 +87,8 @@ func TestLinked(t *testing.T) {
 	}
 	m.want(1, other, "what the state backend has written")
 	aborted := m.Base(&remote{path: "store/shared/aborted"})
-	snapshot.LikeFile(aborted, m.shared()[0])
+	likes, _ := snapshot.As[snapshot.FileLiker](aborted)
+	likes.LikeFile(m.shared()[0])
 	if err := aborted.Abort(); err != nil || len(m.shared()) != 2 {
 		t.Errorf("there are %v, %v", m.shared(), err)
 	}

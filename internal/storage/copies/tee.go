@@ -28,7 +28,10 @@ type target interface {
 	fail(error)
 }
 
-// LikeFile is as in snapshot.LikeFile.
+// Unwrap returns the stream that is copied.
+func (t *tee) Unwrap() snapshot.StreamWriter { return t.StreamWriter }
+
+// LikeFile implements snapshot.FileLiker.
 func (t *tee) LikeFile(name string) {
 	if linked, ok := t.to.link(name); ok {
 		t.linked, t.over = linked, true
