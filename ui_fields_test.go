@@ -215,6 +215,7 @@ func (f fields) seeSlow(t *testing.T) {
 	for range 2 {
 		both := &together{make(chan struct{}), make(chan struct{})}
 		failing.Store(both)
+		until(t, e, "restart from the same checkpoint again", func() bool { return e.Progress().Futile > 0 })
 		for show(t, e).job().State != "RESTARTING" {
 			time.Sleep(time.Millisecond)
 		}
