@@ -114,24 +114,22 @@ func Replay(ctx context.Context, to backend.Store, chain []snapshot.Keyed, group
 // Groups reads key groups of a store whose states a head tells, and gives each as a stream in the form that every backend reads, with what it holds.
 // It ends with the first error.
 func Groups(store backend.Store, head []byte, of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error) error {
-	for g := of.First; g <= of.Last; g++ {
-		var b bytes.Buffer
-		k, err := heap.WriteStore(store, head, keygroup.Range{First: g, Last: g}, &b)
-		if err == nil {
-			err = take(k, bytes.NewReader(b.Bytes()))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return each(of, take, func(g int, to io.Writer) (snapshot.Keyed, error) {
+		return heap.WriteStore(store, head, keygroup.Range{First: g, Last: g}, to)
+	})
 }
 
 // Some is like Groups for at most so many rows of each group. Nothing else is read, as far as the backend can tell it apart; see [Peek].
 func (r *Reader) Some(of keygroup.Range, most int, take func(snapshot.Keyed, io.ReaderAt) error) error {
+	return each(of, take, func(g int, to io.Writer) (snapshot.Keyed, error) {
+		return heap.WriteRows(r.store, r.head, g, most, to)
+	})
+}
+
+func each(of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error, write func(g int, to io.Writer) (snapshot.Keyed, error)) error {
 	for g := of.First; g <= of.Last; g++ {
 		var b bytes.Buffer
-		k, err := heap.WriteRows(r.store, r.head, g, most, &b)
+		k, err := write(g, &b)
 		if err == nil {
 			err = take(k, bytes.NewReader(b.Bytes()))
 		}
