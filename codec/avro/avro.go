@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/bits"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -121,25 +122,24 @@ func difference(path string, reader, writer avro.Schema, err error, seen map[[2]
 
 // member returns the record of one schema that has the name of one in another, where either may be a union with it; nil if there is none.
 func member(of, like avro.Schema) avro.Schema {
-	for _, x := range members(of) {
-		for _, y := range members(like) {
-			if x, ok := x.(*avro.RecordSchema); ok {
-				if y, ok := y.(*avro.RecordSchema); ok && x.FullName() == y.FullName() {
-					return x
-				}
-			}
+	for _, x := range records(of) {
+		if slices.ContainsFunc(records(like), func(y *avro.RecordSchema) bool { return x.FullName() == y.FullName() }) {
+			return x
 		}
 	}
 	return nil
 }
 
-func members(s avro.Schema) (all []avro.Schema) {
-	u, ok := s.(*avro.UnionSchema)
-	if !ok {
-		return []avro.Schema{named(s)}
+// records returns the records of a union, or the one that a schema is.
+func records(s avro.Schema) (all []*avro.RecordSchema) {
+	types := []avro.Schema{s}
+	if u, ok := s.(*avro.UnionSchema); ok {
+		types = u.Types()
 	}
-	for _, t := range u.Types() {
-		all = append(all, named(t))
+	for _, t := range types {
+		if r, ok := named(t).(*avro.RecordSchema); ok {
+			all = append(all, r)
+		}
 	}
 	return all
 }
