@@ -80,19 +80,14 @@ func WriteRows(store backend.Store, head []byte, group, most int, w io.Writer) (
 		return snapshot.Keyed{}, err
 	}
 	scan.most = most
-	scan.ask = func() (all []backend.Iterator, err error) {
-		for i := range iterators(scan.of) {
+	scan.ask = func() ([]backend.Iterator, error) {
+		return scanEach(iterators(scan.of), func(i int) (backend.Iterator, error) {
 			space := byte(rowSpace)
 			if i == 2 {
 				space = placeSpace
 			}
-			it, err := store.Scan(append(backend.GroupKey(group), space), append(backend.GroupKey(group), space+1))
-			if err != nil {
-				return nil, errors.Join(err, closeAll(all))
-			}
-			all = append(all, it)
-		}
-		return all, nil
+			return store.Scan(append(backend.GroupKey(group), space), append(backend.GroupKey(group), space+1))
+		})
 	}
 	defer scan.close()
 	return scan.write(w)
@@ -300,21 +295,23 @@ func (w *backWriter) scan(n int, groups keygroup.Range) func() ([]backend.Iterat
 }
 
 // scanTimes opens several iterators over some groups.
-func scanTimes(store backend.Store, n int, groups keygroup.Range) (all []backend.Iterator, err error) {
-	for range n {
-		it, err := store.Scan(backend.Groups{First: groups.First, Last: groups.Last}.Keys())
+func scanTimes(store backend.Store, n int, groups keygroup.Range) ([]backend.Iterator, error) {
+	return scanEach(n, func(int) (backend.Iterator, error) {
+		return store.Scan(backend.Groups{First: groups.First, Last: groups.Last}.Keys())
+	})
+}
+
+// scanEach opens several iterators, or none.
+func scanEach(n int, scan func(i int) (backend.Iterator, error)) (all []backend.Iterator, err error) {
+	for i := range n {
+		it, err := scan(i)
 		if err != nil {
-			return nil, errors.Join(err, closeAll(all))
+			for _, it := range all {
+				err = errors.Join(err, it.Close())
+			}
+			return nil, err
 		}
 		all = append(all, it)
 	}
 	return all, nil
-}
-
-func closeAll(all []backend.Iterator) error {
-	var errs []error
-	for _, it := range all {
-		errs = append(errs, it.Close())
-	}
-	return errors.Join(errs...)
 }

@@ -127,12 +127,11 @@ func (w *writer) room() []byte {
 	if !w.lent {
 		w.own = w.buf[:0]
 	}
-	b := w.borrow()
-	switch was := w.lent; {
-	case b != nil:
+	if b := w.borrow(); b != nil {
 		w.lent, w.full = true, cap(b)-writeSlack
 		return b
-	case was:
+	}
+	if w.lent {
 		w.lent, w.full = false, writeBytes
 	}
 	return w.own
