@@ -144,28 +144,24 @@ func (l *lister) keyed(ctx context.Context, chain []snapshot.Keyed) error {
 
 // native lists keyed state in the form of a backend, which has to be in this program.
 func (l *lister) native(ctx context.Context, chain []snapshot.Keyed) (err error) {
-	openNative := native.Open
-	if l.sel.Limit > 0 {
-		openNative = native.Peek
+	most := l.sel.Limit
+	if most > 0 {
+		most++ // tells that there is more
 	}
-	r, err := openNative(ctx, chain, l.meta.Completed, func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
+	r, err := native.Peek(ctx, chain, l.meta.Completed, most, func(ctx context.Context, s snapshot.Stream) (backend.FileReader, error) {
 		return storage.OpenStream(ctx, l.fs, s)
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	rows := func(k snapshot.Keyed, stream io.ReaderAt) error {
+	return r.Groups(chain[0].Range, func(k snapshot.Keyed, stream io.ReaderAt) error {
 		scan, err := keyed.NewScanChain([]snapshot.Keyed{k}, l.step.MaxParallelism, l.meta.KeyHash, l.meta.GroupRule, []io.ReaderAt{stream})
 		if err != nil {
 			return err
 		}
 		return l.rows(ctx, scan)
-	}
-	if l.sel.Limit > 0 {
-		return r.Some(chain[0].Range, l.sel.Limit+1, rows) // one more tells that there is more
-	}
-	return r.Groups(chain[0].Range, rows)
+	})
 }
 
 // rows lists what is selected of each row.

@@ -30,30 +30,27 @@ func Is(chain []snapshot.Keyed) bool { return len(chain) > 0 && chain[0].Format 
 // Reader has the keyed state of one subtask open. It is used by one goroutine.
 type Reader struct {
 	head    []byte
+	most    int // rows of each group, 0 for all
 	factory backend.Factory
 	store   backend.Store
 }
 
 // Open opens a chain for which [Is] holds, of a snapshot that was complete at a time, which the backend takes for the present.
 func Open(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open) (*Reader, error) {
-	return openChain(ctx, chain, completed, open, false)
+	return Peek(ctx, chain, completed, 0, open)
 }
 
-// Peek is like Open for those who want little of it: a backend that is able to reads the files where they are, and of them what is asked for. The
-// context holds until the reader is closed.
-func Peek(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open) (*Reader, error) {
-	return openChain(ctx, chain, completed, open, true)
-}
-
-func openChain(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open, inPlace bool) (*Reader, error) {
-	r, err := newReader(ctx, chain, completed, open, inPlace)
+// Peek is like Open for those who want at most so many rows of each group, unless it is 0: a backend that is able to reads the files where they are,
+// and of them what is asked for. The context holds until the reader is closed.
+func Peek(ctx context.Context, chain []snapshot.Keyed, completed time.Time, most int, open transfer.Open) (*Reader, error) {
+	r, err := newReader(ctx, chain, completed, most, open)
 	if err != nil {
 		return nil, fmt.Errorf("keyed state in the form of the state backend %s, which a canonical savepoint has not: %w", chain[0].Format, err)
 	}
 	return r, nil
 }
 
-func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time, open transfer.Open, inPlace bool) (r *Reader, err error) {
+func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time, most int, open transfer.Open) (r *Reader, err error) {
 	k := chain[0]
 	make, err := backends.Find(k.Format)
 	if err != nil {
@@ -63,7 +60,7 @@ func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time,
 	if err != nil {
 		return nil, err
 	}
-	r = &Reader{head: head}
+	r = &Reader{head: head, most: most}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -73,7 +70,7 @@ func newReader(ctx context.Context, chain []snapshot.Keyed, completed time.Time,
 	if r.factory, err = make(backend.Job{Name: "offline", Logger: logger, Now: func() time.Time { return completed }}); err != nil {
 		return nil, err
 	}
-	env := backend.Env{Parallelism: 1, Attempt: 1, Groups: part.Groups, Restored: []backend.Part{part}, InPlace: inPlace, Logger: logger}
+	env := backend.Env{Parallelism: 1, Attempt: 1, Groups: part.Groups, Restored: []backend.Part{part}, InPlace: most > 0, Logger: logger}
 	if r.store, err = r.factory.Open(ctx, env); err != nil {
 		return nil, err
 	}
@@ -119,13 +116,6 @@ func Groups(store backend.Store, head []byte, of keygroup.Range, take func(snaps
 	})
 }
 
-// Some is like Groups for at most so many rows of each group. Nothing else is read, as far as the backend can tell it apart; see [Peek].
-func (r *Reader) Some(of keygroup.Range, most int, take func(snapshot.Keyed, io.ReaderAt) error) error {
-	return each(of, take, func(g int, to io.Writer) (snapshot.Keyed, error) {
-		return heap.WriteRows(r.store, r.head, g, most, to)
-	})
-}
-
 func each(of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error, write func(g int, to io.Writer) (snapshot.Keyed, error)) error {
 	for g := of.First; g <= of.Last; g++ {
 		var b bytes.Buffer
@@ -140,9 +130,15 @@ func each(of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error, write
 	return nil
 }
 
-// Groups is the function of that name for the store that is open.
+// Groups is the function of that name for the store that is open, and for as many rows of each group as are wanted. Nothing else is read, as far as
+// the backend can tell it apart.
 func (r *Reader) Groups(of keygroup.Range, take func(snapshot.Keyed, io.ReaderAt) error) error {
-	return Groups(r.store, r.head, of, take)
+	if r.most <= 0 {
+		return Groups(r.store, r.head, of, take)
+	}
+	return each(of, take, func(g int, to io.Writer) (snapshot.Keyed, error) {
+		return heap.WriteRows(r.store, r.head, g, r.most, to)
+	})
 }
 
 // Close removes what was opened.
