@@ -62,13 +62,8 @@ func (o *Options) VerifyWithCopies(ctx context.Context, c *copies.Copies, meta *
 	wanted := notRescaled(meta, p)
 	found := c.Find(ctx, meta.Checkpoint, wanted)
 	if n := len(wanted); n > 0 {
-		good := 0
-		for _, s := range wanted {
-			if found.Has(s) {
-				good++
-			}
-		}
-		o.Logger.Info(fmt.Sprintf("%d of %d files and segments with keyed state are read from local copies", good, n))
+		missing := slices.DeleteFunc(slices.Clone(wanted), found.Has)
+		o.Logger.Info(fmt.Sprintf("%d of %d files and segments with keyed state are read from local copies", n-len(missing), n))
 	}
 	return found, storage.VerifyBut(ctx, o.FS, meta, found.Has)
 }

@@ -248,23 +248,24 @@ func (c *Copies) of(s snapshot.Stream) (f copied, ok bool) {
 
 // spoiled gives up a copy that is not good. Before the job has begun it stays where it is, as all copies do.
 func (c *Copies) spoiled(at place, f copied) {
-	c.mu.Lock()
-	begun := c.mu.begun
-	delete(c.mu.files, at)
-	c.mu.shared.Discard(f.file)
-	c.mu.Unlock()
-	if begun {
+	if c.forget(at, f.file) {
 		c.removeFiles([]string{f.file})
 	}
 }
 
 // drop deletes a copy that is of no use.
 func (c *Copies) drop(at place, file string) {
+	c.forget(at, file)
+	c.removeFiles([]string{file})
+}
+
+// forget takes a copy out of those that there are, and reports whether the job has begun.
+func (c *Copies) forget(at place, file string) (begun bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.mu.files, at)
 	c.mu.shared.Discard(file)
-	c.mu.Unlock()
-	c.removeFiles([]string{file})
+	return c.mu.begun
 }
 
 // verify reads a copy of a stream through.

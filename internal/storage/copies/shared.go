@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 
 	"github.com/weirstream/weir/internal/protocol/snapshot"
@@ -23,12 +22,9 @@ func (c *Copies) Base(s snapshot.StreamWriter) snapshot.StreamWriter {
 // Discard deletes the copies of pieces of a changelog, given by their paths in the checkpoint storage, that no checkpoint has and none will have.
 func (c *Copies) Discard(paths []string) {
 	for _, p := range paths {
-		at := place{name: path.Base(p)}
-		c.mu.Lock()
-		f, ok := c.mu.files[at]
-		c.mu.Unlock()
-		if ok {
-			c.drop(at, f.file)
+		s := snapshot.Stream{Path: p}
+		if f, ok := c.of(s); ok {
+			c.drop(placeOf(s), f.file)
 		}
 	}
 }
