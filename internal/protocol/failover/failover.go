@@ -98,10 +98,10 @@ func (c Config) Validate() error {
 // Strategy decides about the restarts of one job. Make one with New. It is used by one goroutine.
 type Strategy struct {
 	cfg      Config
-	attempts int         // FixedDelay: failures; ExponentialDelay: restarts since the delay was reset
-	failures []time.Time // FailureRate: the last ones, at most MaxFailures+1, oldest first
-	restart  time.Time   // ExponentialDelay: when the last restart was due; zero before the first
-	delay    time.Duration
+	attempts int           // FixedDelay: failures; ExponentialDelay: restarts since the delay was reset
+	failures []time.Time   // FailureRate: the last ones, at most MaxFailures+1, oldest first
+	restart  time.Time     // ExponentialDelay: when the last restart was due; zero before the first
+	delay    time.Duration // by which that was put off
 	granted  int
 }
 
